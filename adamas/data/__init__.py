@@ -1,0 +1,6 @@
+"""Replay: episodes on disk, and the segments of them that models train on."""
+
+from adamas.data.sampling import SegmentSampler
+from adamas.data.store import NEW, EpisodeStore
+
+__all__ = ["NEW", "EpisodeStore", "SegmentSampler"]

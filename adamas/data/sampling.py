@@ -1,0 +1,89 @@
+"""Which segments of the replay a model trains on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from adamas.core.errors import UserError
+from adamas.core.types import Batch, SegmentSpec
+from adamas.data.store import EpisodeStore
+
+
+class SegmentSampler:
+    """Draws batches of segments from a store, as the published system does.
+
+    An episode is drawn first (:func:`episode_probabilities`), then one of its frames, uniformly, then where
+    in the segment this frame lies. With S frames in a segment and U uniform in {0, ..., S - 1}::
+
+        within the episode    frames [stop - S, stop)     stop = min(length, t + 1 + U)
+        past_end              frames [start, start + S)   start = t - U
+
+    Segments may begin before frame 0; only with ``past_end`` may they end after the last one. An episode of
+    n frames has ``length`` n, or n - 1 where ``final_frame`` is off. Episodes without a transition (n < 2)
+    are never drawn.
+    """
+
+    def __init__(
+        self, store: EpisodeStore, age_weights: tuple[float, ...] | None = (0.1, 0.1, 0.1, 0.7)
+    ) -> None:
+        """Sample from ``store``; ``age_weights`` as in :func:`episode_probabilities`.
+
+        Raises:
+            UserError: the weights are negative or do not sum to 1.
+        """
+        if age_weights is not None and (
+            min(age_weights, default=0) < 0 or not np.isclose(sum(age_weights), 1)
+        ):
+            raise UserError(f"age weights {age_weights} must be at least 0 and sum to 1")
+        self.store = store
+        self.age_weights = age_weights
+        self._lengths = store.lengths
+        self._cumulative: dict[bool, np.ndarray] = {}  # by SegmentSpec.final_frame
+
+    def sample(self, batch_size: int, spec: SegmentSpec, rng: np.random.Generator) -> Batch:
+        """Draw ``batch_size`` segments. The same store, spec and state of ``rng`` give the same batch.
+
+        Raises:
+            UserError: no episode that may be drawn has a transition yet.
+        """
+        cumulative = self._cumulative_probabilities(spec.final_frame)
+        episode = np.searchsorted(cumulative, rng.random(batch_size), side="right")
+        length = self.store.lengths[episode] - (not spec.final_frame)
+        t = rng.integers(length)
+        offset = rng.integers(spec.num_frames, size=batch_size)
+        start = t - offset if spec.past_end else np.minimum(length, t + 1 + offset) - spec.num_frames
+        return self.store.read(episode, start, spec.num_frames, end=length)
+
+    def _cumulative_probabilities(self, final_frame: bool) -> np.ndarray:
+        if self._lengths is not self.store.lengths:  # the store has changed
+            self._lengths = self.store.lengths
+            self._cumulative.clear()
+        if final_frame not in self._cumulative:
+            usable = np.where(self._lengths < 2, 0, self._lengths - (not final_frame))
+            probabilities = episode_probabilities(usable, self.age_weights)
+            if not probabilities.any():
+                raise UserError(
+                    f"{self.store.folder} has no transition to train on; collect some steps first"
+                )
+            cumulative = np.cumsum(probabilities)
+            self._cumulative[final_frame] = cumulative / cumulative[-1]
+        return self._cumulative[final_frame]
+
+
+def episode_probabilities(length: np.ndarray, age_weights: tuple[float, ...] | None = None) -> np.ndarray:
+    """Probability of drawing each of E episodes, (E,) float64; all zero where nothing can be drawn.
+
+    Args:
+        length: (E,) int, usable frames of each episode, oldest first.
+        age_weights: probabilities of G groups of episodes, oldest first. Each group has E // G episodes, the
+            youngest also has the remainder. Within a group, and among all episodes where E < G or there are
+            no weights, probability is proportional to length. The share of a group without usable frames goes
+            to the others, in proportion to theirs.
+    """
+    weight = length.astype(np.float64)
+    if age_weights is not None and len(length) >= len(age_weights):
+        num_groups = len(age_weights)
+        group = np.minimum(np.arange(len(length)) // (len(length) // num_groups), num_groups - 1)
+        total = np.bincount(group, weight)
+        weight *= np.asarray(age_weights)[group] / np.maximum(total, 1)[group]
+    return weight / (weight.sum() or 1)

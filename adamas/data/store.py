@@ -1,0 +1,299 @@
+"""Replay on disk: an append-only store of frames and of the transitions taken from them.
+
+A store is a folder::
+
+    frames.bin   row r: the pixels of one frame, C * H * W bytes
+    rows.bin     row r: the episode of that frame and the transition taken from it (ROW, 23 bytes)
+    index.json   format version, frame shape, number of committed rows; replaced atomically
+
+Environments run side by side, so rows lie in order of arrival and an episode is a list of row numbers.
+Episodes are numbered 0, 1, ... in the order of their first rows::
+
+    row          0    1    2    3    4    5    6
+    episode      0    1    0    1    0    1*   2         * final: the frame o_T, where no transition starts
+
+The newest row of a running episode holds a transition whose next frame has not come yet; it is not handed
+out. So an episode of n rows, running or ended, has n frames and n - 1 transitions.
+
+Files are read through memory maps: frames live in the page cache, once. Bytes past the committed rows are
+leftovers of an interrupted write; a reopened store does not see them and its next rows overwrite them.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from adamas.core.errors import UserError
+from adamas.core.types import Batch, Episode
+from adamas.data.collate import FRAMES, ROW, ROWS, View, damaged
+
+VERSION = 1
+NEW = -1  # in place of an episode's number: an episode begins here
+
+INDEX = "index.json"
+Array = np.ndarray | Tensor  # a NumPy array or a torch tensor in CPU memory
+
+
+class EpisodeStore:
+    """Append-only store of episodes, in one folder. Make one with :meth:`create` or :meth:`open`.
+
+    One process may append at a time; opening and reading never change a file.
+    """
+
+    def __init__(self, folder: Path, obs_shape: tuple[int, int, int], num_rows: int) -> None:
+        """Take the first ``num_rows`` rows of a folder; :meth:`create` and :meth:`open` know how many."""
+        self.folder = folder
+        self.obs_shape = obs_shape  # (C, H, W)
+        self._cached_view: View | None = None
+        self._set_rows(num_rows)
+
+    @classmethod
+    def create(cls, folder: str | Path, obs_shape: tuple[int, int, int]) -> EpisodeStore:
+        """Start an empty store of (C, H, W) frames in ``folder``, which must be empty or not exist yet.
+
+        Raises:
+            UserError: the folder is in use or cannot be written.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise UserError(f"{folder} is not empty; open it, or choose another folder for a new store")
+            (folder / FRAMES).touch()
+            (folder / ROWS).touch()
+            _write_index(folder, obs_shape, 0)
+        except OSError as error:
+            raise _cannot_write(folder, error) from error
+        return cls(folder, obs_shape, 0)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> EpisodeStore:
+        """Open a store at its last commit.
+
+        Raises:
+            UserError: a file is missing, damaged or too short, or a newer version wrote the store.
+        """
+        return cls(Path(folder), *_read_index(Path(folder)))
+
+    # --- writing -------------------------------------------------------------------------------------------
+
+    def append(
+        self, episode: Array, obs: Array, action: Array, reward: Array, terminated: Array, truncated: Array
+    ) -> np.ndarray:
+        """Add one step of B environments: frames, the actions taken in them, and what came of those.
+
+        Args:
+            episode: (B,) int64, the running episode each environment is in; ``NEW`` where one begins.
+            obs: (B, C, H, W) uint8, the frames acted in.
+            action: (B,) int64.
+            reward: (B,) float32.
+            terminated: (B,) bool.
+            truncated: (B,) bool.
+
+        Returns:
+            (B,) int64: the numbers of the episodes, to pass at the next step.
+
+        Raises:
+            TypeError, ValueError: wrong dtype or shape, an episode that is not running or is named twice.
+            UserError: the disk is full. Nothing was added then.
+        """
+        episode = np.array(episode, dtype=np.int64)
+        new = episode == NEW
+        self._check_running(episode[~new])
+        episode[new] = self.num_episodes + np.arange(new.sum())
+        rows = np.zeros(len(episode), ROW)
+        rows["episode"], rows["action"], rows["reward"] = episode, action, reward
+        rows["terminated"], rows["truncated"] = terminated, truncated
+        self._write(np.asarray(obs), rows)
+        self._num_episodes += int(new.sum())
+        self._running.update(episode[new].tolist())
+        return episode
+
+    def append_final(self, episode: Array, obs: Array) -> None:
+        """Close K running episodes, (K,) int64, with their last frames, (K, C, H, W) uint8.
+
+        Raises:
+            TypeError, ValueError, UserError: as :meth:`append`.
+        """
+        episode = np.asarray(episode)
+        self._check_running(episode)
+        rows = np.zeros(len(episode), ROW)
+        rows["episode"], rows["final"] = episode, True
+        self._write(np.asarray(obs), rows)
+        self._running.difference_update(episode.tolist())
+
+    def commit(self) -> None:
+        """Make all rows so far survive a crash or a power cut.
+
+        Raises:
+            UserError: the disk is full. The commit before this one still stands.
+        """
+        self._commit(self.num_rows)
+
+    def truncate(self, num_rows: int) -> None:
+        """Go back to an earlier ``num_rows`` and commit that: what a resumed run does.
+
+        Raises:
+            UserError: the store holds fewer rows.
+        """
+        if not 0 <= num_rows <= self.num_rows:
+            raise UserError(
+                f"{self.folder} holds {self.num_rows} rows where {num_rows} are asked for; "
+                "put back the replay that belongs to the checkpoint"
+            )
+        # The disk first: the next rows overwrite what a larger committed count would still vouch for.
+        self._commit(num_rows)
+        self._set_rows(num_rows)
+
+    # --- reading -------------------------------------------------------------------------------------------
+
+    @property
+    def num_rows(self) -> int:
+        """Rows, and so frames, stored. With it, :meth:`truncate` brings back this state of the store."""
+        return self._num_rows
+
+    @property
+    def num_steps(self) -> int:
+        """Actions taken in the environments: rows that are not an episode's last frame."""
+        return self.num_rows - (self.num_episodes - len(self._running))
+
+    @property
+    def num_transitions(self) -> int:
+        """Transitions whose next frame is known: ``num_steps`` less one for each running episode."""
+        return self.num_rows - self.num_episodes
+
+    @property
+    def num_episodes(self) -> int:
+        """Episodes, ended and running."""
+        return self._num_episodes
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(E,) int64: frames of each episode, oldest first. The same array object until the store changes."""
+        return self._view.lengths
+
+    @property
+    def ended(self) -> np.ndarray:
+        """(E,) bool: which episodes are closed."""
+        return self._view.ended
+
+    @property
+    def returns(self) -> np.ndarray:
+        """(E,) float64: sum of the known rewards of each episode."""
+        return self._view.returns
+
+    def episode(self, index: int) -> Episode:
+        """Episode number ``index`` (0 is the oldest), copied out. Raises IndexError if there is none."""
+        if not 0 <= index < self.num_episodes:
+            raise IndexError(f"episode {index} of {self.num_episodes}")
+        return self._view.episode(index)
+
+    def __iter__(self) -> Iterator[Episode]:
+        """All episodes, oldest first."""
+        return map(self.episode, range(self.num_episodes))
+
+    def read(self, episode: Array, start: Array, num_frames: int, end: Array | None = None) -> Batch:
+        """Cut B segments of ``num_frames`` frames out of episodes; what lies outside them is padding.
+
+        Args:
+            episode: (B,) int64 in [0, num_episodes).
+            start: (B,) int64, first frame of each segment; negative to begin before the episode does.
+            num_frames: frames in each segment, T + 1.
+            end: (B,) int64, optional: frames from this one on are padding too.
+        """
+        episode, length = np.asarray(episode), self.lengths[np.asarray(episode)]
+        last = length if end is None else np.minimum(np.asarray(end), length)
+        return self._view.segments(episode, np.asarray(start), num_frames, last)
+
+    # --- inside --------------------------------------------------------------------------------------------
+
+    @property
+    def _view(self) -> View:
+        """The index of all rows, rebuilt at the first use after rows were added."""
+        if self._cached_view is None:
+            self._cached_view = View.of(self.folder, self.obs_shape, self._num_rows)
+        return self._cached_view
+
+    def _set_rows(self, num_rows: int) -> None:
+        self._num_rows = num_rows
+        self._cached_view = None
+        self._num_episodes = len(self._view.lengths)
+        self._running = set(np.flatnonzero(~self._view.ended).tolist())
+
+    def _check_running(self, episode: np.ndarray) -> None:
+        numbers = set(episode.tolist())
+        if len(numbers) < len(episode) or not numbers <= self._running:
+            raise ValueError(f"episodes must be different and running, got {episode.tolist()}")
+
+    def _write(self, obs: np.ndarray, rows: np.ndarray) -> None:
+        if obs.dtype != np.uint8:
+            raise TypeError(f"pixels must be uint8, got {obs.dtype}")
+        if obs.shape != (len(rows), *self.obs_shape):
+            raise ValueError(f"frames must be {(len(rows), *self.obs_shape)}, got {obs.shape}")
+        frame_bytes = int(np.prod(self.obs_shape))
+        try:
+            for name, data, size in ((FRAMES, obs, frame_bytes), (ROWS, rows, ROW.itemsize)):
+                with open(self.folder / name, "r+b") as file:
+                    file.seek(self._num_rows * size)
+                    file.write(data.tobytes())
+        except OSError as error:
+            raise _cannot_write(self.folder, error) from error
+        self._num_rows += len(rows)
+        self._cached_view = None
+
+    def _commit(self, num_rows: int) -> None:
+        try:
+            _sync(self.folder / FRAMES)
+            _sync(self.folder / ROWS)
+            _write_index(self.folder, self.obs_shape, num_rows)
+        except OSError as error:
+            raise _cannot_write(self.folder, error) from error
+
+
+def _read_index(folder: Path) -> tuple[tuple[int, int, int], int]:
+    """Frame shape and number of committed rows."""
+    try:
+        index = json.loads((folder / INDEX).read_bytes())
+        if index["version"] > VERSION:
+            raise UserError(f"{folder} was written by a newer adamas; pip install --upgrade adamas")
+        channels, height, width = map(int, index["obs_shape"])
+        num_rows = int(index["num_rows"])
+        if min(channels, height, width) < 1 or num_rows < 0:
+            raise ValueError("out of range")
+    except OSError as error:
+        raise UserError(f"no replay in {folder} ({INDEX}: {error.strerror}); check the path") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(folder / INDEX) from error
+    return (channels, height, width), num_rows
+
+
+def _write_index(folder: Path, obs_shape: tuple[int, int, int], num_rows: int) -> None:
+    """Replace the index so that a crash leaves either the old one or the new one."""
+    temporary = folder / f"{INDEX}.tmp"
+    with open(temporary, "w") as file:
+        json.dump({"version": VERSION, "obs_shape": list(obs_shape), "num_rows": num_rows}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, folder / INDEX)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _cannot_write(folder: Path, error: OSError) -> UserError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    remedy = "free some disk space" if full else "check that the folder exists and is writable"
+    return UserError(f"cannot write to {folder}: {error.strerror}; {remedy} (what was committed is intact)")

@@ -1,0 +1,1 @@
+"""Diffusion of frames: preconditioning, noise law and loss; noise grids; samplers."""

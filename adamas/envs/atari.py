@@ -1,0 +1,88 @@
+"""Atari 2600 games, on the emulator's own vectorised environment."""
+
+from __future__ import annotations
+
+import os
+
+import ale_py
+import gymnasium
+import numpy as np
+from ale_py.vector_env import AtariVectorEnv
+
+from adamas.core.errors import UserError, nearest
+from adamas.core.types import ActionSpec
+from adamas.envs.config import EnvConfig
+from adamas.envs.vector import Flags, Frames, Integers, RawStep, RealVectorEnv
+
+MAX_FRAMES = 108_000
+"""Emulator frames in an episode of the usual protocol: 30 minutes."""
+
+
+def rom_name(game: str) -> str:
+    """The emulator's name of a game, written in any way: MsPacman, ms_pacman, mspacman -> ms_pacman.
+
+    Raises:
+        UserError: no such game.
+    """
+    gymnasium.register_envs(ale_py)
+    # Not every ROM that comes with the emulator can be played alone: its registered games can.
+    specs = [spec for spec in gymnasium.registry.values() if spec.namespace == "ALE"]
+    games = {spec.name: spec.kwargs["game"] for spec in specs}
+    wanted = "".join(filter(str.isalnum, game)).lower()
+    for name, rom in games.items():
+        if name.lower() == wanted:
+            return str(rom)
+    raise UserError(f"unknown Atari game {game!r}; {nearest(game, games)}")
+
+
+class AtariEnvs(RealVectorEnv):
+    """B Atari games: RGB, the maximum over the last two frames of an action, shrunk by area averaging.
+
+    Rewards are the game's score, unclipped; actions are those that the game distinguishes.
+    """
+
+    def __init__(self, config: EnvConfig, num_envs: int, seed: int) -> None:
+        """Start the emulators. Raises UserError: unknown game."""
+        steps = config.max_episode_steps
+        self._ale = AtariVectorEnv(
+            rom_name(config.game),
+            num_envs,
+            num_threads=min(num_envs, os.cpu_count() or 1),
+            max_num_frames_per_episode=MAX_FRAMES if steps is None else steps * config.frame_skip,
+            repeat_action_probability=config.sticky_actions or 0.0,
+            img_height=config.size,
+            img_width=config.size,
+            grayscale=False,
+            stack_num=1,
+            frameskip=config.frame_skip,
+            maxpool=config.frame_skip > 1,
+            noop_max=config.noop_max,
+            # The emulator would start a new game: a lost life is found by counting instead.
+            episodic_life=False,
+            reward_clipping=False,
+            use_fire_reset=False,
+        )
+        self._life_loss_ends = config.life_loss_ends
+        self._lives = np.zeros(num_envs, dtype=np.int64)
+        names = tuple(action.name.lower() for action in self._ale.ale.get_action_set())
+        super().__init__(num_envs, seed, ActionSpec(len(names), names), (3, config.size, config.size))
+
+    def _reset_envs(self, mask: Flags, seeds: Integers) -> Frames:
+        obs, info = self._ale.reset(seed=seeds, options={"reset_mask": mask})  # (B, 1, H, W, 3)
+        self._lives[mask] = info["lives"][mask]
+        return channels_first(obs)[mask]
+
+    def _step_envs(self, action: Integers, active: Flags) -> RawStep:
+        obs, reward, terminated, truncated, info = self._ale.step(action)
+        lost_life = (info["lives"] < self._lives) & self._life_loss_ends
+        self._lives[:] = info["lives"]
+        return RawStep(channels_first(obs), reward.astype(np.float32), terminated, truncated, lost_life)
+
+    def close(self) -> None:
+        """Stop the emulator's threads."""
+        self._ale.close()
+
+
+def channels_first(obs: Frames) -> Frames:
+    """(B, 1, H, W, 3) to (B, 3, H, W), copied: the emulator writes the next frames over these."""
+    return obs[:, 0].transpose(0, 3, 1, 2).copy()

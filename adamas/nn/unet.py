@@ -1,0 +1,119 @@
+"""The U-Net, and the network that predicts a frame from noise, past frames and past actions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adamas.core.errors import UserError
+from adamas.nn.blocks import Downsample, GroupNorm, ResBlocks, Upsample, conv3x3
+from adamas.nn.embeddings import FourierFeatures
+
+
+class UNet(nn.Module):
+    """U-Net over residual blocks (Ronneberger et al. 2015; ADM, Dhariwal and Nichol 2021).
+
+    Level i has ``depths[i]`` blocks of ``channels[i]`` on the way down and one more on the way up; every
+    block's output (and the level's input) is concatenated into its mirror image. The two blocks in the middle
+    always attend.
+    """
+
+    def __init__(
+        self, cond_channels: int, depths: Sequence[int], channels: Sequence[int], attn_depths: Sequence[bool]
+    ) -> None:
+        super().__init__()
+        down, up = [], []
+        for i, n in enumerate(depths):
+            c_in, c = channels[max(0, i - 1)], channels[i]
+            attn = attn_depths[i]
+            down.append(ResBlocks([c_in] + [c] * (n - 1), [c] * n, cond_channels, attn))
+            up.append(ResBlocks([2 * c] * n + [c_in + c], [c] * n + [c_in], cond_channels, attn))
+        self.d_blocks = nn.ModuleList(down)
+        self.mid_blocks = ResBlocks([channels[-1]] * 2, [channels[-1]] * 2, cond_channels, attn=True)
+        self.u_blocks = nn.ModuleList(reversed(up))
+        self.downsamples = nn.ModuleList([nn.Identity(), *(Downsample(c) for c in channels[:-1])])
+        self.upsamples = nn.ModuleList([nn.Identity(), *(Upsample(c) for c in reversed(channels[:-1]))])
+
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        """(B, channels[0], H, W), (B, cond_channels) -> (B, channels[0], H, W), for any H and W."""
+        height, width = x.shape[-2:]
+        factor = 2 ** (len(self.d_blocks) - 1)
+        x = F.pad(x, (0, -width % factor, 0, -height % factor))
+        skips = []
+        for blocks, downsample in zip(self.d_blocks, self.downsamples, strict=True):
+            x_in = downsample(x)
+            x, outputs = blocks(x_in, cond)
+            skips.append([x_in, *outputs])
+        x, _ = self.mid_blocks(x, cond)
+        for blocks, upsample, level in zip(self.u_blocks, self.upsamples, reversed(skips), strict=True):
+            x, _ = blocks(upsample(x), cond, level[::-1])
+        return x[..., :height, :width]
+
+
+@dataclass(frozen=True)
+class FrameNetworkConfig:
+    """Sizes of the network inside the denoiser."""
+
+    context_length: int = 4
+    """Number L of past frames and actions it sees."""
+    cond_channels: int = 256
+    """Size of the vector that carries noise level and actions into every block."""
+    depths: tuple[int, ...] = (2, 2, 2, 2)
+    """Residual blocks per level."""
+    channels: tuple[int, ...] = (64, 64, 64, 64)
+    """Channels per level; each level halves height and width."""
+    attn_depths: tuple[bool, ...] = (False, False, False, False)
+    """Levels whose blocks attend (the middle of the U-Net always does)."""
+
+    def __post_init__(self) -> None:
+        if not len(self.depths) == len(self.channels) == len(self.attn_depths) >= 1:
+            raise UserError(
+                "denoiser network: depths, channels and attn_depths need one entry per level, got "
+                f"{len(self.depths)}, {len(self.channels)} and {len(self.attn_depths)}"
+            )
+        if self.cond_channels % (2 * self.context_length):
+            raise UserError(
+                f"denoiser network: cond_channels ({self.cond_channels}) must be even and a multiple of "
+                f"context_length ({self.context_length}); use {2 * self.context_length * 8}, for example"
+            )
+
+
+class FrameNetwork(nn.Module):
+    """F in the paper: past frames, past actions and a noisy next frame in, an estimate of the clean one out.
+
+    Past frames enter by concatenation along channels (oldest first, noisy frame last). Each of the L actions
+    has its own ``cond_channels / L`` values of the conditioning vector, so their order is kept.
+    """
+
+    def __init__(self, config: FrameNetworkConfig, img_channels: int, num_actions: int) -> None:
+        super().__init__()
+        cond, length, channels = config.cond_channels, config.context_length, config.channels
+        self.noise_emb = FourierFeatures(cond)
+        self.act_emb = nn.Sequential(nn.Embedding(num_actions, cond // length), nn.Flatten())
+        self.cond_proj = nn.Sequential(nn.Linear(cond, cond), nn.SiLU(), nn.Linear(cond, cond))
+        self.conv_in = conv3x3((length + 1) * img_channels, channels[0])
+        self.unet = UNet(cond, config.depths, channels, config.attn_depths)
+        self.norm_out = GroupNorm(channels[0])
+        self.conv_out = conv3x3(channels[0], img_channels)
+        nn.init.zeros_(self.conv_out.weight)
+
+    def forward(self, noisy: Tensor, c_noise: Tensor, prev_obs: Tensor, prev_action: Tensor) -> Tensor:
+        """Estimate from a noisy frame.
+
+        Args:
+            noisy: (B, C, H, W), already scaled to unit variance.
+            c_noise: (B,), the transformed noise level.
+            prev_obs: (B, L, C, H, W), already scaled, oldest first.
+            prev_action: (B, L) int64, the action taken in each of them.
+
+        Returns:
+            (B, C, H, W).
+        """
+        cond = self.cond_proj(self.noise_emb(c_noise) + self.act_emb(prev_action))  # (B, cond_channels)
+        x = self.conv_in(torch.cat((prev_obs.flatten(1, 2), noisy), dim=1))
+        x = self.unet(x, cond)
+        return self.conv_out(F.silu(self.norm_out(x)))

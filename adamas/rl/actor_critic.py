@@ -1,0 +1,113 @@
+"""The actor-critic: convolutions, an LSTM cell, and heads for policy and value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from adamas.core.errors import UserError
+from adamas.core.protocols import PolicyOutput
+from adamas.core.types import to_model_range
+from adamas.nn.blocks import SmallResBlock, conv3x3, init_lstm
+
+LstmState = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class ActorCriticConfig:
+    """Sizes of the actor-critic."""
+
+    lstm_dim: int = 512
+    channels: tuple[int, ...] = (32, 32, 64, 64)
+    """Channels per level."""
+    down: tuple[bool, ...] = (True, True, True, True)
+    """Levels that end in a 2x2 max-pool."""
+
+    def __post_init__(self) -> None:
+        if not len(self.channels) == len(self.down) >= 1:
+            raise UserError(
+                "actor_critic: channels and down need one entry per level, got "
+                f"{len(self.channels)} and {len(self.down)}"
+            )
+
+
+class ActorCriticEncoder(nn.Module):
+    """Frame to features."""
+
+    def __init__(self, config: ActorCriticConfig, img_channels: int) -> None:
+        super().__init__()
+        channels = config.channels
+        layers: list[nn.Module] = [conv3x3(img_channels, channels[0])]
+        for i, pool in enumerate(config.down):
+            layers.append(SmallResBlock(channels[max(0, i - 1)], channels[i]))
+            if pool:
+                layers.append(nn.MaxPool2d(2))
+        self.encoder = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, features)."""
+        return self.encoder(x).flatten(1)
+
+
+class ActorCritic(nn.Module):
+    """A recurrent policy and value function of pixels (paper, appendix on the actor-critic)."""
+
+    def __init__(self, config: ActorCriticConfig, obs_shape: tuple[int, int, int], num_actions: int) -> None:
+        super().__init__()
+        self.config = config
+        img_channels, height, width = obs_shape
+        factor = 2 ** sum(config.down)
+        features = config.channels[-1] * (height // factor) * (width // factor)
+        if not features:
+            raise UserError(
+                f"actor_critic: {sum(config.down)} poolings leave nothing of a {height}x{width} image; use fewer"
+            )
+        self.encoder = ActorCriticEncoder(config, img_channels)
+        self.lstm = nn.LSTMCell(features, config.lstm_dim)
+        self.critic_linear = nn.Linear(config.lstm_dim, 1)
+        self.actor_linear = nn.Linear(config.lstm_dim, num_actions)
+        init_lstm(self.lstm)
+        for head in (self.critic_linear, self.actor_linear):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def initial_state(self, batch_size: int) -> LstmState:
+        """Zero hidden and cell state, (B, lstm_dim) each."""
+        zeros = self.lstm.weight_hh.new_zeros(batch_size, self.config.lstm_dim)
+        return zeros, zeros.clone()
+
+    def forward(self, obs: Tensor, state: LstmState) -> PolicyOutput:
+        """(B, C, H, W) uint8 and the state before it -> logits (B, A), value (B,), state after it."""
+        x = self.encoder(to_model_range(obs))
+        hidden, cell = self.lstm(x, state)
+        return PolicyOutput(self.actor_linear(hidden), self.critic_linear(hidden)[:, 0], (hidden, cell))
+
+
+def sample_action(
+    logits: Tensor, generator: torch.Generator, temperature: float = 1.0, epsilon: float = 0.0
+) -> Tensor:
+    """Draw actions.
+
+    Args:
+        logits: (B, A).
+        generator: source of randomness.
+        temperature: divides the logits; 0 takes the most likely action.
+        epsilon: probability of a uniformly random action instead.
+
+    Returns:
+        (B,) int64.
+    """
+    if temperature > 0:
+        probabilities = (logits.float() / temperature).softmax(dim=-1)
+        action = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+    else:
+        action = logits.argmax(dim=-1)
+    if epsilon > 0:
+        b, a = logits.shape
+        explore = torch.rand(b, generator=generator, device=logits.device) < epsilon
+        action = torch.where(
+            explore, torch.randint(a, (b,), generator=generator, device=logits.device), action
+        )
+    return action

@@ -1,0 +1,62 @@
+"""The policy's loss: REINFORCE with a value baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from adamas.core.errors import UserError
+from adamas.rl.returns import lambda_returns
+from adamas.rl.rollout import Rollout
+
+
+@dataclass(frozen=True)
+class ActorCriticLossConfig:
+    """Objective of the actor-critic."""
+
+    gamma: float = 0.985
+    """Discount per step."""
+    lambda_: float = 0.95
+    """Mixing of lambda-returns."""
+    entropy_weight: float = 0.001
+    value_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.gamma <= 1 and 0 <= self.lambda_ <= 1):
+            raise UserError(f"actor-critic loss: gamma and lambda_ in [0, 1], got {self.gamma}, {self.lambda_}")
+
+
+def actor_critic_loss(
+    rollout: Rollout, config: ActorCriticLossConfig
+) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """REINFORCE, value and entropy losses of a rollout of (B, T) steps (paper equations 14 and 15).
+
+    Values are regressed to the lambda-returns; returns minus values weigh the log-probabilities of the actions.
+    """
+    returns = lambda_returns(
+        rollout.reward,
+        rollout.terminated,
+        rollout.truncated,
+        rollout.value_bootstrap,
+        config.gamma,
+        config.lambda_,
+    )  # (B, T)
+    log_policy = F.log_softmax(rollout.logits, dim=-1)  # (B, T, A)
+    log_prob = log_policy.gather(-1, rollout.action[..., None])[..., 0]  # (B, T)
+    advantage = (returns - rollout.value).detach()
+    loss_policy = -(log_prob * advantage).mean()
+    loss_value = F.mse_loss(rollout.value, returns)
+    entropy = -(log_policy.exp() * log_policy).sum(dim=-1).mean()
+    loss = loss_policy + config.value_weight * loss_value - config.entropy_weight * entropy
+    metrics = {
+        "loss": loss.detach(),
+        "loss_policy": loss_policy.detach(),
+        "loss_value": loss_value.detach(),
+        "entropy": entropy.detach(),
+        "value": rollout.value.detach().mean(),
+        "return": returns.mean(),
+    }
+    return loss, metrics

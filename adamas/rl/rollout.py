@@ -1,0 +1,157 @@
+"""A policy acting in an environment: the same few lines for real games and for dreams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor, nn
+
+from adamas.core.protocols import Policy, PolicyOutput, VectorEnv
+from adamas.core.types import EnvStep, History
+from adamas.rl.actor_critic import sample_action
+
+PolicyState = tuple[Tensor, ...]
+
+
+class Position(NamedTuple):
+    """Where a policy stands in B environments: the frame to act in, (B, C, H, W) uint8, and its own state."""
+
+    obs: Tensor
+    policy_state: PolicyState
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """B parallel sequences of T steps.
+
+    Attributes:
+        obs: (B, T, C, H, W) uint8, the frames acted in.
+        action: (B, T) int64.
+        logits: (B, T, A), with gradients unless disabled outside.
+        value: (B, T), with gradients unless disabled outside.
+        reward: (B, T) float32.
+        terminated: (B, T) bool.
+        truncated: (B, T) bool.
+        value_bootstrap: (B, T), gradient-free: the value of the frame that follows each step. For a step that
+            ends an episode that is the episode's own last frame.
+        steps: what the environment returned at each of the T steps.
+    """
+
+    obs: Tensor
+    action: Tensor
+    logits: Tensor
+    value: Tensor
+    reward: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    value_bootstrap: Tensor
+    steps: list[EnvStep]
+
+
+class OnHost:
+    """A policy for environments in CPU memory, wherever its network computes."""
+
+    def __init__(self, policy: nn.Module, device: torch.device) -> None:
+        self.policy = policy
+        self.device = device
+
+    def initial_state(self, batch_size: int) -> PolicyState:
+        """As the policy's own, in CPU memory."""
+        return tuple(s.cpu() for s in self.policy.initial_state(batch_size))
+
+    @torch.no_grad()
+    def __call__(self, obs: Tensor, state: PolicyState) -> PolicyOutput:
+        """As the policy's own, from and to CPU memory, without gradients."""
+        output = self.policy(obs.to(self.device), tuple(s.to(self.device) for s in state))
+        return PolicyOutput(output.logits.cpu(), output.value.cpu(), tuple(s.cpu() for s in output.state))
+
+
+def start(policy: Policy, env: VectorEnv) -> Position:
+    """Reset every environment and the policy's state."""
+    reset = env.reset()
+    state = policy.initial_state(env.num_envs)
+    if reset.history is not None:
+        state = burn_in(policy, reset.history)
+    return Position(reset.obs, state)
+
+
+def rollout(
+    policy: Policy,
+    env: VectorEnv,
+    position: Position,
+    num_steps: int,
+    generator: Generator,
+    temperature: float = 1.0,
+    epsilon: float = 0.0,
+) -> tuple[Rollout, Position]:
+    """Act for ``num_steps`` steps from ``position``.
+
+    Args:
+        policy: maps frames to logits and values.
+        env: B environments, real or dreamt.
+        position: where the last rollout stopped, or :func:`start`.
+        num_steps: T.
+        generator: source of the actions' randomness.
+        temperature: of the policy; 0 is greedy.
+        epsilon: probability of a uniformly random action.
+
+    Returns:
+        The steps, and where they stopped (detached).
+    """
+    obs, state = position
+    frames, outputs, actions, steps = [], [], [], []
+    ended_values: list[tuple[int, Tensor, Tensor]] = []
+    for t in range(num_steps):
+        output = policy(obs, state)
+        action = sample_action(output.logits.detach(), generator, temperature, epsilon)
+        step = env.step(action)
+        frames.append(obs)
+        outputs.append(output)
+        actions.append(action)
+        steps.append(step)
+        obs, state = step.obs, output.state
+        index = step.ended.nonzero()[:, 0]  # (K,)
+        if len(index):
+            ended_values.append((t, index, _value(policy, step.final_obs, tuple(s[index] for s in state))))
+            state = _restart(policy, state, index, step.history)
+    # The frame that follows a step is the next one acted in, unless the step ended an episode.
+    value = torch.stack([o.value for o in outputs], dim=1)  # (B, T)
+    value_bootstrap = torch.cat((value.detach()[:, 1:], _value(policy, obs, state)[:, None]), dim=1)
+    for t, index, final_value in ended_values:
+        value_bootstrap[index, t] = final_value
+    result = Rollout(
+        obs=torch.stack(frames, dim=1),
+        action=torch.stack(actions, dim=1),
+        logits=torch.stack([o.logits for o in outputs], dim=1),
+        value=value,
+        reward=torch.stack([s.reward for s in steps], dim=1),
+        terminated=torch.stack([s.terminated for s in steps], dim=1),
+        truncated=torch.stack([s.truncated for s in steps], dim=1),
+        value_bootstrap=value_bootstrap,
+        steps=steps,
+    )
+    return result, Position(obs, tuple(s.detach() for s in state))
+
+
+@torch.no_grad()
+def _value(policy: Policy, obs: Tensor, state: PolicyState) -> Tensor:
+    """Value of frames (K, C, H, W) after ``state``: (K,)."""
+    return policy(obs, state).value
+
+
+@torch.no_grad()
+def burn_in(policy: Policy, history: History) -> PolicyState:
+    """The policy's state after the K histories; it stays at its initial value where there was no frame yet."""
+    state = policy.initial_state(len(history.obs))
+    for obs, mask in zip(history.obs.unbind(1), history.mask.unbind(1), strict=True):
+        after = policy(obs, state).state
+        state = tuple(torch.where(mask[:, None], new, old) for new, old in zip(after, state, strict=True))
+    return state
+
+
+def _restart(policy: Policy, state: PolicyState, index: Tensor, history: History | None) -> PolicyState:
+    """``state`` with the K worlds at ``index`` at the start of their next episode."""
+    fresh = policy.initial_state(len(index)) if history is None else burn_in(policy, history)
+    return tuple(old.index_copy(0, index, new) for old, new in zip(state, fresh, strict=True))

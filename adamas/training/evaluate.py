@@ -1,0 +1,80 @@
+"""The evaluation phase: the agent in the real game, and its dreams beside held-out episodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from adamas.agent import Agent
+from adamas.core.seeding import derive_seed
+from adamas.core.types import SegmentSpec
+from adamas.data.sampling import SegmentSampler
+from adamas.envs.make import make_env
+from adamas.evaluation.fidelity import Continuation, continue_dreams, dream_error
+from adamas.evaluation.protocol import play_episodes
+from adamas.rl.rollout import OnHost
+from adamas.training.collect import Collector
+from adamas.training.config import Config
+from adamas.training.phases import Metrics, Phase
+
+
+class EvaluationPhase(Phase):
+    """Measures; changes nothing that training depends on. Its randomness depends on seed and epoch alone."""
+
+    def __init__(self, agent: Agent, heldout: Collector, config: Config, run_dir: Path, device: torch.device) -> None:
+        self.agent = agent
+        self.heldout = heldout
+        self.config = config
+        self.run_dir = run_dir
+        self.device = device
+        self.policy = OnHost(agent.actor_critic, device)
+        self._epoch = 0
+
+    def planned(self, epoch: int) -> int:
+        """One unit of work, every so many epochs."""
+        return int(epoch > 0 and epoch % self.config.evaluation.every_epochs == 0)
+
+    def begin(self, epoch: int) -> None:
+        """Remember the epoch."""
+        self._epoch = epoch
+
+    def update(self) -> Metrics:
+        """Score the agent, collect held-out steps, and compare dreams with them."""
+        config = self.config.evaluation
+        env = make_env(self.config.env, config.num_envs, self._seed("score"), training=False)
+        generator = torch.Generator().manual_seed(self._seed("score"))
+        episodes = play_episodes(self.policy, env, config.episodes, generator, config.temperature)
+        env.close()
+        self.heldout.collect(-(-config.heldout_steps // self.heldout.env.num_envs))
+        dreams = self.dreams()
+        numbers = {
+            "return": float(np.mean([e.score for e in episodes])),
+            "length": float(np.mean([e.length for e in episodes])),
+            **dream_error(dreams),
+        }
+        return {name: torch.tensor(value) for name, value in numbers.items()}
+
+    def dreams(self) -> Continuation:
+        """Dreams from the held-out steps of this epoch's evaluation and those before."""
+        model, config = self.agent.world_model, self.config
+        spec = SegmentSpec(model.context_length + config.policy.horizon, past_end=True)
+        sampler = SegmentSampler(self.heldout.store)
+        rng = np.random.default_rng(self._seed("windows"))
+        windows = sampler.sample(config.evaluation.heldout_windows, spec, rng).to(self.device)
+        generator = torch.Generator(self.device).manual_seed(self._seed("dreams"))
+        return continue_dreams(model, windows, generator)
+
+    def _seed(self, name: str) -> int:
+        return derive_seed(self.config.seed, "evaluation", self._epoch, name)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"heldout": self.heldout.state_dict(), "epoch": self._epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        self.heldout.load_state_dict(state["heldout"])
+        self._epoch = state["epoch"]

@@ -1,0 +1,103 @@
+"""Optimisers: AdamW with warm-up, decay on weights only, and averaged weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from adamas.core.errors import UserError
+from adamas.core.types import Batch
+
+DECAYED = (nn.Linear, nn.Conv2d, nn.LSTM, nn.LSTMCell)
+"""Layers whose weights decay. Biases, norms and embeddings never do."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW with a linear warm-up from 0 and gradient clipping."""
+
+    lr: float = 1e-4
+    weight_decay: float = 1e-2
+    eps: float = 1e-8
+    warmup_updates: int = 100
+    """Updates until the learning rate is reached; it stays there."""
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this norm."""
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0 or self.max_grad_norm <= 0:
+            raise UserError(f"optimizer: lr and max_grad_norm must be positive, got {self.lr}, {self.max_grad_norm}")
+
+
+class NonFiniteLossError(UserError):
+    """A loss or a gradient is NaN or infinite; the weights are those before the update."""
+
+    batch: Batch | None = None  # what the loss was computed from, where there is such a thing
+
+
+class Optimizer:
+    """Updates one module."""
+
+    def __init__(self, module: nn.Module, config: OptimizerConfig) -> None:
+        self.config = config
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.num_updates = 0
+        self._adamw = torch.optim.AdamW(parameter_groups(module, config.weight_decay), lr=config.lr, eps=config.eps)
+
+    def update(self, loss: Tensor) -> Tensor:
+        """Descend one step along the gradient of ``loss`` and return the gradient's norm before clipping.
+
+        Raises:
+            NonFiniteLossError: the loss or its gradient is NaN or infinite. Nothing was changed.
+        """
+        warmup = min(1.0, self.num_updates / max(1, self.config.warmup_updates))
+        for group in self._adamw.param_groups:
+            group["lr"] = self.config.lr * warmup
+        self._adamw.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
+        if not (torch.isfinite(loss) & torch.isfinite(norm)):
+            self._adamw.zero_grad()
+            raise NonFiniteLossError(f"the loss is {loss.item():g} and its gradient's norm {norm.item():g}")
+        self._adamw.step()
+        self.num_updates += 1
+        return norm
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"adamw": self._adamw.state_dict(), "num_updates": self.num_updates}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        self._adamw.load_state_dict(state["adamw"])
+        self.num_updates = state["num_updates"]
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups: weights of linear, convolutional and recurrent layers, which decay, and all the rest."""
+    decayed = {
+        id(parameter)
+        for layer in module.modules()
+        if isinstance(layer, DECAYED)
+        for name, parameter in layer.named_parameters(recurse=False)
+        if "weight" in name
+    }
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if id(p) in decayed], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if id(p) not in decayed], "weight_decay": 0.0},
+    ]
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, module: nn.Module, decay: float, num_updates: int) -> None:
+    """Move ``average`` towards ``module``: average <- d average + (1 - d) module.
+
+    d rises from 0.1 to ``decay``, so that the random weights of the start are soon forgotten.
+    """
+    decay = min(decay, (1 + num_updates) / (10 + num_updates))
+    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - decay)

@@ -1,0 +1,234 @@
+"""The training loop: collect, train the world model, train the policy in dreams, evaluate, again.
+
+::
+
+    epoch 0      collect                    until the replay can start (CollectionConfig.first_steps)
+    epoch 1..E   collect -> denoiser -> reward_end -> actor_critic -> evaluate
+
+Between any two units of work the run can be saved, and continues from there bit for bit on the same machine.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from adamas.agent import Agent
+from adamas.core.checkpoint import Checkpoint, save_checkpoint
+from adamas.core.config import to_dict
+from adamas.core.errors import UserError
+from adamas.core.logging import Metrics, Progress
+from adamas.core.seeding import Streams
+from adamas.training.config import Config
+from adamas.training.meters import Meter
+from adamas.training.optim import NonFiniteLossError
+from adamas.training.phases import Phase
+
+LOG_EVERY = 100  # units of work between two records within a phase
+
+
+class Interrupted(UserError):
+    """The run was asked to stop, and saved itself first."""
+
+
+@dataclass
+class Clock:
+    """Where a run stands."""
+
+    epoch: int = 0
+    phase: int = 0  # index of the phase within the epoch
+    done: int = 0  # units of work done in the phase
+    planned: int = 0  # units of work in the phase
+    step: int = 0  # units of work since the run began
+    num_epochs: int = 0  # known after epoch 0
+    seconds: float = 0.0  # spent at work, over all sittings
+
+
+class Trainer:
+    """Runs the loop over objects built elsewhere.
+
+    Args:
+        config: of the run; saved with every checkpoint.
+        run_dir: the run's folder.
+        agent: what is saved, dreamt with and evaluated; its world model may be an average of the trained one.
+        phases: of an epoch, by name, in order; the first one collects.
+        streams: the run's random streams.
+        metrics: where numbers go.
+        quiet: show no progress.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        run_dir: Path,
+        agent: Agent,
+        phases: Mapping[str, Phase],
+        streams: Streams,
+        metrics: Metrics,
+        quiet: bool = False,
+    ) -> None:
+        self.config = config
+        self.run_dir = run_dir
+        self.agent = agent
+        self.phases = dict(phases)
+        self.streams = streams
+        self.metrics = metrics
+        self.quiet = quiet
+        self.clock = Clock()
+        self.meter = Meter()
+        self._last_save = time.monotonic()
+
+    def run(self) -> None:
+        """Train to the end of the last epoch.
+
+        Raises:
+            Interrupted: SIGINT or SIGTERM arrived; a checkpoint was written.
+            NonFiniteLossError: a loss was NaN or infinite; a checkpoint of the state before it was written.
+        """
+        with _stop_signal() as stop:
+            if self.clock.epoch == 0:
+                self._epochs(0, 0, stop)
+            self._epochs(self.clock.epoch, self.clock.num_epochs, stop)
+        self.save()
+
+    def _epochs(self, first: int, last: int, stop: threading.Event) -> None:
+        plan = [self._plan(epoch) for epoch in range(first, last + 1)]
+        if not plan:
+            return
+        with Progress(plan, first_epoch=first, quiet=self.quiet) as progress:
+            for _ in plan:
+                self._epoch(progress, stop)
+
+    def _epoch(self, progress: Progress, stop: threading.Event) -> None:
+        clock, names = self.clock, list(self.phases)
+        while clock.phase < len(names):
+            self._phase(names[clock.phase], progress, stop)
+            clock.phase, clock.done = clock.phase + 1, 0
+        progress.end_epoch()
+        if clock.epoch == 0:
+            clock.num_epochs = self._num_epochs()
+        clock.epoch, clock.phase = clock.epoch + 1, 0
+
+    def _phase(self, name: str, progress: Progress, stop: threading.Event) -> None:
+        phase, clock = self.phases[name], self.clock
+        if clock.done == 0:
+            clock.planned = phase.planned(clock.epoch)
+            if clock.planned == 0:
+                return
+            self.meter = Meter()
+            phase.begin(clock.epoch)
+        progress.begin(name)
+        while not phase.finished(clock.epoch, clock.done, clock.planned):
+            began = time.monotonic()
+            try:
+                self.meter.add(phase.update())
+            except NonFiniteLossError as error:
+                raise self._explain(name, error) from error
+            clock.seconds += time.monotonic() - began
+            clock.done += 1
+            clock.step += 1
+            shown = self._log(name) if self.meter.count == LOG_EVERY else {}
+            progress.advance(**shown)
+            self._save_if_due(stop)
+        if self.meter.count:
+            progress.advance(0, **self._log(name))
+
+    def _log(self, name: str) -> dict[str, float]:
+        """Record the averages since the last record, and return those worth showing."""
+        clock, averages = self.clock, self.meter.averages()
+        self.metrics.log(averages, clock.step, clock.epoch, name)
+        self.metrics.log_timing({"seconds": clock.seconds}, clock.step, clock.epoch, name)
+        self.meter = Meter()
+        return {f"{name} {key}": averages[key] for key in ("loss", "return") if key in averages}
+
+    def _num_epochs(self) -> int:
+        """Epochs that it takes to collect the rest, and the final ones."""
+        config = self.config.collection
+        left = max(0, config.total_steps - self.phases["collect"].collector.store.num_steps)
+        return -(-left // config.steps_per_epoch) + self.config.final_epochs
+
+    def _plan(self, epoch: int) -> dict[str, int]:
+        """Units of work in each phase of ``epoch``, as far as they are known."""
+        plan = {name: phase.planned(epoch) for name, phase in self.phases.items()}
+        if epoch == self.clock.epoch:
+            for i, name in enumerate(plan):
+                if i < self.clock.phase:
+                    plan[name] = 0
+                elif i == self.clock.phase and self.clock.done:
+                    plan[name] = max(0, self.clock.planned - self.clock.done)
+        return plan
+
+    # --- loss of nothing -----------------------------------------------------------------------------------
+
+    def save(self) -> Path:
+        """Write a checkpoint of this very moment."""
+        self._last_save = time.monotonic()
+        self.phases["collect"].collector.store.commit()
+        trainer = {
+            "clock": asdict(self.clock),
+            "meter": self.meter.state_dict(),
+            "metrics": self.metrics.state(),
+            "streams": self.streams.state_dict(),
+            "phases": {name: phase.state_dict() for name, phase in self.phases.items()},
+        }
+        config = {"agent": to_dict(self.agent.config), "run": to_dict(self.config)}
+        return save_checkpoint(
+            self.run_dir / "checkpoints", self.clock.step, self.agent.state_dict(), config, trainer
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint of the same configuration."""
+        state = checkpoint.trainer()
+        self.agent.load_state_dict(checkpoint.agent())
+        self.clock = Clock(**state["clock"])
+        self.meter.load_state_dict(state["meter"])
+        self.metrics.restore(state["metrics"])
+        for name, phase in self.phases.items():
+            phase.load_state_dict(state["phases"][name])
+        self.streams.load_state_dict(state["streams"])
+
+    def _save_if_due(self, stop: threading.Event) -> None:
+        minutes = (time.monotonic() - self._last_save) / 60
+        if stop.is_set():
+            path = self.save()
+            raise Interrupted(f"stopped and saved as {path}; go on with: adamas train --resume {self.run_dir}")
+        if minutes >= self.config.checkpoint_minutes:
+            self.save()
+
+    def _explain(self, name: str, error: NonFiniteLossError) -> NonFiniteLossError:
+        """Save the state before the failed update, and the batch, and say so."""
+        checkpoint = self.save()
+        message = f"{name}, epoch {self.clock.epoch}: {error}; training stopped, state before it in {checkpoint}"
+        if error.batch is not None:
+            path = self.run_dir / "failed-batch.pt"
+            torch.save({f.name: getattr(error.batch, f.name) for f in fields(error.batch)}, path)
+            message += f", batch in {path}"
+        return NonFiniteLossError(message + "; lower the learning rate or look at the batch")
+
+
+@contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set. A second signal acts as if nobody had caught the first."""
+    stop = threading.Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.getsignal(number) for number in signals}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, previous[number])
+
+    for number in signals:
+        signal.signal(number, handle)
+    try:
+        yield stop
+    finally:
+        for number in signals:
+            signal.signal(number, previous[number])

@@ -1,0 +1,1 @@
+"""World models: learned environments behind the ``WorldModel`` protocol."""

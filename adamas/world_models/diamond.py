@@ -1,0 +1,77 @@
+"""DIAMOND's world model: a diffusion denoiser for the frames, a recurrent model for reward and end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Generator, Tensor, nn
+
+from adamas.core.protocols import Component, DreamState, Prediction
+from adamas.core.types import Batch, SegmentSpec, to_model_range, to_pixels
+from adamas.diffusion.edm import Denoiser, DenoiserConfig, sample
+from adamas.diffusion.samplers import SamplerConfig
+from adamas.world_models.reward_end import RewardEndConfig, RewardEndModel
+
+
+@dataclass(frozen=True)
+class DiamondConfig:
+    """The world model: its two parts and how it draws a frame."""
+
+    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    reward_end: RewardEndConfig = field(default_factory=RewardEndConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+
+
+class Diamond(nn.Module):
+    """The world model of the paper, as a :class:`~adamas.core.protocols.WorldModel`.
+
+    The state of B dreams holds ``obs`` (B, L, C, H, W) in [-1, 1], the last L frames, oldest first; ``action``
+    (B, L - 1) int64, the actions between them; ``hidden`` and ``cell`` (B, lstm_dim) of the reward/end model.
+    """
+
+    def __init__(self, config: DiamondConfig, obs_shape: tuple[int, int, int], num_actions: int) -> None:
+        super().__init__()
+        self.config = config
+        self.denoiser = Denoiser(config.denoiser, obs_shape[0], num_actions)
+        self.reward_end = RewardEndModel(config.reward_end, obs_shape, num_actions)
+
+    @property
+    def context_length(self) -> int:
+        """Number L of real frames that start a dream."""
+        return self.config.denoiser.network.context_length
+
+    def components(self) -> Mapping[str, Component]:
+        """The denoiser, then the reward/end model."""
+        frames = SegmentSpec(self.config.denoiser.segment_length)
+        sequence = SegmentSpec(self.config.reward_end.segment_length, past_end=True)
+        return {
+            "denoiser": Component(self.denoiser, self.denoiser.loss, frames),
+            "reward_end": Component(self.reward_end, self.reward_end.loss, sequence),
+        }
+
+    @torch.no_grad()
+    def initial_state(self, context: Batch) -> DreamState:
+        """Burn in on L frames and the L - 1 actions between them; ``context.obs`` is (B, L, C, H, W)."""
+        obs = to_model_range(context.obs, context.mask)
+        _, _, (hidden, cell) = self.reward_end(obs[:, :-1], context.action, obs[:, 1:])
+        return {"obs": obs, "action": context.action, "hidden": hidden, "cell": cell}
+
+    @torch.no_grad()
+    def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Prediction]:
+        """Draw the next frame, then a reward sign and an end for the transition to it; action (B,) int64."""
+        past, actions = state["obs"], torch.cat((state["action"], action[:, None]), dim=1)  # (B, L, ...), (B, L)
+        obs = sample(self.denoiser, past, actions, self.config.sampler, generator=generator)[:, None]
+        lstm = (state["hidden"], state["cell"])
+        logits_reward, logits_end, (hidden, cell) = self.reward_end(past[:, -1:], action[:, None], obs, lstm)
+        reward = draw(logits_reward[:, 0], generator).float() - 1
+        terminated = draw(logits_end[:, 0], generator).bool()
+        frames = torch.cat((past[:, 1:], obs), dim=1)
+        next_state = {"obs": frames, "action": actions[:, 1:], "hidden": hidden, "cell": cell}
+        return next_state, Prediction(to_pixels(obs[:, 0]), reward, terminated)
+
+
+def draw(logits: Tensor, generator: Generator) -> Tensor:
+    """One draw from each categorical distribution: logits (B, n) -> (B,) int64."""
+    return torch.multinomial(logits.float().softmax(dim=-1), 1, generator=generator)[:, 0]
