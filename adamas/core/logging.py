@@ -44,13 +44,13 @@ class Metrics:
         Raises:
             UserError: if a sink is not installed.
         """
-        self._folder = folder
+        self._folder, self._last_step = folder, -1
         with _writing_to(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._files = {name: (folder / f"{name}.jsonl").open("ab") for name in ("metrics", "timing")}
-        self._last_step = -1
         self._tensorboard = _open_tensorboard(folder) if tensorboard else None
         self._wandb = _open_wandb(folder, wandb) if wandb else None
+        with _writing_to(folder):
+            self._files = {name: (folder / f"{name}.jsonl").open("ab") for name in ("metrics", "timing")}
 
     def log(self, values: Mapping[str, SupportsFloat], step: int, epoch: int, phase: str) -> None:
         """Record numbers that the run's configuration and seed determine.

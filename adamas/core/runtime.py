@@ -50,6 +50,11 @@ def place(module: nn.Module, device: torch.device) -> None:
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's parameters are."""
+    return next(module.parameters()).device
+
+
 def keep_freed_memory() -> bool:
     """Make glibc keep freed memory instead of returning it to the system after every operation.
 

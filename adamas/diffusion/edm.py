@@ -59,7 +59,7 @@ class Conditioners(NamedTuple):
 
 
 class Denoiser(nn.Module):
-    """D(x; sigma, y) = c_skip x + c_out F(c_in x, c_noise, y): estimates a clean frame from a noisy one."""
+    """D(x; sigma, y) = c_skip x + c_out F(c_in x, c_noise, y) (paper equation 6): estimates clean frames."""
 
     def __init__(self, config: DenoiserConfig, img_channels: int, num_actions: int) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Denoiser(nn.Module):
         self.inner_model = FrameNetwork(config.network, img_channels, num_actions)
 
     def conditioners(self, sigma: Tensor) -> Conditioners:
-        """Preconditioning for noise levels ``sigma``, (B,) or (). Paper equations 6 to 8, with offset noise.
+        """Preconditioning for noise levels ``sigma``, (B,) or (). Paper equations 9 to 12.
 
         s = sqrt(sigma^2 + sigma_offset^2);  c_in = 1 / sqrt(s^2 + sigma_data^2);  c_noise = ln(s) / 4;
         c_skip = sigma_data^2 / (s^2 + sigma_data^2);  c_out = s sqrt(c_skip).
@@ -114,7 +114,7 @@ class Denoiser(nn.Module):
         return obs + self.config.sigma_offset * channel_noise + sigma[:, None, None, None] * pixel_noise
 
     def draw_sigma(self, batch_size: int, generator: Generator) -> Tensor:
-        """(B,) training noise levels: ln sigma ~ N(mean, std^2), clipped."""
+        """(B,) training noise levels: ln sigma ~ N(mean, std^2) (paper equation 13), clipped."""
         n = torch.randn(batch_size, generator=generator, device=generator.device)
         sigma = (n * self.config.log_sigma_std + self.config.log_sigma_mean).exp()
         return sigma.clamp(self.config.sigma_min, self.config.sigma_max)
@@ -122,7 +122,7 @@ class Denoiser(nn.Module):
     def target_loss(
         self, noisy: Tensor, sigma: Tensor, obs: Tensor, mask: Tensor, prev_obs: Tensor, prev_action: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Loss of one target frame (paper equation 5), and the model's estimate of it (gradient-free).
+        """Loss of one target frame (paper equation 7), and the model's estimate of it (gradient-free).
 
         The network's target is (o - c_skip x) / c_out; the mean squared error runs over samples in ``mask``.
         """
@@ -137,7 +137,7 @@ class Denoiser(nn.Module):
         """Denoising loss over all targets of segments of ``config.segment_length`` frames.
 
         The model's own estimate replaces each target in the context of the next one, so that it learns to
-        continue from its own frames (paper, appendix on training).
+        continue from its own frames (published code; the paper's algorithm 1 has one target).
         """
         length = self.config.network.context_length
         obs = to_model_range(batch.obs, batch.mask)  # (B, T + 1, C, H, W)

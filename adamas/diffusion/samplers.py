@@ -30,7 +30,7 @@ class SamplerConfig:
     """Noise added again on the way down; 0 follows the deterministic path."""
     s_tmin: float = 0.0
     """Lowest noise level at which churn acts."""
-    s_tmax: float = float("inf")
+    s_tmax: float = 1e6
     """Highest noise level at which churn acts."""
     s_noise: float = 1.0
     """Standard deviation of the churn noise."""

@@ -52,7 +52,7 @@ class ActorCriticEncoder(nn.Module):
 
 
 class ActorCritic(nn.Module):
-    """A recurrent policy and value function of pixels (paper, appendix on the actor-critic)."""
+    """A recurrent policy and value function of pixels (paper appendix D)."""
 
     def __init__(self, config: ActorCriticConfig, obs_shape: tuple[int, int, int], num_actions: int) -> None:
         super().__init__()

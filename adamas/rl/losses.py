@@ -32,7 +32,7 @@ class ActorCriticLossConfig:
 def actor_critic_loss(
     rollout: Rollout, config: ActorCriticLossConfig
 ) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """REINFORCE, value and entropy losses of a rollout of (B, T) steps (paper equations 14 and 15).
+    """REINFORCE, value and entropy losses of a rollout of (B, T) steps (paper equations 15 and 16).
 
     Values are regressed to the lambda-returns; returns minus values weigh the log-probabilities of the actions.
     """

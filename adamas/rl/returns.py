@@ -14,7 +14,7 @@ def lambda_returns(
     gamma: float,
     lambda_: float,
 ) -> Tensor:
-    """Lambda-returns of rewards clipped to their sign (paper equation 13).
+    """Lambda-returns of rewards clipped to their sign (paper equation 14).
 
     R_t = r_t + gamma (1 - e_t) [(1 - u_t) ((1 - lambda) V_{t+1} + lambda R_{t+1}) + u_t V_{t+1}]
 

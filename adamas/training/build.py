@@ -79,24 +79,33 @@ def _build(config: Config, run_dir: Path, checkpoint: Checkpoint | None, quiet: 
     heldout = Collector(policy, heldout_env, test, streams.torch("heldout"))
     sampler = SegmentSampler(train, config.collection.age_weights)
 
-    phases: dict[str, Phase] = {"collect": CollectPhase(collector, config.collection)}
+    learn: dict[str, Phase] = {}
     trained = copy.deepcopy(agent.world_model)
     for name, component in agent.world_model.components().items():
         training = getattr(config, name)
         average = component.module
         if training.average_decay:
             component = trained.components()[name]
-        phases[name] = ComponentPhase(
+        learn[name] = ComponentPhase(
             component, average, training, sampler, streams.numpy(name), streams.torch(name, device)
         )
     contexts = context_sampler(
         sampler, agent.world_model.context_length, streams.numpy("contexts"), device
     )
-    phases["actor_critic"] = PolicyPhase(agent, config.policy, contexts, streams.torch("actor_critic", device))
-    phases["evaluate"] = EvaluationPhase(agent, heldout, config, run_dir, device)
+    learn["actor_critic"] = PolicyPhase(agent, config.policy, contexts, streams.torch("actor_critic", device))
 
     metrics = Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project)
-    trainer = Trainer(config, run_dir, agent, phases, streams, metrics, quiet)
+    trainer = Trainer(
+        config,
+        run_dir,
+        agent,
+        CollectPhase(collector, config.collection),
+        learn,
+        EvaluationPhase(agent, heldout, config, device),
+        streams,
+        metrics,
+        quiet,
+    )
     if checkpoint is not None:
         trainer.restore(checkpoint)
     return trainer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,11 +23,10 @@ from adamas.training.phases import Metrics, Phase
 class EvaluationPhase(Phase):
     """Measures; changes nothing that training depends on. Its randomness depends on seed and epoch alone."""
 
-    def __init__(self, agent: Agent, heldout: Collector, config: Config, run_dir: Path, device: torch.device) -> None:
+    def __init__(self, agent: Agent, heldout: Collector, config: Config, device: torch.device) -> None:
         self.agent = agent
         self.heldout = heldout
         self.config = config
-        self.run_dir = run_dir
         self.device = device
         self.policy = OnHost(agent.actor_critic, device)
         self._epoch = 0

@@ -55,6 +55,7 @@ class CollectPhase(Phase):
     def __init__(self, collector: Collector, config: CollectionConfig) -> None:
         self.collector = collector
         self.config = config
+        self._steps = 0  # of every environment, in one unit of work
 
     def _chunks(self, num_steps: int) -> tuple[int, int]:
         """Units of work for ``num_steps`` real steps, and steps of each environment per unit."""

@@ -26,11 +26,14 @@ from adamas.core.checkpoint import Checkpoint, save_checkpoint
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
 from adamas.core.logging import Metrics, Progress
+from adamas.core.runtime import device_of
 from adamas.core.seeding import Streams
+from adamas.evaluation.fidelity import Continuation
 from adamas.training.config import Config
 from adamas.training.meters import Meter
 from adamas.training.optim import NonFiniteLossError
-from adamas.training.phases import Phase
+from adamas.training.evaluate import EvaluationPhase
+from adamas.training.phases import CollectPhase, Phase
 
 LOG_EVERY = 100  # units of work between two records within a phase
 
@@ -59,7 +62,9 @@ class Trainer:
         config: of the run; saved with every checkpoint.
         run_dir: the run's folder.
         agent: what is saved, dreamt with and evaluated; its world model may be an average of the trained one.
-        phases: of an epoch, by name, in order; the first one collects.
+        collect: plays the real game; the first phase of every epoch.
+        learn: the phases that train something, by name, in order.
+        evaluate: the last phase.
         streams: the run's random streams.
         metrics: where numbers go.
         quiet: show no progress.
@@ -70,7 +75,9 @@ class Trainer:
         config: Config,
         run_dir: Path,
         agent: Agent,
-        phases: Mapping[str, Phase],
+        collect: CollectPhase,
+        learn: Mapping[str, Phase],
+        evaluate: EvaluationPhase,
         streams: Streams,
         metrics: Metrics,
         quiet: bool = False,
@@ -78,7 +85,9 @@ class Trainer:
         self.config = config
         self.run_dir = run_dir
         self.agent = agent
-        self.phases = dict(phases)
+        self.collect = collect
+        self.evaluate = evaluate
+        self.phases: dict[str, Phase] = {"collect": collect, **learn, "evaluate": evaluate}
         self.streams = streams
         self.metrics = metrics
         self.quiet = quiet
@@ -94,10 +103,26 @@ class Trainer:
             NonFiniteLossError: a loss was NaN or infinite; a checkpoint of the state before it was written.
         """
         with _stop_signal() as stop:
+            if self.clock.step == 0:
+                self.save()  # a run that is killed at once can be resumed all the same
             if self.clock.epoch == 0:
                 self._epochs(0, 0, stop)
             self._epochs(self.clock.epoch, self.clock.num_epochs, stop)
         self.save()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the models compute."""
+        return device_of(self.agent)
+
+    @property
+    def real_steps(self) -> int:
+        """Steps of the real game trained on so far."""
+        return self.collect.collector.store.num_steps
+
+    def heldout_dreams(self) -> Continuation:
+        """Dreams beside the true continuations of held-out steps."""
+        return self.evaluate.dreams()
 
     def _epochs(self, first: int, last: int, stop: threading.Event) -> None:
         plan = [self._plan(epoch) for epoch in range(first, last + 1)]
@@ -144,6 +169,8 @@ class Trainer:
     def _log(self, name: str) -> dict[str, float]:
         """Record the averages since the last record, and return those worth showing."""
         clock, averages = self.clock, self.meter.averages()
+        if name == "collect":
+            averages["real_steps"] = self.real_steps
         self.metrics.log(averages, clock.step, clock.epoch, name)
         self.metrics.log_timing({"seconds": clock.seconds}, clock.step, clock.epoch, name)
         self.meter = Meter()
@@ -152,7 +179,7 @@ class Trainer:
     def _num_epochs(self) -> int:
         """Epochs that it takes to collect the rest, and the final ones."""
         config = self.config.collection
-        left = max(0, config.total_steps - self.phases["collect"].collector.store.num_steps)
+        left = max(0, config.total_steps - self.real_steps)
         return -(-left // config.steps_per_epoch) + self.config.final_epochs
 
     def _plan(self, epoch: int) -> dict[str, int]:
@@ -171,7 +198,8 @@ class Trainer:
     def save(self) -> Path:
         """Write a checkpoint of this very moment."""
         self._last_save = time.monotonic()
-        self.phases["collect"].collector.store.commit()
+        for store in (self.collect.collector.store, self.evaluate.heldout.store):
+            store.commit()
         trainer = {
             "clock": asdict(self.clock),
             "meter": self.meter.state_dict(),

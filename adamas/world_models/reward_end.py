@@ -69,7 +69,7 @@ class RewardEndEncoder(nn.Module):
 
 
 class RewardEndModel(nn.Module):
-    """Predicts the sign of the reward and the end of the episode from frames, over time (paper appendix)."""
+    """Predicts the sign of the reward and the end of the episode, over time (paper appendix D)."""
 
     def __init__(self, config: RewardEndConfig, obs_shape: tuple[int, int, int], num_actions: int) -> None:
         super().__init__()

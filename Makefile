@@ -1,0 +1,38 @@
+# make demo    train the quickstart agent in its dream, and score it in the real game
+# make test    run the whole test suite
+# make check   format, lint and types
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+SEED ?= 0
+
+.PHONY: demo demo-long test check clean
+
+demo: $(VENV)/installed
+	$(BIN)/adamas train quickstart --seed $(SEED)
+
+demo-long: $(VENV)/installed
+	$(BIN)/adamas train quickstart-long --seed $(SEED)
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest --cov --cov-report=term --durations=10
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[minatar,report]'
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV)

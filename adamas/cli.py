@@ -1,0 +1,293 @@
+"""The command line: ``adamas train | evaluate | collect | export``."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import torch
+import tyro
+import yaml
+
+import adamas
+from adamas.agent import Agent, check_fits
+from adamas.core import runtime
+from adamas.core.config import from_dict, to_dict
+from adamas.core.errors import UserError, nearest
+from adamas.core.logging import duration
+from adamas.data.store import EpisodeStore
+from adamas.envs.config import EnvConfig
+from adamas.envs.make import make_env
+from adamas.evaluation.report import write_report
+from adamas.evaluation.results import evaluate_agent, write_results
+from adamas.interop.load import load
+from adamas.interop.published import save_published
+from adamas.presets import PRESETS, preset
+from adamas.rl.rollout import OnHost
+from adamas.training.build import new_run, resume_run
+from adamas.training.collect import Collector
+from adamas.training.config import Config
+from adamas.training.trainer import Trainer
+
+USAGE = """usage: adamas COMMAND ...
+
+  adamas train PRESET [--run-dir DIR] [--seed S] [--field value ...]   start a run
+  adamas train --resume DIR                                           go on with one
+  adamas evaluate RUN|CHECKPOINT|FILE.pt [--episodes N] [--seed S]    score an agent in the real game
+  adamas collect RUN|CHECKPOINT|FILE.pt --out DIR [--steps N]         record its play as a dataset
+  adamas export published RUN|CHECKPOINT --out FILE.pt                write the published system's format
+
+  adamas train PRESET --help lists every field. Presets: {presets}."""
+
+Options = TypeVar("Options")
+
+
+def main() -> None:
+    """Entry point: prints one line and exits with code 2 on a user's mistake."""
+    try:
+        run(sys.argv[1:])
+    except UserError as error:
+        print(f"adamas: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("adamas: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run one command.
+
+    Raises:
+        UserError: whatever a user can mend.
+    """
+    commands: Mapping[str, Callable[[Sequence[str]], None]] = {
+        "train": _train,
+        "evaluate": _evaluate,
+        "collect": _collect,
+        "export": _export,
+    }
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE.format(presets=", ".join(PRESETS)))
+    elif arguments[0] == "--version":
+        print(adamas.__version__)
+    elif arguments[0] not in commands:
+        raise UserError(f"unknown command {arguments[0]!r}; {nearest(arguments[0], commands)}")
+    else:
+        commands[arguments[0]](arguments[1:])
+
+
+def _parse(
+    options: type[Options], arguments: Sequence[str], command: str, default: Options | None = None
+) -> Options:
+    """Command-line arguments as a dataclass.
+
+    Raises:
+        UserError: in one line, what ``tyro`` says over several.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                options,
+                args=list(arguments),
+                prog=f"adamas {command}",
+                default=default,
+                config=(tyro.conf.FlagConversionOff,),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        lines = [line.strip("│╭╮╰╯─ ") for line in said.getvalue().splitlines()]
+        reason = next((line for line in lines[1:] if line), "the arguments do not fit")
+        offers = [line.split()[0] for line in lines if line.startswith("--")]
+        hint = f"; did you mean {offers[0]}?" if offers and "nrecognized" in reason else ""
+        raise UserError(f"{reason}{hint} (adamas {command} --help lists the options)") from None
+
+
+
+# --- train -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Train:
+    """Start a run."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    run_dir: Path | None = None
+    """Folder of the run; must not exist yet. None: runs/PRESET/GAME-seed-S."""
+    quiet: bool = False
+    """Show no progress."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Go on with a run where its newest checkpoint left off."""
+
+    resume: Path
+    """Folder of the run."""
+    quiet: bool = False
+    """Show no progress."""
+
+
+def _train(arguments: Sequence[str]) -> None:
+    if any(argument.startswith("--resume") for argument in arguments):
+        resume = _parse(Resume, arguments, "train")
+        trainer = resume_run(resume.resume, resume.quiet)
+    elif arguments and arguments[0] in ("-h", "--help"):
+        print(USAGE.format(presets=", ".join(PRESETS)))
+        return
+    elif not arguments or arguments[0].startswith("-"):
+        raise UserError(f"train needs a preset ({', '.join(PRESETS)}) or --resume DIR")
+    else:
+        name = arguments[0]
+        train = _parse(Train, arguments[1:], f"train {name}", Train(preset(name)))
+        game = train.config.env.game.replace("/", "-").lower()
+        run_dir = train.run_dir or Path("runs") / name / f"{game}-seed-{train.config.seed}"
+        trainer = new_run(train.config, run_dir, train.quiet)
+    trainer.run()
+    _report(trainer)
+
+
+def _report(trainer: Trainer) -> None:
+    """Score a trained agent in the real game, draw the pictures, and say where everything is."""
+    config, agent, run_dir = trainer.config, trainer.agent, trainer.run_dir
+    scores = evaluate_agent(
+        agent,
+        config.env,
+        episodes=config.evaluation.final_episodes,
+        num_envs=config.evaluation.num_envs,
+        seed=config.seed,
+        temperature=config.evaluation.temperature,
+        device=trainer.device,
+    )
+    scores["run"] = {"config": to_dict(config), "real_steps": trainer.real_steps, "seconds": trainer.clock.seconds}
+    dreams = trainer.heldout_dreams()
+    paths = write_report(run_dir, agent, config.env, scores, dreams, trainer.device, config.seed)
+    _print_scores(scores)
+    print(f"trained for {duration(trainer.clock.seconds)} on {trainer.real_steps:,} real steps")
+    print("\n".join(f"  {path}" for path in paths))
+
+
+def _print_scores(scores: Mapping[str, Any]) -> None:
+    for name in ("agent", "random_policy"):
+        low, high = scores[name]["mean_interval_95"]
+        count = len(scores[name]["returns"])
+        label = name.replace("_", " ")
+        print(f"{label:14s} mean return {scores[name]['mean']:8.2f}  [{low:.2f}, {high:.2f}] over {count} episodes")
+
+
+# --- evaluate, collect, export -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score an agent, and a random policy, in the real game."""
+
+    env: EnvConfig
+    episodes: int = 100
+    num_envs: int = 16
+    """Environments played in parallel."""
+    seed: int = 0
+    temperature: float = 1.0
+    """Of the policy; 0 is greedy."""
+    out: Path = Path("scores.json")
+    """Where the episodes and everything needed to trace them go; never overwritten."""
+    device: str = "auto"
+
+
+def _evaluate(arguments: Sequence[str]) -> None:
+    target, config, rest = _target(arguments, "evaluate")
+    out = target / "results" / "evaluation.json" if target.is_dir() else Path(f"{target.stem}-evaluation.json")
+    default = Evaluate(config.env, num_envs=config.evaluation.num_envs, out=out)
+    options = _parse(Evaluate, rest, f"evaluate {target}", default)
+    agent = load(target, options.device)
+    _check_env(agent, options.env, target)
+    scores = evaluate_agent(
+        agent,
+        options.env,
+        episodes=options.episodes,
+        num_envs=options.num_envs,
+        seed=options.seed,
+        temperature=options.temperature,
+        device=runtime.device_of(agent),
+    )
+    scores["target"] = str(target)
+    path = write_results(options.out, scores)
+    _print_scores(scores)
+    print(f"  {path}")
+
+
+@dataclass(frozen=True)
+class Collect:
+    """Record episodes of an agent in the real game, in the format of the replay."""
+
+    env: EnvConfig
+    out: Path
+    """Folder of the dataset; must not exist yet."""
+    steps: int = 10_000
+    num_envs: int = 4
+    seed: int = 0
+    temperature: float = 1.0
+    epsilon: float = 0.0
+    """Probability of a uniformly random action."""
+    device: str = "auto"
+
+
+def _collect(arguments: Sequence[str]) -> None:
+    target, config, rest = _target(arguments, "collect")
+    default = Collect(config.env, Path("dataset"), num_envs=config.collection.num_envs)
+    options = _parse(Collect, rest, f"collect {target}", default)
+    agent = load(target, options.device)
+    _check_env(agent, options.env, target)
+    env = make_env(options.env, options.num_envs, options.seed, training=True)
+    store = EpisodeStore.create(options.out, env.obs_shape)
+    generator = torch.Generator().manual_seed(options.seed)
+    policy = OnHost(agent.actor_critic, runtime.device_of(agent))
+    collector = Collector(policy, env, store, generator)
+    for _ in range(-(-options.steps // options.num_envs)):
+        collector.collect(1, options.temperature, options.epsilon)
+    store.commit()
+    print(f"{store.num_steps:,} steps in {store.num_episodes:,} episodes: {options.out}")
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write an agent in the format of the published checkpoints."""
+
+    out: Path
+    """The .pt file to write; must not exist yet."""
+
+
+def _export(arguments: Sequence[str]) -> None:
+    if not arguments or arguments[0] != "published":
+        raise UserError("export what? use: adamas export published RUN|CHECKPOINT --out FILE.pt")
+    target, _, rest = _target(arguments[1:], "export published")
+    options = _parse(Export, rest, f"export published {target}")
+    save_published(load(target, "cpu"), options.out)
+    print(f"  {options.out}")
+
+
+def _target(arguments: Sequence[str], command: str) -> tuple[Path, Config, Sequence[str]]:
+    """The agent that a command is about, the configuration of its run, and the other arguments.
+
+    The published format says nothing of a configuration: it gets the paper's.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        raise UserError(f"{command} needs a run folder, a checkpoint folder or a published .pt file")
+    target = Path(arguments[0])
+    config = Config()
+    if (target / "config.yaml").is_file():
+        data = yaml.safe_load((target / "config.yaml").read_text())
+        config = from_dict(Config, data.get("run", data))  # a checkpoint keeps the agent's beside the run's
+    return target, config, arguments[1:]
+
+
+def _check_env(agent: Agent, config: EnvConfig, target: Path) -> None:
+    env = make_env(config, 1, 0, training=False)
+    check_fits(agent.config, env.obs_shape, env.action_spec, str(target))
+    env.close()

@@ -1,0 +1,233 @@
+"""Pictures of games and dreams: GIFs, and strips of frames.
+
+Frames are (T, C, H, W) uint8 with C = 1 or 3, as everywhere. They are enlarged by whole factors and keep
+their exact colours, so that what one sees is what the agent sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from adamas.agent import Agent, check_fits
+from adamas.core.protocols import Policy, VectorEnv
+from adamas.core.seeding import derive_seed
+from adamas.core.types import Batch
+from adamas.envs.config import EnvConfig
+from adamas.envs.make import make_env
+from adamas.evaluation.fidelity import Continuation
+from adamas.rl.imagination import Imagination
+from adamas.rl.rollout import OnHost, rollout, start
+
+MIN_HEIGHT = 160  # pixels of an enlarged frame
+GAP = 2  # pixels between frames
+BACKGROUND, INK = 240, 20  # levels of grey
+FONT_SIZE = 13
+LABEL_HEIGHT = 20
+
+
+# --- what is shown -----------------------------------------------------------------------------------------
+
+
+def agent_and_dream(
+    agent: Agent,
+    env_config: EnvConfig,
+    *,
+    seed: int,
+    num_steps: int,
+    temperature: float = 1.0,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """The agent playing a real episode and, from the same first L frames on, its own dream.
+
+    Args:
+        agent: the agent, on ``device``.
+        env_config: the game.
+        seed: everything random follows from it, on the same machine.
+        num_steps: steps after the first L frames, at most.
+        temperature: of the policy; 0 is greedy.
+        device: where the agent computes.
+
+    Returns:
+        The real and the dreamt frames, (L + num_steps, C, H, W) each. Where an episode ends before, its last
+        frame stays.
+
+    Raises:
+        UserError: an environment the agent was not trained for.
+    """
+    length = agent.world_model.context_length
+    generator = torch.Generator().manual_seed(derive_seed(seed, "pictures", "real"))
+    with closing(make_env(env_config, 1, derive_seed(seed, "pictures", "env"), training=False)) as env:
+        check_fits(agent.config, env.obs_shape, env.action_spec, "the agent")
+        policy = OnHost(agent.actor_critic, device)
+        real, action = play_episode(policy, env, length + num_steps - 1, generator, temperature)
+    context = first_context(real, action, length).to(device)
+    generator = torch.Generator(device).manual_seed(derive_seed(seed, "pictures", "dream"))
+    imagination = Imagination(
+        agent.world_model,
+        lambda _: context,
+        num_envs=1,
+        horizon=num_steps,
+        obs_shape=agent.config.obs_shape,
+        action_spec=agent.action_spec,
+        generator=generator,
+    )
+    dream, _ = play_episode(agent.actor_critic, imagination, num_steps, generator, temperature)
+    before = context.obs[0, context.mask[0]][:-1]  # the dream's first frame is the last of its context
+    dream = torch.cat((before, dream)).cpu()
+    return hold_last(real, length + num_steps), hold_last(dream, length + num_steps)
+
+
+def true_and_dream(continuation: Continuation, index: int) -> tuple[Tensor, Tensor]:
+    """What really happened and what dream ``index`` made of the same actions: (T', C, H, W) each.
+
+    T' is the number of steps until the horizon or the true end.
+    """
+    alive = continuation.mask[index]
+    return continuation.true_obs[index, alive].cpu(), continuation.obs[index, alive].cpu()
+
+
+@torch.no_grad()
+def play_episode(
+    policy: Policy, env: VectorEnv, num_steps: int, generator: torch.Generator, temperature: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """One episode in the first environment, or as much of it as ``num_steps`` steps hold.
+
+    Returns:
+        Its frames (T + 1, C, H, W), the last one included, and its actions (T,).
+    """
+    position = start(policy, env)
+    frames, actions = [position.obs[0]], []
+    for _ in range(num_steps):
+        steps, position = rollout(policy, env, position, 1, generator, temperature)
+        step = steps.steps[0]
+        actions.append(steps.action[0, 0])
+        frames.append(step.final_obs[0] if step.ended[0] else step.obs[0])
+        if step.ended[0]:
+            break
+    return torch.stack(frames), torch.stack(actions)
+
+
+def first_context(obs: Tensor, action: Tensor, length: int) -> Batch:
+    """The first ``length`` frames of an episode as one context (B = 1), padded in front if it is too short.
+
+    Its last frame is left out: nothing happens after it.
+
+    Args:
+        obs: (T + 1, C, H, W).
+        action: (T,).
+        length: L.
+    """
+    known = min(length, len(action))
+    padding = length - known
+    context_obs, context_action = obs.new_zeros(1, length, *obs.shape[1:]), action.new_zeros(1, length - 1)
+    context_obs[0, padding:] = obs[:known]
+    context_action[0, padding:] = action[: known - 1]
+    none = torch.zeros(1, length - 1, dtype=torch.bool)
+    mask = torch.arange(length)[None] >= padding
+    return Batch(context_obs, context_action, none.float(), none, none.clone(), mask)
+
+
+def hold_last(frames: Tensor, num_frames: int) -> Tensor:
+    """(num_frames, C, H, W): ``frames``, then their last one again and again."""
+    return frames[torch.arange(num_frames).clamp(max=len(frames) - 1)]
+
+
+# --- how it is drawn ---------------------------------------------------------------------------------------
+
+
+def fitting_scale(height: int) -> int:
+    """The least whole factor that makes frames of ``height`` pixels at least ``MIN_HEIGHT`` high."""
+    return max(1, -(-MIN_HEIGHT // height))
+
+
+def enlarge(frames: Tensor, scale: int) -> Tensor:
+    """(T, C, H, W) uint8, grey or colour, to (T, 3, scale * H, scale * W): every pixel becomes a square."""
+    if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1] not in (1, 3):
+        raise ValueError(f"frames must be (T, 1 or 3, H, W) uint8, got {tuple(frames.shape)} {frames.dtype}")
+    colour = frames.expand(-1, 3, -1, -1)
+    return colour.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
+
+
+def side_by_side(left: Tensor, right: Tensor, scale: int, labels: tuple[str, str]) -> Tensor:
+    """Two films of equal shape, (T, C, H, W), enlarged and labelled, as one: (T, 3, H', W')."""
+    if left.shape != right.shape:
+        raise ValueError(f"films differ in shape: {tuple(left.shape)} and {tuple(right.shape)}")
+    left, right = enlarge(left, scale), enlarge(right, scale)
+    num_frames, _, height, width = left.shape
+    film = torch.full((num_frames, 3, LABEL_HEIGHT + height, 2 * width + GAP), BACKGROUND, dtype=torch.uint8)
+    for x, frames, label in ((0, left, labels[0]), (width + GAP, right, labels[1])):
+        film[:, :, :LABEL_HEIGHT, x : x + width] = _text(label, LABEL_HEIGHT, width)
+        film[:, :, LABEL_HEIGHT:, x : x + width] = frames
+    return film
+
+
+def save_gif(path: Path, frames: Tensor, fps: float, scale: int = 1) -> None:
+    """Save (T, C, H, W) as an endless GIF.
+
+    Frames of at most 256 colours are exact; others get their 256 best colours, without dithering.
+
+    Args:
+        path: where; the folder is made if need be.
+        frames: (T, C, H, W) uint8.
+        fps: frames per second, at most 50 (viewers slow down what is faster); the format rounds a frame's
+            time to hundredths of a second.
+        scale: whole factor to enlarge by.
+    """
+    if not 0 < fps <= 50:
+        raise ValueError(f"fps must be in (0, 50], got {fps}")
+    first, *others = (_paletted(frame) for frame in enlarge(frames, scale))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hundredths = round(100 / fps)
+    first.save(path, "GIF", save_all=True, append_images=others, duration=10 * hundredths, loop=0)
+
+
+def strip(path: Path, rows: Sequence[tuple[str, Tensor]], scale: int) -> None:
+    """Save a PNG of labelled rows of frames, each (T, C, H, W), time from left to right."""
+    label_width = int(max(_font().getlength(label) for label, _ in rows)) + 4 * GAP
+    film = torch.cat([enlarge(frames, scale) for _, frames in rows])  # (rows * T, 3, height, width)
+    height, width = film.shape[2:]
+    num_frames = len(rows[0][1])
+    if any(len(frames) != num_frames for _, frames in rows):
+        raise ValueError("all rows of a strip need the same number of frames")
+    shape = (3, len(rows) * (height + GAP) - GAP, label_width + num_frames * (width + GAP) - GAP)
+    picture = torch.full(shape, BACKGROUND, dtype=torch.uint8)
+    for row, (label, _) in enumerate(rows):
+        y = row * (height + GAP)
+        picture[:, y : y + height, :label_width] = _text(label, height, label_width)
+        for t in range(num_frames):
+            x = label_width + t * (width + GAP)
+            picture[:, y : y + height, x : x + width] = film[row * num_frames + t]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(path, "PNG")
+
+
+def _paletted(frame: Tensor) -> Image.Image:
+    """(3, H, W) uint8 as an image of at most 256 colours."""
+    pixels = np.ascontiguousarray(frame.permute(1, 2, 0).numpy())  # (H, W, 3)
+    red, green, blue = np.moveaxis(pixels.astype(np.int64), 2, 0)
+    codes = red << 16 | green << 8 | blue  # one number per colour
+    colours, index = np.unique(codes.ravel(), return_inverse=True)
+    if len(colours) > 256:
+        return Image.fromarray(pixels).quantize(256, dither=Image.Dither.NONE)
+    image = Image.fromarray(index.reshape(codes.shape).astype(np.uint8))
+    palette = np.stack((colours >> 16, colours >> 8 & 255, colours & 255), axis=1)  # (number of colours, 3)
+    image.putpalette(palette.astype(np.uint8).tobytes())
+    return image
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(FONT_SIZE)
+
+
+def _text(text: str, height: int, width: int) -> Tensor:
+    """A box with centred text: (3, height, width) uint8."""
+    image = Image.new("RGB", (width, height), (BACKGROUND,) * 3)
+    ImageDraw.Draw(image).text((width // 2, height // 2), text, (INK,) * 3, _font(), anchor="mm")
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)

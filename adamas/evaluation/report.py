@@ -1,0 +1,80 @@
+"""Everything a finished run shows of itself, gathered in its ``results`` folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adamas.agent import Agent
+from adamas.core.errors import require
+from adamas.envs.config import EnvConfig
+from adamas.evaluation.fidelity import Continuation
+from adamas.evaluation.pictures import (
+    agent_and_dream,
+    fitting_scale,
+    save_gif,
+    side_by_side,
+    strip,
+    true_and_dream,
+)
+from adamas.evaluation.plots import save_plots
+from adamas.evaluation.results import write_results
+
+FPS = 15  # what Atari shows at a frame skip of 4
+SLOW_FPS = 5  # for comparing frame by frame
+NUM_STEPS = 100  # of the agent's film
+
+
+def write_report(
+    run_dir: Path,
+    agent: Agent,
+    env_config: EnvConfig,
+    scores: Mapping[str, Any],
+    heldout: Continuation | None,
+    device: torch.device,
+    seed: int,
+) -> list[Path]:
+    """Write scores, pictures and plots of a run to ``run_dir/results``.
+
+    ``scores.json`` is never overwritten (a later one gets a number); pictures and plots are. Without
+    Matplotlib there are no plots, and a warning says how to get them.
+
+    Args:
+        run_dir: the run's folder, with its ``metrics``.
+        agent: the agent, on ``device``.
+        env_config: its game.
+        scores: what :func:`~adamas.evaluation.results.evaluate_agent` returned.
+        heldout: dreams beside their true continuation, to be shown as well.
+        device: where the agent computes.
+        seed: of the episode that is shown.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: the run has no metrics, or the folder cannot be written.
+    """
+    folder = run_dir / "results"
+    paths = [write_results(folder / "scores.json", scores)]
+    temperature = scores["protocol"]["temperature"]
+    real, dream = agent_and_dream(
+        agent, env_config, seed=seed, num_steps=NUM_STEPS, temperature=temperature, device=device
+    )
+    scale = fitting_scale(real.shape[-2])
+    save_gif(folder / "agent.gif", side_by_side(real, dream, scale, ("real", "dream")), FPS)
+    paths.append(folder / "agent.gif")
+    if heldout is not None:
+        longest = int(heldout.mask.sum(dim=1).argmax())
+        real, dream = true_and_dream(heldout, longest)
+        save_gif(folder / "dream.gif", side_by_side(real, dream, scale, ("real", "dream")), SLOW_FPS)
+        strip(folder / "dream.png", [("real", real), ("dream", dream)], max(1, scale // 2))
+        paths += [folder / "dream.gif", folder / "dream.png"]
+    if importlib.util.find_spec("matplotlib") is None:
+        warnings.warn(f"no plots were drawn: {require('matplotlib', 'report')}", stacklevel=2)
+        return paths
+    return paths + save_plots(run_dir, scores, folder)

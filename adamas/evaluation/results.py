@@ -1,0 +1,212 @@
+"""Scores that can be traced: every episode, the protocol, the code and the machine, in one JSON file."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from adamas.agent import Agent, check_fits
+from adamas.core.config import to_dict
+from adamas.core.errors import UserError
+from adamas.core.protocols import Policy
+from adamas.core.seeding import derive_seed
+from adamas.envs.config import EnvConfig
+from adamas.envs.make import make_env
+from adamas.evaluation.protocol import EpisodeScore, RandomPolicy, play_episodes
+from adamas.rl.rollout import OnHost
+
+PACKAGES = ("adamas", "torch", "numpy", "gymnasium", "ale-py", "minatar")
+PACKAGE_FOLDER = Path(__file__).parents[1]
+
+
+def evaluate_agent(
+    agent: Agent,
+    env_config: EnvConfig,
+    *,
+    episodes: int,
+    num_envs: int,
+    seed: int,
+    temperature: float = 1.0,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Score the agent, and a random policy under the same protocol, on whole games of the real environment.
+
+    Args:
+        agent: the agent, on ``device``.
+        env_config: the game. A lost life does not end an episode here.
+        episodes: number of episodes of each policy.
+        num_envs: environments played side by side; each plays its share of the episodes.
+        seed: everything random follows from it, on the same machine.
+        temperature: of the agent's policy; 0 is greedy.
+        device: where the agent's network computes.
+
+    Returns:
+        ``protocol`` (how the scores were made), ``agent`` and ``random_policy`` (:func:`summary` of each) and
+        ``provenance``. All of it can be written as JSON.
+
+    Raises:
+        UserError: an impossible protocol, or an environment the agent was not trained for.
+    """
+    if episodes < 1:
+        raise UserError(f"episodes is {episodes}; a score needs at least 1")
+    if temperature < 0:
+        raise UserError(f"temperature is {temperature}; it must be at least 0 (0 is greedy)")
+    num_envs = min(num_envs, episodes)
+    # A greedy random policy would take its first action for ever, so it is always sampled.
+    policies: dict[str, tuple[Policy, float]] = {
+        "agent": (OnHost(agent.actor_critic, device), temperature),
+        "random_policy": (RandomPolicy(len(agent.config.actions)), 1.0),
+    }
+    summaries = {}
+    for name, (policy, policy_temperature) in policies.items():
+        env_seed = derive_seed(seed, "evaluation", "env")  # both policies meet the same games
+        with closing(make_env(env_config, num_envs, env_seed, training=False)) as env:
+            check_fits(agent.config, env.obs_shape, env.action_spec, "the agent")
+            generator = torch.Generator().manual_seed(derive_seed(seed, "evaluation", name))
+            scores = play_episodes(policy, env, episodes, generator, policy_temperature)
+        summaries[name] = summary(scores, derive_seed(seed, "bootstrap"))
+    protocol = {
+        "env": to_dict(env_config),
+        "training": False,
+        "actions": "sampled" if temperature > 0 else "greedy",
+        "temperature": temperature,
+        "episodes": episodes,
+        "num_envs": num_envs,
+        "seed": seed,
+        "device": str(device),
+    }
+    return {"protocol": protocol, **summaries, "provenance": provenance()}
+
+
+def summary(episodes: Sequence[EpisodeScore], seed: int) -> dict[str, Any]:
+    """Statistics of the returns of episodes, and the episodes themselves.
+
+    Returns:
+        ``mean``, ``std`` (dividing by the number of episodes), ``median``, ``mean_interval_95`` (see
+        :func:`bootstrap_interval`), ``mean_length``, ``returns`` and ``lengths`` (of each episode).
+    """
+    returns = np.array([episode.score for episode in episodes])
+    lengths = [episode.length for episode in episodes]
+    return {
+        "mean": float(returns.mean()),
+        "std": float(returns.std()),
+        "median": float(np.median(returns)),
+        "mean_interval_95": bootstrap_interval(returns, seed),
+        "mean_length": float(np.mean(lengths)),
+        "returns": returns.tolist(),
+        "lengths": lengths,
+    }
+
+
+def bootstrap_interval(values: np.ndarray, seed: int, num_resamples: int = 10_000) -> list[float]:
+    """The 95 % percentile bootstrap interval of the mean (Efron 1979): its lower and upper end.
+
+    The interval speaks of the luck in these (n,) episodes. How much another training run would differ, it
+    cannot know.
+    """
+    rng = np.random.default_rng(seed)
+    means = rng.choice(values, (num_resamples, len(values))).mean(axis=1)
+    return [float(end) for end in np.quantile(means, [0.025, 0.975])]
+
+
+def provenance() -> dict[str, Any]:
+    """Which code ran where, and when: package versions, git commit, machine, UTC time."""
+    return {
+        "time_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "packages": {name: version for name in PACKAGES if (version := _version(name)) is not None},
+        "git": git_state(PACKAGE_FOLDER),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def git_state(folder: Path) -> dict[str, Any]:
+    """The commit that ``folder`` is checked out from, and whether its files differ from that commit.
+
+    The commit is "unknown", and ``dirty`` None, where git is missing or does not track the folder.
+    """
+    # A package installed inside somebody else's repository must not claim that repository's commit.
+    if _git(folder, "ls-files", "--error-unmatch", ".") is None:
+        return {"commit": "unknown", "dirty": None}
+    commit, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain", "--", ".")
+    return {"commit": commit or "unknown", "dirty": None if changes is None else bool(changes)}
+
+
+def _git(folder: Path, *command: str) -> str | None:
+    """What a git command prints in ``folder``; None if it fails or there is no git."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *command], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def write_results(path: Path, results: Mapping[str, Any]) -> Path:
+    """Write results as JSON, whole or not at all, and never over earlier ones.
+
+    Returns:
+        where they are: ``path``, or where that exists the first free of ``name-2.json``, ``name-3.json``, ...
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    content = json.dumps(results, indent=2, allow_nan=False) + "\n"
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        target = _claim(path)
+        temporary.replace(target)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror}; free space or choose another folder"
+        ) from error
+    return target
+
+
+def _claim(path: Path) -> Path:
+    """Create the first name that is free, empty, so that no other process takes it too."""
+    name, number = path, 1
+    while True:
+        try:
+            name.touch(exist_ok=False)
+        except FileExistsError:
+            number += 1
+            name = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        else:
+            return name

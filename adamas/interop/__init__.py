@@ -1,0 +1,1 @@
+"""Agents from files: runs, checkpoints, and the checkpoints that the authors of DIAMOND published."""

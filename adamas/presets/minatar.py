@@ -1,0 +1,65 @@
+"""Presets for MinAtar: small games that a laptop learns in minutes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from adamas.diffusion.edm import DenoiserConfig
+from adamas.diffusion.samplers import SamplerConfig
+from adamas.envs.config import EnvConfig
+from adamas.nn.unet import FrameNetworkConfig
+from adamas.rl.actor_critic import ActorCriticConfig
+from adamas.rl.losses import ActorCriticLossConfig
+from adamas.training.config import (
+    CollectionConfig,
+    ComponentTraining,
+    Config,
+    EvaluationConfig,
+    PolicyTraining,
+)
+from adamas.training.optim import OptimizerConfig
+from adamas.world_models.diamond import DiamondConfig
+from adamas.world_models.reward_end import RewardEndConfig
+
+
+def quickstart() -> Config:
+    """MinAtar Breakout in about ten minutes on two CPU cores, with at most 50,000 real steps."""
+    return Config(
+        env=EnvConfig("minatar", "breakout", size=10),
+        world_model=DiamondConfig(
+            DenoiserConfig(
+                FrameNetworkConfig(4, 64, (1, 1), (16, 32), (False, False)),
+                sigma_offset=0.05,
+                num_autoregressive_steps=0,
+            ),
+            RewardEndConfig(128, 32, (1, 1), (16, 16), (False, False), segment_length=19),
+            SamplerConfig(num_steps=1),
+        ),
+        actor_critic=ActorCriticConfig(256, (16, 32), (True, True)),
+        collection=CollectionConfig(
+            num_envs=16, first_steps=5_000, first_steps_max=10_000, steps_per_epoch=4_500, total_steps=50_000
+        ),
+        denoiser=ComponentTraining(OptimizerConfig(1e-3, 1e-2), 32, 2_000, 400, average_decay=0.999),
+        reward_end=ComponentTraining(OptimizerConfig(1e-3, 1e-2, max_grad_norm=100.0), 16, 200, 40),
+        policy=PolicyTraining(
+            OptimizerConfig(1e-3, 0.0, max_grad_norm=100.0),
+            ActorCriticLossConfig(entropy_weight=0.01),
+            num_dreams=64,
+            first_epoch_updates=60,
+            updates_per_epoch=60,
+        ),
+        final_epochs=0,
+        evaluation=EvaluationConfig(
+            every_epochs=1, episodes=32, final_episodes=100, num_envs=32, heldout_windows=256
+        ),
+    )
+
+
+def quickstart_long() -> Config:
+    """``quickstart`` with an hour to spend, and at most 100,000 real steps."""
+    config = quickstart()
+    return replace(
+        config,
+        collection=replace(config.collection, total_steps=100_000),
+        final_epochs=40,
+    )

@@ -1,0 +1,41 @@
+"""Recorded tensors of the published system, to compare with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from safetensors import safe_open
+from torch import Tensor
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+class Reference(NamedTuple):
+    """One recorded module: its sizes, its state dict, its inputs and outputs."""
+
+    config: dict[str, Any]
+    weights: dict[str, Tensor]
+    io: dict[str, Tensor]
+
+
+LoadReference = Callable[[str], Reference]
+
+
+def load_reference(name: str) -> Reference:
+    """Read ``fixtures/{name}.safetensors``; see the README beside it."""
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "io": {}}
+    with safe_open(FIXTURES / f"{name}.safetensors", "pt") as file:
+        for key in file.keys():  # noqa: SIM118  (not a dictionary)
+            kind, _, rest = key.partition(".")
+            parts[kind][rest] = file.get_tensor(key)
+        return Reference(json.loads(file.metadata()["config"]), **parts)
+
+
+@pytest.fixture(scope="session")
+def reference() -> LoadReference:
+    """Loads recorded tensors by name."""
+    return load_reference
