@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,17 +48,32 @@ USAGE = """usage: adamas COMMAND ...
 
 Options = TypeVar("Options")
 
+MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Numbers of errors that are no fault of the program's, wherever it meets them."""
+
 
 def main() -> None:
     """Entry point: prints one line and exits with code 2 on a user's mistake."""
+    warnings.formatwarning = _one_line
     try:
         run(sys.argv[1:])
     except UserError as error:
         print(f"adamas: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if error.errno not in MACHINE_ERRORS:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"adamas: {error.strerror}{where}; free space or check the folder", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("adamas: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _one_line(message: Warning | str, category: type[Warning], *where: object) -> str:
+    """A warning as the command line shows it: without the place in the code."""
+    return f"adamas: warning: {message}\n"
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -102,12 +119,16 @@ def _parse(
     except SystemExit as stop:
         if not stop.code:
             raise
-        lines = [line.strip("│╭╮╰╯─ ") for line in said.getvalue().splitlines()]
-        reason = next((line for line in lines[1:] if line), "the arguments do not fit")
-        offers = [line.split()[0] for line in lines if line.startswith("--")]
-        hint = f"; did you mean {offers[0]}?" if offers and "nrecognized" in reason else ""
-        raise UserError(f"{reason}{hint} (adamas {command} --help lists the options)") from None
+        raise UserError(f"{_gist(said.getvalue())} (adamas {command} --help lists the options)") from None
 
+
+def _gist(box: str) -> str:
+    """The first paragraph of what ``tyro`` prints in a box, in one line, and the option it thinks was meant."""
+    lines = [line.strip("│| ") for line in box.splitlines()[1:]]
+    rules = [i for i, line in enumerate(lines) if not line.strip("─-+╰╯")]
+    reason = " ".join(lines[: rules[0]] if rules else lines)
+    offers = [line.split()[0] for line in lines if line.startswith("--")]
+    return f"{reason}; did you mean {offers[0]}?" if offers and reason.startswith("Unrecognized") else reason
 
 
 # --- train -------------------------------------------------------------------------------------------------
@@ -149,13 +170,18 @@ def _train(arguments: Sequence[str]) -> None:
         game = train.config.env.game.replace("/", "-").lower()
         run_dir = train.run_dir or Path("runs") / name / f"{game}-seed-{train.config.seed}"
         trainer = new_run(train.config, run_dir, train.quiet)
-    trainer.run()
-    _report(trainer)
+    with contextlib.closing(trainer):
+        trainer.run()
+        _report(trainer)
 
 
 def _report(trainer: Trainer) -> None:
     """Score a trained agent in the real game, draw the pictures, and say where everything is."""
     config, agent, run_dir = trainer.config, trainer.agent, trainer.run_dir
+    if not trainer.quiet:
+        print(
+            f"scoring the agent over {config.evaluation.final_episodes} episodes of the real game", flush=True
+        )
     scores = evaluate_agent(
         agent,
         config.env,
@@ -165,7 +191,11 @@ def _report(trainer: Trainer) -> None:
         temperature=config.evaluation.temperature,
         device=trainer.device,
     )
-    scores["run"] = {"config": to_dict(config), "real_steps": trainer.real_steps, "seconds": trainer.clock.seconds}
+    scores["run"] = {
+        "config": to_dict(config),
+        "real_steps": trainer.real_steps,
+        "seconds": trainer.clock.seconds,
+    }
     dreams = trainer.heldout_dreams()
     paths = write_report(run_dir, agent, config.env, scores, dreams, trainer.device, config.seed)
     _print_scores(scores)
@@ -178,7 +208,9 @@ def _print_scores(scores: Mapping[str, Any]) -> None:
         low, high = scores[name]["mean_interval_95"]
         count = len(scores[name]["returns"])
         label = name.replace("_", " ")
-        print(f"{label:14s} mean return {scores[name]['mean']:8.2f}  [{low:.2f}, {high:.2f}] over {count} episodes")
+        print(
+            f"{label:14s} mean return {scores[name]['mean']:8.2f}  [{low:.2f}, {high:.2f}] over {count} episodes"
+        )
 
 
 # --- evaluate, collect, export -----------------------------------------------------------------------------
@@ -199,10 +231,15 @@ class Evaluate:
     """Where the episodes and everything needed to trace them go; never overwritten."""
     device: str = "auto"
 
+    def __post_init__(self) -> None:
+        _check_seed(self.seed)
+
 
 def _evaluate(arguments: Sequence[str]) -> None:
     target, config, rest = _target(arguments, "evaluate")
-    out = target / "results" / "evaluation.json" if target.is_dir() else Path(f"{target.stem}-evaluation.json")
+    out = (
+        target / "results" / "evaluation.json" if target.is_dir() else Path(f"{target.stem}-evaluation.json")
+    )
     default = Evaluate(config.env, num_envs=config.evaluation.num_envs, out=out)
     options = _parse(Evaluate, rest, f"evaluate {target}", default)
     agent = load(target, options.device)
@@ -237,21 +274,30 @@ class Collect:
     """Probability of a uniformly random action."""
     device: str = "auto"
 
+    def __post_init__(self) -> None:
+        _check_seed(self.seed)
+        if self.steps < 1:
+            raise UserError(f"steps is {self.steps}; it must be at least 1")
+        if not 0 <= self.epsilon <= 1:
+            raise UserError(f"epsilon is {self.epsilon}; a probability lies in [0, 1]")
+        if not self.temperature >= 0:
+            raise UserError(f"temperature is {self.temperature}; it must be at least 0 (0 is greedy)")
+
 
 def _collect(arguments: Sequence[str]) -> None:
     target, config, rest = _target(arguments, "collect")
-    default = Collect(config.env, Path("dataset"), num_envs=config.collection.num_envs)
+    default = Collect(config.env, tyro.MISSING, num_envs=config.collection.num_envs)
     options = _parse(Collect, rest, f"collect {target}", default)
     agent = load(target, options.device)
     _check_env(agent, options.env, target)
-    env = make_env(options.env, options.num_envs, options.seed, training=True)
-    store = EpisodeStore.create(options.out, env.obs_shape)
-    generator = torch.Generator().manual_seed(options.seed)
-    policy = OnHost(agent.actor_critic, runtime.device_of(agent))
-    collector = Collector(policy, env, store, generator)
-    for _ in range(-(-options.steps // options.num_envs)):
-        collector.collect(1, options.temperature, options.epsilon)
-    store.commit()
+    with contextlib.closing(make_env(options.env, options.num_envs, options.seed, training=True)) as env:
+        store = EpisodeStore.create(options.out, env.obs_shape)
+        generator = torch.Generator().manual_seed(options.seed)
+        policy = OnHost(agent.actor_critic, runtime.device_of(agent))
+        collector = Collector(policy, env, store, generator)
+        for _ in range(-(-options.steps // options.num_envs)):
+            collector.collect(1, options.temperature, options.epsilon)
+        store.commit()
     print(f"{store.num_steps:,} steps in {store.num_episodes:,} episodes: {options.out}")
 
 
@@ -281,13 +327,24 @@ def _target(arguments: Sequence[str], command: str) -> tuple[Path, Config, Seque
         raise UserError(f"{command} needs a run folder, a checkpoint folder or a published .pt file")
     target = Path(arguments[0])
     config = Config()
-    if (target / "config.yaml").is_file():
-        data = yaml.safe_load((target / "config.yaml").read_text())
-        config = from_dict(Config, data.get("run", data))  # a checkpoint keeps the agent's beside the run's
+    file = target / "config.yaml"
+    if file.is_file():
+        try:
+            data = yaml.safe_load(file.read_bytes())
+        except yaml.YAMLError as error:
+            raise UserError(
+                f"{file} is not valid YAML; restore it from config.yaml of a checkpoint"
+            ) from error
+        # A checkpoint keeps the agent's configuration beside the run's.
+        config = from_dict(Config, data["run"] if isinstance(data, dict) and "run" in data else data)
     return target, config, arguments[1:]
 
 
 def _check_env(agent: Agent, config: EnvConfig, target: Path) -> None:
-    env = make_env(config, 1, 0, training=False)
-    check_fits(agent.config, env.obs_shape, env.action_spec, str(target))
-    env.close()
+    with contextlib.closing(make_env(config, 1, 0, training=False)) as env:
+        check_fits(agent.config, env.obs_shape, env.action_spec, str(target))
+
+
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise UserError(f"seed is {seed}; it must be at least 0")

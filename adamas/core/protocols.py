@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 
 from adamas.core.types import ActionSpec, Batch, EnvReset, EnvStep, SegmentSpec
 
+
 class VectorEnv(Protocol):
     """B copies of an environment, real or dreamt, stepped together."""
 

@@ -40,7 +40,9 @@ def setup(config: RuntimeConfig) -> torch.device:
     if config.device == "auto":
         return torch.device(next(name for name, there in available.items() if there))
     if not available[config.device]:
-        raise UserError(f"runtime.device is {config.device!r}, but there is none here; use --runtime.device auto")
+        raise UserError(
+            f"runtime.device is {config.device!r}, but there is none here; use --runtime.device auto"
+        )
     return torch.device(config.device)
 
 

@@ -91,6 +91,18 @@ class Batch:
         """The same batch on ``device``."""
         return Batch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
 
+    def first_frames(self, num_frames: int) -> Batch:
+        """The first ``num_frames`` frames of every segment, and the transitions between them."""
+        n = num_frames
+        return Batch(
+            self.obs[:, :n],
+            self.action[:, : n - 1],
+            self.reward[:, : n - 1],
+            self.terminated[:, : n - 1],
+            self.truncated[:, : n - 1],
+            self.mask[:, :n],
+        )
+
     def __getitem__(self, index: slice | Tensor) -> Batch:
         """Some of the B segments."""
         return Batch(*(getattr(self, f.name)[index] for f in fields(self)))

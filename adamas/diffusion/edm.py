@@ -76,9 +76,12 @@ class Denoiser(nn.Module):
         total = variance + self.config.sigma_data**2
         c_skip = self.config.sigma_data**2 / total
         c_out = (variance * c_skip).sqrt()
-        return Conditioners(*(c[..., None, None, None] for c in (total.rsqrt(), c_out, c_skip)), variance.log() / 8)
+        c_in, c_out, c_skip = (c[..., None, None, None] for c in (total.rsqrt(), c_out, c_skip))
+        return Conditioners(c_in, c_out, c_skip, c_noise=variance.log() / 8)
 
-    def network_output(self, noisy: Tensor, cond: Conditioners, prev_obs: Tensor, prev_action: Tensor) -> Tensor:
+    def network_output(
+        self, noisy: Tensor, cond: Conditioners, prev_obs: Tensor, prev_action: Tensor
+    ) -> Tensor:
         """F(c_in x, c_noise, y), (B, C, H, W); ``prev_obs`` (B, L, C, H, W) in [-1, 1]."""
         c_noise = cond.c_noise.expand(len(noisy))
         return self.inner_model(noisy * cond.c_in, c_noise, prev_obs / self.config.sigma_data, prev_action)

@@ -39,7 +39,9 @@ class SamplerConfig:
 
     def __post_init__(self) -> None:
         if self.num_steps < 1 or self.order not in (1, 2):
-            raise UserError(f"sampler: num_steps >= 1 and order 1 or 2, got {self.num_steps} and {self.order}")
+            raise UserError(
+                f"sampler: num_steps >= 1 and order 1 or 2, got {self.num_steps} and {self.order}"
+            )
         if not 0 < self.sigma_min <= self.sigma_max:
             raise UserError(f"sampler: 0 < sigma_min <= sigma_max, got {self.sigma_min} and {self.sigma_max}")
 

@@ -53,12 +53,7 @@ def continue_dreams(world_model: WorldModel, windows: Batch, generator: Generato
     if not usable.any():
         raise ValueError("no window starts inside an episode")
     windows = windows[usable]
-    context = Batch(
-        windows.obs[:, :length],
-        *(x[:, : length - 1] for x in (windows.action, windows.reward, windows.terminated, windows.truncated)),
-        windows.mask[:, :length],
-    )
-    state = world_model.initial_state(context)
+    state = world_model.initial_state(windows.first_frames(length))
     predictions = []
     for action in windows.action[:, length - 1 :].unbind(1):
         state, prediction = world_model.step(state, action, generator)

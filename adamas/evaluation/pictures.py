@@ -205,21 +205,12 @@ def strip(path: Path, rows: Sequence[tuple[str, Tensor]], scale: int) -> None:
             x = label_width + t * (width + GAP)
             picture[:, y : y + height, x : x + width] = film[row * num_frames + t]
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(path, "PNG")
+    Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(path, "PNG")
 
 
 def _paletted(frame: Tensor) -> Image.Image:
-    """(3, H, W) uint8 as an image of at most 256 colours."""
-    pixels = np.ascontiguousarray(frame.permute(1, 2, 0).numpy())  # (H, W, 3)
-    red, green, blue = np.moveaxis(pixels.astype(np.int64), 2, 0)
-    codes = red << 16 | green << 8 | blue  # one number per colour
-    colours, index = np.unique(codes.ravel(), return_inverse=True)
-    if len(colours) > 256:
-        return Image.fromarray(pixels).quantize(256, dither=Image.Dither.NONE)
-    image = Image.fromarray(index.reshape(codes.shape).astype(np.uint8))
-    palette = np.stack((colours >> 16, colours >> 8 & 255, colours & 255), axis=1)  # (number of colours, 3)
-    image.putpalette(palette.astype(np.uint8).tobytes())
-    return image
+    """(3, H, W) uint8 with a palette of its own, by median cut: exact up to 256 colours, never dithered."""
+    return Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy()).quantize(256)
 
 
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

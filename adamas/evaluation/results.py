@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -193,6 +193,8 @@ def write_results(path: Path, results: Mapping[str, Any]) -> Path:
         target = _claim(path)
         temporary.replace(target)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
         raise UserError(
             f"cannot write {path}: {error.strerror}; free space or choose another folder"
         ) from error

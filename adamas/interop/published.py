@@ -91,7 +91,7 @@ def build(config: AgentConfig, tensors: Tensors, source: str) -> Agent:
     Raises:
         UserError: tensors are missing, superfluous, or of another shape or type than ``config`` says.
     """
-    with torch.device("meta"):  # neither memory nor random numbers for weights that are replaced at once
+    with torch.random.fork_rng(devices=[]):  # the initial weights are random, but not for long
         agent = Agent(config)
     expected = agent.state_dict()
     problems = [f"{name} is missing" for name in expected if name not in tensors]
@@ -104,7 +104,7 @@ def build(config: AgentConfig, tensors: Tensors, source: str) -> Agent:
     if problems:
         more = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
         raise UserError(f"{source} does not hold an agent: {problems[0]}{more}; get the file again")
-    agent.load_state_dict(tensors, assign=True)
+    agent.load_state_dict(tensors)
     return agent.eval()
 
 

@@ -112,7 +112,9 @@ def debug() -> Config:
         ),
         denoiser=ComponentTraining(OptimizerConfig(), 4, 3, 3, average_decay=0.9),
         reward_end=ComponentTraining(OptimizerConfig(max_grad_norm=100.0), 4, 3, 3),
-        policy=PolicyTraining(num_dreams=4, steps_per_update=5, horizon=4, first_epoch_updates=3, updates_per_epoch=3),
+        policy=PolicyTraining(
+            num_dreams=4, steps_per_update=5, horizon=4, first_epoch_updates=3, updates_per_epoch=3
+        ),
         final_epochs=0,
         evaluation=EvaluationConfig(
             every_epochs=1, episodes=2, final_episodes=2, num_envs=2, heldout_steps=40, heldout_windows=4

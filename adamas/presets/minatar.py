@@ -30,20 +30,21 @@ def quickstart() -> Config:
             DenoiserConfig(
                 FrameNetworkConfig(4, 64, (1, 1), (16, 32), (False, False)),
                 sigma_offset=0.05,
+                log_sigma_mean=0.5,
                 num_autoregressive_steps=0,
             ),
             RewardEndConfig(128, 32, (1, 1), (16, 16), (False, False), segment_length=19),
             SamplerConfig(num_steps=1),
         ),
-        actor_critic=ActorCriticConfig(256, (16, 32), (True, True)),
+        actor_critic=ActorCriticConfig(256, (16, 32), (True, False)),
         collection=CollectionConfig(
             num_envs=16, first_steps=5_000, first_steps_max=10_000, steps_per_epoch=4_500, total_steps=50_000
         ),
         denoiser=ComponentTraining(OptimizerConfig(1e-3, 1e-2), 32, 2_000, 400, average_decay=0.999),
         reward_end=ComponentTraining(OptimizerConfig(1e-3, 1e-2, max_grad_norm=100.0), 16, 200, 40),
         policy=PolicyTraining(
-            OptimizerConfig(1e-3, 0.0, max_grad_norm=100.0),
-            ActorCriticLossConfig(entropy_weight=0.01),
+            OptimizerConfig(2e-3, 0.0, max_grad_norm=100.0),
+            ActorCriticLossConfig(gamma=0.97, entropy_weight=0.01),
             num_dreams=64,
             first_epoch_updates=60,
             updates_per_epoch=60,

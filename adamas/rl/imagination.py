@@ -51,7 +51,7 @@ class Imagination:
     def step(self, action: Tensor) -> EnvStep:
         """Imagine what follows ``action``, (B,) int64."""
         self._state, prediction = self.world_model.step(self._state, action, self.generator)
-        self._age += 1
+        self._age = self._age + 1  # not in place: a saved state must stay as it was
         truncated = self._age >= self.horizon
         index = (prediction.terminated | truncated).nonzero()[:, 0]  # (K,)
         obs, final_obs, history = prediction.obs, prediction.obs[index], None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from adamas.core.protocols import Policy, PolicyOutput, VectorEnv
 from adamas.core.types import EnvStep, History
@@ -53,7 +53,7 @@ class Rollout:
 class OnHost:
     """A policy for environments in CPU memory, wherever its network computes."""
 
-    def __init__(self, policy: nn.Module, device: torch.device) -> None:
+    def __init__(self, policy: Policy, device: torch.device) -> None:
         self.policy = policy
         self.device = device
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 
 import torch
@@ -10,13 +11,14 @@ import torch
 from adamas.agent import Agent, AgentConfig, check_fits
 from adamas.core import runtime
 from adamas.core.checkpoint import Checkpoint, find_checkpoint
-from adamas.core.config import from_dict, save_config
+from adamas.core.config import from_dict, load_config, save_config
 from adamas.core.errors import UserError
 from adamas.core.logging import Metrics
 from adamas.core.seeding import Streams, derive_seed
 from adamas.data.sampling import SegmentSampler
 from adamas.data.store import EpisodeStore
 from adamas.envs.make import make_env
+from adamas.envs.vector import RealVectorEnv
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
 from adamas.training.config import Config
@@ -31,7 +33,7 @@ def new_run(config: Config, run_dir: Path, quiet: bool = False) -> Trainer:
     Raises:
         UserError: the folder is in use, or the environment cannot be made.
     """
-    if run_dir.exists() and any(run_dir.iterdir()):
+    if run_dir.is_file() or (run_dir.is_dir() and any(run_dir.iterdir()) and not _never_began(run_dir)):
         raise UserError(
             f"{run_dir} exists and is not empty; go on with it (adamas train --resume {run_dir}) or choose "
             "another --run-dir"
@@ -46,39 +48,92 @@ def resume_run(run_dir: Path, quiet: bool = False) -> Trainer:
         UserError: there is nothing to resume.
     """
     if not run_dir.is_dir():
-        raise UserError(f"there is no run in {run_dir}; start one with: adamas train PRESET --run-dir {run_dir}")
+        raise UserError(
+            f"there is no run in {run_dir}; start one with: adamas train PRESET --run-dir {run_dir}"
+        )
+    if _never_began(run_dir):
+        return _build(load_config(run_dir / "config.yaml", Config), run_dir, None, quiet)
     checkpoint = find_checkpoint(run_dir / "checkpoints")
     config = from_dict(Config, checkpoint.config()["run"])
     return _build(config, run_dir, checkpoint, quiet)
 
 
+def _never_began(run_dir: Path) -> bool:
+    """Whether ``run_dir`` is that of a run which ended before its first checkpoint, and so before all work."""
+    frames = run_dir / "dataset" / "train" / "frames.bin"
+    return (
+        (run_dir / "config.yaml").is_file()
+        and not any((run_dir / "checkpoints").glob("step-*"))
+        and (not frames.exists() or frames.stat().st_size == 0)
+    )
+
+
 def _build(config: Config, run_dir: Path, checkpoint: Checkpoint | None, quiet: bool) -> Trainer:
     device = runtime.setup(config.runtime)
+    if not quiet:  # what follows may take seconds
+        since = f", going on from step {checkpoint.step}" if checkpoint else ""
+        game = f"{config.env.suite} {config.env.game}"
+        print(f"{run_dir}: training on {game}, seed {config.seed}, {device}{since}", flush=True)
     streams = Streams(config.seed)
-    env = make_env(config.env, config.collection.num_envs, derive_seed(config.seed, "env"), training=True)
+    env, heldout_env = (
+        make_env(config.env, config.collection.num_envs, derive_seed(config.seed, name), training=True)
+        for name in ("env", "heldout")
+    )
+    agent = _new_agent(config, env, device)
     if checkpoint is None:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        save_config(run_dir / "config.yaml", config)
-        train, test = (EpisodeStore.create(run_dir / "dataset" / n, env.obs_shape) for n in ("train", "test"))
+        train, test = _new_stores(config, run_dir, env.obs_shape)
     else:
-        train, test = (EpisodeStore.open(run_dir / "dataset" / n) for n in ("train", "test"))
+        saved = from_dict(AgentConfig, checkpoint.config()["agent"])
+        check_fits(saved, env.obs_shape, env.action_spec, str(run_dir))
+        train, test = (EpisodeStore.open(run_dir / "dataset" / name) for name in ("train", "test"))
 
+    policy = OnHost(agent.actor_critic, device)
+    collector = Collector(policy, env, train, streams.torch("collect"))
+    heldout = Collector(policy, heldout_env, test, streams.torch("heldout"))
+    trainer = Trainer(
+        config,
+        run_dir,
+        agent,
+        CollectPhase(collector, config.collection),
+        _learning_phases(config, agent, train, streams, device),
+        EvaluationPhase(agent, heldout, config, device),
+        streams,
+        Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project),
+        quiet,
+    )
+    if checkpoint is not None:
+        trainer.restore(checkpoint)
+    return trainer
+
+
+def _new_agent(config: Config, env: RealVectorEnv, device: torch.device) -> Agent:
+    """An agent whose first weights depend on the run's seed alone."""
     agent_config = AgentConfig(env.obs_shape, env.action_spec.names, config.world_model, config.actor_critic)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(config.seed, "weights"))
         agent = Agent(agent_config)
     runtime.place(agent, device)
-    if checkpoint is not None:
-        check_fits(from_dict(AgentConfig, checkpoint.config()["agent"]), env.obs_shape, env.action_spec, str(run_dir))
+    return agent
 
-    policy = OnHost(agent.actor_critic, device)
-    collector = Collector(policy, env, train, streams.torch("collect"))
-    heldout_env = make_env(
-        config.env, config.collection.num_envs, derive_seed(config.seed, "heldout"), training=True
-    )
-    heldout = Collector(policy, heldout_env, test, streams.torch("heldout"))
+
+def _new_stores(config: Config, run_dir: Path, obs_shape: tuple[int, int, int]) -> list[EpisodeStore]:
+    """The run's folder with its configuration and two empty stores: to train on, and held out."""
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        for leftover in (run_dir / "dataset", run_dir / "metrics"):  # of a run that never began
+            if leftover.exists():
+                shutil.rmtree(leftover)
+    except OSError as error:
+        raise UserError(f"cannot make {run_dir}: {error.strerror}; choose another --run-dir") from error
+    save_config(run_dir / "config.yaml", config)
+    return [EpisodeStore.create(run_dir / "dataset" / name, obs_shape) for name in ("train", "test")]
+
+
+def _learning_phases(
+    config: Config, agent: Agent, train: EpisodeStore, streams: Streams, device: torch.device
+) -> dict[str, Phase]:
+    """The components of the world model in their order, then the actor-critic."""
     sampler = SegmentSampler(train, config.collection.age_weights)
-
     learn: dict[str, Phase] = {}
     trained = copy.deepcopy(agent.world_model)
     for name, component in agent.world_model.components().items():
@@ -89,23 +144,7 @@ def _build(config: Config, run_dir: Path, checkpoint: Checkpoint | None, quiet: 
         learn[name] = ComponentPhase(
             component, average, training, sampler, streams.numpy(name), streams.torch(name, device)
         )
-    contexts = context_sampler(
-        sampler, agent.world_model.context_length, streams.numpy("contexts"), device
-    )
+    length = agent.world_model.context_length
+    contexts = context_sampler(sampler, length, streams.numpy("contexts"), device)
     learn["actor_critic"] = PolicyPhase(agent, config.policy, contexts, streams.torch("actor_critic", device))
-
-    metrics = Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project)
-    trainer = Trainer(
-        config,
-        run_dir,
-        agent,
-        CollectPhase(collector, config.collection),
-        learn,
-        EvaluationPhase(agent, heldout, config, device),
-        streams,
-        metrics,
-        quiet,
-    )
-    if checkpoint is not None:
-        trainer.restore(checkpoint)
-    return trainer
+    return learn

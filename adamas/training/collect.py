@@ -50,7 +50,12 @@ class Collector:
     def _store(self, steps: Rollout) -> None:
         for t, step in enumerate(steps.steps):
             self._episode = self.store.append(
-                self._episode, steps.obs[:, t], steps.action[:, t], step.reward, step.terminated, step.truncated
+                self._episode,
+                steps.obs[:, t],
+                steps.action[:, t],
+                step.reward,
+                step.terminated,
+                step.truncated,
             )
             self._running_return += step.reward
             self.reward_signs += torch.bincount(step.reward.sign().long() + 1, minlength=3)

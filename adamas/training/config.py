@@ -13,6 +13,13 @@ from adamas.training.optim import OptimizerConfig
 from adamas.world_models.diamond import DiamondConfig
 
 
+def _check_minima(where: str, config: object, **minima: float) -> None:
+    for name, minimum in minima.items():
+        value = getattr(config, name)
+        if not value >= minimum:  # NaN is refused as well
+            raise UserError(f"{where}{name} is {value}; it must be at least {minimum}")
+
+
 @dataclass(frozen=True)
 class CollectionConfig:
     """How much is played in the real game, and how."""
@@ -26,7 +33,7 @@ class CollectionConfig:
     """Rewards of the less frequent signs to have been seen before the first epoch starts."""
     steps_per_epoch: int = 100
     total_steps: int = 100_000
-    """Real steps of the whole run."""
+    """Real steps of the whole run; rounded up to a multiple of num_envs."""
     epsilon: float = 0.01
     """Probability of a uniformly random action."""
     temperature: float = 1.0
@@ -35,15 +42,16 @@ class CollectionConfig:
     """Probability of drawing from each part of the episodes, oldest part first."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.first_steps <= self.first_steps_max:
+        _check_minima(
+            "collection.", self, num_envs=1, min_rare_rewards=0, steps_per_epoch=1, epsilon=0, temperature=0
+        )
+        if not 1 <= self.first_steps <= self.first_steps_max <= self.total_steps:
             raise UserError(
-                f"collection: 1 <= first_steps <= first_steps_max, got {self.first_steps} and {self.first_steps_max}"
+                "collection: 1 <= first_steps <= first_steps_max <= total_steps, got "
+                f"{self.first_steps}, {self.first_steps_max} and {self.total_steps}"
             )
-        if self.steps_per_epoch < 1 or self.num_envs < 1:
-            raise UserError(
-                f"collection: steps_per_epoch and num_envs must be at least 1, got {self.steps_per_epoch} "
-                f"and {self.num_envs}"
-            )
+        if self.epsilon > 1:
+            raise UserError(f"collection.epsilon is {self.epsilon}; a probability lies in [0, 1]")
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ class ComponentTraining:
     weights themselves."""
 
     def __post_init__(self) -> None:
+        _check_minima("", self, batch_size=1, first_epoch_updates=0, updates_per_epoch=0)
         if not 0 <= self.average_decay < 1:
             raise UserError(f"average_decay must be in [0, 1), got {self.average_decay}")
 
@@ -80,6 +89,17 @@ class PolicyTraining:
     first_epoch_updates: int = 5_000
     updates_per_epoch: int = 400
 
+    def __post_init__(self) -> None:
+        _check_minima(
+            "policy.",
+            self,
+            num_dreams=1,
+            steps_per_update=1,
+            horizon=1,
+            first_epoch_updates=0,
+            updates_per_epoch=0,
+        )
+
 
 @dataclass(frozen=True)
 class EvaluationConfig:
@@ -97,6 +117,19 @@ class EvaluationConfig:
     """Real steps, never trained on, that the dream is compared with at each evaluation."""
     heldout_windows: int = 64
     """Dreams compared with their true continuation."""
+
+    def __post_init__(self) -> None:
+        _check_minima(
+            "evaluation.",
+            self,
+            every_epochs=1,
+            episodes=1,
+            final_episodes=1,
+            num_envs=1,
+            temperature=0,
+            heldout_steps=1,
+            heldout_windows=1,
+        )
 
 
 @dataclass(frozen=True)
@@ -125,11 +158,11 @@ class Config:
     """Weights & Biases project to log to."""
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise UserError(f"seed must be at least 0, got {self.seed}")
-        size, factor = self.env.size, 2 ** (len(self.world_model.denoiser.network.channels) - 1)
-        if size < factor:
+        _check_minima("", self, seed=0, final_epochs=0, checkpoint_minutes=0)
+        levels = len(self.world_model.denoiser.network.channels)
+        smallest = 2 ** (levels - 1)
+        if self.env.size < smallest:
             raise UserError(
-                f"env.size {size} is too small for {len(self.world_model.denoiser.network.channels)} levels of the "
-                f"denoiser; use at least {factor}, or fewer levels"
+                f"env.size {self.env.size} is too small for {levels} levels of the denoiser; "
+                f"use at least {smallest}, or fewer levels"
             )

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 
 from adamas.agent import Agent
+from adamas.core.errors import UserError
 from adamas.core.seeding import derive_seed
-from adamas.core.types import SegmentSpec
-from adamas.data.sampling import SegmentSampler
 from adamas.envs.make import make_env
 from adamas.evaluation.fidelity import Continuation, continue_dreams, dream_error
 from adamas.evaluation.protocol import play_episodes
@@ -46,7 +45,8 @@ class EvaluationPhase(Phase):
         generator = torch.Generator().manual_seed(self._seed("score"))
         episodes = play_episodes(self.policy, env, config.episodes, generator, config.temperature)
         env.close()
-        self.heldout.collect(-(-config.heldout_steps // self.heldout.env.num_envs))
+        # The first of two steps is a transition whose next frame is known: something to compare with.
+        self.heldout.collect(max(2, -(-config.heldout_steps // self.heldout.env.num_envs)))
         dreams = self.dreams()
         numbers = {
             "return": float(np.mean([e.score for e in episodes])),
@@ -56,12 +56,21 @@ class EvaluationPhase(Phase):
         return {name: torch.tensor(value) for name, value in numbers.items()}
 
     def dreams(self) -> Continuation:
-        """Dreams from the held-out steps of this epoch's evaluation and those before."""
-        model, config = self.agent.world_model, self.config
-        spec = SegmentSpec(model.context_length + config.policy.horizon, past_end=True)
-        sampler = SegmentSampler(self.heldout.store)
+        """Dreams from the held-out steps of this epoch's evaluation and those before, drawn uniformly.
+
+        Raises:
+            UserError: nothing is held out before the first evaluation.
+        """
+        model, config, store = self.agent.world_model, self.config, self.heldout.store
+        transitions = store.lengths - 1  # (E,)
+        if not store.num_transitions:
+            raise UserError("nothing is held out yet; evaluate first, or lower evaluation.every_epochs")
         rng = np.random.default_rng(self._seed("windows"))
-        windows = sampler.sample(config.evaluation.heldout_windows, spec, rng).to(self.device)
+        number = rng.integers(store.num_transitions, size=config.evaluation.heldout_windows)
+        episode = np.searchsorted(transitions.cumsum(), number, side="right")
+        t = number - (transitions.cumsum() - transitions)[episode]  # the first frame dreamt is t + 1
+        start, num_frames = t - (model.context_length - 1), model.context_length + config.policy.horizon
+        windows = store.read(episode, start, num_frames).to(self.device)
         generator = torch.Generator(self.device).manual_seed(self._seed("dreams"))
         return continue_dreams(model, windows, generator)
 

@@ -20,7 +20,8 @@ class Meter:
         self.count += 1
         for name, value in metrics.items():
             value = value.detach().double() if value.device.type != "mps" else value.detach()
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            # A resumed run has its sums on the CPU at first.
+            self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
 
     def averages(self) -> dict[str, float]:
         """Mean of every scalar; precision and recall per class of every ``*_confusion`` matrix."""
@@ -56,5 +57,3 @@ def precision_recall(confusion: Tensor, name: str) -> dict[str, float]:
         if true[i] > 0:
             result[f"{name}_recall[{label}]"] = float(right[i] / true[i])
     return result
-
-

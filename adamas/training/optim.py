@@ -29,8 +29,16 @@ class OptimizerConfig:
     """Gradients are scaled down to this norm."""
 
     def __post_init__(self) -> None:
-        if self.lr <= 0 or self.max_grad_norm <= 0:
-            raise UserError(f"optimizer: lr and max_grad_norm must be positive, got {self.lr}, {self.max_grad_norm}")
+        if not (self.lr > 0 and self.eps > 0 and self.max_grad_norm > 0):
+            raise UserError(
+                "optimizer: lr, eps and max_grad_norm must be positive, got "
+                f"{self.lr}, {self.eps} and {self.max_grad_norm}"
+            )
+        if not (self.weight_decay >= 0 and self.warmup_updates >= 0):
+            raise UserError(
+                "optimizer: weight_decay and warmup_updates must be at least 0, got "
+                f"{self.weight_decay} and {self.warmup_updates}"
+            )
 
 
 class NonFiniteLossError(UserError):
@@ -46,7 +54,8 @@ class Optimizer:
         self.config = config
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         self.num_updates = 0
-        self._adamw = torch.optim.AdamW(parameter_groups(module, config.weight_decay), lr=config.lr, eps=config.eps)
+        groups = parameter_groups(module, config.weight_decay)
+        self._adamw = torch.optim.AdamW(groups, lr=config.lr, eps=config.eps)
 
     def update(self, loss: Tensor) -> Tensor:
         """Descend one step along the gradient of ``loss`` and return the gradient's norm before clipping.
@@ -54,15 +63,15 @@ class Optimizer:
         Raises:
             NonFiniteLossError: the loss or its gradient is NaN or infinite. Nothing was changed.
         """
-        warmup = min(1.0, self.num_updates / max(1, self.config.warmup_updates))
-        for group in self._adamw.param_groups:
-            group["lr"] = self.config.lr * warmup
         self._adamw.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         if not (torch.isfinite(loss) & torch.isfinite(norm)):
             self._adamw.zero_grad()
             raise NonFiniteLossError(f"the loss is {loss.item():g} and its gradient's norm {norm.item():g}")
+        warmup = self.config.warmup_updates
+        for group in self._adamw.param_groups:
+            group["lr"] = self.config.lr * (min(1.0, self.num_updates / warmup) if warmup else 1.0)
         self._adamw.step()
         self.num_updates += 1
         return norm

@@ -79,8 +79,10 @@ class CollectPhase(Phase):
 
     def finished(self, epoch: int, done: int, planned: int) -> bool:
         """Before the first epoch, not until rare rewards have been seen, or looked for long enough."""
-        if epoch > 0 or done < planned:
-            return done >= planned
+        if epoch > 0:
+            return done >= planned or self.collector.store.num_steps >= self.config.total_steps
+        if done < planned:
+            return False
         if self.collector.store.num_steps >= self.config.first_steps_max:
             return True
         counts = self.collector.reward_signs
@@ -88,7 +90,9 @@ class CollectPhase(Phase):
 
     def update(self) -> Metrics:
         """Collect one chunk."""
-        steps = self.collector.collect(self._steps, self.config.temperature, self.config.epsilon)
+        left = self.config.total_steps - self.collector.store.num_steps
+        num_steps = min(self._steps, -(-left // self.config.num_envs))
+        steps = self.collector.collect(num_steps, self.config.temperature, self.config.epsilon)
         return rates(steps.reward, steps.terminated, steps.truncated)
 
     def state_dict(self) -> dict[str, Any]:
@@ -235,9 +239,12 @@ class PolicyPhase(Phase):
         self.optimizer.load_state_dict(state["optimizer"])
         self._position = None
         if state["position"] is not None:
+            device = self.generator.device  # tensors of a checkpoint are on the CPU
             obs, policy_state = state["position"]
-            self._position = Position(obs, tuple(policy_state))
-            self.imagination.load_state_dict(state["dreams"])
+            self._position = Position(obs.to(device), tuple(s.to(device) for s in policy_state))
+            dreams = state["dreams"]
+            worlds = {name: tensor.to(device) for name, tensor in dreams["state"].items()}
+            self.imagination.load_state_dict({"state": worlds, "age": dreams["age"].to(device)})
 
 
 def context_sampler(

@@ -10,6 +10,8 @@ Between any two units of work the run can be saved, and continues from there bit
 
 from __future__ import annotations
 
+import io
+import os
 import signal
 import threading
 import time
@@ -36,6 +38,7 @@ from adamas.training.evaluate import EvaluationPhase
 from adamas.training.phases import CollectPhase, Phase
 
 LOG_EVERY = 100  # units of work between two records within a phase
+SHOWN_AS = {"collect": "return", "actor_critic": "dream return", "evaluate": "score"}
 
 
 class Interrupted(UserError):
@@ -95,6 +98,12 @@ class Trainer:
         self.meter = Meter()
         self._last_save = time.monotonic()
 
+    def close(self) -> None:
+        """Release files and environments."""
+        self.metrics.close()
+        self.collect.collector.env.close()
+        self.evaluate.heldout.env.close()
+
     def run(self) -> None:
         """Train to the end of the last epoch.
 
@@ -106,8 +115,8 @@ class Trainer:
             if self.clock.step == 0:
                 self.save()  # a run that is killed at once can be resumed all the same
             if self.clock.epoch == 0:
-                self._epochs(0, 0, stop)
-            self._epochs(self.clock.epoch, self.clock.num_epochs, stop)
+                self._first_steps(stop)
+            self._epochs(stop)
         self.save()
 
     @property
@@ -120,26 +129,41 @@ class Trainer:
         """Steps of the real game trained on so far."""
         return self.collect.collector.store.num_steps
 
-    def heldout_dreams(self) -> Continuation:
-        """Dreams beside the true continuations of held-out steps."""
-        return self.evaluate.dreams()
+    def heldout_dreams(self) -> Continuation | None:
+        """Dreams beside the true continuations of held-out steps; None if the run never evaluated."""
+        return self.evaluate.dreams() if self.evaluate.heldout.store.num_transitions else None
 
-    def _epochs(self, first: int, last: int, stop: threading.Event) -> None:
-        plan = [self._plan(epoch) for epoch in range(first, last + 1)]
+    def _first_steps(self, stop: threading.Event) -> None:
+        """Epoch 0, which people see as the first part of epoch 1."""
+        collection = self.config.collection
+        num_epochs = max(1, self._num_epochs(max(self.real_steps, collection.first_steps)))
+        plan = [self._plan(epoch) for epoch in range(1, num_epochs + 1)]
+        plan[0] |= {"collect": self._plan(0)["collect"]}
+        with Progress(plan, quiet=self.quiet) as progress:
+            self._epoch(progress, stop)
+        self.clock.num_epochs = self._num_epochs(self.real_steps)
+        if not self.quiet:
+            print(
+                f"{self.real_steps:,} real steps to start with; {self.clock.num_epochs} epochs follow",
+                flush=True,
+            )
+
+    def _epochs(self, stop: threading.Event) -> None:
+        """The epochs that are left."""
+        first = self.clock.epoch
+        plan = [self._plan(epoch) for epoch in range(first, self.clock.num_epochs + 1)]
         if not plan:
             return
         with Progress(plan, first_epoch=first, quiet=self.quiet) as progress:
             for _ in plan:
                 self._epoch(progress, stop)
+                progress.end_epoch()
 
     def _epoch(self, progress: Progress, stop: threading.Event) -> None:
         clock, names = self.clock, list(self.phases)
         while clock.phase < len(names):
             self._phase(names[clock.phase], progress, stop)
             clock.phase, clock.done = clock.phase + 1, 0
-        progress.end_epoch()
-        if clock.epoch == 0:
-            clock.num_epochs = self._num_epochs()
         clock.epoch, clock.phase = clock.epoch + 1, 0
 
     def _phase(self, name: str, progress: Progress, stop: threading.Event) -> None:
@@ -167,19 +191,24 @@ class Trainer:
             progress.advance(0, **self._log(name))
 
     def _log(self, name: str) -> dict[str, float]:
-        """Record the averages since the last record, and return those worth showing."""
+        """Record the averages since the last record, and return the one worth showing."""
         clock, averages = self.clock, self.meter.averages()
         if name == "collect":
             averages["real_steps"] = self.real_steps
+            if returns := self.collect.collector.returns:
+                averages["return"] = sum(returns) / len(returns)
+                returns.clear()
         self.metrics.log(averages, clock.step, clock.epoch, name)
         self.metrics.log_timing({"seconds": clock.seconds}, clock.step, clock.epoch, name)
         self.meter = Meter()
-        return {f"{name} {key}": averages[key] for key in ("loss", "return") if key in averages}
+        # A policy's loss says nothing about how good it is: its return does.
+        shown = next((key for key in ("return", "loss") if key in averages), None)
+        return {SHOWN_AS.get(name, f"{name} {shown}"): averages[shown]} if shown else {}
 
-    def _num_epochs(self) -> int:
-        """Epochs that it takes to collect the rest, and the final ones."""
+    def _num_epochs(self, real_steps: int) -> int:
+        """Epochs that it takes to collect what ``real_steps`` leave to collect, and the final ones."""
         config = self.config.collection
-        left = max(0, config.total_steps - self.real_steps)
+        left = max(0, config.total_steps - real_steps)
         return -(-left // config.steps_per_epoch) + self.config.final_epochs
 
     def _plan(self, epoch: int) -> dict[str, int]:
@@ -227,17 +256,23 @@ class Trainer:
         minutes = (time.monotonic() - self._last_save) / 60
         if stop.is_set():
             path = self.save()
-            raise Interrupted(f"stopped and saved as {path}; go on with: adamas train --resume {self.run_dir}")
+            raise Interrupted(
+                f"stopped and saved as {path}; go on with: adamas train --resume {self.run_dir}"
+            )
         if minutes >= self.config.checkpoint_minutes:
             self.save()
 
     def _explain(self, name: str, error: NonFiniteLossError) -> NonFiniteLossError:
         """Save the state before the failed update, and the batch, and say so."""
         checkpoint = self.save()
-        message = f"{name}, epoch {self.clock.epoch}: {error}; training stopped, state before it in {checkpoint}"
+        message = (
+            f"{name}, epoch {self.clock.epoch}: {error}; training stopped, state before it in {checkpoint}"
+        )
         if error.batch is not None:
             path = self.run_dir / "failed-batch.pt"
-            torch.save({f.name: getattr(error.batch, f.name) for f in fields(error.batch)}, path)
+            content = io.BytesIO()
+            torch.save({f.name: getattr(error.batch, f.name) for f in fields(error.batch)}, content)
+            path.write_bytes(content.getvalue())
             message += f", batch in {path}"
         return NonFiniteLossError(message + "; lower the learning rate or look at the batch")
 
@@ -251,6 +286,8 @@ def _stop_signal() -> Iterator[threading.Event]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         stop.set()
+        if os.isatty(2):  # somebody waits; print() is not safe here
+            os.write(2, b"\nstopping after this update; once more to stop at once\n")
         signal.signal(number, previous[number])
 
     for number in signals:

@@ -61,7 +61,8 @@ class Diamond(nn.Module):
     @torch.no_grad()
     def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Prediction]:
         """Draw the next frame, then a reward sign and an end for the transition to it; action (B,) int64."""
-        past, actions = state["obs"], torch.cat((state["action"], action[:, None]), dim=1)  # (B, L, ...), (B, L)
+        past = state["obs"]  # (B, L, C, H, W)
+        actions = torch.cat((state["action"], action[:, None]), dim=1)  # (B, L)
         obs = sample(self.denoiser, past, actions, self.config.sampler, generator=generator)[:, None]
         lstm = (state["hidden"], state["cell"])
         logits_reward, logits_end, (hidden, cell) = self.reward_end(past[:, -1:], action[:, None], obs, lstm)

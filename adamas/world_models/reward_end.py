@@ -136,7 +136,17 @@ class RewardEndModel(nn.Module):
 
 
 def confusion(target: Tensor, logits: Tensor, mask: Tensor) -> Tensor:
-    """(n, n) counts of predictions (columns) per true class (rows); target (B, T), logits (B, T, n), mask (B, T)."""
+    """Counts of predictions (columns) per true class (rows).
+
+    Args:
+        target: (B, T) int64 in [0, n).
+        logits: (B, T, n).
+        mask: (B, T) bool, which ones count.
+
+    Returns:
+        (n, n) float.
+    """
     n = logits.shape[-1]
-    cell = target * n + logits.argmax(dim=-1)  # (B, T)
-    return torch.zeros(n * n, device=logits.device).index_add_(0, cell.flatten(), mask.flatten().float()).view(n, n)
+    cell = (target * n + logits.argmax(dim=-1)).flatten()  # (B * T,), which entry of the matrix
+    counts = torch.zeros(n * n, device=logits.device)
+    return counts.index_add_(0, cell, mask.flatten().float()).view(n, n)

@@ -90,7 +90,7 @@ def test_windows_without_a_real_step_after_their_context_are_left_out() -> None:
     mask = torch.tensor(
         [
             [True, True, True, True],
-            [True, False, False, False],  # the last context frame is padding
+            [False, False, True, True],  # begins so early that the last context frame is padding
             [True, True, False, False],  # nothing happens after the context
             [False, True, True, True],  # begins before the episode: usable
         ]

@@ -1,0 +1,272 @@
+"""Published checkpoints: what can be read off the weights, and the way there and back."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from adamas.agent import Agent, AgentConfig
+from adamas.core.errors import UserError
+from adamas.diffusion.edm import DenoiserConfig, sample
+from adamas.diffusion.samplers import SamplerConfig
+from adamas.interop.published import build, infer_config, load_published, save_published
+from adamas.nn.unet import FrameNetworkConfig
+from adamas.rl.actor_critic import ActorCriticConfig
+from adamas.world_models.diamond import DiamondConfig
+from adamas.world_models.reward_end import RewardEndConfig
+
+if TYPE_CHECKING:
+    from tests.conftest import LoadReference
+
+Tensors = Mapping[str, Tensor]
+
+
+def actions(n: int) -> tuple[str, ...]:
+    return tuple(str(i) for i in range(n))
+
+
+SMALL = AgentConfig(
+    (3, 16, 16),
+    actions(3),
+    DiamondConfig(
+        DenoiserConfig(FrameNetworkConfig(2, 16, (1, 2), (8, 16), (True, False))),
+        RewardEndConfig(12, 6, (2, 1), (4, 8), (False, True)),
+    ),
+    ActorCriticConfig(10, (4, 8, 8), (True, False, True)),
+)
+CONFIGS = {
+    "paper": AgentConfig((3, 64, 64), actions(18)),
+    "small": SMALL,
+    "grey, one level, last level not pooled": AgentConfig(
+        (1, 16, 16),
+        actions(4),
+        DiamondConfig(
+            DenoiserConfig(FrameNetworkConfig(1, 4, (1,), (4,), (False,))),
+            RewardEndConfig(4, 4, (1,), (4,), (True,)),
+        ),
+        ActorCriticConfig(4, (4, 4), (True, False)),
+    ),
+    "64, no pooling at all": AgentConfig(
+        (3, 64, 64),
+        actions(6),
+        DiamondConfig(
+            DenoiserConfig(FrameNetworkConfig(4, 16, (1, 1, 1), (4, 4, 4), (False, False, True))),
+            RewardEndConfig(4, 4, (1, 1, 1), (4, 4, 4), (False, False, False)),
+        ),
+        ActorCriticConfig(4, (2, 2), (False, False)),
+    ),
+}
+
+
+@pytest.fixture
+def small() -> Agent:
+    torch.manual_seed(0)
+    return Agent(SMALL).eval()
+
+
+def same(a: Tensors, b: Tensors) -> bool:
+    return list(a) == list(b) and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_there_and_back(name: str, tmp_path: Path) -> None:
+    agent, path = Agent(CONFIGS[name]), tmp_path / "agent.pt"
+    save_published(agent, path)
+    loaded = load_published(path)
+    assert loaded.config == CONFIGS[name]
+    assert same(agent.state_dict(), loaded.state_dict())
+    assert not loaded.training
+    save_published(loaded, tmp_path / "again.pt")
+    first, second = (torch.load(tmp_path / n, weights_only=True) for n in ("agent.pt", "again.pt"))
+    assert same(first, second)
+    assert {key.split(".")[0] for key in first} == {"denoiser", "rew_end_model", "actor_critic"}
+
+
+def test_the_loaded_agent_does_what_the_saved_one_does(small: Agent, tmp_path: Path) -> None:
+    save_published(small, tmp_path / "agent.pt")
+    loaded = load_published(tmp_path / "agent.pt")
+    obs = torch.randint(256, (2, 3, 16, 16), generator=Generator().manual_seed(0)).to(torch.uint8)
+    frames, action = torch.rand(2, 2, 3, 16, 16) * 2 - 1, torch.tensor([[0, 1], [2, 0]])
+    noise = torch.randn(2, 3, 16, 16)
+
+    def outputs(agent: Agent) -> list[Tensor]:
+        with torch.no_grad():
+            policy = agent.actor_critic(obs, agent.actor_critic.initial_state(2))
+            reward, end, _ = agent.reward_end(frames, action, frames.flip(1))
+        frame = sample(agent.denoiser, frames, action, SamplerConfig(), noise)
+        return [policy.logits, policy.value, reward, end, frame]
+
+    assert all(torch.equal(a, b) for a, b in zip(outputs(small), outputs(loaded), strict=True))
+
+
+def test_a_checkpoint_made_of_recorded_parts(reference: LoadReference, tmp_path: Path) -> None:
+    """Weights under the keys that the published system gave them, in its own order."""
+    parts = {"denoiser": "edm_denoiser", "rew_end_model": "reward_end", "actor_critic": "actor_critic"}
+    published = {
+        f"{prefix}.{key}": tensor
+        for prefix, name in parts.items()
+        for key, tensor in reference(name).weights.items()
+    }
+    torch.save(published, tmp_path / "agent.pt")
+    agent = load_published(tmp_path / "agent.pt")
+    assert agent.config.obs_shape == (3, 16, 16) and agent.config.actions == actions(6)
+    network = agent.config.world_model.denoiser.network
+    assert network == FrameNetworkConfig(4, 32, (1, 2), (16, 32), (False, True))
+    assert agent.config.world_model.reward_end == RewardEndConfig(32, 16, (1, 2), (16, 32), (False, False))
+    assert agent.config.actor_critic == ActorCriticConfig(32, (16, 32), (True, True))
+
+    io = reference("edm_denoiser").io
+    with torch.no_grad():
+        frame = sample(agent.denoiser, io["obs"], io["act"], SamplerConfig(), io["sample_initial_noise"])
+        off = (frame - io["sample_order1_steps3"]).abs() > 1e-4
+        assert off.float().mean() <= 1e-3
+        io = reference("reward_end").io
+        logits, _, _ = agent.reward_end(io["obs"][:, :-1], io["act"], io["obs"][:, 1:])
+    torch.testing.assert_close(logits, io["logits_reward"], atol=1e-4, rtol=1e-4)
+    save_published(agent, tmp_path / "again.pt")
+    again = torch.load(tmp_path / "again.pt", weights_only=True)
+    assert again.keys() == published.keys()
+    assert all(torch.equal(again[key], published[key]) for key in published)
+
+
+def test_noise_levels_and_sampler_are_the_paper_s(small: Agent, tmp_path: Path) -> None:
+    save_published(small, tmp_path / "agent.pt")
+    world_model = load_published(tmp_path / "agent.pt").config.world_model
+    assert world_model.sampler == SamplerConfig(num_steps=3, order=1, sigma_min=2e-3, sigma_max=5.0, rho=7)
+    assert (world_model.denoiser.sigma_data, world_model.denoiser.sigma_offset) == (0.5, 0.3)
+
+
+def test_loading_leaves_random_numbers_alone(small: Agent, tmp_path: Path) -> None:
+    save_published(small, tmp_path / "agent.pt")
+    before = torch.get_rng_state()
+    load_published(tmp_path / "agent.pt")
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_an_existing_file_is_not_overwritten(small: Agent, tmp_path: Path) -> None:
+    path = tmp_path / "agent.pt"
+    path.write_text("precious")
+    with pytest.raises(UserError, match=r"agent.pt exists and is not overwritten; choose another name"):
+        save_published(small, path)
+    assert path.read_text() == "precious"
+    with pytest.raises(UserError, match=r"cannot write .*No such file or directory"):
+        save_published(small, tmp_path / "nowhere" / "agent.pt")
+
+
+@pytest.mark.parametrize("shape", [(3, 17, 17), (3, 16, 14)])
+def test_frames_whose_size_would_be_lost_are_not_saved(shape: tuple[int, int, int], tmp_path: Path) -> None:
+    agent = Agent(AgentConfig(shape, SMALL.actions, SMALL.world_model, SMALL.actor_critic))
+    with pytest.raises(UserError, match=rf"cannot tell that frames are {shape[1]}x{shape[2]}"):
+        save_published(agent, tmp_path / "agent.pt")
+    assert not list(tmp_path.iterdir())
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (Path("hostile"),))
+
+
+@pytest.mark.parametrize(
+    "kind", ["text", "empty", "random", "truncated", "hostile", "pickle", "nested", "list"]
+)
+def test_other_files_are_refused_by_name(
+    kind: str, small: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "agent.pt"
+    if kind in ("truncated", "nested"):
+        save_published(small, path)
+        whole = path.read_bytes()
+        if kind == "nested":
+            torch.save({"agent": torch.load(path, weights_only=True)}, path)
+        else:
+            path.write_bytes(whole[: len(whole) // 2])
+    elif kind == "hostile":
+        torch.save({"denoiser.x": Hostile()}, path)
+    elif kind == "list":
+        torch.save([torch.zeros(1)], path)
+    else:
+        noise = torch.randint(256, (500,), generator=Generator().manual_seed(1)).to(torch.uint8)
+        content = {
+            "text": b"hello\n",
+            "empty": b"",
+            "random": bytes(noise.tolist()),
+            "pickle": pickle.dumps(3),
+        }
+        path.write_bytes(content[kind])
+    with pytest.raises(UserError, match=r"agent.pt is not a published checkpoint .*; choose such a file"):
+        load_published(path)
+    assert not (tmp_path / "hostile").exists()
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"cannot read .*nothing.pt: No such file or directory; check the path"
+    ):
+        load_published(tmp_path / "nothing.pt")
+
+
+def damaged(small: Agent, tmp_path: Path, change: Mapping[str, Tensor | None]) -> Path:
+    """A published checkpoint with some tensors replaced, or left out where None."""
+    save_published(small, tmp_path / "whole.pt")
+    tensors = torch.load(tmp_path / "whole.pt", weights_only=True) | dict(change)
+    torch.save({name: t for name, t in tensors.items() if t is not None}, tmp_path / "agent.pt")
+    return tmp_path / "agent.pt"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"actor_critic.lstm.weight_ih": None}, "no tensor is named 'lstm.weight_ih'"),
+        (
+            {"denoiser.inner_model.conv_in.bias": None},
+            "world_model.denoiser.inner_model.conv_in.bias is missing",
+        ),
+        ({"denoiser.extra": torch.zeros(1)}, "world_model.denoiser.extra is unexpected"),
+        ({"upsampler.x": torch.zeros(1)}, "upsampler.x is unexpected"),
+        ({"actor_critic.actor_linear.bias": torch.zeros(9)}, r"actor_linear.bias is \(9,\)"),
+        ({"actor_critic.actor_linear.bias": torch.zeros(3).half()}, "torch.float16 instead of"),
+        ({"actor_critic.lstm.weight_ih": torch.zeros(40, 8 * 25)}, "frames of different sizes"),
+        ({"actor_critic.lstm.weight_ih": torch.zeros(40, 8 * 15)}, "are not a square of 8 channels"),
+        ({"denoiser.inner_model.act_emb.0.weight": torch.zeros(0)}, "shapes do not fit together"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(
+    change: Mapping[str, Tensor | None], message: str, small: Agent, tmp_path: Path
+) -> None:
+    path = damaged(small, tmp_path, change)
+    with pytest.raises(UserError, match=rf"agent.pt does not hold an agent: .*{message}") as error:
+        load_published(path)
+    assert "\n" not in str(error.value)
+
+
+def test_several_problems_make_one_line(small: Agent) -> None:
+    tensors = {name: t for name, t in small.state_dict().items() if "conv_in" not in name}
+    with pytest.raises(
+        UserError, match=r"^x does not hold .* is missing \(and 3 more like it\); get"
+    ) as error:
+        build(SMALL, tensors, "x")
+    assert "\n" not in str(error.value)
+
+
+def test_a_world_model_alone_is_refused(tmp_path: Path) -> None:
+    torch.save({"denoiser.x": torch.zeros(1), "upsampler.x": torch.zeros(1)}, tmp_path / "csgo.pt")
+    with pytest.raises(UserError, match=r"csgo.pt has no tensors named rew_end_model\.\*, actor_critic\.\*"):
+        load_published(tmp_path / "csgo.pt")
+
+
+@pytest.mark.parametrize("num_actions", [3, 4, 6, 18])
+@pytest.mark.parametrize("size", [16, 64])
+@pytest.mark.parametrize("down", [(True, True), (True, False), (False, True), (False, False)])
+def test_sizes_follow_from_the_weights(num_actions: int, size: int, down: tuple[bool, bool]) -> None:
+    policy = ActorCriticConfig(4, (4, 4), down)
+    config = AgentConfig((3, size, size), actions(num_actions), SMALL.world_model, policy)
+    with torch.device("meta"):
+        agent = Agent(config)
+    assert infer_config(agent.state_dict(), "x") == config
