@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import torch
 import tyro
@@ -19,6 +18,7 @@ import yaml
 import adamas
 from adamas.agent import Agent, check_fits
 from adamas.core import runtime
+from adamas.core.arguments import parse
 from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError, nearest
 from adamas.core.logging import duration
@@ -45,9 +45,6 @@ USAGE = """usage: adamas COMMAND ...
   adamas export published RUN|CHECKPOINT --out FILE.pt                write the published system's format
 
   adamas train PRESET --help lists every field. Presets: {presets}."""
-
-Options = TypeVar("Options")
-
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 """Numbers of errors that are no fault of the program's, wherever it meets them."""
 
@@ -71,7 +68,9 @@ def main() -> None:
         sys.exit(130)
 
 
-def _one_line(message: Warning | str, category: type[Warning], *where: object) -> str:
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
     """A warning as the command line shows it: without the place in the code."""
     return f"adamas: warning: {message}\n"
 
@@ -98,42 +97,6 @@ def run(arguments: Sequence[str]) -> None:
         commands[arguments[0]](arguments[1:])
 
 
-def _parse(
-    options: type[Options], arguments: Sequence[str], command: str, default: Options | None = None
-) -> Options:
-    """Command-line arguments as a dataclass.
-
-    Raises:
-        UserError: in one line, what ``tyro`` says over several.
-    """
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(
-                options,
-                args=list(arguments),
-                prog=f"adamas {command}",
-                default=default,
-                config=(tyro.conf.FlagConversionOff,),
-            )
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        raise UserError(f"{_gist(said.getvalue())} (adamas {command} --help lists the options)") from None
-
-
-def _gist(box: str) -> str:
-    """The first paragraph of what ``tyro`` prints in a box, in one line, and the option it thinks was meant."""
-    lines = [line.strip("│| ") for line in box.splitlines()[1:]]
-    rules = [i for i, line in enumerate(lines) if not line.strip("─-+╰╯")]
-    reason = " ".join(lines[: rules[0]] if rules else lines)
-    offers = [line.split()[0] for line in lines if line.startswith("--")]
-    return f"{reason}; did you mean {offers[0]}?" if offers and reason.startswith("Unrecognized") else reason
-
-
-# --- train -------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Train:
     """Start a run."""
@@ -157,7 +120,7 @@ class Resume:
 
 def _train(arguments: Sequence[str]) -> None:
     if any(argument.startswith("--resume") for argument in arguments):
-        resume = _parse(Resume, arguments, "train")
+        resume = parse(Resume, arguments, "train")
         trainer = resume_run(resume.resume, resume.quiet)
     elif arguments and arguments[0] in ("-h", "--help"):
         print(USAGE.format(presets=", ".join(PRESETS)))
@@ -166,7 +129,7 @@ def _train(arguments: Sequence[str]) -> None:
         raise UserError(f"train needs a preset ({', '.join(PRESETS)}) or --resume DIR")
     else:
         name = arguments[0]
-        train = _parse(Train, arguments[1:], f"train {name}", Train(preset(name)))
+        train = parse(Train, arguments[1:], f"train {name}", Train(preset(name)))
         game = train.config.env.game.replace("/", "-").lower()
         run_dir = train.run_dir or Path("runs") / name / f"{game}-seed-{train.config.seed}"
         trainer = new_run(train.config, run_dir, train.quiet)
@@ -178,42 +141,33 @@ def _train(arguments: Sequence[str]) -> None:
 def _report(trainer: Trainer) -> None:
     """Score a trained agent in the real game, draw the pictures, and say where everything is."""
     config, agent, run_dir = trainer.config, trainer.agent, trainer.run_dir
+    protocol = config.evaluation
     if not trainer.quiet:
-        print(
-            f"scoring the agent over {config.evaluation.final_episodes} episodes of the real game", flush=True
-        )
+        print(f"scoring the agent: {protocol.final_episodes} episodes of the real game", flush=True)
     scores = evaluate_agent(
         agent,
         config.env,
-        episodes=config.evaluation.final_episodes,
-        num_envs=config.evaluation.num_envs,
+        episodes=protocol.final_episodes,
+        num_envs=protocol.num_envs,
         seed=config.seed,
-        temperature=config.evaluation.temperature,
+        temperature=protocol.temperature,
         device=trainer.device,
     )
-    scores["run"] = {
-        "config": to_dict(config),
-        "real_steps": trainer.real_steps,
-        "seconds": trainer.clock.seconds,
-    }
+    seconds, real_steps = trainer.clock.seconds, trainer.real_steps
+    scores["run"] = {"config": to_dict(config), "real_steps": real_steps, "seconds": seconds}
     dreams = trainer.heldout_dreams()
     paths = write_report(run_dir, agent, config.env, scores, dreams, trainer.device, config.seed)
     _print_scores(scores)
-    print(f"trained for {duration(trainer.clock.seconds)} on {trainer.real_steps:,} real steps")
+    print(f"trained for {duration(seconds)} on {real_steps:,} real steps")
     print("\n".join(f"  {path}" for path in paths))
 
 
 def _print_scores(scores: Mapping[str, Any]) -> None:
     for name in ("agent", "random_policy"):
         low, high = scores[name]["mean_interval_95"]
-        count = len(scores[name]["returns"])
+        mean, count = scores[name]["mean"], len(scores[name]["returns"])
         label = name.replace("_", " ")
-        print(
-            f"{label:14s} mean return {scores[name]['mean']:8.2f}  [{low:.2f}, {high:.2f}] over {count} episodes"
-        )
-
-
-# --- evaluate, collect, export -----------------------------------------------------------------------------
+        print(f"{label:14s} mean return {mean:8.2f}  [{low:.2f}, {high:.2f}] over {count} episodes")
 
 
 @dataclass(frozen=True)
@@ -237,11 +191,10 @@ class Evaluate:
 
 def _evaluate(arguments: Sequence[str]) -> None:
     target, config, rest = _target(arguments, "evaluate")
-    out = (
-        target / "results" / "evaluation.json" if target.is_dir() else Path(f"{target.stem}-evaluation.json")
-    )
+    results = target / "results" if target.is_dir() else Path()
+    out = results / ("evaluation.json" if target.is_dir() else f"{target.stem}-evaluation.json")
     default = Evaluate(config.env, num_envs=config.evaluation.num_envs, out=out)
-    options = _parse(Evaluate, rest, f"evaluate {target}", default)
+    options = parse(Evaluate, rest, f"evaluate {target}", default)
     agent = load(target, options.device)
     _check_env(agent, options.env, target)
     scores = evaluate_agent(
@@ -287,7 +240,7 @@ class Collect:
 def _collect(arguments: Sequence[str]) -> None:
     target, config, rest = _target(arguments, "collect")
     default = Collect(config.env, tyro.MISSING, num_envs=config.collection.num_envs)
-    options = _parse(Collect, rest, f"collect {target}", default)
+    options = parse(Collect, rest, f"collect {target}", default)
     agent = load(target, options.device)
     _check_env(agent, options.env, target)
     with contextlib.closing(make_env(options.env, options.num_envs, options.seed, training=True)) as env:
@@ -313,7 +266,7 @@ def _export(arguments: Sequence[str]) -> None:
     if not arguments or arguments[0] != "published":
         raise UserError("export what? use: adamas export published RUN|CHECKPOINT --out FILE.pt")
     target, _, rest = _target(arguments[1:], "export published")
-    options = _parse(Export, rest, f"export published {target}")
+    options = parse(Export, rest, f"export published {target}")
     save_published(load(target, "cpu"), options.out)
     print(f"  {options.out}")
 
@@ -332,9 +285,7 @@ def _target(arguments: Sequence[str], command: str) -> tuple[Path, Config, Seque
         try:
             data = yaml.safe_load(file.read_bytes())
         except yaml.YAMLError as error:
-            raise UserError(
-                f"{file} is not valid YAML; restore it from config.yaml of a checkpoint"
-            ) from error
+            raise UserError(f"{file} is not valid YAML; restore it from a checkpoint's") from error
         # A checkpoint keeps the agent's configuration beside the run's.
         config = from_dict(Config, data["run"] if isinstance(data, dict) and "run" in data else data)
     return target, config, arguments[1:]

@@ -38,7 +38,7 @@ def definitions(path: Path) -> Iterator[tuple[str, Definition]]:
 
 
 def cited(docstring: str) -> set[str]:
-    """What a docstring cites by number, such as "paper equations 9 to 12" or "Karras et al. 2022, equation 5"."""
+    """Numbers a docstring cites, as in "paper equations 9 to 12" or "Karras et al. 2022, equation 5"."""
     pattern = r"(paper|Karras et al\. 2022,) equations? (\d+)(?: (to|and) (\d+))?"
     numbers = set()
     for who, first, word, last in re.findall(pattern, " ".join(docstring.split()), re.IGNORECASE):

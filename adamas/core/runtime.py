@@ -47,7 +47,7 @@ def setup(config: RuntimeConfig) -> torch.device:
 
 
 def place(module: nn.Module, device: torch.device) -> None:
-    """Move a module to ``device``, convolution weights in channels_last order, which convolutions run faster in."""
+    """Move a module to ``device``, its weights in channels_last order, in which convolutions are faster."""
     module.to(device=device)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -60,8 +60,8 @@ def device_of(module: nn.Module) -> torch.device:
 def keep_freed_memory() -> bool:
     """Make glibc keep freed memory instead of returning it to the system after every operation.
 
-    By default each large activation is mapped afresh and its pages faulted in one by one, which on a CPU takes
-    more time than the arithmetic. Does nothing where the C library is another one.
+    By default each large activation is mapped afresh and its pages faulted in one by one, which on a CPU
+    takes more time than the arithmetic. Does nothing where the C library is another one.
 
     Returns:
         whether it was done.

@@ -59,7 +59,7 @@ def resume_run(run_dir: Path, quiet: bool = False) -> Trainer:
 
 
 def _never_began(run_dir: Path) -> bool:
-    """Whether ``run_dir`` is that of a run which ended before its first checkpoint, and so before all work."""
+    """Whether ``run_dir`` is that of a run that ended before its first checkpoint, and so before all work."""
     frames = run_dir / "dataset" / "train" / "frames.bin"
     return (
         (run_dir / "config.yaml").is_file()

@@ -1,4 +1,4 @@
-"""The configuration of a run: one frozen dataclass per part, composed here and named in ``adamas.presets``."""
+"""The configuration of a run: one frozen dataclass per part, composed here, named in ``adamas.presets``."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class ComponentTraining:
     first_epoch_updates: int = 10_000
     updates_per_epoch: int = 400
     average_decay: float = 0.0
-    """Dreams, evaluation and the saved agent use an exponential average of the weights with this decay; 0: the
-    weights themselves."""
+    """Dreams, evaluation and the saved agent use an exponential average of the weights with this decay; 0:
+    the weights themselves."""
 
     def __post_init__(self) -> None:
         _check_minima("", self, batch_size=1, first_epoch_updates=0, updates_per_epoch=0)

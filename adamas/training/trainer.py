@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 
@@ -32,9 +33,9 @@ from adamas.core.runtime import device_of
 from adamas.core.seeding import Streams
 from adamas.evaluation.fidelity import Continuation
 from adamas.training.config import Config
+from adamas.training.evaluate import EvaluationPhase
 from adamas.training.meters import Meter
 from adamas.training.optim import NonFiniteLossError
-from adamas.training.evaluate import EvaluationPhase
 from adamas.training.phases import CollectPhase, Phase
 
 LOG_EVERY = 100  # units of work between two records within a phase
@@ -143,10 +144,7 @@ class Trainer:
             self._epoch(progress, stop)
         self.clock.num_epochs = self._num_epochs(self.real_steps)
         if not self.quiet:
-            print(
-                f"{self.real_steps:,} real steps to start with; {self.clock.num_epochs} epochs follow",
-                flush=True,
-            )
+            print(f"{self.real_steps:,} real steps to start with; {self.clock.num_epochs} epochs", flush=True)
 
     def _epochs(self, stop: threading.Event) -> None:
         """The epochs that are left."""
@@ -185,7 +183,7 @@ class Trainer:
             clock.done += 1
             clock.step += 1
             shown = self._log(name) if self.meter.count == LOG_EVERY else {}
-            progress.advance(**shown)
+            progress.advance(1, **shown)
             self._save_if_due(stop)
         if self.meter.count:
             progress.advance(0, **self._log(name))
@@ -255,19 +253,15 @@ class Trainer:
     def _save_if_due(self, stop: threading.Event) -> None:
         minutes = (time.monotonic() - self._last_save) / 60
         if stop.is_set():
-            path = self.save()
-            raise Interrupted(
-                f"stopped and saved as {path}; go on with: adamas train --resume {self.run_dir}"
-            )
+            self.save()
+            raise Interrupted(f"stopped and saved; go on with: adamas train --resume {self.run_dir}")
         if minutes >= self.config.checkpoint_minutes:
             self.save()
 
     def _explain(self, name: str, error: NonFiniteLossError) -> NonFiniteLossError:
         """Save the state before the failed update, and the batch, and say so."""
         checkpoint = self.save()
-        message = (
-            f"{name}, epoch {self.clock.epoch}: {error}; training stopped, state before it in {checkpoint}"
-        )
+        message = f"{name}, epoch {self.clock.epoch}: {error}; the state before it is in {checkpoint}"
         if error.batch is not None:
             path = self.run_dir / "failed-batch.pt"
             content = io.BytesIO()
@@ -282,7 +276,7 @@ def _stop_signal() -> Iterator[threading.Event]:
     """An event that SIGINT and SIGTERM set. A second signal acts as if nobody had caught the first."""
     stop = threading.Event()
     signals = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.getsignal(number) for number in signals}
+    previous: dict[int, Any] = {number: signal.getsignal(number) for number in signals}
 
     def handle(number: int, frame: FrameType | None) -> None:
         stop.set()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamas.diffusion.schedules import karras_sigmas
@@ -28,6 +28,7 @@ def test_grid_by_hand() -> None:
     assert karras_sigmas(1, 1.0, 4.0, 7).tolist() == pytest.approx([4, 0])
 
 
+@settings(deadline=None)
 @given(
     num_steps=st.integers(2, 40),
     sigma_min=st.floats(1e-3, 1.0),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamas.rl.returns import lambda_returns
@@ -78,6 +78,7 @@ step = st.tuples(
 )  # reward, terminated, truncated, value
 
 
+@settings(deadline=None)
 @given(steps=st.lists(step, min_size=1, max_size=12), gamma=st.floats(0, 1), lambda_=st.floats(0, 1))
 def test_returns_by_their_definition(
     steps: list[tuple[float, bool, bool, float]], gamma: float, lambda_: float
