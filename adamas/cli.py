@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from adamas.core.arguments import parse
 from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError, nearest
 from adamas.core.logging import duration
+from adamas.core.process import run_command
 from adamas.data.store import EpisodeStore
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
@@ -45,34 +44,11 @@ USAGE = """usage: adamas COMMAND ...
   adamas export published RUN|CHECKPOINT --out FILE.pt                write the published system's format
 
   adamas train PRESET --help lists every field. Presets: {presets}."""
-MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Numbers of errors that are no fault of the program's, wherever it meets them."""
 
 
 def main() -> None:
-    """Entry point: prints one line and exits with code 2 on a user's mistake."""
-    warnings.formatwarning = _one_line
-    try:
-        run(sys.argv[1:])
-    except UserError as error:
-        print(f"adamas: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        if error.errno not in MACHINE_ERRORS:
-            raise
-        where = f" ({error.filename})" if error.filename else ""
-        print(f"adamas: {error.strerror}{where}; free space or check the folder", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("adamas: interrupted", file=sys.stderr)
-        sys.exit(130)
-
-
-def _one_line(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-) -> str:
-    """A warning as the command line shows it: without the place in the code."""
-    return f"adamas: warning: {message}\n"
+    """Entry point."""
+    run_command(lambda: run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -101,7 +77,8 @@ def run(arguments: Sequence[str]) -> None:
 class Train:
     """Start a run."""
 
-    config: Annotated[Config, tyro.conf.arg(name="")]
+    # Its fields are options without a prefix, and its switches take True or False.
+    config: Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
     run_dir: Path | None = None
     """Folder of the run; must not exist yet. None: runs/PRESET/GAME-seed-S."""
     quiet: bool = False
@@ -123,8 +100,7 @@ def _train(arguments: Sequence[str]) -> None:
         resume = parse(Resume, arguments, "train")
         trainer = resume_run(resume.resume, resume.quiet)
     elif arguments and arguments[0] in ("-h", "--help"):
-        print(USAGE.format(presets=", ".join(PRESETS)))
-        return
+        return run(["--help"])
     elif not arguments or arguments[0].startswith("-"):
         raise UserError(f"train needs a preset ({', '.join(PRESETS)}) or --resume DIR")
     else:
@@ -164,17 +140,17 @@ def _report(trainer: Trainer) -> None:
 
 def _print_scores(scores: Mapping[str, Any]) -> None:
     for name in ("agent", "random_policy"):
-        low, high = scores[name]["mean_interval_95"]
-        mean, count = scores[name]["mean"], len(scores[name]["returns"])
-        label = name.replace("_", " ")
-        print(f"{label:14s} mean return {mean:8.2f}  [{low:.2f}, {high:.2f}] over {count} episodes")
+        mean, (low, high) = scores[name]["mean"], scores[name]["mean_interval_95"]
+        count = len(scores[name]["returns"])
+        interval = f"[{low:.2f}, {high:.2f}] over {count} episodes"
+        print(f"{name.replace('_', ' '):14s} mean return {mean:8.2f}  {interval}")
 
 
 @dataclass(frozen=True)
 class Evaluate:
     """Score an agent, and a random policy, in the real game."""
 
-    env: EnvConfig
+    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff]
     episodes: int = 100
     num_envs: int = 16
     """Environments played in parallel."""
@@ -216,7 +192,7 @@ def _evaluate(arguments: Sequence[str]) -> None:
 class Collect:
     """Record episodes of an agent in the real game, in the format of the replay."""
 
-    env: EnvConfig
+    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff]
     out: Path
     """Folder of the dataset; must not exist yet."""
     steps: int = 10_000

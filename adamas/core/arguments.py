@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
+import re
 from collections.abc import Sequence
 from typing import TypeVar, cast
 
@@ -36,7 +38,7 @@ def parse(
                 args=list(arguments),
                 prog=f"adamas {command}",
                 default=default,
-                config=(tyro.conf.FlagConversionOff,),
+                config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as stop:
         if not stop.code:
@@ -46,9 +48,13 @@ def parse(
 
 
 def _gist(box: str) -> str:
-    """The first paragraph of what ``tyro`` prints in a box, and the option it thinks was meant."""
-    lines = [line.strip("│| ") for line in box.splitlines()[1:]]
-    rules = [i for i, line in enumerate(lines) if not line.strip("─-+╰╯")]
-    reason = " ".join(lines[: rules[0]] if rules else lines)
-    offers = [line.split()[0] for line in lines if line.startswith("--")]
+    """The first paragraph of what ``tyro`` prints in a box, and the option it thinks was meant.
+
+    The first line is a title. On a terminal the box is coloured, elsewhere it has no sides.
+    """
+    plain = re.sub(r"\x1b\[[\d;]*m", "", box)
+    lines = [line.strip("│ ") for line in plain.splitlines()[1:]]
+    paragraphs = itertools.groupby(lines, key=lambda line: bool(line.strip("─-╰╯")))
+    reason = next((" ".join(words) for is_text, words in paragraphs if is_text), "the options do not fit")
+    offers = [line.split()[0] for line in lines if re.match(r"--\w", line)]
     return f"{reason}; did you mean {offers[0]}?" if offers and reason.startswith("Unrecognized") else reason

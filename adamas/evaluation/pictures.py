@@ -26,6 +26,7 @@ from adamas.rl.imagination import Imagination
 from adamas.rl.rollout import OnHost, rollout, start
 
 MIN_HEIGHT = 160  # pixels of an enlarged frame
+SLOW_FPS = 5  # for comparing frame by frame
 GAP = 2  # pixels between frames
 BACKGROUND, INK = 240, 20  # levels of grey
 FONT_SIZE = 13
@@ -82,6 +83,11 @@ def agent_and_dream(
     before = context.obs[0, context.mask[0]][:-1]  # the dream's first frame is the last of its context
     dream = torch.cat((before, dream)).cpu()
     return hold_last(real, length + num_steps), hold_last(dream, length + num_steps)
+
+
+def longest_dream(continuation: Continuation) -> tuple[Tensor, Tensor]:
+    """:func:`true_and_dream` of the dream that can be compared for the most steps."""
+    return true_and_dream(continuation, int(continuation.mask.sum(dim=1).argmax()))
 
 
 def true_and_dream(continuation: Continuation, index: int) -> tuple[Tensor, Tensor]:
@@ -186,6 +192,11 @@ def save_gif(path: Path, frames: Tensor, fps: float, scale: int = 1) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     hundredths = round(100 / fps)
     first.save(path, "GIF", save_all=True, append_images=others, duration=10 * hundredths, loop=0)
+
+
+def save_pair(path: Path, real: Tensor, dream: Tensor, fps: float) -> None:
+    """Save reality and dream, (T, C, H, W) each, side by side as a GIF, large enough to watch."""
+    save_gif(path, side_by_side(real, dream, fitting_scale(real.shape[-2]), ("real", "dream")), fps)
 
 
 def strip(path: Path, rows: Sequence[tuple[str, Tensor]], scale: int) -> None:

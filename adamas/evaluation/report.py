@@ -15,18 +15,17 @@ from adamas.core.errors import require
 from adamas.envs.config import EnvConfig
 from adamas.evaluation.fidelity import Continuation
 from adamas.evaluation.pictures import (
+    SLOW_FPS,
     agent_and_dream,
     fitting_scale,
-    save_gif,
-    side_by_side,
+    longest_dream,
+    save_pair,
     strip,
-    true_and_dream,
 )
 from adamas.evaluation.plots import save_plots
 from adamas.evaluation.results import write_results
 
 FPS = 15  # what Atari shows at a frame skip of 4
-SLOW_FPS = 5  # for comparing frame by frame
 NUM_STEPS = 100  # of the agent's film
 
 
@@ -65,14 +64,16 @@ def write_report(
     real, dream = agent_and_dream(
         agent, env_config, seed=seed, num_steps=NUM_STEPS, temperature=temperature, device=device
     )
-    scale = fitting_scale(real.shape[-2])
-    save_gif(folder / "agent.gif", side_by_side(real, dream, scale, ("real", "dream")), FPS)
+    save_pair(folder / "agent.gif", real, dream, FPS)
     paths.append(folder / "agent.gif")
     if heldout is not None:
-        longest = int(heldout.mask.sum(dim=1).argmax())
-        real, dream = true_and_dream(heldout, longest)
-        save_gif(folder / "dream.gif", side_by_side(real, dream, scale, ("real", "dream")), SLOW_FPS)
-        strip(folder / "dream.png", [("real", real), ("dream", dream)], max(1, scale // 2))
+        real, dream = longest_dream(heldout)
+        save_pair(folder / "dream.gif", real, dream, SLOW_FPS)
+        strip(
+            folder / "dream.png",
+            [("real", real), ("dream", dream)],
+            max(1, fitting_scale(real.shape[-2]) // 2),
+        )
         paths += [folder / "dream.gif", folder / "dream.png"]
     if importlib.util.find_spec("matplotlib") is None:
         warnings.warn(f"no plots were drawn: {require('matplotlib', 'report')}", stacklevel=2)

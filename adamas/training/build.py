@@ -63,7 +63,7 @@ def _never_began(run_dir: Path) -> bool:
     frames = run_dir / "dataset" / "train" / "frames.bin"
     return (
         (run_dir / "config.yaml").is_file()
-        and not any((run_dir / "checkpoints").glob("step-*"))
+        and not any((run_dir / "checkpoints").glob("step-*[0-9]"))
         and (not frames.exists() or frames.stat().st_size == 0)
     )
 
@@ -96,7 +96,7 @@ def _build(config: Config, run_dir: Path, checkpoint: Checkpoint | None, quiet: 
         agent,
         CollectPhase(collector, config.collection),
         _learning_phases(config, agent, train, streams, device),
-        EvaluationPhase(agent, heldout, config, device),
+        EvaluationPhase(agent, heldout, config, run_dir, device),
         streams,
         Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project),
         quiet,

@@ -159,6 +159,11 @@ class Config:
 
     def __post_init__(self) -> None:
         _check_minima("", self, seed=0, final_epochs=0, checkpoint_minutes=0)
+        if self.world_model.denoiser.network.context_length < 2:
+            raise UserError(
+                "world_model.denoiser.network.context_length must be at least 2, got "
+                f"{self.world_model.denoiser.network.context_length}"
+            )
         levels = len(self.world_model.denoiser.network.channels)
         smallest = 2 ** (levels - 1)
         if self.env.size < smallest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from adamas.core.errors import UserError
 from adamas.core.seeding import derive_seed
 from adamas.envs.make import make_env
 from adamas.evaluation.fidelity import Continuation, continue_dreams, dream_error
+from adamas.evaluation.pictures import SLOW_FPS, longest_dream, save_pair
 from adamas.evaluation.protocol import play_episodes
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
@@ -22,10 +24,13 @@ from adamas.training.phases import Metrics, Phase
 class EvaluationPhase(Phase):
     """Measures; changes nothing that training depends on. Its randomness depends on seed and epoch alone."""
 
-    def __init__(self, agent: Agent, heldout: Collector, config: Config, device: torch.device) -> None:
+    def __init__(
+        self, agent: Agent, heldout: Collector, config: Config, run_dir: Path, device: torch.device
+    ) -> None:
         self.agent = agent
         self.heldout = heldout
         self.config = config
+        self.run_dir = run_dir
         self.device = device
         self.policy = OnHost(agent.actor_critic, device)
         self._epoch = 0
@@ -48,6 +53,8 @@ class EvaluationPhase(Phase):
         # The first of two steps is a transition whose next frame is known: something to compare with.
         self.heldout.collect(max(2, -(-config.heldout_steps // self.heldout.env.num_envs)))
         dreams = self.dreams()
+        video = self.run_dir / "videos" / f"dream-epoch-{self._epoch:04d}.gif"
+        save_pair(video, *longest_dream(dreams), SLOW_FPS)
         numbers = {
             "return": float(np.mean([e.score for e in episodes])),
             "length": float(np.mean([e.length for e in episodes])),

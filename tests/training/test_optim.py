@@ -1,0 +1,156 @@
+"""AdamW with warm-up, decay on weights alone, clipping, averaged weights, and no update from NaN."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from adamas.agent import Agent, AgentConfig
+from adamas.core.errors import UserError
+from adamas.presets import preset
+from adamas.training.optim import (
+    NonFiniteLossError,
+    Optimizer,
+    OptimizerConfig,
+    parameter_groups,
+    update_average,
+)
+
+
+def linear(*weights: float) -> nn.Linear:
+    layer = nn.Linear(len(weights), 1, bias=False)
+    layer.weight.data = torch.tensor([weights], dtype=torch.float32)
+    return layer
+
+
+def test_two_updates_by_hand() -> None:
+    layer = linear(2.0)
+    optimizer = Optimizer(layer, OptimizerConfig(lr=0.1, weight_decay=0.5, eps=1e-8, warmup_updates=4))
+    optimizer.update(3 * layer.weight.sum())
+    assert layer.weight.item() == 2.0  # the learning rate starts at 0
+    optimizer.update(3 * layer.weight.sum())
+    # A constant gradient moves a weight by the learning rate, whatever its size; then there is the decay.
+    rate = 0.1 * 1 / 4
+    assert layer.weight.item() == pytest.approx(2.0 * (1 - rate * 0.5) - rate, rel=1e-6)
+
+
+@pytest.mark.parametrize(("warmup", "rates"), [(0, [1, 1, 1, 1]), (1, [0, 1, 1, 1]), (2, [0, 0.5, 1, 1])])
+def test_learning_rate_rises_from_0_and_stays(warmup: int, rates: list[float]) -> None:
+    layer = linear(0.0)
+    optimizer = Optimizer(layer, OptimizerConfig(lr=1.0, weight_decay=0.0, warmup_updates=warmup))
+    steps = []
+    for _ in rates:
+        before = layer.weight.item()
+        optimizer.update(layer.weight.sum())
+        steps.append(before - layer.weight.item())
+    assert steps == pytest.approx(rates, abs=1e-6)
+    assert optimizer.num_updates == len(rates)
+
+
+def test_gradients_are_scaled_down_to_the_norm_and_never_up() -> None:
+    layer = linear(0.0, 0.0)
+    optimizer = Optimizer(layer, OptimizerConfig(max_grad_norm=1.0))
+    norm = optimizer.update((layer.weight * torch.tensor([3.0, 4.0])).sum())
+    assert norm.item() == pytest.approx(5.0)  # before clipping
+    assert layer.weight.grad is not None
+    assert layer.weight.grad[0].tolist() == pytest.approx([0.6, 0.8], rel=1e-5)
+    optimizer.update((layer.weight * torch.tensor([0.3, 0.4])).sum())
+    assert layer.weight.grad[0].tolist() == pytest.approx([0.3, 0.4], rel=1e-5)
+
+
+def test_every_weight_decays_and_nothing_else() -> None:
+    config = preset("debug")
+    agent = Agent(AgentConfig((3, 16, 16), ("a", "b"), config.world_model, config.actor_critic))
+    decayed, others = parameter_groups(agent, 0.01)
+    assert (decayed["weight_decay"], others["weight_decay"]) == (0.01, 0.0)
+    names = {id(parameter): name for name, parameter in agent.named_parameters()}
+    layers = dict(agent.named_modules())
+    for parameter in decayed["params"]:
+        name = names.pop(id(parameter))
+        assert isinstance(layers[name.rpartition(".")[0]], nn.Linear | nn.Conv2d | nn.LSTM | nn.LSTMCell), name
+        assert "weight" in name and parameter.ndim >= 2
+    for parameter in others["params"]:
+        name = names.pop(id(parameter))
+        layer = layers[name.rpartition(".")[0]]
+        assert "bias" in name or isinstance(layer, nn.Embedding | nn.GroupNorm), name
+    assert not names  # each parameter is in one of the groups, and in one only
+
+
+@pytest.mark.parametrize("poison", [math.nan, math.inf])
+def test_nothing_changes_when_the_loss_is_not_finite(poison: float) -> None:
+    layers = linear(1.0, 2.0), linear(1.0, 2.0)
+    poisoned, clean = (Optimizer(layer, OptimizerConfig(lr=0.1, warmup_updates=2)) for layer in layers)
+
+    def update(optimizer: Optimizer, layer: nn.Linear, factor: float = 1.0) -> Tensor:
+        return optimizer.update((layer.weight.square() * factor).sum())
+
+    for _ in range(2):
+        update(poisoned, layers[0])
+        update(clean, layers[1])
+    with pytest.raises(NonFiniteLossError, match=r"the loss is (nan|inf) and its gradient's norm (nan|inf)"):
+        update(poisoned, layers[0], poison)
+    assert layers[0].weight.grad is None
+    assert str(poisoned.state_dict()) == str(clean.state_dict())
+    assert layers[0].weight.equal(layers[1].weight)
+    for optimizer, layer in zip((poisoned, clean), layers, strict=True):
+        update(optimizer, layer)
+    assert layers[0].weight.equal(layers[1].weight)
+
+
+def test_finite_loss_with_an_infinite_gradient_is_refused() -> None:
+    layer = linear(0.0)
+    with pytest.raises(NonFiniteLossError, match="the loss is 0 and its gradient's norm inf"):
+        Optimizer(layer, OptimizerConfig()).update(layer.weight.sqrt().sum())
+    assert layer.weight.item() == 0.0
+
+
+def test_optimizer_goes_on_from_its_state() -> None:
+    layers = linear(1.0, -2.0), linear(0.0, 0.0)
+    config = OptimizerConfig(lr=0.1, warmup_updates=5)
+    first, second = (Optimizer(layer, config) for layer in layers)
+    for _ in range(3):
+        first.update(layers[0].weight.square().sum())
+    layers[1].load_state_dict(layers[0].state_dict())
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    for optimizer, layer in zip((first, second), layers, strict=True):
+        optimizer.update(layer.weight.square().sum())
+    assert layers[0].weight.equal(layers[1].weight)
+    assert second.num_updates == 4
+
+
+@pytest.mark.parametrize(("num_updates", "decay"), [(0, 0.1), (1, 2 / 11), (80, 0.9), (81, 0.9), (10**6, 0.9)])
+def test_average_by_hand(num_updates: int, decay: float) -> None:
+    average, module = linear(1.0), linear(3.0)
+    update_average(average, module, 0.9, num_updates)
+    assert average.weight.item() == pytest.approx(decay * 1.0 + (1 - decay) * 3.0)
+    assert module.weight.item() == 3.0
+
+
+@given(st.floats(-10, 10), st.floats(-10, 10), st.floats(0, 0.9999), st.integers(0, 10**6))
+def test_an_average_lies_between_old_and_new(old: float, new: float, decay: float, num_updates: int) -> None:
+    average, module = linear(old), linear(new)
+    update_average(average, module, decay, num_updates)
+    low, high = sorted((old, new))
+    assert low - 1e-5 <= average.weight.item() <= high + 1e-5
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"lr": 0.0},
+        {"lr": math.nan},
+        {"eps": 0.0},
+        {"max_grad_norm": 0.0},
+        {"weight_decay": -1.0},
+        {"warmup_updates": -1},
+    ],
+)
+def test_impossible_settings_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=f"optimizer: .*{next(iter(values))}"):
+        OptimizerConfig(**values)  # type: ignore[arg-type]

@@ -1,0 +1,140 @@
+"""The paper's numbers, and configurations that cannot be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from adamas.core.config import from_dict, to_dict
+from adamas.core.errors import UserError
+from adamas.diffusion.samplers import SamplerConfig
+from adamas.envs.config import EnvConfig
+from adamas.presets import PRESETS, preset
+from adamas.rl.losses import ActorCriticLossConfig
+from adamas.training.config import (
+    CollectionConfig,
+    ComponentTraining,
+    Config,
+    EvaluationConfig,
+    PolicyTraining,
+)
+from adamas.training.optim import OptimizerConfig
+
+
+def test_atari100k_world_model_is_the_papers() -> None:
+    model = preset("atari100k").world_model
+    network = model.denoiser.network
+    assert (network.context_length, network.cond_channels) == (4, 256)
+    assert (network.depths, network.channels) == ((2, 2, 2, 2), (64, 64, 64, 64))
+    assert network.attn_depths == (False, False, False, False)  # the middle always has attention
+    assert (model.denoiser.sigma_data, model.denoiser.sigma_offset) == (0.5, 0.3)
+    assert model.denoiser.num_autoregressive_steps == 1
+    assert model.denoiser.segment_length == 4 + 1 + 1  # context, next frame, one more target
+    assert (model.reward_end.lstm_dim, model.reward_end.cond_channels) == (512, 128)
+    assert (model.reward_end.depths, model.reward_end.channels) == ((2, 2, 2, 2), (32, 32, 32, 32))
+    assert model.reward_end.attn_depths == (False, False, False, False)
+    assert model.reward_end.segment_length == 19
+    assert model.sampler == SamplerConfig(num_steps=3, order=1)
+
+
+def test_atari100k_training_is_the_papers() -> None:
+    config = preset("atari100k")
+    shared = {"lr": 1e-4, "eps": 1e-8, "warmup_updates": 100}
+    assert config.denoiser == ComponentTraining(
+        OptimizerConfig(**shared, weight_decay=1e-2, max_grad_norm=1.0),  # type: ignore[arg-type]
+        batch_size=32,
+        first_epoch_updates=10_000,
+        updates_per_epoch=400,
+        average_decay=0.0,
+    )
+    assert config.reward_end == ComponentTraining(
+        OptimizerConfig(**shared, weight_decay=1e-2, max_grad_norm=100.0),  # type: ignore[arg-type]
+        batch_size=32,
+        first_epoch_updates=10_000,
+        updates_per_epoch=400,
+        average_decay=0.0,
+    )
+    assert config.policy == PolicyTraining(
+        OptimizerConfig(**shared, weight_decay=0.0, max_grad_norm=100.0),  # type: ignore[arg-type]
+        ActorCriticLossConfig(gamma=0.985, lambda_=0.95, entropy_weight=0.001, value_weight=1.0),
+        num_dreams=32,
+        steps_per_update=15,
+        horizon=15,
+        first_epoch_updates=5_000,
+        updates_per_epoch=400,
+    )
+    network = config.actor_critic
+    assert (network.lstm_dim, network.channels, network.down) == (512, (32, 32, 64, 64), (True,) * 4)
+
+
+def test_atari100k_protocol_is_the_papers() -> None:
+    config = preset("atari100k")
+    assert (config.env.suite, config.env.size, config.env.frame_skip) == ("atari", 64, 4)
+    assert config.collection == CollectionConfig(
+        num_envs=1,
+        first_steps=5_000,
+        first_steps_max=10_000,
+        min_rare_rewards=10,
+        steps_per_epoch=100,
+        total_steps=100_000,
+        epsilon=0.01,
+        temperature=1.0,
+        age_weights=(0.1, 0.1, 0.1, 0.7),
+    )
+    assert config.final_epochs == 50
+    evaluation = config.evaluation
+    assert (evaluation.every_epochs, evaluation.episodes, evaluation.final_episodes) == (10, 4, 100)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_a_configuration_file(name: str) -> None:
+    assert from_dict(Config, to_dict(preset(name))) == preset(name)
+
+
+def test_an_unknown_preset_is_told_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"unknown preset 'atari-100k'; did you mean 'atari100k'\?"):
+        preset("atari-100k")
+
+
+@pytest.mark.parametrize(
+    ("part", "values"),
+    [
+        (Config, {"seed": -1}),
+        (Config, {"final_epochs": -1}),
+        (Config, {"checkpoint_minutes": -0.1}),
+        (ComponentTraining, {"batch_size": 0}),
+        (ComponentTraining, {"updates_per_epoch": -1}),
+        (ComponentTraining, {"average_decay": 1.0}),
+        (PolicyTraining, {"num_dreams": 0}),
+        (PolicyTraining, {"horizon": 0}),
+        (PolicyTraining, {"steps_per_update": 0}),
+        (CollectionConfig, {"num_envs": 0}),
+        (CollectionConfig, {"steps_per_epoch": 0}),
+        (CollectionConfig, {"first_steps": 0}),
+        (CollectionConfig, {"first_steps": 10_001}),
+        (CollectionConfig, {"total_steps": 9_999}),
+        (CollectionConfig, {"epsilon": 1.1}),
+        (CollectionConfig, {"epsilon": float("nan")}),
+        (CollectionConfig, {"temperature": -1.0}),
+        (EvaluationConfig, {"every_epochs": 0}),
+        (EvaluationConfig, {"episodes": 0}),
+        (EvaluationConfig, {"final_episodes": 0}),
+        (EvaluationConfig, {"heldout_steps": 0}),
+    ],
+)
+def test_impossible_values_are_refused_by_name(part: type, values: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=next(iter(values))) as error:
+        part(**values)
+    assert "\n" not in str(error.value)
+
+
+def test_impossible_combinations_are_refused() -> None:
+    config = preset("atari100k")
+    with pytest.raises(UserError, match=r"env.size 7 is too small for 4 levels of the denoiser; .* least 8"):
+        replace(config, env=EnvConfig(size=7))
+    denoiser = config.world_model.denoiser
+    network = replace(denoiser.network, context_length=1)
+    model = replace(config.world_model, denoiser=replace(denoiser, network=network))
+    with pytest.raises(UserError, match="context_length must be at least 2, got 1"):
+        replace(config, world_model=model)

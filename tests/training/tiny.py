@@ -1,0 +1,60 @@
+"""A run that takes a second, and what is left of one to compare."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from adamas.core.checkpoint import find_checkpoint
+from adamas.data.store import EpisodeStore
+from adamas.envs.config import EnvConfig
+from adamas.presets import preset
+from adamas.training.config import Config
+
+
+def tiny_config(seed: int = 0) -> Config:
+    """The debug preset on MinAtar Breakout: two epochs of 13 units of work each, after 2 in epoch 0."""
+    config = preset("debug")
+    return replace(
+        config,
+        seed=seed,
+        env=EnvConfig("minatar", "breakout", size=10, max_episode_steps=100),
+        tensorboard=False,
+    )
+
+
+def fingerprint(run_dir: Path) -> dict[str, Any]:
+    """Everything that two equal runs have in common, by name: plain values, bytes of tensors and of files."""
+    checkpoint = find_checkpoint(run_dir / "checkpoints")
+    trainer = checkpoint.trainer()
+    del trainer["clock"]["seconds"], trainer["metrics"]["timing"]
+    result = flat("agent", checkpoint.agent()) | flat("trainer", trainer)
+    for name in ("train", "test"):
+        store = EpisodeStore.open(run_dir / "dataset" / name)
+        for i, episode in enumerate(store):
+            result |= flat(f"{name}.{i}", vars(episode))
+    result["metrics.jsonl"] = (run_dir / "metrics" / "metrics.jsonl").read_bytes()
+    return result
+
+
+def flat(name: str, value: Any) -> dict[str, Any]:
+    """Nested dictionaries and lists as one dictionary, arrays as bytes."""
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    elif isinstance(value, Tensor | np.ndarray):
+        array = np.asarray(value)
+        return {name: (array.dtype, array.shape, array.tobytes())}
+    else:
+        return {name: value}
+    return {key: leaf for k, v in items for key, leaf in flat(f"{name}.{k}", v).items()}
+
+
+def differing(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """Names of what is not the same in both."""
+    return sorted(name for name in a.keys() | b.keys() if name not in a or name not in b or a[name] != b[name])
