@@ -73,7 +73,9 @@ def test_every_weight_decays_and_nothing_else() -> None:
     layers = dict(agent.named_modules())
     for parameter in decayed["params"]:
         name = names.pop(id(parameter))
-        assert isinstance(layers[name.rpartition(".")[0]], nn.Linear | nn.Conv2d | nn.LSTM | nn.LSTMCell), name
+        assert isinstance(layers[name.rpartition(".")[0]], nn.Linear | nn.Conv2d | nn.LSTM | nn.LSTMCell), (
+            name
+        )
         assert "weight" in name and parameter.ndim >= 2
     for parameter in others["params"]:
         name = names.pop(id(parameter))
@@ -124,7 +126,9 @@ def test_optimizer_goes_on_from_its_state() -> None:
     assert second.num_updates == 4
 
 
-@pytest.mark.parametrize(("num_updates", "decay"), [(0, 0.1), (1, 2 / 11), (80, 0.9), (81, 0.9), (10**6, 0.9)])
+@pytest.mark.parametrize(
+    ("num_updates", "decay"), [(0, 0.1), (1, 2 / 11), (80, 0.9), (81, 0.9), (10**6, 0.9)]
+)
 def test_average_by_hand(num_updates: int, decay: float) -> None:
     average, module = linear(1.0), linear(3.0)
     update_average(average, module, 0.9, num_updates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def fingerprint(run_dir: Path) -> dict[str, Any]:
 def flat(name: str, value: Any) -> dict[str, Any]:
     """Nested dictionaries and lists as one dictionary, arrays as bytes."""
     if isinstance(value, dict):
-        items = value.items()
+        items: Iterable[tuple[Any, Any]] = value.items()
     elif isinstance(value, list | tuple):
         items = enumerate(value)
     elif isinstance(value, Tensor | np.ndarray):
@@ -57,4 +58,6 @@ def flat(name: str, value: Any) -> dict[str, Any]:
 
 def differing(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     """Names of what is not the same in both."""
-    return sorted(name for name in a.keys() | b.keys() if name not in a or name not in b or a[name] != b[name])
+    return sorted(
+        name for name in a.keys() | b.keys() if name not in a or name not in b or a[name] != b[name]
+    )

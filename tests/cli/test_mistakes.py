@@ -1,0 +1,227 @@
+"""Every mistake is answered in one line."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from commands import NO_EPOCH, SHORT
+from gymnasium.spaces import Box, Discrete
+
+from adamas import cli
+from adamas.core.arguments import _gist
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("trian debug", "unknown command 'trian'; did you mean 'train'?"),
+        ("train", "train needs a preset (quickstart, "),
+        ("train debgu", "unknown preset 'debgu'; did you mean 'debug'?"),
+        ("train debug --sede 3", "--sede, 3; did you mean --seed? (adamas train debug --help"),
+        ("train debug --env.gme Pong", "did you mean --env.game?"),
+        ("train debug --denoiser.optimizer.learning-rate 1", "did you mean --denoiser.optimizer.lr?"),
+        ("train debug --seed x", "--seed: invalid literal for int"),
+        ("train debug --seed", "Missing value for argument '--seed'"),
+        ("train debug --seed -1", "seed is -1; it must be at least 0"),
+        ("train debug --env.size 3.5", "--env.size: invalid literal for int"),
+        ("train debug --env.size 3", "2 poolings leave nothing of a 3x3 image"),
+        ("train debug --env.suite nes", "invalid choice 'nes'"),
+        ("train debug --env.game Pnog", "unknown Atari game 'Pnog'; did you mean 'Pong'?"),
+        ("train debug --env.suite minatar --env.game breakot", "did you mean 'breakout'?"),
+        ("train debug --env.suite gymnasium --env.game No-v1", "unknown Gymnasium id 'No-v1'"),
+        ("train debug --collection.epsilon 2", "collection.epsilon is 2.0; a probability lies in [0, 1]"),
+        ("train debug --collection.age-weights 1 2", "must be at least 0 and sum to 1"),
+        ("train debug --collection.total-steps 10", "first_steps_max <= total_steps, got 80, 80 and 10"),
+        (
+            "train debug --evaluation.final-episodes 0",
+            "evaluation.final_episodes is 0; it must be at least 1",
+        ),
+        ("train debug --denoiser.batch-size 0", "batch_size is 0; it must be at least 1"),
+        ("train debug --runtime.device cuda", "runtime.device is 'cuda', but there is none here"),
+        ("train debug --runtime.threads 0", "runtime.threads must be at least 1, got 0"),
+        ("train debug --wandb-project x", "wandb is not installed; install it with: pip install"),
+        ("train debug --run-dir file", "file exists and is not empty"),
+        ("train debug --run-dir file/run", "cannot make file/run: Not a directory"),
+        ("train debug --resume nothing", "Unrecognized options: debug"),
+        ("train --resume", "Missing value for argument '--resume'"),
+        ("train --resume nothing", "there is no run in nothing; start one with: adamas train PRESET"),
+        ("train --resume .", "no usable checkpoint in checkpoints"),
+        ("evaluate", "evaluate needs a run folder, a checkpoint folder or a published .pt file"),
+        ("evaluate --episodes 3", "evaluate needs a run folder"),
+        ("evaluate nothing", "nothing does not exist; give a run folder"),
+        ("evaluate file", "file is not a published checkpoint"),
+        ("evaluate RUN --episodes 0", "episodes is 0; a score needs at least 1"),
+        ("evaluate RUN --seed -1", "seed is -1; it must be at least 0"),
+        ("evaluate RUN --temperature -1", "temperature is -1.0; it must be at least 0"),
+        ("evaluate RUN --num-envs 0", "num_envs is 0; at least one environment is needed"),
+        (
+            "evaluate RUN --env.game Pong",
+            "has 4 actions (noop, fire, right, left), but the environment has 6",
+        ),
+        ("evaluate RUN --env.size 32", "was trained on frames of shape (3, 16, 16)"),
+        ("evaluate RUN --device tpu", "'runtime.device' cannot be 'tpu'; did you mean 'cpu'?"),
+        ("evaluate RUN --episodes 1 --out file/x.json", "cannot write file/x.json"),
+        ("collect RUN", "Missing from adamas collect"),
+        ("collect RUN --out data --steps 0", "steps is 0; it must be at least 1"),
+        ("collect RUN --out data --seed -4", "seed is -4; it must be at least 0"),
+        ("collect RUN --out data --epsilon 3", "epsilon is 3.0; a probability lies in [0, 1]"),
+        ("collect RUN --out data --temperature -1", "temperature is -1.0; it must be at least 0"),
+        ("collect RUN --out data --num-envs 0", "num_envs is 0"),
+        ("collect RUN --out RUN", "is not empty"),
+        ("export", "export what? use: adamas export published"),
+        ("export onnx RUN", "export what? use: adamas export published"),
+        ("export published", "export published needs a run folder"),
+        ("export published RUN", "Missing from adamas export published"),
+        ("export published RUN --out file", "file exists and is not overwritten"),
+        ("export published RUN --out nowhere/a.pt", "cannot write nowhere/a.pt: No such file or directory"),
+    ],
+)
+def test_one_line_for_every_mistake(
+    arguments: str,
+    message: str,
+    complaint: Callable[..., str],
+    trained: tuple[Path, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("not a checkpoint")
+    quiet = ["--quiet"] if arguments.startswith("train debug --") and "--run" not in arguments else []
+    run_dir = str(trained[0])
+    assert message in complaint(*(a.replace("RUN", run_dir) for a in arguments.split()), *quiet)
+
+
+def test_a_mistake_does_not_take_the_folder(complaint: Callable[..., str], tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    wrong = complaint("train", "debug", *SHORT, "--run-dir", run_dir, "--wandb-project", "x")
+    assert "wandb is not installed" in wrong
+    cli.run(["train", "debug", *NO_EPOCH, "--run-dir", str(run_dir)])
+    assert "exists and is not empty; go on with it" in complaint("train", "debug", "--run-dir", run_dir)
+
+
+def test_without_minatar(
+    complaint: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "minatar", None)
+    message = complaint("train", "debug", *SHORT, "--run-dir", tmp_path / "run")
+    assert message == "minatar is not installed; install it with: pip install 'adamas[minatar]'"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("agent.safetensors", b"?", "no usable checkpoint"),
+        ("trainer.pt", b"", "no usable checkpoint"),
+        ("config.yaml", b"a: [", "no usable checkpoint"),
+        (
+            "manifest.json",
+            b'{"format_version": 99}',
+            "written by a newer adamas; pip install --upgrade adamas",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["train --resume RUN", "evaluate RUN"])
+def test_damaged_and_newer_checkpoints(
+    command: str,
+    name: str,
+    content: bytes,
+    message: str,
+    complaint: Callable[..., str],
+    trained: tuple[Path, str],
+    tmp_path: Path,
+) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(trained[0], run_dir)
+    checkpoints = sorted((run_dir / "checkpoints").glob("step-*"))
+    for checkpoint in checkpoints[:-1]:
+        shutil.rmtree(checkpoint)
+    (checkpoints[-1] / name).write_bytes(content)
+    arguments = command.replace("RUN", str(run_dir)).split()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the one checkpoint is damaged
+        assert message in complaint(*arguments)
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe\x00", b"- 1", b"sede: 3", b""])
+def test_a_damaged_configuration(
+    content: bytes, complaint: Callable[..., str], trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(trained[0], run_dir)
+    (run_dir / "config.yaml").write_bytes(content)
+    assert "config" in complaint("evaluate", run_dir)
+
+
+def test_a_lost_replay(complaint: Callable[..., str], trained: tuple[Path, str], tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(trained[0], run_dir)
+    (run_dir / "dataset" / "train" / "frames.bin").write_bytes(b"")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert "frames.bin is shorter" in complaint("train", "--resume", run_dir)
+
+
+class Vectors(gymnasium.Env[Any, Any]):
+    """Observes numbers and draws nothing."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012  (Gymnasium declares it so)
+    observation_space: Any = Box(-1, 1, (4,))
+    action_space: Any = Discrete(2)
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        super().reset(**options)
+        return np.zeros(4, np.float32), {}
+
+
+class Steering(Vectors):
+    """Sees pixels, and steers by degrees."""
+
+    observation_space = Box(0, 255, (16, 16, 3), np.uint8)
+    action_space = Box(-1, 1, (1,))
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        super().reset(**options)
+        return np.zeros((16, 16, 3), np.uint8), {}
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (Vectors, "neither observes nor renders RGB pixels"),
+        (Steering, "has the action space Box(-1.0, 1.0, (1,), float32); only Discrete is supported"),
+    ],
+)
+def test_environments_that_cannot_be_played(
+    env: Any, message: str, complaint: Callable[..., str], tmp_path: Path
+) -> None:
+    game = f"Cli{env.__name__}-v0"
+    gymnasium.register(game, entry_point=env)
+    try:
+        choice = ["--env.suite", "gymnasium", "--env.game", game]
+        assert message in complaint("train", "debug", *choice, "--run-dir", tmp_path / "run", "--quiet")
+    finally:
+        del gymnasium.registry[game]
+
+
+def test_nan_is_one_line(complaint: Callable[..., str], tmp_path: Path) -> None:
+    rate = ["--denoiser.optimizer.lr", "1e30", "--denoiser.optimizer.warmup-updates", "0"]
+    line = complaint("train", "debug", *SHORT, *rate, "--run-dir", tmp_path / "run")
+    assert line.startswith("denoiser, epoch 1: the loss is nan")
+    assert line.endswith("lower the learning rate or look at the batch")
+
+
+@pytest.mark.parametrize("colour", ["", "\x1b[31m"])
+def test_a_box_in_colour_and_without_sides(colour: str) -> None:
+    side = f"{colour}│" if colour else " "
+    lines = ["Unrecognized options: --sede, 3", "─" * 9, "Perhaps you meant:", "    --seed INT", "─" * 9]
+    box = "\n".join(["title", *(f"{side} {line}   {side}" for line in lines)])
+    assert _gist(box) == "Unrecognized options: --sede, 3; did you mean --seed?"
