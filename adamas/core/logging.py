@@ -211,7 +211,7 @@ class Progress:
         self._plan, self._first_epoch, self._clock = plan, first_epoch, clock
         self._console = console or Console()
         self._console.quiet = quiet
-        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        self._live = Live(console=self._console, auto_refresh=False, transient=True) if self._console.is_terminal else None
         self._interval = 0.25 if self._live else 10.0  # seconds between two lines
         self._eta = Eta(plan)
         self._epoch, self._phase, self._done, self._speed = first_epoch, "", 0, 0.0
@@ -263,7 +263,8 @@ class Progress:
     def _line(self) -> Text:
         planned = self._plan[self._epoch - self._first_epoch].get(self._phase, 0)
         where = f"{self._phase} {self._done}/{planned}"
-        return Text("  ".join([self._title(), where, f"{self._speed:.3g}/s", *self._tail()]))
+        parts = [self._title(), where, f"{self._speed:.3g}/s", *self._tail()]
+        return Text("  ".join(parts), no_wrap=True, overflow="ellipsis")
 
     def _title(self) -> str:
         return f"epoch {self._epoch}/{self._first_epoch + len(self._plan) - 1}"

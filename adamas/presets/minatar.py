@@ -39,21 +39,21 @@ def quickstart() -> Config:
         ),
         actor_critic=ActorCriticConfig(256, (16, 32), (True, False)),
         collection=CollectionConfig(
-            num_envs=16, first_steps=5_000, first_steps_max=10_000, steps_per_epoch=4_500, total_steps=50_000
+            num_envs=16, first_steps=5_000, first_steps_max=10_000, steps_per_epoch=3_000, total_steps=50_000
         ),
-        denoiser=ComponentTraining(OptimizerConfig(2e-3, 1e-2), 32, 1_500, 200, average_decay=0.999),
-        reward_end=ComponentTraining(OptimizerConfig(1e-3, 1e-2, max_grad_norm=100.0), 8, 200, 40),
+        denoiser=ComponentTraining(OptimizerConfig(2e-3, 1e-2), 32, 1_500, 220, average_decay=0.997),
+        reward_end=ComponentTraining(OptimizerConfig(1e-3, 1e-2, max_grad_norm=100.0), 8, 200, 25),
         policy=PolicyTraining(
             OptimizerConfig(2e-3, 0.0, max_grad_norm=100.0),
             ActorCriticLossConfig(gamma=0.97, entropy_weight=0.01),
             num_dreams=64,
             steps_per_update=8,
-            first_epoch_updates=70,
-            updates_per_epoch=70,
+            first_epoch_updates=45,
+            updates_per_epoch=45,
         ),
         final_epochs=0,
         evaluation=EvaluationConfig(
-            every_epochs=2, episodes=16, final_episodes=100, num_envs=16, heldout_windows=128
+            every_epochs=3, episodes=16, final_episodes=100, num_envs=16, heldout_windows=128
         ),
         # Operations on frames this small gain nothing from a second thread, and lose much to busy neighbours.
         runtime=RuntimeConfig(threads=1),
