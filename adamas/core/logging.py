@@ -211,7 +211,8 @@ class Progress:
         self._plan, self._first_epoch, self._clock = plan, first_epoch, clock
         self._console = console or Console()
         self._console.quiet = quiet
-        self._live = Live(console=self._console, auto_refresh=False, transient=True) if self._console.is_terminal else None
+        live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._live = live if self._console.is_terminal else None
         self._interval = 0.25 if self._live else 10.0  # seconds between two lines
         self._eta = Eta(plan)
         self._epoch, self._phase, self._done, self._speed = first_epoch, "", 0, 0.0
