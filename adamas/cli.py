@@ -19,8 +19,8 @@ from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError, nearest
-from adamas.core.logging import duration
 from adamas.core.process import run_command
+from adamas.core.progress import duration
 from adamas.data.store import EpisodeStore
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env

@@ -157,7 +157,7 @@ def load_config(path: Path, cls: type[Config]) -> Config:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"{path}{line}: not valid YAML: {error.problem}; correct it there") from error
-    except yaml.YAMLError as error:  # bytes that are not text
+    except yaml.reader.ReaderError as error:  # bytes that are not text
         raise UserError(f"{path}: not a text file: {error.reason}; restore it or write it anew") from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error

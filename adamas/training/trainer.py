@@ -28,7 +28,8 @@ from adamas.agent import Agent
 from adamas.core.checkpoint import Checkpoint, save_checkpoint
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
-from adamas.core.logging import Metrics, Progress
+from adamas.core.logging import Metrics
+from adamas.core.progress import Progress
 from adamas.core.runtime import device_of
 from adamas.core.seeding import Streams
 from adamas.evaluation.fidelity import Continuation
