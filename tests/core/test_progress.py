@@ -95,7 +95,7 @@ def test_a_terminal_gets_a_live_line() -> None:
         progress.end_epoch()
     assert "train 1/2" in output.getvalue() and "train 2/2" in output.getvalue()
     assert "ETA estimating" in output.getvalue()
-    assert output.getvalue().endswith("\x1b[?25h")  # the cursor is visible again
+    assert output.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")  # the cursor is back, the line gone
 
 
 def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
