@@ -24,7 +24,7 @@ from adamas.world_models.reward_end import RewardEndConfig
 
 
 def quickstart() -> Config:
-    """MinAtar Breakout in about ten minutes on two CPU cores, with at most 50,000 real steps."""
+    """MinAtar Breakout in about a quarter of an hour on one CPU core, with 50,000 real steps."""
     return Config(
         env=EnvConfig("minatar", "breakout", size=10),
         world_model=DiamondConfig(
