@@ -35,6 +35,8 @@ from adamas.training.collect import Collector
 from adamas.training.config import Config
 from adamas.training.trainer import Trainer
 
+COLLECT_CHUNK = 20  # steps held in memory before they go to disk
+
 USAGE = """usage: adamas COMMAND ...
 
   adamas train PRESET [--run-dir DIR] [--seed S] [--field value ...]   start a run
@@ -224,8 +226,11 @@ def _collect(arguments: Sequence[str]) -> None:
         generator = torch.Generator().manual_seed(options.seed)
         policy = OnHost(agent.actor_critic, runtime.device_of(agent))
         collector = Collector(policy, env, store, generator)
-        for _ in range(-(-options.steps // options.num_envs)):
-            collector.collect(1, options.temperature, options.epsilon)
+        left = -(-options.steps // options.num_envs)  # of every environment
+        while left > 0:
+            chunk = min(left, COLLECT_CHUNK)
+            collector.collect(chunk, options.temperature, options.epsilon)
+            left -= chunk
         store.commit()
     print(f"{store.num_steps:,} steps in {store.num_episodes:,} episodes: {options.out}")
 

@@ -11,6 +11,8 @@ from torch import Generator
 from adamas.core.protocols import Policy, PolicyOutput, VectorEnv
 from adamas.rl.rollout import rollout, start
 
+CHUNK = 10  # steps between two looks at who is done; each look costs one more call of the policy
+
 
 class EpisodeScore(NamedTuple):
     """One episode: the undiscounted sum of its unclipped rewards, and its number of steps."""
@@ -40,14 +42,14 @@ def play_episodes(
     score, length = np.zeros(env.num_envs), np.zeros(env.num_envs, dtype=int)
     position = start(policy, env)
     while any(len(done) < n for done, n in zip(episodes, share, strict=True)):
-        steps, position = rollout(policy, env, position, 1, generator, temperature)
-        step = steps.steps[0]
-        score += step.reward.cpu().numpy()
-        length += 1
-        for i in np.flatnonzero(step.ended.cpu().numpy()):
-            if len(episodes[i]) < share[i]:
-                episodes[i].append(EpisodeScore(float(score[i]), int(length[i])))
-            score[i] = length[i] = 0
+        steps, position = rollout(policy, env, position, CHUNK, generator, temperature)
+        for step in steps.steps:
+            score += step.reward.cpu().numpy()
+            length += 1
+            for i in np.flatnonzero(step.ended.cpu().numpy()):
+                if len(episodes[i]) < share[i]:
+                    episodes[i].append(EpisodeScore(float(score[i]), int(length[i])))
+                score[i] = length[i] = 0
     return [episode for done in episodes for episode in done]
 
 
