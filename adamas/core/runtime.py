@@ -20,7 +20,7 @@ class RuntimeConfig:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto takes the first that exists of cuda, mps and cpu."""
     threads: int | None = None
-    """CPU threads; None leaves PyTorch's choice, one per core."""
+    """CPU threads within an operation; None leaves PyTorch's choice, one per core."""
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:

@@ -107,6 +107,13 @@ class Batch:
         """Some of the B segments."""
         return Batch(*(getattr(self, f.name)[index] for f in fields(self)))
 
+    def split(self, num_shards: int) -> list[Batch]:
+        """Batches of B / ``num_shards`` segments, in order; B must be a multiple of ``num_shards``."""
+        size, rest = divmod(len(self.obs), num_shards)
+        if rest:
+            raise ValueError(f"{len(self.obs)} segments cannot be split into {num_shards} equal shards")
+        return [self[i * size : (i + 1) * size] for i in range(num_shards)]
+
 
 @dataclass(frozen=True)
 class SegmentSpec:

@@ -46,16 +46,17 @@ def quickstart() -> Config:
         policy=PolicyTraining(
             OptimizerConfig(2e-3, 0.0, max_grad_norm=100.0),
             ActorCriticLossConfig(gamma=0.97, entropy_weight=0.01),
-            num_dreams=64,
+            num_dreams=128,
             steps_per_update=8,
             first_epoch_updates=45,
             updates_per_epoch=45,
         ),
+        num_shards=2,
         final_epochs=0,
         evaluation=EvaluationConfig(
             every_epochs=3, episodes=16, final_episodes=100, num_envs=16, heldout_windows=128
         ),
-        # Operations on frames this small gain nothing from a second thread, and lose much to busy neighbours.
+        # Frames are too small to split an operation among threads: batches are split instead.
         runtime=RuntimeConfig(threads=1),
     )
 

@@ -102,7 +102,7 @@ def rollout(
     """
     obs, state = position
     frames, outputs, actions, steps = [], [], [], []
-    ended_values: list[tuple[int, Tensor, Tensor]] = []
+    ends: list[tuple[int, Tensor, Position]] = []
     for t in range(num_steps):
         output = policy(obs, state)
         action = sample_action(output.logits.detach(), generator, temperature, epsilon)
@@ -114,13 +114,10 @@ def rollout(
         obs, state = step.obs, output.state
         index = step.ended.nonzero()[:, 0]  # (K,)
         if len(index):
-            ended_values.append((t, index, _value(policy, step.final_obs, tuple(s[index] for s in state))))
+            ends.append((t, index, Position(step.final_obs, tuple(s[index] for s in state))))
             state = _restart(policy, state, index, step.history)
-    # The frame that follows a step is the next one acted in, unless the step ended an episode.
+    position = Position(obs, tuple(s.detach() for s in state))
     value = torch.stack([o.value for o in outputs], dim=1)  # (B, T)
-    value_bootstrap = torch.cat((value.detach()[:, 1:], _value(policy, obs, state)[:, None]), dim=1)
-    for t, index, final_value in ended_values:
-        value_bootstrap[index, t] = final_value
     result = Rollout(
         obs=torch.stack(frames, dim=1),
         action=torch.stack(actions, dim=1),
@@ -129,16 +126,29 @@ def rollout(
         reward=torch.stack([s.reward for s in steps], dim=1),
         terminated=torch.stack([s.terminated for s in steps], dim=1),
         truncated=torch.stack([s.truncated for s in steps], dim=1),
-        value_bootstrap=value_bootstrap,
+        value_bootstrap=_following_values(policy, value, position, ends),
         steps=steps,
     )
-    return result, Position(obs, tuple(s.detach() for s in state))
+    return result, position
 
 
 @torch.no_grad()
-def _value(policy: Policy, obs: Tensor, state: PolicyState) -> Tensor:
-    """Value of frames (K, C, H, W) after ``state``: (K,)."""
-    return policy(obs, state).value
+def _following_values(
+    policy: Policy, value: Tensor, position: Position, ends: list[tuple[int, Tensor, Position]]
+) -> Tensor:
+    """Value of the frame that follows each of (B, T) steps.
+
+    It is the next frame acted in, whose value is known, except after the last step and where an episode ended:
+    those frames are valued here, all at once. ``ends`` holds a step, K environments, and their last frames.
+    """
+    positions = [position, *(last for _, _, last in ends)]
+    obs = torch.cat([p.obs for p in positions])
+    state = tuple(torch.cat(parts) for parts in zip(*(p.policy_state for p in positions), strict=True))
+    values = torch.split(policy(obs, state).value, [len(p.obs) for p in positions])
+    result = torch.cat((value[:, 1:], values[0][:, None]), dim=1)
+    for (t, index, _), last in zip(ends, values[1:], strict=True):
+        result[index, t] = last
+    return result
 
 
 @torch.no_grad()

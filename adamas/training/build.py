@@ -15,15 +15,18 @@ from adamas.core.config import from_dict, load_config, save_config
 from adamas.core.errors import UserError
 from adamas.core.logging import Metrics
 from adamas.core.seeding import Streams, derive_seed
+from adamas.core.workers import Workers
 from adamas.data.sampling import SegmentSampler
 from adamas.data.store import EpisodeStore
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
+from adamas.rl.imagination import Imagination
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
 from adamas.training.config import Config
 from adamas.training.evaluate import EvaluationPhase
-from adamas.training.phases import CollectPhase, ComponentPhase, Phase, PolicyPhase, context_sampler
+from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, context_sampler
+from adamas.training.phases import CollectPhase, Phase
 from adamas.training.trainer import Trainer
 
 
@@ -133,7 +136,9 @@ def _learning_phases(
     config: Config, agent: Agent, train: EpisodeStore, streams: Streams, device: torch.device
 ) -> dict[str, Phase]:
     """The components of the world model in their order, then the actor-critic."""
-    sampler = SegmentSampler(train, config.collection.age_weights)
+    workers = Workers(config.num_shards)
+    shards = range(config.num_shards)
+    age_weights = config.collection.age_weights
     learn: dict[str, Phase] = {}
     trained = copy.deepcopy(agent.world_model)
     for name, component in agent.world_model.components().items():
@@ -141,10 +146,28 @@ def _learning_phases(
         average = component.module
         if training.average_decay:
             component = trained.components()[name]
+        sampler = SegmentSampler(train, age_weights)
+        generators = [streams.torch(f"{name} {i}", device) for i in shards]
         learn[name] = ComponentPhase(
-            component, average, training, sampler, streams.numpy(name), streams.torch(name, device)
+            component, average, training, sampler, streams.numpy(name), generators, workers
         )
-    length = agent.world_model.context_length
-    contexts = context_sampler(sampler, length, streams.numpy("contexts"), device)
-    learn["actor_critic"] = PolicyPhase(agent, config.policy, contexts, streams.torch("actor_critic", device))
+    dreams = [_dreams(config, agent, SegmentSampler(train, age_weights), streams, i, device) for i in shards]
+    learn["actor_critic"] = PolicyPhase(agent.actor_critic, config.policy, dreams, workers)
     return learn
+
+
+def _dreams(
+    config: Config, agent: Agent, sampler: SegmentSampler, streams: Streams, shard: int, device: torch.device
+) -> Dreams:
+    """One shard of the dreams that the policy learns from."""
+    rng = streams.numpy(f"contexts {shard}")
+    imagination = Imagination(
+        agent.world_model,
+        context_sampler(sampler, agent.world_model.context_length, rng, device),
+        config.policy.num_dreams // config.num_shards,
+        config.policy.horizon,
+        agent.config.obs_shape,
+        agent.action_spec,
+        streams.torch(f"actor_critic {shard}", device),
+    )
+    return Dreams(agent.actor_critic, imagination)

@@ -147,6 +147,9 @@ class Config:
         default_factory=lambda: ComponentTraining(OptimizerConfig(max_grad_norm=100.0))
     )
     policy: PolicyTraining = field(default_factory=PolicyTraining)
+    num_shards: int = 1
+    """Equal parts that every batch, of segments and of dreams, is split into, each computed by a thread of its
+    own. Each draws its own random numbers: like the seed, this changes what a run learns."""
     final_epochs: int = 50
     """Epochs without collecting, after all real steps are collected."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -158,7 +161,14 @@ class Config:
     """Weights & Biases project to log to."""
 
     def __post_init__(self) -> None:
-        _check_minima("", self, seed=0, final_epochs=0, checkpoint_minutes=0)
+        _check_minima("", self, seed=0, num_shards=1, final_epochs=0, checkpoint_minutes=0)
+        for name, size in (
+            ("denoiser.batch_size", self.denoiser.batch_size),
+            ("reward_end.batch_size", self.reward_end.batch_size),
+            ("policy.num_dreams", self.policy.num_dreams),
+        ):
+            if size % self.num_shards:
+                raise UserError(f"{name} is {size}; it must be a multiple of num_shards, {self.num_shards}")
         if self.world_model.denoiser.network.context_length < 2:
             raise UserError(
                 "world_model.denoiser.network.context_length must be at least 2, got "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 
@@ -40,6 +41,11 @@ class Meter:
         """Continue from a checkpoint."""
         self.count = state["count"]  # type: ignore[assignment]
         self.sums = dict(state["sums"])  # type: ignore[call-overload]
+
+
+def mean_of_shards(shards: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Metrics of a batch from those of its equal shards."""
+    return {name: torch.stack([shard[name] for shard in shards]).mean(dim=0) for name in shards[0]}
 
 
 def precision_recall(confusion: Tensor, name: str) -> dict[str, float]:

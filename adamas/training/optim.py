@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,13 @@ class NonFiniteLossError(UserError):
     batch: Batch | None = None  # what the loss was computed from, where there is such a thing
 
 
+class Gradient(NamedTuple):
+    """A loss, (), and its derivative with respect to each of an optimiser's parameters (None: it has none)."""
+
+    loss: Tensor
+    values: tuple[Tensor | None, ...]
+
+
 class Optimizer:
     """Updates one module."""
 
@@ -55,16 +62,23 @@ class Optimizer:
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         self.num_updates = 0
         groups = parameter_groups(module, config.weight_decay)
-        self._adamw = torch.optim.AdamW(groups, lr=config.lr, eps=config.eps)
+        # Fused: one kernel for all parameters, which for small models is a tenth of an update faster.
+        self._adamw = torch.optim.AdamW(groups, lr=config.lr, eps=config.eps, fused=True)
 
-    def update(self, loss: Tensor) -> Tensor:
-        """Descend one step along the gradient of ``loss`` and return the gradient's norm before clipping.
+    def gradient(self, loss: Tensor) -> Gradient:
+        """Differentiate one shard's loss; several threads may do so at once."""
+        values = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        return Gradient(loss.detach(), values)
+
+    def update(self, *shards: Gradient) -> Tensor:
+        """Descend one step along the mean of the shards' gradients and return its norm before clipping.
 
         Raises:
-            NonFiniteLossError: the loss or its gradient is NaN or infinite. Nothing was changed.
+            NonFiniteLossError: a loss or a gradient is NaN or infinite. Nothing was changed.
         """
-        self._adamw.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        for parameter, *parts in zip(self.parameters, *(shard.values for shard in shards), strict=True):
+            parameter.grad = None if parts[0] is None else sum(parts) / len(parts)
+        loss = torch.stack([shard.loss for shard in shards]).mean()
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         if not (torch.isfinite(loss) & torch.isfinite(norm)):
             self._adamw.zero_grad()

@@ -183,7 +183,7 @@ def test_one_call_a_step_and_one_for_the_frame_after_the_last() -> None:
     assert policy.calls == 6
     policy = Memory()
     run(Counters([[2], [2]]), 5, policy)
-    assert policy.calls == 7  # and one for both final frames
+    assert policy.calls == 6  # in the same call as the final frames of both
 
 
 def test_on_host_gives_the_policy_s_own_answers_without_gradients() -> None:

@@ -28,9 +28,9 @@ LIMIT = 120  # seconds that one life may take before something must be wrong
 
 
 def config_of(name: str) -> Config:
-    """A run of 24 units of work on MinAtar, or of 12 without evaluation on Atari, where resets are slow."""
+    """A run of 24 units of work on MinAtar, in two shards; or of 12 on Atari, where resets are slow, not evaluated."""
     if name == "minatar":
-        return tiny_config()
+        return replace(tiny_config(), num_shards=2)
     config = preset("debug")
     return replace(
         config,

@@ -32,9 +32,9 @@ def linear(*weights: float) -> nn.Linear:
 def test_two_updates_by_hand() -> None:
     layer = linear(2.0)
     optimizer = Optimizer(layer, OptimizerConfig(lr=0.1, weight_decay=0.5, eps=1e-8, warmup_updates=4))
-    optimizer.update(3 * layer.weight.sum())
+    optimizer.update(optimizer.gradient(3 * layer.weight.sum()))
     assert layer.weight.item() == 2.0  # the learning rate starts at 0
-    optimizer.update(3 * layer.weight.sum())
+    optimizer.update(optimizer.gradient(3 * layer.weight.sum()))
     # A constant gradient moves a weight by the learning rate, whatever its size; then there is the decay.
     rate = 0.1 * 1 / 4
     assert layer.weight.item() == pytest.approx(2.0 * (1 - rate * 0.5) - rate, rel=1e-6)
@@ -47,7 +47,7 @@ def test_learning_rate_rises_from_0_and_stays(warmup: int, rates: list[float]) -
     steps = []
     for _ in rates:
         before = layer.weight.item()
-        optimizer.update(layer.weight.sum())
+        optimizer.update(optimizer.gradient(layer.weight.sum()))
         steps.append(before - layer.weight.item())
     assert steps == pytest.approx(rates, abs=1e-6)
     assert optimizer.num_updates == len(rates)
@@ -56,12 +56,29 @@ def test_learning_rate_rises_from_0_and_stays(warmup: int, rates: list[float]) -
 def test_gradients_are_scaled_down_to_the_norm_and_never_up() -> None:
     layer = linear(0.0, 0.0)
     optimizer = Optimizer(layer, OptimizerConfig(max_grad_norm=1.0))
-    norm = optimizer.update((layer.weight * torch.tensor([3.0, 4.0])).sum())
+    norm = optimizer.update(optimizer.gradient((layer.weight * torch.tensor([3.0, 4.0])).sum()))
     assert norm.item() == pytest.approx(5.0)  # before clipping
     assert layer.weight.grad is not None
     assert layer.weight.grad[0].tolist() == pytest.approx([0.6, 0.8], rel=1e-5)
-    optimizer.update((layer.weight * torch.tensor([0.3, 0.4])).sum())
+    optimizer.update(optimizer.gradient((layer.weight * torch.tensor([0.3, 0.4])).sum()))
     assert layer.weight.grad[0].tolist() == pytest.approx([0.3, 0.4], rel=1e-5)
+
+
+def test_an_update_follows_the_mean_of_its_shards() -> None:
+    layers = linear(1.0, 2.0), linear(1.0, 2.0)
+    for layer, factors in zip(layers, ([1.0, 4.0], [2.5]), strict=True):
+        optimizer = Optimizer(layer, OptimizerConfig(lr=0.1, warmup_updates=0, max_grad_norm=100.0))
+        norm = optimizer.update(*(optimizer.gradient(f * layer.weight.sum()) for f in factors))
+        assert norm.item() == pytest.approx(2.5 * 2**0.5)
+    assert layers[0].weight.equal(layers[1].weight)
+
+
+def test_a_parameter_without_a_gradient_stays() -> None:
+    layer = nn.Linear(2, 1)
+    before = layer.weight.detach().clone()
+    optimizer = Optimizer(layer, OptimizerConfig(weight_decay=0.5, warmup_updates=0))
+    optimizer.update(*(optimizer.gradient(layer.bias.sum()) for _ in range(2)))
+    assert layer.weight.equal(before)
 
 
 def test_every_weight_decays_and_nothing_else() -> None:
@@ -90,7 +107,7 @@ def test_nothing_changes_when_the_loss_is_not_finite(poison: float) -> None:
     poisoned, clean = (Optimizer(layer, OptimizerConfig(lr=0.1, warmup_updates=2)) for layer in layers)
 
     def update(optimizer: Optimizer, layer: nn.Linear, factor: float = 1.0) -> Tensor:
-        return optimizer.update((layer.weight.square() * factor).sum())
+        return optimizer.update(optimizer.gradient((layer.weight.square() * factor).sum()))
 
     for _ in range(2):
         update(poisoned, layers[0])
@@ -107,8 +124,9 @@ def test_nothing_changes_when_the_loss_is_not_finite(poison: float) -> None:
 
 def test_finite_loss_with_an_infinite_gradient_is_refused() -> None:
     layer = linear(0.0)
+    optimizer = Optimizer(layer, OptimizerConfig())
     with pytest.raises(NonFiniteLossError, match="the loss is 0 and its gradient's norm inf"):
-        Optimizer(layer, OptimizerConfig()).update(layer.weight.sqrt().sum())
+        optimizer.update(optimizer.gradient(layer.weight.sqrt().sum()))
     assert layer.weight.item() == 0.0
 
 
@@ -117,11 +135,11 @@ def test_optimizer_goes_on_from_its_state() -> None:
     config = OptimizerConfig(lr=0.1, warmup_updates=5)
     first, second = (Optimizer(layer, config) for layer in layers)
     for _ in range(3):
-        first.update(layers[0].weight.square().sum())
+        first.update(first.gradient(layers[0].weight.square().sum()))
     layers[1].load_state_dict(layers[0].state_dict())
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     for optimizer, layer in zip((first, second), layers, strict=True):
-        optimizer.update(layer.weight.square().sum())
+        optimizer.update(optimizer.gradient(layer.weight.square().sum()))
     assert layers[0].weight.equal(layers[1].weight)
     assert second.num_updates == 4
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,24 +19,23 @@ from adamas.presets import preset
 from adamas.training.build import new_run
 from adamas.training.collect import Collector
 from adamas.training.config import CollectionConfig
-from adamas.training.phases import (
-    CollectPhase,
-    ComponentPhase,
-    PolicyPhase,
-    context_sampler,
-    planned_updates,
-    rates,
-)
+from adamas.training.learning import ComponentPhase, PolicyPhase, context_sampler, planned_updates
+from adamas.training.phases import CollectPhase, rates
 from adamas.training.trainer import Trainer
 
 
-@pytest.fixture
-def trainer(tmp_path: Path) -> Iterator[Trainer]:
+def collected(run_dir: Path, num_shards: int) -> Trainer:
     """A run in which some real steps are collected."""
-    trainer = new_run(tiny_config(), tmp_path / "run", quiet=True)
+    trainer = new_run(replace(tiny_config(), num_shards=num_shards), run_dir, quiet=True)
     trainer.collect.begin(0)
     for _ in range(4):
         trainer.collect.update()
+    return trainer
+
+
+@pytest.fixture(params=[1, 2], ids=["one shard", "two shards"])
+def trainer(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Trainer]:
+    trainer = collected(tmp_path / "run", request.param)
     yield trainer
     trainer.close()
 
@@ -141,7 +141,7 @@ def test_a_phase_goes_on_from_its_state(trainer: Trainer, tmp_path: Path, name: 
     trainer.save()
     checkpoint = tmp_path / "run" / "checkpoints" / "step-00000000" / "trainer.pt"
     state = torch.load(checkpoint, weights_only=True)
-    other = new_run(tiny_config(seed=1), tmp_path / "other", quiet=True)
+    other = new_run(replace(trainer.config, seed=1), tmp_path / "other", quiet=True)
     other.agent.load_state_dict(trainer.agent.state_dict())
     other.streams.load_state_dict(state["streams"])
     second = other.phases[name]
@@ -161,17 +161,46 @@ def _share_replay(to: Trainer, source: Trainer) -> None:
         if isinstance(phase, ComponentPhase):
             phase.sampler = sampler
         if isinstance(phase, PolicyPhase):
-            length, rng = to.agent.world_model.context_length, to.streams.numpy("contexts")
-            phase.imagination.contexts = context_sampler(sampler, length, rng, to.device)
+            for i, dreams in enumerate(phase.dreams):
+                length, rng = to.agent.world_model.context_length, to.streams.numpy(f"contexts {i}")
+                dreams.imagination.contexts = context_sampler(sampler, length, rng, to.device)
 
 
 def test_new_dreams_begin_with_every_epoch(trainer: Trainer) -> None:
     policy = trainer.phases["actor_critic"]
     policy.begin(1)
     policy.update()
-    assert policy.state_dict()["position"] is not None
+    assert all(policy.state_dict()["dreams"])
     policy.begin(2)
-    assert policy.state_dict()["position"] is None
+    assert not any(policy.state_dict()["dreams"])
+
+
+def test_the_shards_together_make_up_the_batch(trainer: Trainer) -> None:
+    """One update, against the same one computed shard by shard from copies of the random generators."""
+    denoiser, policy = trainer.phases["denoiser"], trainer.phases["actor_critic"]
+    assert isinstance(denoiser, ComponentPhase) and isinstance(policy, PolicyPhase)
+    num_dreams = [dreams.imagination.num_envs for dreams in policy.dreams]
+    assert len(set(num_dreams)) == 1 and sum(num_dreams) == trainer.config.policy.num_dreams
+
+    batches = (
+        copy.deepcopy(denoiser.sampler)
+        .sample(denoiser.config.batch_size, denoiser.component.segments, copy.deepcopy(denoiser.rng))
+        .split(trainer.config.num_shards)
+    )
+    module = denoiser.component.module
+    expected = []
+    for batch, generator in zip(batches, denoiser.generators, strict=True):
+        loss, _ = denoiser.component.loss(batch, generator.clone_state())
+        expected.append((loss, torch.autograd.grad(loss, list(module.parameters()))))
+    metrics = denoiser.update()
+    assert metrics["loss"].item() == pytest.approx(sum(loss.item() for loss, _ in expected) / len(expected))
+    gradients = [sum(parts) / len(parts) for parts in zip(*(g for _, g in expected), strict=True)]
+    norm = torch.stack([g.norm() for g in gradients]).norm()
+    assert metrics["grad_norm"].item() == pytest.approx(norm.item(), rel=1e-5)
+    scale = min(1.0, denoiser.config.optimizer.max_grad_norm / (norm.item() + 1e-6))
+    for parameter, gradient in zip(module.parameters(), gradients, strict=True):
+        assert parameter.grad is not None
+        assert torch.allclose(parameter.grad, gradient * scale, rtol=1e-4, atol=1e-7)
 
 
 def test_contexts_are_full_of_frames_before_the_end(trainer: Trainer) -> None:

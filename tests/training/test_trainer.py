@@ -20,8 +20,8 @@ from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
+from adamas.training.learning import ComponentPhase
 from adamas.training.optim import NonFiniteLossError
-from adamas.training.phases import ComponentPhase
 from adamas.training.trainer import Interrupted, Trainer
 
 UNITS = 24  # of work in a tiny run

@@ -1,0 +1,200 @@
+"""The phases that train something: a component of the world model on the replay, the policy in dreams.
+
+Every batch may be split into shards, computed at the same time (:mod:`adamas.core.workers`). A shard has its own
+random numbers, and the optimiser follows the mean of the shards' gradients; so what is computed does not depend
+on when which shard is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from adamas.core.protocols import Component, Policy
+from adamas.core.types import Batch, SegmentSpec
+from adamas.core.workers import Workers
+from adamas.data.sampling import SegmentSampler
+from adamas.rl.imagination import Contexts, Imagination
+from adamas.rl.losses import actor_critic_loss
+from adamas.rl.rollout import Position, Rollout, rollout, start
+from adamas.training.config import ComponentTraining, PolicyTraining
+from adamas.training.meters import mean_of_shards
+from adamas.training.optim import Gradient, NonFiniteLossError, Optimizer, update_average
+from adamas.training.phases import Metrics, Phase, rates
+
+
+def planned_updates(config: ComponentTraining | PolicyTraining, epoch: int) -> int:
+    """None before the first epoch, more in the first than in the others."""
+    if epoch == 0:
+        return 0
+    return config.first_epoch_updates if epoch == 1 else config.updates_per_epoch
+
+
+class ComponentPhase(Phase):
+    """Updates of one component of the world model."""
+
+    def __init__(
+        self,
+        component: Component,
+        average: nn.Module,
+        config: ComponentTraining,
+        sampler: SegmentSampler,
+        rng: np.random.Generator,
+        generators: Sequence[Generator],
+        workers: Workers,
+    ) -> None:
+        """``generators`` has one entry per shard; ``average`` may be the component's own module."""
+        self.component = component
+        self.average = average
+        self.config = config
+        self.sampler = sampler
+        self.rng = rng
+        self.generators = generators
+        self.workers = workers
+        self.optimizer = Optimizer(component.module, config.optimizer)
+
+    def planned(self, epoch: int) -> int:
+        """Number of updates."""
+        return planned_updates(self.config, epoch)
+
+    def begin(self, epoch: int) -> None:
+        """Nothing to prepare."""
+
+    def update(self) -> Metrics:
+        """One step of the optimiser on a fresh batch.
+
+        Raises:
+            NonFiniteLossError: with the batch attached as ``batch``.
+        """
+        batch = self.sampler.sample(self.config.batch_size, self.component.segments, self.rng)
+        shards = batch.to(self.generators[0].device).split(self.workers.num_shards)
+
+        def differentiate(i: int) -> tuple[Gradient, Metrics]:
+            loss, metrics = self.component.loss(shards[i], self.generators[i])
+            return self.optimizer.gradient(loss), metrics
+
+        gradients, metrics = zip(*self.workers.map(differentiate), strict=True)
+        try:
+            norm = self.optimizer.update(*gradients)
+        except NonFiniteLossError as error:
+            error.batch = batch
+            raise
+        if self.average is not self.component.module:
+            update_average(
+                self.average, self.component.module, self.config.average_decay, self.optimizer.num_updates
+            )
+        return {**mean_of_shards(metrics), "grad_norm": norm}
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint; the averaged weights are saved with the agent."""
+        module = self.component.module
+        weights = {} if self.average is module else module.state_dict()
+        return {"optimizer": self.optimizer.state_dict(), "module": dict(weights)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not self.component.module:
+            self.component.module.load_state_dict(state["module"])
+
+
+class Dreams:
+    """One shard of the dreams that the policy learns from, and where the policy stands in them."""
+
+    def __init__(self, policy: Policy, imagination: Imagination) -> None:
+        self.policy = policy
+        self.imagination = imagination
+        self.position: Position | None = None
+
+    def rollout(self, num_steps: int) -> Rollout:
+        """Go on for ``num_steps`` steps, after fresh starts if there is nothing to go on from."""
+        if self.position is None:
+            with torch.no_grad():
+                self.position = start(self.policy, self.imagination)
+        steps, self.position = rollout(
+            self.policy, self.imagination, self.position, num_steps, self.imagination.generator
+        )
+        return steps
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint; empty between two epochs, when there is nothing to go on from."""
+        if self.position is None:
+            return {}
+        obs, policy_state = self.position
+        return {"obs": obs, "policy_state": list(policy_state), "worlds": self.imagination.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint, whose tensors are on the CPU."""
+        self.position = None
+        if state:
+            device = self.imagination.generator.device
+            policy_state = tuple(s.to(device) for s in state["policy_state"])
+            self.position = Position(state["obs"].to(device), policy_state)
+            self.imagination.load_state_dict(_to(state["worlds"], device))
+
+
+class PolicyPhase(Phase):
+    """Updates of the actor-critic, on imagined steps alone."""
+
+    def __init__(self, policy: nn.Module, config: PolicyTraining, dreams: Sequence[Dreams], workers: Workers):
+        """``dreams`` has one entry per shard."""
+        self.config = config
+        self.dreams = dreams
+        self.workers = workers
+        self.optimizer = Optimizer(policy, config.optimizer)
+
+    def planned(self, epoch: int) -> int:
+        """Number of updates."""
+        return planned_updates(self.config, epoch)
+
+    def begin(self, epoch: int) -> None:
+        """Forget dreams of the world model of the epoch before."""
+        for dreams in self.dreams:
+            dreams.position = None
+
+    def update(self) -> Metrics:
+        """Dream for some steps, then one step of the optimiser."""
+
+        def differentiate(i: int) -> tuple[Gradient, Metrics]:
+            steps = self.dreams[i].rollout(self.config.steps_per_update)
+            loss, metrics = actor_critic_loss(steps, self.config.loss)
+            metrics = {**metrics, **rates(steps.reward, steps.terminated, steps.truncated)}
+            return self.optimizer.gradient(loss), metrics
+
+        gradients, metrics = zip(*self.workers.map(differentiate), strict=True)
+        norm = self.optimizer.update(*gradients)
+        return {**mean_of_shards(metrics), "grad_norm": norm}
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        dreams = [dreams.state_dict() for dreams in self.dreams]
+        return {"optimizer": self.optimizer.state_dict(), "dreams": dreams}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        for dreams, saved in zip(self.dreams, state["dreams"], strict=True):
+            dreams.load_state_dict(saved)
+
+
+def _to(state: Any, device: torch.device) -> Any:
+    """Nested dictionaries of tensors, on ``device``."""
+    if isinstance(state, Tensor):
+        return state.to(device)
+    return {name: _to(value, device) for name, value in state.items()}
+
+
+def context_sampler(
+    sampler: SegmentSampler, length: int, rng: np.random.Generator, device: torch.device
+) -> Contexts:
+    """``K -> K contexts`` of L real frames, never the last frame of an episode."""
+    spec = SegmentSpec(length, final_frame=False)
+
+    def contexts(k: int) -> Batch:
+        return sampler.sample(k, spec, rng).to(device)
+
+    return contexts

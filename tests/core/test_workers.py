@@ -1,0 +1,49 @@
+"""Shards computed at the same time give what they would give one after the other."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from adamas.core.workers import Workers
+
+
+def test_results_come_in_the_order_of_the_shards() -> None:
+    second_done = threading.Event()
+
+    def work(shard: int) -> int:
+        if shard == 1:
+            second_done.set()
+        return shard * 10 if second_done.wait(10) else -1  # the first waits for the second: both run at once
+
+    assert Workers(2).map(work) == [0, 10]
+
+
+def test_one_shard_needs_no_thread() -> None:
+    assert Workers(1).map(lambda shard: (shard, threading.current_thread())) == [
+        (0, threading.current_thread())
+    ]
+
+
+def test_an_error_is_raised_when_every_shard_has_ended() -> None:
+    ended = []
+
+    def work(shard: int) -> None:
+        if shard == 0:
+            raise ValueError("shard 0 failed")
+        ended.append(shard)
+
+    with pytest.raises(ValueError, match="shard 0 failed"):
+        Workers(3).map(work)
+    assert sorted(ended) == [1, 2]
+
+
+def test_threads_of_an_operation_are_as_many_as_in_the_main_thread() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        assert Workers(2).map(lambda _: torch.get_num_threads()) == [1, 1]
+    finally:
+        torch.set_num_threads(before)
