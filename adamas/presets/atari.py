@@ -40,7 +40,6 @@ def atari_small() -> Config:
             DenoiserConfig(
                 FrameNetworkConfig(4, 64, (1, 1, 1), (16, 32, 32), (False,) * 3),
                 sigma_offset=0.1,
-                num_autoregressive_steps=0,
             ),
             RewardEndConfig(128, 64, (1, 1, 1), (16, 16, 32), (False,) * 3, segment_length=19),
             SamplerConfig(num_steps=2),
@@ -49,7 +48,7 @@ def atari_small() -> Config:
         collection=CollectionConfig(
             num_envs=4, first_steps=4_000, first_steps_max=8_000, steps_per_epoch=1_000, total_steps=10_000
         ),
-        denoiser=ComponentTraining(OptimizerConfig(1e-3, 1e-2), 32, 1_500, 300, average_decay=0.998),
+        denoiser=ComponentTraining(OptimizerConfig(1e-3, 1e-2), 32, 800, 150, average_decay=0.998),
         reward_end=ComponentTraining(OptimizerConfig(5e-4, 1e-2, max_grad_norm=100.0), 8, 200, 50),
         policy=PolicyTraining(
             OptimizerConfig(5e-4, 0.0, max_grad_norm=100.0),
@@ -58,8 +57,10 @@ def atari_small() -> Config:
             first_epoch_updates=50,
             updates_per_epoch=50,
         ),
+        num_shards=2,
         final_epochs=0,
         evaluation=EvaluationConfig(every_epochs=2, episodes=2, final_episodes=4, heldout_steps=800),
+        runtime=RuntimeConfig(threads=1),
     )
 
 

@@ -24,7 +24,7 @@ from adamas.world_models.reward_end import RewardEndConfig
 
 
 def quickstart() -> Config:
-    """MinAtar Breakout in about a quarter of an hour on one CPU core, with 50,000 real steps."""
+    """MinAtar Breakout in about a quarter of an hour on two CPU cores, with 50,000 real steps."""
     return Config(
         env=EnvConfig("minatar", "breakout", size=10),
         world_model=DiamondConfig(
@@ -34,22 +34,29 @@ def quickstart() -> Config:
                 log_sigma_mean=0.5,
                 num_autoregressive_steps=0,
             ),
-            RewardEndConfig(128, 32, (1, 1), (16, 16), (False, False), segment_length=19),
+            RewardEndConfig(128, 32, (1, 1), (16, 16), (False, False), segment_length=34),
             SamplerConfig(num_steps=1),
         ),
         actor_critic=ActorCriticConfig(256, (16, 32), (True, False)),
         collection=CollectionConfig(
-            num_envs=16, first_steps=5_000, first_steps_max=10_000, steps_per_epoch=3_000, total_steps=50_000
+            num_envs=16,
+            first_steps=5_000,
+            first_steps_max=10_000,
+            steps_per_epoch=3_000,
+            total_steps=50_000,
+            epsilon=0.1,
+            age_weights=(0.2, 0.2, 0.2, 0.4),
         ),
-        denoiser=ComponentTraining(OptimizerConfig(2e-3, 1e-2), 32, 1_500, 220, average_decay=0.997),
-        reward_end=ComponentTraining(OptimizerConfig(1e-3, 1e-2, max_grad_norm=100.0), 8, 200, 25),
+        denoiser=ComponentTraining(OptimizerConfig(2e-3, 1e-2), 32, 1_600, 230, average_decay=0.997),
+        reward_end=ComponentTraining(OptimizerConfig(1e-3, 1e-2, max_grad_norm=100.0), 8, 250, 30),
         policy=PolicyTraining(
             OptimizerConfig(2e-3, 0.0, max_grad_norm=100.0),
             ActorCriticLossConfig(gamma=0.97, entropy_weight=0.01),
             num_dreams=128,
-            steps_per_update=8,
-            first_epoch_updates=45,
-            updates_per_epoch=45,
+            steps_per_update=4,
+            horizon=30,
+            first_epoch_updates=55,
+            updates_per_epoch=55,
         ),
         num_shards=2,
         final_epochs=0,
@@ -67,5 +74,5 @@ def quickstart_long() -> Config:
     return replace(
         config,
         collection=replace(config.collection, total_steps=100_000),
-        final_epochs=40,
+        final_epochs=30,
     )
