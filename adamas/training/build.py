@@ -139,6 +139,7 @@ def _learning_phases(
     workers = Workers(config.num_shards)
     shards = range(config.num_shards)
     age_weights = config.collection.age_weights
+    sampler = SegmentSampler(train, age_weights)
     learn: dict[str, Phase] = {}
     trained = copy.deepcopy(agent.world_model)
     for name, component in agent.world_model.components().items():
@@ -146,11 +147,11 @@ def _learning_phases(
         average = component.module
         if training.average_decay:
             component = trained.components()[name]
-        sampler = SegmentSampler(train, age_weights)
         generators = [streams.torch(f"{name} {i}", device) for i in shards]
         learn[name] = ComponentPhase(
             component, average, training, sampler, streams.numpy(name), generators, workers
         )
+    # A sampler for every shard: it remembers what it has computed, and so is not for two threads at once.
     dreams = [_dreams(config, agent, SegmentSampler(train, age_weights), streams, i, device) for i in shards]
     learn["actor_critic"] = PolicyPhase(agent.actor_critic, config.policy, dreams, workers)
     return learn

@@ -77,6 +77,7 @@ class Optimizer:
             NonFiniteLossError: a loss or a gradient is NaN or infinite. Nothing was changed.
         """
         for parameter, *parts in zip(self.parameters, *(shard.values for shard in shards), strict=True):
+            # The sum is also a copy, which clipping may write to: gradients can be views that share memory.
             parameter.grad = None if parts[0] is None else sum(parts) / len(parts)
         loss = torch.stack([shard.loss for shard in shards]).mean()
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
