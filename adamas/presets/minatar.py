@@ -31,8 +31,9 @@ def quickstart() -> Config:
             DenoiserConfig(
                 FrameNetworkConfig(4, 64, (1, 1), (16, 32), (False, False)),
                 sigma_offset=0.05,
-                log_sigma_mean=0.5,
-                num_autoregressive_steps=0,
+                # One step from sigma_max = 5 draws a frame: train near that noise level.
+                log_sigma_mean=1.2,
+                log_sigma_std=1.0,
             ),
             RewardEndConfig(128, 32, (1, 1), (16, 16), (False, False), segment_length=34),
             SamplerConfig(num_steps=1),
@@ -47,14 +48,14 @@ def quickstart() -> Config:
             epsilon=0.1,
             age_weights=(0.2, 0.2, 0.2, 0.4),
         ),
-        denoiser=ComponentTraining(OptimizerConfig(2e-3, 1e-2), 32, 1_600, 230, average_decay=0.997),
+        denoiser=ComponentTraining(OptimizerConfig(4e-3, 1e-2), 32, 1_100, 75, average_decay=0.997),
         reward_end=ComponentTraining(OptimizerConfig(1e-3, 1e-2, max_grad_norm=100.0), 8, 250, 30),
         policy=PolicyTraining(
             OptimizerConfig(2e-3, 0.0, max_grad_norm=100.0),
             ActorCriticLossConfig(gamma=0.97, entropy_weight=0.01),
             num_dreams=128,
             steps_per_update=4,
-            horizon=30,
+            horizon=60,
             first_epoch_updates=55,
             updates_per_epoch=55,
         ),
@@ -73,6 +74,10 @@ def quickstart_long() -> Config:
     config = quickstart()
     return replace(
         config,
-        collection=replace(config.collection, total_steps=100_000),
-        final_epochs=30,
+        collection=replace(config.collection, steps_per_epoch=2_000, total_steps=100_000),
+        policy=replace(
+            config.policy, optimizer=replace(config.policy.optimizer, lr=1e-3), updates_per_epoch=92
+        ),
+        final_epochs=8,
+        evaluation=replace(config.evaluation, every_epochs=6),
     )
