@@ -1,4 +1,4 @@
-"""The command line: ``adamas train | evaluate | collect | export``."""
+"""The command line: ``adamas train | evaluate | collect | export | bench``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import yaml
 
 import adamas
 from adamas.agent import Agent, check_fits
+from adamas.bench.command import bench
 from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.config import from_dict, to_dict
@@ -44,6 +45,7 @@ USAGE = """usage: adamas COMMAND ...
   adamas evaluate RUN|CHECKPOINT|FILE.pt [--episodes N] [--seed S]    score an agent in the real game
   adamas collect RUN|CHECKPOINT|FILE.pt --out DIR [--steps N]         record its play as a dataset
   adamas export published RUN|CHECKPOINT --out FILE.pt                write the published system's format
+  adamas bench [PRESET] [--rows ROW ...] [--json FILE]                how fast this machine trains and dreams
 
   adamas train PRESET --help lists every field. Presets: {presets}."""
 
@@ -64,6 +66,7 @@ def run(arguments: Sequence[str]) -> None:
         "evaluate": _evaluate,
         "collect": _collect,
         "export": _export,
+        "bench": bench,
     }
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE.format(presets=", ".join(PRESETS)))

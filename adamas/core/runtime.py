@@ -21,6 +21,10 @@ class RuntimeConfig:
     """auto takes the first that exists of cuda, mps and cpu."""
     threads: int | None = None
     """CPU threads within an operation; None leaves PyTorch's choice, one per core."""
+    memory_format: Literal["channels_last", "contiguous"] = "channels_last"
+    """Order of images and convolution weights in memory; convolutions are faster on channels_last."""
+    allocator: Literal["keep", "default"] = "keep"
+    """keep: freed memory stays with the process (:func:`keep_freed_memory`)."""
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
@@ -33,7 +37,8 @@ def setup(config: RuntimeConfig) -> torch.device:
     Raises:
         UserError: the device that was asked for does not exist here.
     """
-    keep_freed_memory()
+    if config.allocator == "keep":
+        keep_freed_memory()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -46,10 +51,14 @@ def setup(config: RuntimeConfig) -> torch.device:
     return torch.device(config.device)
 
 
-def place(module: nn.Module, device: torch.device) -> None:
-    """Move a module to ``device``, its weights in channels_last order, in which convolutions are faster."""
+def place(module: nn.Module, config: RuntimeConfig, device: torch.device) -> None:
+    """Move a module to ``device``, its weights in the order of ``config.memory_format``.
+
+    Convolutions hand the order of their weights on to the images they compute.
+    """
+    order = torch.channels_last if config.memory_format == "channels_last" else torch.contiguous_format
     module.to(device=device)
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module.to(memory_format=order)  # type: ignore[call-overload]
 
 
 def device_of(module: nn.Module) -> torch.device:

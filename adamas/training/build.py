@@ -115,7 +115,7 @@ def _new_agent(config: Config, env: RealVectorEnv, device: torch.device) -> Agen
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(config.seed, "weights"))
         agent = Agent(agent_config)
-    runtime.place(agent, device)
+    runtime.place(agent, config.runtime, device)
     return agent
 
 

@@ -1,0 +1,114 @@
+"""Runs the same work side by side: as a run does it, and the straightforward way."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+from adamas.bench.rows import ROWS
+from adamas.core.config import to_dict
+from adamas.core.errors import UserError
+from adamas.presets import preset
+from adamas.training.config import Config
+
+
+def plain(config: Config) -> Config:
+    """The straightforward way to run ``config``: contiguous images, the default allocator, unsplit batches."""
+    runtime = replace(config.runtime, memory_format="contiguous", allocator="default", threads=None)
+    return replace(config, num_shards=1, runtime=runtime)
+
+
+class Child:
+    """A process that times work (:mod:`adamas.bench.child`)."""
+
+    def __init__(self, config: Config) -> None:
+        began = time.perf_counter()
+        command = [sys.executable, "-m", "adamas.bench.child"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._ask(to_dict(config))
+        self.startup_seconds = time.perf_counter() - began
+
+    def measure(self, row: str, seconds: float) -> dict[str, Any]:
+        """See :meth:`adamas.bench.child.Bench.measure`."""
+        return self._ask({"row": row, "seconds": seconds})
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _ask(self, question: Any) -> dict[str, Any]:
+        assert self._process.stdin and self._process.stdout
+        try:
+            print(json.dumps(question), file=self._process.stdin, flush=True)
+            answer = self._process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            raise UserError(
+                f"the process that measures ended with exit code {self._process.wait()}; see above"
+            )
+        return json.loads(answer)
+
+
+def compare(config: Config, rows: Sequence[str], rounds: int, seconds: float) -> Iterator[dict[str, Any]]:
+    """Measure rows, one after the other.
+
+    Args:
+        config: whose work is measured, except of rows that have a preset of their own.
+        rows: names in :data:`~adamas.bench.rows.ROWS`.
+        rounds: how often plain and fast take turns. What disturbs the machine then disturbs both.
+        seconds: to repeat the work for, each time.
+
+    Yields:
+        for each row: ``row``, ``unit``, ``plain`` and ``fast`` (:func:`_summary` of each) and ``ratio``, the
+        median over the rounds of plain time by fast time.
+    """
+    for name, group in groupby(rows, key=lambda row: ROWS[row].preset):
+        settings = config if name is None else preset(name)
+        with _child(plain(settings)) as slow, _child(settings) as fast:
+            for row in group:
+                pairs = [(slow.measure(row, seconds), fast.measure(row, seconds)) for _ in range(rounds)]
+                ratios = [_median(a) / _median(b) for a, b in pairs]
+                before, after = zip(*pairs, strict=True)
+                yield {
+                    "row": row,
+                    "unit": ROWS[row].unit,
+                    "plain": _summary(before, slow),
+                    "fast": _summary(after, fast),
+                    "ratio": statistics.median(ratios),
+                }
+
+
+def _median(measurement: dict[str, Any]) -> float:
+    return statistics.median(measurement["seconds"])
+
+
+def _summary(rounds: Sequence[dict[str, Any]], child: Child) -> dict[str, Any]:
+    """Medians over the rounds; the peak of memory over everything the process did so far."""
+    seconds = statistics.median(map(_median, rounds))
+    return {
+        "seconds": seconds,
+        "per_second": rounds[0]["units"] / seconds,
+        "gflops": rounds[0]["flops"] / seconds / 1e9,
+        "system_share": statistics.median(r["system_share"] for r in rounds),
+        "peak_bytes": max(r["peak_bytes"] for r in rounds),
+        "startup_seconds": child.startup_seconds,
+    }
+
+
+@contextmanager
+def _child(config: Config) -> Iterator[Child]:
+    child = Child(config)
+    try:
+        yield child
+    finally:
+        child.close()
