@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from adamas.bench.command import bench
 from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.config import from_dict, to_dict
+from adamas.core.distributed import Group
 from adamas.core.errors import UserError, nearest
 from adamas.core.process import run_command
 from adamas.core.progress import duration
@@ -31,7 +33,7 @@ from adamas.interop.load import load
 from adamas.interop.published import save_published
 from adamas.presets import PRESETS, preset
 from adamas.rl.rollout import OnHost
-from adamas.training.build import new_run, resume_run
+from adamas.training.build import follow, new_run, resume_run
 from adamas.training.collect import Collector
 from adamas.training.config import Config
 from adamas.training.trainer import Trainer
@@ -101,9 +103,10 @@ class Resume:
 
 
 def _train(arguments: Sequence[str]) -> None:
+    group = Group.join()
     if any(argument.startswith("--resume") for argument in arguments):
         resume = parse(Resume, arguments, "train")
-        trainer = resume_run(resume.resume, resume.quiet)
+        run_dir, make = resume.resume, partial(resume_run, resume.resume, resume.quiet, group)
     elif arguments and arguments[0] in ("-h", "--help"):
         return run(["--help"])
     elif not arguments or arguments[0].startswith("-"):
@@ -113,8 +116,10 @@ def _train(arguments: Sequence[str]) -> None:
         train = parse(Train, arguments[1:], f"train {name}", Train(preset(name)))
         game = train.config.env.game.replace("/", "-").lower()
         run_dir = train.run_dir or Path("runs") / name / f"{game}-seed-{train.config.seed}"
-        trainer = new_run(train.config, run_dir, train.quiet)
-    with contextlib.closing(trainer):
+        make = partial(new_run, train.config, run_dir, train.quiet, group)
+    if group.rank > 0:
+        return follow(run_dir, group).run()
+    with contextlib.closing(make()) as trainer:
         trainer.run()
         _report(trainer)
 

@@ -1,12 +1,17 @@
-"""How a command ends: in one line and with an exit code, for whatever its user can mend."""
+"""How a command ends: when it is asked to, and in one line with an exit code for what its user can mend."""
 
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 from adamas.core.errors import UserError
 
@@ -32,6 +37,28 @@ def run_command(command: Callable[[], None]) -> None:
         _stop(f"{error.filename or 'cannot write'}: {error.strerror}; free space or check the folder", 2)
     except KeyboardInterrupt:
         _stop("interrupted", 130)
+
+
+@contextmanager
+def stop_signal() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set. A second signal acts as if nobody had caught the first."""
+    stop = threading.Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    previous: dict[int, Any] = {number: signal.getsignal(number) for number in signals}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        if os.isatty(2):  # somebody waits; print() is not safe here
+            os.write(2, b"\nstopping after this update; once more to stop at once\n")
+        signal.signal(number, previous[number])
+
+    for number in signals:
+        signal.signal(number, handle)
+    try:
+        yield stop
+    finally:
+        for number in signals:
+            signal.signal(number, previous[number])
 
 
 def _stop(message: str, code: int) -> None:

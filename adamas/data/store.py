@@ -22,8 +22,6 @@ leftovers of an interrupted write; a reopened store does not see them and its ne
 from __future__ import annotations
 
 import errno
-import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,12 +30,11 @@ from torch import Tensor
 
 from adamas.core.errors import UserError
 from adamas.core.types import Batch, Episode
-from adamas.data.collate import FRAMES, ROW, ROWS, View, damaged
+from adamas.data.collate import FRAMES, ROW, ROWS, View
+from adamas.data.index import read_index, sync, write_index
 
-VERSION = 1
 NEW = -1  # in place of an episode's number: an episode begins here
 
-INDEX = "index.json"
 Array = np.ndarray | Tensor  # a NumPy array or a torch tensor in CPU memory
 
 
@@ -68,7 +65,7 @@ class EpisodeStore:
                 raise UserError(f"{folder} is not empty; open it, or choose another folder for a new store")
             (folder / FRAMES).touch()
             (folder / ROWS).touch()
-            _write_index(folder, obs_shape, 0)
+            write_index(folder, obs_shape, 0)
         except OSError as error:
             raise _cannot_write(folder, error) from error
         return cls(folder, obs_shape, 0)
@@ -80,7 +77,7 @@ class EpisodeStore:
         Raises:
             UserError: a file is missing, damaged or too short, or a newer version wrote the store.
         """
-        return cls(Path(folder), *_read_index(Path(folder)))
+        return cls(Path(folder), *read_index(Path(folder)))
 
     # --- writing -------------------------------------------------------------------------------------------
 
@@ -151,6 +148,14 @@ class EpisodeStore:
         # The disk first: the next rows overwrite what a larger committed count would still vouch for.
         self._commit(num_rows)
         self._set_rows(num_rows)
+
+    def refresh(self) -> None:
+        """Take over what another process has committed since.
+
+        Raises:
+            UserError: as :meth:`open`.
+        """
+        self._set_rows(read_index(self.folder)[1])
 
     # --- reading -------------------------------------------------------------------------------------------
 
@@ -250,47 +255,11 @@ class EpisodeStore:
 
     def _commit(self, num_rows: int) -> None:
         try:
-            _sync(self.folder / FRAMES)
-            _sync(self.folder / ROWS)
-            _write_index(self.folder, self.obs_shape, num_rows)
+            sync(self.folder / FRAMES)
+            sync(self.folder / ROWS)
+            write_index(self.folder, self.obs_shape, num_rows)
         except OSError as error:
             raise _cannot_write(self.folder, error) from error
-
-
-def _read_index(folder: Path) -> tuple[tuple[int, int, int], int]:
-    """Frame shape and number of committed rows."""
-    try:
-        index = json.loads((folder / INDEX).read_bytes())
-        if index["version"] > VERSION:
-            raise UserError(f"{folder} was written by a newer adamas; pip install --upgrade adamas")
-        channels, height, width = map(int, index["obs_shape"])
-        num_rows = int(index["num_rows"])
-        if min(channels, height, width) < 1 or num_rows < 0:
-            raise ValueError("out of range")
-    except OSError as error:
-        raise UserError(f"no replay in {folder} ({INDEX}: {error.strerror}); check the path") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise damaged(folder / INDEX) from error
-    return (channels, height, width), num_rows
-
-
-def _write_index(folder: Path, obs_shape: tuple[int, int, int], num_rows: int) -> None:
-    """Replace the index so that a crash leaves either the old one or the new one."""
-    temporary = folder / f"{INDEX}.tmp"
-    with open(temporary, "w") as file:
-        json.dump({"version": VERSION, "obs_shape": list(obs_shape), "num_rows": num_rows}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, folder / INDEX)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _cannot_write(folder: Path, error: OSError) -> UserError:

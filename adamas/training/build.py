@@ -12,6 +12,7 @@ from adamas.agent import Agent, AgentConfig, check_fits
 from adamas.core import runtime
 from adamas.core.checkpoint import Checkpoint, find_checkpoint
 from adamas.core.config import from_dict, load_config, save_config
+from adamas.core.distributed import ALONE, Group
 from adamas.core.errors import UserError
 from adamas.core.logging import Metrics
 from adamas.core.seeding import Streams, derive_seed
@@ -19,19 +20,19 @@ from adamas.core.workers import Workers
 from adamas.data.sampling import SegmentSampler
 from adamas.data.store import EpisodeStore
 from adamas.envs.make import make_env
-from adamas.envs.vector import RealVectorEnv
 from adamas.rl.imagination import Imagination
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
 from adamas.training.config import Config
+from adamas.training.distributed import Follower, Led, LedStreams
 from adamas.training.evaluate import EvaluationPhase
 from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, context_sampler
 from adamas.training.phases import CollectPhase, Phase
-from adamas.training.trainer import Trainer
+from adamas.training.trainer import Trainer, restore_learning
 
 
-def new_run(config: Config, run_dir: Path, quiet: bool = False) -> Trainer:
-    """A trainer at the start of a new run.
+def new_run(config: Config, run_dir: Path, quiet: bool = False, group: Group = ALONE) -> Trainer:
+    """A trainer at the start of a new run, for rank 0 of its group.
 
     Raises:
         UserError: the folder is in use, or the environment cannot be made.
@@ -41,11 +42,11 @@ def new_run(config: Config, run_dir: Path, quiet: bool = False) -> Trainer:
             f"{run_dir} exists and is not empty; go on with it (adamas train --resume {run_dir}) or choose "
             "another --run-dir"
         )
-    return _build(config, run_dir, None, quiet)
+    return _build(config, run_dir, None, quiet, group)
 
 
-def resume_run(run_dir: Path, quiet: bool = False) -> Trainer:
-    """A trainer where the newest intact checkpoint of ``run_dir`` left off.
+def resume_run(run_dir: Path, quiet: bool = False, group: Group = ALONE) -> Trainer:
+    """A trainer where the newest intact checkpoint of ``run_dir`` left off, for rank 0 of its group.
 
     Raises:
         UserError: there is nothing to resume.
@@ -55,10 +56,23 @@ def resume_run(run_dir: Path, quiet: bool = False) -> Trainer:
             f"there is no run in {run_dir}; start one with: adamas train PRESET --run-dir {run_dir}"
         )
     if _never_began(run_dir):
-        return _build(load_config(run_dir / "config.yaml", Config), run_dir, None, quiet)
+        return _build(load_config(run_dir / "config.yaml", Config), run_dir, None, quiet, group)
     checkpoint = find_checkpoint(run_dir / "checkpoints")
     config = from_dict(Config, checkpoint.config()["run"])
-    return _build(config, run_dir, checkpoint, quiet)
+    return _build(config, run_dir, checkpoint, quiet, group)
+
+
+def follow(run_dir: Path, group: Group) -> Follower:
+    """What another process of the group than rank 0 needs of the run that rank 0 builds; waits for it."""
+    config, agent_config, checkpoint = group.share()
+    device = runtime.setup(config.runtime)
+    streams = Streams(config.seed)
+    agent = _new_agent(agent_config, config, device)
+    train = EpisodeStore.open(run_dir / "dataset" / "train")
+    phases = _learning_phases(config, agent, train, streams, device, group)
+    if checkpoint is not None:
+        restore_learning(checkpoint, agent, phases, streams)
+    return Follower(group, phases, streams, train)
 
 
 def _never_began(run_dir: Path) -> bool:
@@ -71,18 +85,21 @@ def _never_began(run_dir: Path) -> bool:
     )
 
 
-def _build(config: Config, run_dir: Path, checkpoint: Checkpoint | None, quiet: bool) -> Trainer:
+def _build(
+    config: Config, run_dir: Path, checkpoint: Checkpoint | None, quiet: bool, group: Group
+) -> Trainer:
     device = runtime.setup(config.runtime)
     if not quiet:  # what follows may take seconds
         since = f", going on from step {checkpoint.step}" if checkpoint else ""
         game = f"{config.env.suite} {config.env.game}"
         print(f"{run_dir}: training on {game}, seed {config.seed}, {device}{since}", flush=True)
-    streams = Streams(config.seed)
+    streams = Streams(config.seed) if group.size == 1 else LedStreams(config.seed, group)
     env, heldout_env = (
         make_env(config.env, config.collection.num_envs, derive_seed(config.seed, name), training=True)
         for name in ("env", "heldout")
     )
-    agent = _new_agent(config, env, device)
+    agent_config = AgentConfig(env.obs_shape, env.action_spec.names, config.world_model, config.actor_critic)
+    agent = _new_agent(agent_config, config, device)
     if checkpoint is None:
         train, test = _new_stores(config, run_dir, env.obs_shape)
     else:
@@ -93,25 +110,29 @@ def _build(config: Config, run_dir: Path, checkpoint: Checkpoint | None, quiet: 
     policy = OnHost(agent.actor_critic, device)
     collector = Collector(policy, env, train, streams.torch("collect"))
     heldout = Collector(policy, heldout_env, test, streams.torch("heldout"))
+    phases = _learning_phases(config, agent, train, streams, device, group)
+    if group.size > 1:
+        phases = {name: Led(name, phase, group, train) for name, phase in phases.items()}
     trainer = Trainer(
         config,
         run_dir,
         agent,
         CollectPhase(collector, config.collection),
-        _learning_phases(config, agent, train, streams, device),
+        phases,
         EvaluationPhase(agent, heldout, config, run_dir, device),
         streams,
         Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project),
         quiet,
+        group,
     )
     if checkpoint is not None:
         trainer.restore(checkpoint)
+    group.share((config, agent_config, checkpoint))
     return trainer
 
 
-def _new_agent(config: Config, env: RealVectorEnv, device: torch.device) -> Agent:
+def _new_agent(agent_config: AgentConfig, config: Config, device: torch.device) -> Agent:
     """An agent whose first weights depend on the run's seed alone."""
-    agent_config = AgentConfig(env.obs_shape, env.action_spec.names, config.world_model, config.actor_critic)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(config.seed, "weights"))
         agent = Agent(agent_config)
@@ -133,11 +154,11 @@ def _new_stores(config: Config, run_dir: Path, obs_shape: tuple[int, int, int]) 
 
 
 def _learning_phases(
-    config: Config, agent: Agent, train: EpisodeStore, streams: Streams, device: torch.device
+    config: Config, agent: Agent, train: EpisodeStore, streams: Streams, device: torch.device, group: Group
 ) -> dict[str, Phase]:
     """The components of the world model in their order, then the actor-critic."""
-    workers = Workers(config.num_shards)
-    shards = range(config.num_shards)
+    workers = Workers(config.num_shards, group)
+    shards = range(config.num_shards)[workers.here]
     age_weights = config.collection.age_weights
     sampler = SegmentSampler(train, age_weights)
     learn: dict[str, Phase] = {}

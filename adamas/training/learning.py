@@ -47,7 +47,7 @@ class ComponentPhase(Phase):
         generators: Sequence[Generator],
         workers: Workers,
     ) -> None:
-        """``generators`` has one entry per shard; ``average`` may be the component's own module."""
+        """``generators`` has one entry per shard of this process; ``average`` may be the component's own module."""
         self.component = component
         self.average = average
         self.config = config
@@ -55,7 +55,7 @@ class ComponentPhase(Phase):
         self.rng = rng
         self.generators = generators
         self.workers = workers
-        self.optimizer = Optimizer(component.module, config.optimizer)
+        self.optimizer = Optimizer(component.module, config.optimizer, workers.group)
 
     def planned(self, epoch: int) -> int:
         """Number of updates."""
@@ -71,13 +71,13 @@ class ComponentPhase(Phase):
             NonFiniteLossError: with the batch attached as ``batch``.
         """
         batch = self.sampler.sample(self.config.batch_size, self.component.segments, self.rng)
-        shards = batch.to(self.generators[0].device).split(self.workers.num_shards)
+        shards = batch.to(self.generators[0].device).split(self.workers.num_shards)[self.workers.here]
 
-        def differentiate(i: int) -> tuple[Gradient, Metrics]:
-            loss, metrics = self.component.loss(shards[i], self.generators[i])
+        def differentiate(shard: Batch, generator: Generator) -> tuple[Gradient, Metrics]:
+            loss, metrics = self.component.loss(shard, generator)
             return self.optimizer.gradient(loss), metrics
 
-        gradients, metrics = zip(*self.workers.map(differentiate), strict=True)
+        gradients, metrics = zip(*self.workers.map(differentiate, shards, self.generators), strict=True)
         try:
             norm = self.optimizer.update(*gradients)
         except NonFiniteLossError as error:
@@ -87,7 +87,7 @@ class ComponentPhase(Phase):
             update_average(
                 self.average, self.component.module, self.config.average_decay, self.optimizer.num_updates
             )
-        return {**mean_of_shards(metrics), "grad_norm": norm}
+        return {**mean_of_shards(metrics, self.workers.group), "grad_norm": norm}
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint; the averaged weights are saved with the agent."""
@@ -141,11 +141,11 @@ class PolicyPhase(Phase):
     """Updates of the actor-critic, on imagined steps alone."""
 
     def __init__(self, policy: nn.Module, config: PolicyTraining, dreams: Sequence[Dreams], workers: Workers):
-        """``dreams`` has one entry per shard."""
+        """``dreams`` has one entry per shard of this process."""
         self.config = config
         self.dreams = dreams
         self.workers = workers
-        self.optimizer = Optimizer(policy, config.optimizer)
+        self.optimizer = Optimizer(policy, config.optimizer, workers.group)
 
     def planned(self, epoch: int) -> int:
         """Number of updates."""
@@ -159,25 +159,25 @@ class PolicyPhase(Phase):
     def update(self) -> Metrics:
         """Dream for some steps, then one step of the optimiser."""
 
-        def differentiate(i: int) -> tuple[Gradient, Metrics]:
-            steps = self.dreams[i].rollout(self.config.steps_per_update)
+        def differentiate(dreams: Dreams) -> tuple[Gradient, Metrics]:
+            steps = dreams.rollout(self.config.steps_per_update)
             loss, metrics = actor_critic_loss(steps, self.config.loss)
             metrics = {**metrics, **rates(steps.reward, steps.terminated, steps.truncated)}
             return self.optimizer.gradient(loss), metrics
 
-        gradients, metrics = zip(*self.workers.map(differentiate), strict=True)
+        gradients, metrics = zip(*self.workers.map(differentiate, self.dreams), strict=True)
         norm = self.optimizer.update(*gradients)
-        return {**mean_of_shards(metrics), "grad_norm": norm}
+        return {**mean_of_shards(metrics, self.workers.group), "grad_norm": norm}
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """For a checkpoint: ``dreams`` has one entry per shard of this process."""
         dreams = [dreams.state_dict() for dreams in self.dreams]
         return {"optimizer": self.optimizer.state_dict(), "dreams": dreams}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint."""
+        """Continue from a checkpoint: ``dreams`` has one entry per shard."""
         self.optimizer.load_state_dict(state["optimizer"])
-        for dreams, saved in zip(self.dreams, state["dreams"], strict=True):
+        for dreams, saved in zip(self.dreams, state["dreams"][self.workers.here], strict=True):
             dreams.load_state_dict(saved)
 
 

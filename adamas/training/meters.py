@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from adamas.core.distributed import ALONE, Group
+
 
 class Meter:
     """Sums metrics over updates, on their device; reads them once at the end."""
@@ -43,9 +45,11 @@ class Meter:
         self.sums = dict(state["sums"])  # type: ignore[call-overload]
 
 
-def mean_of_shards(shards: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Metrics of a batch from those of its equal shards."""
-    return {name: torch.stack([shard[name] for shard in shards]).mean(dim=0) for name in shards[0]}
+def mean_of_shards(shards: Sequence[Mapping[str, Tensor]], group: Group = ALONE) -> dict[str, Tensor]:
+    """Metrics of a batch from those of its equal shards, here and in the other processes of the group."""
+    means = {name: torch.stack([shard[name] for shard in shards]).mean(dim=0) for name in shards[0]}
+    group.mean_(list(means.values()))
+    return means
 
 
 def precision_recall(confusion: Tensor, name: str) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from adamas.core.distributed import ALONE, Group
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
 
@@ -55,10 +56,11 @@ class Gradient(NamedTuple):
 
 
 class Optimizer:
-    """Updates one module."""
+    """Updates one module; every process of ``group`` its copy, all in the same way."""
 
-    def __init__(self, module: nn.Module, config: OptimizerConfig) -> None:
+    def __init__(self, module: nn.Module, config: OptimizerConfig, group: Group = ALONE) -> None:
         self.config = config
+        self.group = group
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         self.num_updates = 0
         groups = parameter_groups(module, config.weight_decay)
@@ -71,7 +73,7 @@ class Optimizer:
         return Gradient(loss.detach(), values)
 
     def update(self, *shards: Gradient) -> Tensor:
-        """Descend one step along the mean of the shards' gradients and return its norm before clipping.
+        """Descend one step along the mean of all shards' gradients and return its norm before clipping.
 
         Raises:
             NonFiniteLossError: a loss or a gradient is NaN or infinite. Nothing was changed.
@@ -80,6 +82,7 @@ class Optimizer:
             # The sum is also a copy, which clipping may write to: gradients can be views that share memory.
             parameter.grad = None if parts[0] is None else sum(parts) / len(parts)
         loss = torch.stack([shard.loss for shard in shards]).mean()
+        self.group.mean_([loss, *(p.grad for p in self.parameters if p.grad is not None)])
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         if not (torch.isfinite(loss) & torch.isfinite(norm)):
             self._adamw.zero_grad()

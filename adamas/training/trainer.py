@@ -11,15 +11,11 @@ Between any two units of work the run can be saved, and continues from there bit
 from __future__ import annotations
 
 import io
-import os
-import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -27,8 +23,10 @@ import torch
 from adamas.agent import Agent
 from adamas.core.checkpoint import Checkpoint, save_checkpoint
 from adamas.core.config import to_dict
+from adamas.core.distributed import ALONE, Group
 from adamas.core.errors import UserError
 from adamas.core.logging import Metrics
+from adamas.core.process import stop_signal
 from adamas.core.progress import Progress
 from adamas.core.runtime import device_of
 from adamas.core.seeding import Streams
@@ -73,6 +71,7 @@ class Trainer:
         streams: the run's random streams.
         metrics: where numbers go.
         quiet: show no progress.
+        group: the processes that this one leads.
     """
 
     def __init__(
@@ -86,6 +85,7 @@ class Trainer:
         streams: Streams,
         metrics: Metrics,
         quiet: bool = False,
+        group: Group = ALONE,
     ) -> None:
         self.config = config
         self.run_dir = run_dir
@@ -96,12 +96,14 @@ class Trainer:
         self.streams = streams
         self.metrics = metrics
         self.quiet = quiet
+        self.group = group
         self.clock = Clock()
         self.meter = Meter()
         self._last_save = time.monotonic()
 
     def close(self) -> None:
-        """Release files and environments."""
+        """Release files and environments, and the processes that follow."""
+        self.group.share(None)
         self.metrics.close()
         self.collect.collector.env.close()
         self.evaluate.heldout.env.close()
@@ -113,7 +115,7 @@ class Trainer:
             Interrupted: SIGINT or SIGTERM arrived; a checkpoint was written.
             NonFiniteLossError: a loss was NaN or infinite; a checkpoint of the state before it was written.
         """
-        with _stop_signal() as stop:
+        with stop_signal() as stop:
             if self.clock.step == 0:
                 self.save()  # a run that is killed at once can be resumed all the same
             if self.clock.epoch == 0:
@@ -242,14 +244,10 @@ class Trainer:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint of the same configuration."""
-        state = checkpoint.trainer()
-        self.agent.load_state_dict(checkpoint.agent())
+        state = restore_learning(checkpoint, self.agent, self.phases, self.streams)
         self.clock = Clock(**state["clock"])
         self.meter.load_state_dict(state["meter"])
         self.metrics.restore(state["metrics"])
-        for name, phase in self.phases.items():
-            phase.load_state_dict(state["phases"][name])
-        self.streams.load_state_dict(state["streams"])
 
     def _save_if_due(self, stop: threading.Event) -> None:
         minutes = (time.monotonic() - self._last_save) / 60
@@ -272,23 +270,13 @@ class Trainer:
         return NonFiniteLossError(message + "; lower the learning rate or look at the batch")
 
 
-@contextmanager
-def _stop_signal() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set. A second signal acts as if nobody had caught the first."""
-    stop = threading.Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    previous: dict[int, Any] = {number: signal.getsignal(number) for number in signals}
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        stop.set()
-        if os.isatty(2):  # somebody waits; print() is not safe here
-            os.write(2, b"\nstopping after this update; once more to stop at once\n")
-        signal.signal(number, previous[number])
-
-    for number in signals:
-        signal.signal(number, handle)
-    try:
-        yield stop
-    finally:
-        for number in signals:
-            signal.signal(number, previous[number])
+def restore_learning(
+    checkpoint: Checkpoint, agent: Agent, phases: Mapping[str, Phase], streams: Streams
+) -> dict[str, Any]:
+    """Continue with the weights, phases and random streams of a checkpoint; returns all that it holds."""
+    state = checkpoint.trainer()
+    agent.load_state_dict(checkpoint.agent())
+    for name, phase in phases.items():
+        phase.load_state_dict(state["phases"][name])
+    streams.load_state_dict(state["streams"])
+    return state

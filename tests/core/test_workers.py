@@ -7,6 +7,8 @@ import threading
 import pytest
 import torch
 
+from adamas.core.distributed import Group
+from adamas.core.errors import UserError
 from adamas.core.workers import Workers
 
 
@@ -18,11 +20,11 @@ def test_results_come_in_the_order_of_the_shards() -> None:
             second_done.set()
         return shard * 10 if second_done.wait(10) else -1  # the first waits for the second: both run at once
 
-    assert Workers(2).map(work) == [0, 10]
+    assert Workers(2).map(work, range(2)) == [0, 10]
 
 
 def test_one_shard_needs_no_thread() -> None:
-    assert Workers(1).map(lambda shard: (shard, threading.current_thread())) == [
+    assert Workers(1).map(lambda shard: (shard, threading.current_thread()), range(1)) == [
         (0, threading.current_thread())
     ]
 
@@ -36,7 +38,7 @@ def test_an_error_is_raised_when_every_shard_has_ended() -> None:
         ended.append(shard)
 
     with pytest.raises(ValueError, match="shard 0 failed"):
-        Workers(3).map(work)
+        Workers(3).map(work, range(3))
     assert sorted(ended) == [1, 2]
 
 
@@ -44,6 +46,21 @@ def test_threads_of_an_operation_are_as_many_as_in_the_main_thread() -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        assert Workers(2).map(lambda _: torch.get_num_threads()) == [1, 1]
+        assert Workers(2).map(lambda _: torch.get_num_threads(), range(2)) == [1, 1]
     finally:
         torch.set_num_threads(before)
+
+
+def test_processes_share_the_shards_out() -> None:
+    shards = ["a", "b", "c", "d"]
+    assert [shards[Workers(4, Group(rank, 2)).here] for rank in (0, 1)] == [["a", "b"], ["c", "d"]]
+    with pytest.raises(UserError, match="num_shards is 3; 2 processes need a multiple of 2"):
+        Workers(3, Group(0, 2))
+
+
+def test_alone_a_group_changes_nothing() -> None:
+    group, tensor = Group.join(), torch.arange(3.0)
+    group.mean_([tensor])
+    assert (group.rank, group.size, tensor.tolist()) == (0, 1, [0.0, 1.0, 2.0])
+    assert group.share("x") == "x"
+    assert group.gather("x") == ["x"]

@@ -1,0 +1,102 @@
+"""One run in several processes: rank 0 leads, the others do the same updates on their shares of every batch.
+
+Rank 0 is an ordinary :class:`~adamas.training.trainer.Trainer`. It alone plays, evaluates, writes and decides;
+its learning phases (:class:`Led`) tell the others each step they take. So a run in several processes takes the
+same path as one in a single process with as many shards, and stops, saves and resumes in the same places.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+from adamas.core.distributed import Group
+from adamas.core.seeding import Streams
+from adamas.data.store import EpisodeStore
+from adamas.training.optim import NonFiniteLossError
+from adamas.training.phases import Metrics, Phase
+
+STREAMS = "streams"  # what orders may be about besides the phases
+
+
+class Led(Phase):
+    """A learning phase of rank 0 that the other processes follow."""
+
+    def __init__(self, name: str, phase: Phase, group: Group, store: EpisodeStore) -> None:
+        self.name = name
+        self.phase = phase
+        self.group = group
+        self.store = store
+
+    def planned(self, epoch: int) -> int:
+        """As the phase itself."""
+        return self.phase.planned(epoch)
+
+    def begin(self, epoch: int) -> None:
+        """Begin everywhere, on all that was collected."""
+        self.store.commit()  # the others read what is committed
+        self.group.share((self.name, "begin", (epoch,)))
+        self.phase.begin(epoch)
+
+    def update(self) -> Metrics:
+        """Update everywhere."""
+        self.group.share((self.name, "update", ()))
+        return self.phase.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint: all processes' dreams; everything else is the same in each of them."""
+        self.group.share((self.name, "state_dict", ()))
+        states = self.group.gather(self.phase.state_dict())
+        if "dreams" in states[0]:
+            states[0]["dreams"] = [dreams for state in states for dreams in state["dreams"]]
+        return states[0]
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint, which every process reads for itself."""
+        self.phase.load_state_dict(state)
+
+
+class LedStreams(Streams):
+    """The streams of rank 0, saved together with those that only other processes use."""
+
+    def __init__(self, seed: int, group: Group) -> None:
+        super().__init__(seed)
+        self.group = group
+
+    def state_dict(self) -> dict[str, Any]:
+        """Every stream's state, for a checkpoint."""
+        self.group.share((STREAMS, "state_dict", ()))
+        states = self.group.gather(super().state_dict())
+        return {kind: {k: v for s in reversed(states) for k, v in s[kind].items()} for kind in states[0]}
+
+
+class Follower:
+    """A process other than rank 0."""
+
+    def __init__(
+        self, group: Group, phases: Mapping[str, Phase], streams: Streams, store: EpisodeStore
+    ) -> None:
+        self.group = group
+        self.phases = phases
+        self.streams = streams
+        self.store = store
+
+    def run(self) -> None:
+        """Do as rank 0 does, until it is done.
+
+        Ctrl-C reaches every process of a terminal; it is for rank 0 to stop the run, once it has been saved.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        while (order := self.group.share()) is not None:
+            name, method, arguments = order
+            if method == "begin":
+                self.store.refresh()
+            target = self.streams if name == STREAMS else self.phases[name]
+            try:
+                result = getattr(target, method)(*arguments)
+            except NonFiniteLossError:
+                continue  # rank 0 met it too: it saves and says so
+            if method == "state_dict":
+                self.group.gather(result)

@@ -1,0 +1,71 @@
+"""Two processes train what one does with as many shards, bit for bit, also when they are killed on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny import differing, fingerprint
+
+DEBUG = [
+    *("train", "debug", "--env.suite", "minatar", "--env.game", "breakout", "--env.size", "10"),
+    *("--num-shards", "2", "--tensorboard", "False"),
+]
+LIMIT = 120  # seconds
+
+
+def adamas(*arguments: str | Path, processes: int = 1) -> subprocess.Popen[str]:
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return subprocess.Popen(
+        [sys.executable, *(launcher if processes > 1 else []), "-m", "adamas", *map(str, arguments)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # to be killed as a whole
+    )
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> str:
+    out, _ = process.communicate(timeout=LIMIT)
+    assert process.returncode == code, out
+    return out
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("one") / "run"
+    finish(adamas(*DEBUG, "--run-dir", run_dir))
+    return run_dir
+
+
+def test_two_processes_compute_what_one_does(whole: Path, tmp_path: Path) -> None:
+    out = finish(adamas(*DEBUG, "--run-dir", tmp_path / "run", processes=2))
+    assert out.count("mean return") == 2  # rank 0 alone reports: the agent, and the random policy
+    assert not differing(fingerprint(whole), fingerprint(tmp_path / "run"))
+
+
+def test_two_processes_killed_and_resumed(whole: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    process = adamas(*DEBUG, "--run-dir", run_dir, "--checkpoint-minutes", "0", processes=2)
+    deadline = time.monotonic() + LIMIT
+    # In the middle of the policy's updates, when every process has dreams of its own.
+    while not any(run_dir.glob("checkpoints/step-*10")):
+        assert process.poll() is None, finish(process)
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    finish(adamas("train", "--resume", run_dir, processes=2))
+    same = fingerprint(run_dir)
+    assert differing(fingerprint(whole), same) == []
+
+
+def test_batches_that_cannot_be_shared_out_are_refused(tmp_path: Path) -> None:
+    out = finish(adamas("train", "debug", "--run-dir", tmp_path / "run", processes=2), code=1)
+    assert "adamas: num_shards is 1; 2 processes need a multiple of 2" in out
