@@ -28,6 +28,8 @@ from adamas.rl.rollout import OnHost, rollout, start
 MIN_HEIGHT = 160  # pixels of an enlarged frame
 SLOW_FPS = 5  # for comparing frame by frame
 GAP = 2  # pixels between frames
+LINE_GAP = 12  # pixels between the lines of a strip
+FRAMES_PER_LINE = 20  # of a strip, as wide as a page shows well
 BACKGROUND, INK = 240, 20  # levels of grey
 FONT_SIZE = 13
 LABEL_HEIGHT = 20
@@ -199,22 +201,27 @@ def save_pair(path: Path, real: Tensor, dream: Tensor, fps: float) -> None:
     save_gif(path, side_by_side(real, dream, fitting_scale(real.shape[-2]), ("real", "dream")), fps)
 
 
-def strip(path: Path, rows: Sequence[tuple[str, Tensor]], scale: int) -> None:
-    """Save a PNG of labelled rows of frames, each (T, C, H, W), time from left to right."""
-    label_width = int(max(_font().getlength(label) for label, _ in rows)) + 4 * GAP
-    film = torch.cat([enlarge(frames, scale) for _, frames in rows])  # (rows * T, 3, height, width)
-    height, width = film.shape[2:]
+def strip(
+    path: Path, rows: Sequence[tuple[str, Tensor]], scale: int, frames_per_line: int = FRAMES_PER_LINE
+) -> None:
+    """Save a PNG of labelled rows of frames, each (T, C, H, W), time from left to right, in lines as text is."""
     num_frames = len(rows[0][1])
     if any(len(frames) != num_frames for _, frames in rows):
         raise ValueError("all rows of a strip need the same number of frames")
-    shape = (3, len(rows) * (height + GAP) - GAP, label_width + num_frames * (width + GAP) - GAP)
+    label_width = int(max(_font().getlength(label) for label, _ in rows)) + 4 * GAP
+    film = torch.stack([enlarge(frames, scale) for _, frames in rows])  # (rows, T, 3, height, width)
+    height, width = film.shape[3:]
+    line_height = len(rows) * (height + GAP) + LINE_GAP
+    num_lines, per_line = -(-num_frames // frames_per_line), min(num_frames, frames_per_line)
+    shape = (3, num_lines * line_height - LINE_GAP - GAP, label_width + per_line * (width + GAP) - GAP)
     picture = torch.full(shape, BACKGROUND, dtype=torch.uint8)
-    for row, (label, _) in enumerate(rows):
-        y = row * (height + GAP)
-        picture[:, y : y + height, :label_width] = _text(label, height, label_width)
-        for t in range(num_frames):
-            x = label_width + t * (width + GAP)
-            picture[:, y : y + height, x : x + width] = film[row * num_frames + t]
+    for line in range(num_lines):
+        for row, (label, _) in enumerate(rows):
+            y = line * line_height + row * (height + GAP)
+            picture[:, y : y + height, :label_width] = _text(label, height, label_width)
+            for place, frame in enumerate(film[row, line * per_line : (line + 1) * per_line]):
+                x = label_width + place * (width + GAP)
+                picture[:, y : y + height, x : x + width] = frame
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(path, "PNG")
 

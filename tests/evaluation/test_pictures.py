@@ -19,6 +19,7 @@ from adamas.evaluation.pictures import (
     BACKGROUND,
     GAP,
     LABEL_HEIGHT,
+    LINE_GAP,
     agent_and_dream,
     enlarge,
     first_context,
@@ -99,6 +100,15 @@ def test_strip(tmp_path: Path) -> None:
         assert torch.equal(picture[:, :60, x : x + 60], enlarge(real, 2)[t])
         assert torch.equal(picture[:, 60 + GAP :, x : x + 60], enlarge(dream, 2)[t])
     assert (picture[:, 60 : 60 + GAP] == BACKGROUND).all()
+    strip(tmp_path / "lines.png", [("real", real), ("dream", dream)], 2, frames_per_line=3)
+    with Image.open(tmp_path / "lines.png") as image:
+        picture = to_tensor(image)
+    assert picture.shape[1] == 2 * (2 * 60 + GAP) + GAP + LINE_GAP
+    assert picture.shape[2] == left + 3 * 60 + 2 * GAP
+    second = picture[:, 2 * (60 + GAP) + LINE_GAP :]
+    assert torch.equal(second[:, :60, left : left + 60], enlarge(real, 2)[3])
+    assert torch.equal(second[:, 60 + GAP :, left : left + 60], enlarge(dream, 2)[3])
+    assert (second[:, :, left + 60 :] == BACKGROUND).all()
     with pytest.raises(ValueError, match="same number"):
         strip(tmp_path / "strip.png", [("real", real), ("dream", dream[:3])], 2)
 
