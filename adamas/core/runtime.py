@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, ParamSpec
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from adamas.core.errors import UserError
 
@@ -23,6 +25,9 @@ class RuntimeConfig:
     """CPU threads within an operation; None leaves PyTorch's choice, one per core."""
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
     """Order of images and convolution weights in memory; convolutions are faster on channels_last."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """Of convolutional networks; everything else is computed in fp32. tf32: fp32 with factors rounded to 10 bits,
+    on GPUs that know it. bf16: wants a processor that multiplies it, or is slower."""
     allocator: Literal["keep", "default"] = "keep"
     """keep: freed memory stays with the process (:func:`keep_freed_memory`)."""
 
@@ -41,6 +46,9 @@ def setup(config: RuntimeConfig) -> torch.device:
         keep_freed_memory()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    torch.set_float32_matmul_precision("highest" if config.precision == "fp32" else "high")
+    torch.backends.cudnn.allow_tf32 = config.precision != "fp32"
+    _autocast["dtype"] = torch.bfloat16 if config.precision == "bf16" else None
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if config.device == "auto":
         return torch.device(next(name for name, there in available.items() if there))
@@ -49,6 +57,25 @@ def setup(config: RuntimeConfig) -> torch.device:
             f"runtime.device is {config.device!r}, but there is none here; use --runtime.device auto"
         )
     return torch.device(config.device)
+
+
+_autocast: dict[str, torch.dtype | None] = {"dtype": None}  # chosen by setup(), for the whole process
+Arguments = ParamSpec("Arguments")
+
+
+def in_chosen_precision(network: Callable[Arguments, Tensor]) -> Callable[Arguments, Tensor]:
+    """Decorator of a network's ``forward``: computes it in ``RuntimeConfig.precision``, with a result in fp32."""
+
+    @functools.wraps(network)
+    def forward(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
+        dtype = _autocast["dtype"]
+        if dtype is None:
+            return network(*args, **kwargs)
+        device = next(arg.device for arg in args if isinstance(arg, Tensor))
+        with torch.autocast(device.type, dtype):
+            return network(*args, **kwargs).float()
+
+    return forward
 
 
 def place(module: nn.Module, config: RuntimeConfig, device: torch.device) -> None:

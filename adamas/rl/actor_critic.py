@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from adamas.core.errors import UserError
 from adamas.core.protocols import PolicyOutput
+from adamas.core.runtime import in_chosen_precision
 from adamas.core.types import to_model_range
 from adamas.nn.blocks import SmallResBlock, conv3x3, init_lstm
 
@@ -46,6 +47,7 @@ class ActorCriticEncoder(nn.Module):
                 layers.append(nn.MaxPool2d(2))
         self.encoder = nn.Sequential(*layers)
 
+    @in_chosen_precision
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, features)."""
         return self.encoder(x).flatten(1)

@@ -1,0 +1,98 @@
+"""How networks are computed changes their numbers by no more than it must."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from adamas.core import runtime
+from adamas.core.runtime import RuntimeConfig
+from adamas.nn.unet import FrameNetwork, FrameNetworkConfig
+from adamas.rl.actor_critic import ActorCritic, ActorCriticConfig
+from adamas.world_models.reward_end import RewardEndConfig, RewardEndModel
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    runtime.setup(RuntimeConfig(device="cpu", threads=threads, allocator="default"))
+
+
+def use(**fields: object) -> RuntimeConfig:
+    config = RuntimeConfig(device="cpu", allocator="default", **fields)  # type: ignore[arg-type]
+    runtime.setup(config)
+    return config
+
+
+def outputs(config: RuntimeConfig) -> dict[str, Tensor]:
+    """What each of the three networks makes of the same input, with weights that are nowhere zero."""
+    torch.manual_seed(0)
+    frames = torch.randn(2, 4, 3, 16, 16)
+    pixels, action = torch.randint(256, (2, 3, 16, 16), dtype=torch.uint8), torch.randint(3, (2, 4))
+    denoiser = FrameNetwork(FrameNetworkConfig(4, 16, (1, 1), (16, 16), (False, False)), 3, 3)
+    judge = RewardEndModel(RewardEndConfig(32, 16, (1, 1), (16, 16), (False, False)), (3, 16, 16), 3)
+    policy = ActorCritic(ActorCriticConfig(32, (16, 16), (True, True)), (3, 16, 16), 3)
+    for module in (denoiser, judge, policy):
+        for parameter in module.parameters():
+            nn.init.normal_(parameter, std=0.1)
+        runtime.place(module, config, CPU)
+    logits_reward, logits_end, _ = judge(frames[:, :-1], action[:, :3], frames[:, 1:])
+    policy_output = policy(pixels, policy.initial_state(2))
+    return {
+        "frame": denoiser(frames[:, 0], torch.zeros(2), frames, action),
+        "reward": logits_reward,
+        "end": logits_end,
+        "logits": policy_output.logits,
+        "value": policy_output.value,
+    }
+
+
+def relative_error(a: Tensor, b: Tensor) -> float:
+    return float(((a - b).norm() / b.norm()).detach())
+
+
+def test_order_in_memory_changes_nothing() -> None:
+    exact = outputs(use(memory_format="contiguous"))
+    for name, tensor in outputs(use(memory_format="channels_last")).items():
+        assert relative_error(tensor, exact[name]) < 1e-5, name
+
+
+def test_bf16_is_close_to_fp32_and_handed_on_as_fp32() -> None:
+    exact = outputs(use(precision="fp32"))
+    for name, tensor in outputs(use(precision="bf16")).items():
+        assert tensor.dtype == torch.float32, name
+        assert 1e-5 < relative_error(tensor, exact[name]) < 0.02, name  # it is bf16, and no worse
+
+
+def test_gradients_of_bf16_networks_are_fp32() -> None:
+    exact, close = (
+        torch.autograd.grad(policy.sum(), parameters) for policy, parameters in (graph("fp32"), graph("bf16"))
+    )
+    for a, b in zip(close, exact, strict=True):
+        assert a.dtype == torch.float32
+        assert relative_error(a, b) < 0.05
+
+
+def graph(precision: str) -> tuple[Tensor, list[nn.Parameter]]:
+    use(precision=precision)
+    torch.manual_seed(0)
+    network = FrameNetwork(FrameNetworkConfig(4, 16, (1,), (16,), (False,)), 3, 3)
+    nn.init.normal_(network.conv_out.weight, std=0.1)
+    frames = torch.randn(2, 4, 3, 8, 8)
+    out = network(frames[:, 0], torch.zeros(2), frames, torch.zeros(2, 4, dtype=torch.int64))
+    return out.square(), [network.conv_in.weight, network.conv_out.weight]
+
+
+def test_tf32_is_for_those_who_ask() -> None:
+    use(precision="tf32")
+    assert torch.get_float32_matmul_precision() == "high"
+    assert torch.backends.cudnn.allow_tf32
+    use()
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert not torch.backends.cudnn.allow_tf32
