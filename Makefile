@@ -1,4 +1,4 @@
-# make demo    train the quickstart agent in its dream, and score it in the real game
+# make demo    train the quickstart agent in its dream, and score it in the real game; again: go on with it
 # make test    run the whole test suite
 # make check   format, lint and types
 
@@ -9,11 +9,12 @@ SEED ?= 0
 
 .PHONY: demo demo-long test check clean
 
-demo: $(VENV)/installed
-	$(BIN)/adamas train quickstart --seed $(SEED)
-
-demo-long: $(VENV)/installed
-	$(BIN)/adamas train quickstart-long --seed $(SEED)
+demo: PRESET = quickstart
+demo-long: PRESET = quickstart-long
+demo demo-long: RUN = runs/$(PRESET)/breakout-seed-$(SEED)
+demo demo-long: $(VENV)/installed
+	@if [ -d $(RUN) ]; then set -x; $(BIN)/adamas train --resume $(RUN); \
+	else set -x; $(BIN)/adamas train $(PRESET) --seed $(SEED); fi
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --cov --cov-report=term --durations=10
