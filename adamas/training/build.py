@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from adamas.agent import Agent, AgentConfig, check_fits
 from adamas.core import runtime
@@ -30,6 +31,8 @@ from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, contex
 from adamas.training.phases import CollectPhase, Phase
 from adamas.training.trainer import Trainer, restore_learning
 
+LOCK = "lock"  # the file whose lock a training process holds
+
 
 def new_run(config: Config, run_dir: Path, quiet: bool = False, group: Group = ALONE) -> Trainer:
     """A trainer at the start of a new run, for rank 0 of its group.
@@ -37,7 +40,8 @@ def new_run(config: Config, run_dir: Path, quiet: bool = False, group: Group = A
     Raises:
         UserError: the folder is in use, or the environment cannot be made.
     """
-    if run_dir.is_file() or (run_dir.is_dir() and any(run_dir.iterdir()) and not _never_began(run_dir)):
+    holds_something = run_dir.is_dir() and any(path.name != LOCK for path in run_dir.iterdir())
+    if run_dir.is_file() or (holds_something and not _never_began(run_dir)):
         raise UserError(
             f"{run_dir} exists and is not empty; go on with it (adamas train --resume {run_dir}) or choose "
             "another --run-dir"
@@ -100,6 +104,7 @@ def _build(
     )
     agent_config = AgentConfig(env.obs_shape, env.action_spec.names, config.world_model, config.actor_critic)
     agent = _new_agent(agent_config, config, device)
+    lock = _claim(run_dir)
     if checkpoint is None:
         train, test = _new_stores(config, run_dir, env.obs_shape)
     else:
@@ -122,6 +127,7 @@ def _build(
         EvaluationPhase(agent, heldout, config, run_dir, device),
         streams,
         Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project),
+        lock,
         quiet,
         group,
     )
@@ -140,15 +146,26 @@ def _new_agent(agent_config: AgentConfig, config: Config, device: torch.device) 
     return agent
 
 
-def _new_stores(config: Config, run_dir: Path, obs_shape: tuple[int, int, int]) -> list[EpisodeStore]:
-    """The run's folder with its configuration and two empty stores: to train on, and held out."""
+def _claim(run_dir: Path) -> FileLock:
+    """Make the run's folder, and keep other processes from training in it until this one ends, however it ends."""
+    lock = FileLock(run_dir / LOCK)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        for leftover in (run_dir / "dataset", run_dir / "metrics"):  # of a run that never began
-            if leftover.exists():
-                shutil.rmtree(leftover)
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(
+            f"another process trains in {run_dir}; wait for it or choose another --run-dir"
+        ) from None
     except OSError as error:
         raise UserError(f"cannot make {run_dir}: {error.strerror}; choose another --run-dir") from error
+    return lock
+
+
+def _new_stores(config: Config, run_dir: Path, obs_shape: tuple[int, int, int]) -> list[EpisodeStore]:
+    """The run's configuration and two empty stores: to train on, and held out."""
+    for leftover in (run_dir / "dataset", run_dir / "metrics"):  # of a run that never began
+        if leftover.exists():
+            shutil.rmtree(leftover)
     save_config(run_dir / "config.yaml", config)
     return [EpisodeStore.create(run_dir / "dataset" / name, obs_shape) for name in ("train", "test")]
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from adamas.agent import Agent
 from adamas.core.checkpoint import Checkpoint, save_checkpoint
@@ -70,6 +71,7 @@ class Trainer:
         evaluate: the last phase.
         streams: the run's random streams.
         metrics: where numbers go.
+        lock: held on the run's folder until the trainer is closed.
         quiet: show no progress.
         group: the processes that this one leads.
     """
@@ -84,6 +86,7 @@ class Trainer:
         evaluate: EvaluationPhase,
         streams: Streams,
         metrics: Metrics,
+        lock: FileLock,
         quiet: bool = False,
         group: Group = ALONE,
     ) -> None:
@@ -95,6 +98,7 @@ class Trainer:
         self.phases: dict[str, Phase] = {"collect": collect, **learn, "evaluate": evaluate}
         self.streams = streams
         self.metrics = metrics
+        self.lock = lock
         self.quiet = quiet
         self.group = group
         self.clock = Clock()
@@ -107,6 +111,7 @@ class Trainer:
         self.metrics.close()
         self.collect.collector.env.close()
         self.evaluate.heldout.env.close()
+        self.lock.release()
 
     def run(self) -> None:
         """Train to the end of the last epoch.

@@ -251,6 +251,21 @@ def test_what_people_see(tmp_path: Path, capsys: pytest.CaptureFixture[str], eve
     assert trainer.clock.step == shown
 
 
+def test_one_process_at_a_time_trains_in_a_folder(tmp_path: Path) -> None:
+    first = new_run(tiny_config(), tmp_path / "run", quiet=True)  # nothing saved yet: it could be begun anew
+    for begin in (
+        lambda: resume_run(tmp_path / "run", quiet=True),
+        lambda: new_run(tiny_config(), tmp_path / "run"),
+    ):
+        with pytest.raises(UserError, match="another process trains in"):
+            begin()
+    first.run()
+    with pytest.raises(UserError, match="another process trains in"):
+        resume_run(tmp_path / "run", quiet=True)
+    first.close()
+    resume_run(tmp_path / "run", quiet=True).close()
+
+
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot make .*file/run: Not a directory; choose another --run-dir"):
