@@ -1,4 +1,4 @@
-"""The command line: ``adamas train | evaluate | collect | export | bench``."""
+"""The command line: ``adamas train | evaluate | collect | export | bench | plan``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import yaml
 import adamas
 from adamas.agent import Agent, check_fits
 from adamas.bench.command import bench
+from adamas.bench.plan import show_plan
 from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.config import from_dict, to_dict
@@ -48,6 +49,7 @@ USAGE = """usage: adamas COMMAND ...
   adamas collect RUN|CHECKPOINT|FILE.pt --out DIR [--steps N]         record its play as a dataset
   adamas export published RUN|CHECKPOINT --out FILE.pt                write the published system's format
   adamas bench [PRESET] [--rows ROW ...] [--json FILE]                how fast this machine trains and dreams
+  adamas plan PRESET [--profile FILE] [--field value ...]             how long a run will take
 
   adamas train PRESET --help lists every field. Presets: {presets}."""
 
@@ -69,6 +71,7 @@ def run(arguments: Sequence[str]) -> None:
         "collect": _collect,
         "export": _export,
         "bench": bench,
+        "plan": show_plan,
     }
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE.format(presets=", ".join(PRESETS)))

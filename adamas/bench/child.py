@@ -16,8 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from torch.utils.flop_counter import FlopCounterMode
-
+from adamas.bench.flops import count_flops
 from adamas.bench.rows import ROWS, Work, small_run
 from adamas.core.config import from_dict
 from adamas.core.process import run_command
@@ -41,7 +40,7 @@ class Bench:
         """
         if row not in self._works:
             work = ROWS[row].work(self.trainer)
-            self._works[row] = work, count_flops(work)
+            self._works[row] = work, count_flops(work.do)
         work, flops = self._works[row]
         times: list[float] = []
         before = resource.getrusage(resource.RUSAGE_SELF)
@@ -58,16 +57,6 @@ class Bench:
             "system_share": system / max(system + user, 1e-9),
             "peak_bytes": after.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         }
-
-
-def count_flops(work: Work) -> int:
-    """Floating-point operations of one call, which is made; a multiply-add counts as two.
-
-    Convolutions and matrix products in this thread; recurrent layers on a CPU are not seen.
-    """
-    with FlopCounterMode(display=False) as counter:
-        work.do()
-    return int(counter.get_total_flops())
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from adamas.bench.child import count_flops
 from adamas.bench.command import table
 from adamas.bench.compare import Child, compare, plain
-from adamas.bench.rows import PEAK, ROWS, Work, small_run
+from adamas.bench.flops import count_flops
+from adamas.bench.rows import PEAK, ROWS, small_run
 from adamas.cli import run
 from adamas.core.errors import UserError
 from adamas.presets import preset
@@ -29,7 +29,7 @@ def test_the_plain_way_differs_in_nothing_but_how_it_computes():
 
 def test_operations_of_a_convolution_are_counted():
     conv, x = torch.nn.Conv2d(3, 5, 3, padding=1, bias=False), torch.zeros(2, 3, 8, 8)
-    assert count_flops(Work(lambda: conv(x))) == 2 * (2 * 8 * 8) * 5 * (3 * 3 * 3)
+    assert count_flops(lambda: conv(x)) == 2 * (2 * 8 * 8) * 5 * (3 * 3 * 3)
 
 
 def test_every_row_does_its_work(tmp_path):
