@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -105,35 +106,38 @@ def _build(
     agent_config = AgentConfig(env.obs_shape, env.action_spec.names, config.world_model, config.actor_critic)
     agent = _new_agent(agent_config, config, device)
     lock = _claim(run_dir)
-    if checkpoint is None:
-        train, test = _new_stores(config, run_dir, env.obs_shape)
-    else:
-        saved = from_dict(AgentConfig, checkpoint.config()["agent"])
-        check_fits(saved, env.obs_shape, env.action_spec, str(run_dir))
-        train, test = (EpisodeStore.open(run_dir / "dataset" / name) for name in ("train", "test"))
+    with ExitStack() as failure:
+        failure.callback(lock.release)
+        if checkpoint is None:
+            train, test = _new_stores(config, run_dir, env.obs_shape)
+        else:
+            saved = from_dict(AgentConfig, checkpoint.config()["agent"])
+            check_fits(saved, env.obs_shape, env.action_spec, str(run_dir))
+            train, test = (EpisodeStore.open(run_dir / "dataset" / name) for name in ("train", "test"))
 
-    policy = OnHost(agent.actor_critic, device)
-    collector = Collector(policy, env, train, streams.torch("collect"))
-    heldout = Collector(policy, heldout_env, test, streams.torch("heldout"))
-    phases = _learning_phases(config, agent, train, streams, device, group)
-    if group.size > 1:
-        phases = {name: Led(name, phase, group, train) for name, phase in phases.items()}
-    trainer = Trainer(
-        config,
-        run_dir,
-        agent,
-        CollectPhase(collector, config.collection),
-        phases,
-        EvaluationPhase(agent, heldout, config, run_dir, device),
-        streams,
-        Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project),
-        lock,
-        quiet,
-        group,
-    )
-    if checkpoint is not None:
-        trainer.restore(checkpoint)
-    group.share((config, agent_config, checkpoint))
+        policy = OnHost(agent.actor_critic, device)
+        collector = Collector(policy, env, train, streams.torch("collect"))
+        heldout = Collector(policy, heldout_env, test, streams.torch("heldout"))
+        phases = _learning_phases(config, agent, train, streams, device, group)
+        if group.size > 1:
+            phases = {name: Led(name, phase, group, train) for name, phase in phases.items()}
+        trainer = Trainer(
+            config,
+            run_dir,
+            agent,
+            CollectPhase(collector, config.collection),
+            phases,
+            EvaluationPhase(agent, heldout, config, run_dir, device),
+            streams,
+            Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project),
+            lock,
+            quiet,
+            group,
+        )
+        if checkpoint is not None:
+            trainer.restore(checkpoint)
+        group.share((config, agent_config, checkpoint))
+        failure.pop_all()
     return trainer
 
 
