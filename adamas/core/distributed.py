@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
 from datetime import timedelta
@@ -36,6 +37,7 @@ class Group:
             backend = "cpu:gloo,cuda:nccl"
         if not dist.is_initialized():
             dist.init_process_group(backend, timeout=PATIENCE)
+            atexit.register(dist.destroy_process_group)  # its threads must not outlive the interpreter
         return cls(dist.get_rank(), size)
 
     def mean_(self, tensors: Sequence[Tensor]) -> None:

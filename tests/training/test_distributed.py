@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from tiny import differing, fingerprint
@@ -19,15 +22,16 @@ DEBUG = [
 LIMIT = 120  # seconds
 
 
-def adamas(*arguments: str | Path, processes: int = 1) -> subprocess.Popen[str]:
+def adamas(
+    *arguments: str | Path, processes: int = 1, env: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.Popen[str]:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     return subprocess.Popen(
         [sys.executable, *(launcher if processes > 1 else []), "-m", "adamas", *map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,  # to be killed as a whole
     )
 
 
@@ -52,18 +56,29 @@ def test_two_processes_compute_what_one_does(whole: Path, tmp_path: Path) -> Non
 
 def test_two_processes_killed_and_resumed(whole: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    process = adamas(*DEBUG, "--run-dir", run_dir, "--checkpoint-minutes", "0", processes=2)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = [
+        adamas(
+            *(*DEBUG, "--run-dir", run_dir, "--checkpoint-minutes", "0"),
+            env={"RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+        )
+        for rank in "01"
+    ]
     deadline = time.monotonic() + LIMIT
     # In the middle of the policy's updates, when every process has dreams of its own.
     while not any(run_dir.glob("checkpoints/step-*10")):
-        assert process.poll() is None, finish(process)
         assert time.monotonic() < deadline
         time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    for process in group:
+        process.kill()
+    for process in group:
+        process.communicate()
+    assert [process.returncode for process in group] == [-signal.SIGKILL] * 2
+    assert not (run_dir / "results").exists()  # it was not at its end
     finish(adamas("train", "--resume", run_dir, processes=2))
-    same = fingerprint(run_dir)
-    assert differing(fingerprint(whole), same) == []
+    assert not differing(fingerprint(whole), fingerprint(run_dir))
 
 
 def test_batches_that_cannot_be_shared_out_are_refused(tmp_path: Path) -> None:
