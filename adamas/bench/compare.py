@@ -23,7 +23,12 @@ from adamas.training.config import Config
 def plain(config: Config) -> Config:
     """The straightforward way to run ``config``: fp32, contiguous images, the default allocator, unsplit batches."""
     runtime = replace(
-        config.runtime, memory_format="contiguous", precision="fp32", allocator="default", threads=None
+        config.runtime,
+        memory_format="contiguous",
+        precision="fp32",
+        compile=False,
+        allocator="default",
+        threads=None,
     )
     return replace(config, num_shards=1, runtime=runtime)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import platform
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, ParamSpec
@@ -28,6 +29,9 @@ class RuntimeConfig:
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     """Of convolutional networks; everything else is computed in fp32. tf32: fp32 with factors rounded to 10 bits,
     on GPUs that know it. bf16: wants a processor that multiplies it, or is slower."""
+    compile: bool = False
+    """Let PyTorch's inductor fuse the operations of convolutional networks. The first uses of each network then
+    wait for a compiler, whose work is kept on disk. Where there is none, one line says so and nothing is fused."""
     allocator: Literal["keep", "default"] = "keep"
     """keep: freed memory stays with the process (:func:`keep_freed_memory`)."""
 
@@ -48,7 +52,8 @@ def setup(config: RuntimeConfig) -> torch.device:
         torch.set_num_threads(config.threads)
     torch.set_float32_matmul_precision("highest" if config.precision == "fp32" else "high")
     torch.backends.cudnn.allow_tf32 = config.precision != "fp32"
-    _autocast["dtype"] = torch.bfloat16 if config.precision == "bf16" else None
+    _mode.dtype = torch.bfloat16 if config.precision == "bf16" else None
+    _mode.compile = config.compile
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if config.device == "auto":
         return torch.device(next(name for name, there in available.items() if there))
@@ -59,21 +64,47 @@ def setup(config: RuntimeConfig) -> torch.device:
     return torch.device(config.device)
 
 
-_autocast: dict[str, torch.dtype | None] = {"dtype": None}  # chosen by setup(), for the whole process
+@dataclass
+class _Mode:
+    """How networks are computed: chosen by :func:`setup`, for the whole process."""
+
+    dtype: torch.dtype | None = None
+    compile: bool = False
+
+
+_mode = _Mode()
 Arguments = ParamSpec("Arguments")
 
 
-def in_chosen_precision(network: Callable[Arguments, Tensor]) -> Callable[Arguments, Tensor]:
-    """Decorator of a network's ``forward``: computes it in ``RuntimeConfig.precision``, with a result in fp32."""
+def in_chosen_mode(network: Callable[Arguments, Tensor]) -> Callable[Arguments, Tensor]:
+    """Decorator of a network's ``forward``: computes it as ``RuntimeConfig`` says, with a result in fp32."""
+    compiled = functools.cache(lambda: torch.compile(network))
+
+    def compute(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
+        if not _mode.compile:
+            return network(*args, **kwargs)
+        for arg in args:
+            if isinstance(arg, Tensor):  # one program for all batch sizes, whichever comes first
+                torch._dynamo.maybe_mark_dynamic(arg, 0)
+        try:
+            return compiled()(*args, **kwargs)
+        except torch._dynamo.exc.BackendCompilerFailed as error:
+            _mode.compile = False
+            reason = str(error.inner_exception).splitlines()[0]
+            print(
+                f"networks are not compiled, so slower ({reason}); install a C++ compiler, "
+                "or choose --runtime.compile False",
+                file=sys.stderr,
+            )
+            return network(*args, **kwargs)
 
     @functools.wraps(network)
     def forward(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
-        dtype = _autocast["dtype"]
-        if dtype is None:
-            return network(*args, **kwargs)
+        if _mode.dtype is None:
+            return compute(*args, **kwargs)
         device = next(arg.device for arg in args if isinstance(arg, Tensor))
-        with torch.autocast(device.type, dtype):
-            return network(*args, **kwargs).float()
+        with torch.autocast(device.type, _mode.dtype):
+            return compute(*args, **kwargs).float()
 
     return forward
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adamas.core.errors import UserError
-from adamas.core.runtime import in_chosen_precision
+from adamas.core.runtime import in_chosen_mode
 from adamas.nn.blocks import Downsample, GroupNorm, ResBlocks, Upsample, conv3x3
 from adamas.nn.embeddings import FourierFeatures
 
@@ -102,7 +102,7 @@ class FrameNetwork(nn.Module):
         self.conv_out = conv3x3(channels[0], img_channels)
         nn.init.zeros_(self.conv_out.weight)
 
-    @in_chosen_precision
+    @in_chosen_mode
     def forward(self, noisy: Tensor, c_noise: Tensor, prev_obs: Tensor, prev_action: Tensor) -> Tensor:
         """Estimate from a noisy frame.
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from adamas.core.errors import UserError
-from adamas.core.runtime import in_chosen_precision
+from adamas.core.runtime import in_chosen_mode
 from adamas.core.types import Batch, to_model_range
 from adamas.nn.blocks import Downsample, ResBlocks, conv3x3, init_lstm
 
@@ -61,7 +61,7 @@ class RewardEndEncoder(nn.Module):
             [nn.Identity(), *(Downsample(c) for c in channels[:-1]), nn.Identity()]
         )
 
-    @in_chosen_precision
+    @in_chosen_mode
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:
         """(B, in_channels, H, W), (B, cond_channels) -> (B, channels[-1], H / 2^levels, W / 2^levels)."""
         x = self.conv_in(x)

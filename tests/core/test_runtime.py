@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -96,3 +98,49 @@ def test_tf32_is_for_those_who_ask() -> None:
     use()
     assert torch.get_float32_matmul_precision() == "highest"
     assert not torch.backends.cudnn.allow_tf32
+
+
+@pytest.fixture
+def fresh_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Compile for real, whatever earlier runs have left on the disk."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+
+
+@pytest.mark.usefixtures("fresh_cache")
+def test_a_compiled_network_computes_the_same_for_every_batch_size() -> None:
+    torch.manual_seed(0)
+    encoder = ActorCritic(ActorCriticConfig(8, (8,), (True,)), (3, 8, 8), 3).encoder
+    parameters = list(encoder.parameters())
+    frames = [torch.randn(size, 3, 8, 8) for size in (4, 3, 1)]
+
+    def compute() -> list[Tensor]:
+        features = [encoder(x) for x in frames]
+        return [*features, *torch.autograd.grad(features[0].square().sum(), parameters)]
+
+    exact = compute()
+    use(compile=True)
+    for compiled, plain in zip(compute(), exact, strict=True):
+        torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-5)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0  # it was compiled
+
+
+def test_without_a_compiler_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_compiler(network: Any) -> Any:
+        def fail(*args: Any, **kwargs: Any) -> Tensor:
+            raise torch._dynamo.exc.BackendCompilerFailed("inductor", RuntimeError("no C++ compiler"), None)
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+
+    @runtime.in_chosen_mode
+    def double(x: Tensor) -> Tensor:
+        return 2 * x
+
+    use(compile=True)
+    for _ in range(2):
+        assert double(torch.ones(2)).tolist() == [2.0, 2.0]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and "no C++ compiler" in lines[0]
