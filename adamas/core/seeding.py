@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Generator, Tensor
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
@@ -49,3 +50,13 @@ class Streams:
             generator.set_state(state["torch"][name])
         for name, rng in self._numpy.items():
             rng.bit_generator.state = state["numpy"][name]
+
+
+def draw(logits: Tensor, generator: Generator) -> Tensor:
+    """One draw from each categorical distribution: logits (B, n) -> (B,) int64.
+
+    The same numbers as ``torch.multinomial``, which however waits for the device to check its input.
+    """
+    probabilities = logits.float().softmax(dim=-1)
+    # Of exponential variables with rates p, the i-th is the least with probability p_i: the race is drawn.
+    return (probabilities / torch.empty_like(probabilities).exponential_(generator=generator)).argmax(dim=-1)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from adamas.core.errors import UserError
 from adamas.core.protocols import PolicyOutput
-from adamas.core.runtime import in_chosen_precision
+from adamas.core.runtime import in_chosen_mode
+from adamas.core.seeding import draw
 from adamas.core.types import to_model_range
 from adamas.nn.blocks import SmallResBlock, conv3x3, init_lstm
 
@@ -47,7 +48,7 @@ class ActorCriticEncoder(nn.Module):
                 layers.append(nn.MaxPool2d(2))
         self.encoder = nn.Sequential(*layers)
 
-    @in_chosen_precision
+    @in_chosen_mode
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, features)."""
         return self.encoder(x).flatten(1)
@@ -101,11 +102,7 @@ def sample_action(
     Returns:
         (B,) int64.
     """
-    if temperature > 0:
-        probabilities = (logits.float() / temperature).softmax(dim=-1)
-        action = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
-    else:
-        action = logits.argmax(dim=-1)
+    action = draw(logits.float() / temperature, generator) if temperature > 0 else logits.argmax(dim=-1)
     if epsilon > 0:
         b, a = logits.shape
         explore = torch.rand(b, generator=generator, device=logits.device) < epsilon

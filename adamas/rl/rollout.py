@@ -112,8 +112,8 @@ def rollout(
         actions.append(action)
         steps.append(step)
         obs, state = step.obs, output.state
-        index = step.ended.nonzero()[:, 0]  # (K,)
-        if len(index):
+        if len(step.final_obs):  # K of them
+            index = step.ended.nonzero()[:, 0]  # (K,)
             ends.append((t, index, Position(step.final_obs, tuple(s[index] for s in state))))
             state = _restart(policy, state, index, step.history)
     position = Position(obs, tuple(s.detach() for s in state))

@@ -42,8 +42,12 @@ class OptimizerConfig:
             )
 
 
+CHECK_EVERY = 100
+"""Updates after which a device that computes behind the program's back is asked whether all went well."""
+
+
 class NonFiniteLossError(UserError):
-    """A loss or a gradient is NaN or infinite; the weights are those before the update."""
+    """A loss or a gradient was NaN or infinite; the weights are those before the update."""
 
     batch: Batch | None = None  # what the loss was computed from, where there is such a thing
 
@@ -66,6 +70,9 @@ class Optimizer:
         groups = parameter_groups(module, config.weight_decay)
         # Fused: one kernel for all parameters, which for small models is a tenth of an update faster.
         self._adamw = torch.optim.AdamW(groups, lr=config.lr, eps=config.eps, fused=True)
+        device = self.parameters[0].device
+        self._check_every = 1 if device.type == "cpu" else CHECK_EVERY
+        self._skipped = torch.zeros((), dtype=torch.int64, device=device)  # updates since one was not finite
 
     def gradient(self, loss: Tensor) -> Gradient:
         """Differentiate one shard's loss; several threads may do so at once."""
@@ -75,8 +82,11 @@ class Optimizer:
     def update(self, *shards: Gradient) -> Tensor:
         """Descend one step along the mean of all shards' gradients and return its norm before clipping.
 
+        After a loss or gradient that is not finite nothing is changed any more. A CPU notices at once, other
+        devices within :data:`CHECK_EVERY` updates: asking would make the program wait for the device.
+
         Raises:
-            NonFiniteLossError: a loss or a gradient is NaN or infinite. Nothing was changed.
+            NonFiniteLossError: a loss or a gradient was NaN or infinite.
         """
         for parameter, *parts in zip(self.parameters, *(shard.values for shard in shards), strict=True):
             # The sum is also a copy, which clipping may write to: gradients can be views that share memory.
@@ -84,15 +94,24 @@ class Optimizer:
         loss = torch.stack([shard.loss for shard in shards]).mean()
         self.group.mean_([loss, *(p.grad for p in self.parameters if p.grad is not None)])
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
-        if not (torch.isfinite(loss) & torch.isfinite(norm)):
-            self._adamw.zero_grad()
-            raise NonFiniteLossError(f"the loss is {loss.item():g} and its gradient's norm {norm.item():g}")
+        skip = ~(torch.isfinite(loss) & torch.isfinite(norm)) | (self._skipped > 0)
+        self._skipped += skip
+        self._adamw.found_inf = skip.float()  # type: ignore[attr-defined]  # the fused kernel looks for it
         warmup = self.config.warmup_updates
         for group in self._adamw.param_groups:
             group["lr"] = self.config.lr * (min(1.0, self.num_updates / warmup) if warmup else 1.0)
         self._adamw.step()
         self.num_updates += 1
+        if self.num_updates % self._check_every == 0:
+            self._check(loss, norm)
         return norm
+
+    def _check(self, loss: Tensor, norm: Tensor) -> None:
+        if skipped := int(self._skipped):
+            self.num_updates -= skipped
+            self._skipped.zero_()
+            self._adamw.zero_grad()
+            raise NonFiniteLossError(f"the loss is {loss.item():g} and its gradient's norm {norm.item():g}")
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from adamas.core.protocols import Component, DreamState, Prediction
+from adamas.core.seeding import draw
 from adamas.core.types import Batch, SegmentSpec, to_model_range, to_pixels
 from adamas.diffusion.edm import Denoiser, DenoiserConfig, sample
 from adamas.diffusion.samplers import SamplerConfig
@@ -71,8 +72,3 @@ class Diamond(nn.Module):
         frames = torch.cat((past[:, 1:], obs), dim=1)
         next_state = {"obs": frames, "action": actions[:, 1:], "hidden": hidden, "cell": cell}
         return next_state, Prediction(to_pixels(obs[:, 0]), reward, terminated)
-
-
-def draw(logits: Tensor, generator: Generator) -> Tensor:
-    """One draw from each categorical distribution: logits (B, n) -> (B,) int64."""
-    return torch.multinomial(logits.float().softmax(dim=-1), 1, generator=generator)[:, 0]
