@@ -30,7 +30,7 @@ SLOW_FPS = 5  # for comparing frame by frame
 GAP = 2  # pixels between frames
 LINE_GAP = 12  # pixels between the lines of a strip
 FRAMES_PER_LINE = 20  # of a strip, as wide as a page shows well
-BACKGROUND, INK = 240, 20  # levels of grey
+BACKGROUND, INK, OVER = 240, 20, 128  # levels of grey
 FONT_SIZE = 13
 LABEL_HEIGHT = 20
 
@@ -95,10 +95,14 @@ def longest_dream(continuation: Continuation) -> tuple[Tensor, Tensor]:
 def true_and_dream(continuation: Continuation, index: int) -> tuple[Tensor, Tensor]:
     """What really happened and what dream ``index`` made of the same actions: (T', C, H, W) each.
 
-    T' is the number of steps until the horizon or the true end.
+    T' is the number of steps until the horizon or the true end. After its own end a dream is grey: what the
+    model makes of frames that follow none means nothing.
     """
     alive = continuation.mask[index]
-    return continuation.true_obs[index, alive].cpu(), continuation.obs[index, alive].cpu()
+    ends = continuation.terminated[index].int()
+    over = ends.cumsum(0) > ends  # (T,): some step before was the last
+    dream = continuation.obs[index].masked_fill(over[:, None, None, None], OVER)
+    return continuation.true_obs[index, alive].cpu(), dream[alive].cpu()
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ from adamas.evaluation.pictures import (
     GAP,
     LABEL_HEIGHT,
     LINE_GAP,
+    OVER,
     agent_and_dream,
     enlarge,
     first_context,
@@ -222,3 +223,14 @@ def test_true_and_dream_stop_at_the_true_end() -> None:
     true, dreamt = true_and_dream(dreams, 1)
     assert torch.equal(true, obs[1, :2] + 1) and torch.equal(dreamt, obs[1, :2])
     assert len(true_and_dream(dreams, 0)[0]) == 4
+
+
+def test_a_dream_is_grey_after_its_own_end() -> None:
+    obs = noise(4, 2).view(1, 4, 3, 2, 2)
+    zeros = torch.zeros(1, 4)
+    terminated = torch.tensor([[False, True, False, True]])
+    dreams = Continuation(obs, obs + 1, zeros, zeros, terminated, zeros.bool(), torch.ones(1, 4).bool())
+    true, dreamt = true_and_dream(dreams, 0)
+    assert torch.equal(true, obs[0] + 1)
+    assert torch.equal(dreamt[:2], obs[0, :2])  # its last frame is shown
+    assert (dreamt[2:] == OVER).all()
