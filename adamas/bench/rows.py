@@ -11,6 +11,7 @@ import torch
 from torch import Generator
 
 from adamas.core import runtime
+from adamas.core.distributed import ALONE, Group
 from adamas.core.types import SegmentSpec
 from adamas.rl.imagination import Imagination
 from adamas.rl.rollout import rollout, start
@@ -43,8 +44,8 @@ class Row:
     """Measured on this preset, whichever was asked for."""
 
 
-def small_run(config: Config, folder: Path) -> Trainer:
-    """A run with a few real steps in its replay, at the start of its first epoch."""
+def small_run(config: Config, folder: Path, group: Group = ALONE) -> Trainer:
+    """A run with a few real steps in its replay, at the start of its first epoch; for rank 0 of its group."""
     collection = replace(
         config.collection,
         first_steps=REAL_STEPS,
@@ -52,7 +53,7 @@ def small_run(config: Config, folder: Path) -> Trainer:
         total_steps=max(config.collection.total_steps, 2 * REAL_STEPS),
     )
     config = replace(config, collection=collection, tensorboard=False, wandb_project=None)
-    trainer = new_run(config, folder, quiet=True)
+    trainer = new_run(config, folder, quiet=True, group=group)
     trainer.collect.begin(0)
     for _ in range(trainer.collect.planned(0)):
         trainer.collect.update()
