@@ -51,7 +51,8 @@ def quickstart() -> Config:
         denoiser=ComponentTraining(OptimizerConfig(4e-3, 1e-2), 32, 1_100, 75, average_decay=0.997),
         reward_end=ComponentTraining(OptimizerConfig(1e-3, 1e-2, max_grad_norm=100.0), 8, 250, 30),
         policy=PolicyTraining(
-            OptimizerConfig(2e-3, 0.0, max_grad_norm=100.0),
+            # Four times the usual gradient, when a flaw of the dream is found or mended, would undo the policy.
+            OptimizerConfig(2e-3, 0.0, max_grad_norm=0.5),
             ActorCriticLossConfig(gamma=0.97, entropy_weight=0.01),
             num_dreams=128,
             steps_per_update=4,
@@ -83,7 +84,9 @@ def quickstart_long() -> Config:
         world_model=replace(config.world_model, sampler=sampler),
         collection=replace(config.collection, steps_per_epoch=2_000, total_steps=100_000),
         policy=replace(
-            config.policy, optimizer=replace(config.policy.optimizer, lr=1e-3), updates_per_epoch=70
+            config.policy,
+            optimizer=replace(config.policy.optimizer, lr=1e-3, max_grad_norm=100.0),
+            updates_per_epoch=70,
         ),
         final_epochs=6,
         evaluation=replace(config.evaluation, every_epochs=6),
