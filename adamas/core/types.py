@@ -88,8 +88,11 @@ class Batch:
         return self.mask[:, :-1] & self.mask[:, 1:]
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on ``device``."""
-        return Batch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+        """The same batch on ``device``. A GPU fetches it when it gets there; the program does not wait."""
+        tensors = [getattr(self, f.name) for f in fields(self)]
+        if torch.device(device).type == "cuda":  # it can fetch from page-locked memory only
+            tensors = [tensor.pin_memory() for tensor in tensors]
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in tensors))
 
     def first_frames(self, num_frames: int) -> Batch:
         """The first ``num_frames`` frames of every segment, and the transitions between them."""

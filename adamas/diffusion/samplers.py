@@ -72,10 +72,10 @@ def sample_path(
             noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
             x = x + noise * config.s_noise * (sigma_hat**2 - sigma**2) ** 0.5
         # The published code evaluates the network at sigma here; with churn the sample's level is sigma_hat.
-        slope = (x - denoise(x, x.new_tensor(sigma_hat))) / sigma_hat
+        slope = (x - denoise(x, x.new_full((), sigma_hat))) / sigma_hat
         x_next = x + (sigma_next - sigma_hat) * slope
         if config.order == 2 and sigma_next > 0:
-            slope_next = (x_next - denoise(x_next, x.new_tensor(sigma_next))) / sigma_next
+            slope_next = (x_next - denoise(x_next, x.new_full((), sigma_next))) / sigma_next
             x_next = x + (sigma_next - sigma_hat) * (slope + slope_next) / 2
         x = x_next
         path.append(x)
