@@ -88,8 +88,9 @@ def agent_and_dream(
 
 
 def longest_dream(continuation: Continuation) -> tuple[Tensor, Tensor]:
-    """:func:`true_and_dream` of the dream that can be compared for the most steps."""
-    return true_and_dream(continuation, int(continuation.mask.sum(dim=1).argmax()))
+    """:func:`true_and_dream` of the dream that goes on for the most steps together with its game."""
+    together = continuation.mask & ~_over(continuation)  # (B, T)
+    return true_and_dream(continuation, int(together.sum(dim=1).argmax()))
 
 
 def true_and_dream(continuation: Continuation, index: int) -> tuple[Tensor, Tensor]:
@@ -99,10 +100,14 @@ def true_and_dream(continuation: Continuation, index: int) -> tuple[Tensor, Tens
     model makes of frames that follow none means nothing.
     """
     alive = continuation.mask[index]
-    ends = continuation.terminated[index].int()
-    over = ends.cumsum(0) > ends  # (T,): some step before was the last
-    dream = continuation.obs[index].masked_fill(over[:, None, None, None], OVER)
+    dream = continuation.obs[index].masked_fill(_over(continuation)[index, :, None, None, None], OVER)
     return continuation.true_obs[index, alive].cpu(), dream[alive].cpu()
+
+
+def _over(continuation: Continuation) -> Tensor:
+    """(B, T) bool: whether some step before was the dream's last."""
+    ends = continuation.terminated.int()
+    return ends.cumsum(dim=1) > ends
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ from adamas.evaluation.pictures import (
     first_context,
     fitting_scale,
     hold_last,
+    longest_dream,
     play_episode,
     save_gif,
     side_by_side,
@@ -234,3 +235,13 @@ def test_a_dream_is_grey_after_its_own_end() -> None:
     assert torch.equal(true, obs[0] + 1)
     assert torch.equal(dreamt[:2], obs[0, :2])  # its last frame is shown
     assert (dreamt[2:] == OVER).all()
+
+
+def test_the_longest_dream_goes_on_with_its_game_for_the_most_steps() -> None:
+    obs = noise(12, 2).view(3, 4, 3, 2, 2)
+    zeros = torch.zeros(3, 4)
+    terminated = torch.tensor([[True, False, False, False], [False] * 4, [False] * 4])
+    mask = torch.tensor([[True] * 4, [True, True, True, False], [True, True, False, False]])
+    dreams = Continuation(obs, obs, zeros, zeros, terminated, zeros.bool(), mask)
+    true, dreamt = longest_dream(dreams)  # 1, 3 and 2 steps
+    assert torch.equal(true, obs[1, :3]) and torch.equal(dreamt, obs[1, :3])
