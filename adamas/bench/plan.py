@@ -86,8 +86,11 @@ def seconds_by_profile(config: Config, profile: Path) -> dict[str, float]:
         rows = {row["row"]: row["fast"]["gflops"] for row in json.loads(profile.read_text())["rows"]}
         speeds = {phase: float(rows[row]) for phase, row in PHASES.items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = (
+            error.strerror if isinstance(error, OSError) else f"it needs rows {', '.join(PHASES.values())}"
+        )
         raise UserError(
-            f"{profile} is no profile ({error!r}); write one with: adamas bench --json FILE"
+            f"{profile} is no profile: {reason}; write one with: adamas bench --json FILE"
         ) from error
     flops = update_flops(config, _agent(config))
     return {phase: flops[phase] / speeds[phase] / 1e9 for phase in PHASES}
