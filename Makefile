@@ -1,13 +1,14 @@
 # make demo    train the quickstart agent in its dream, and score it in the real game; again: go on with it
 # make test    run the whole test suite
 # make check   format, lint and types
+# make bench   how fast this machine dreams Atari, beside the straightforward way (all rows: adamas bench)
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 SEED ?= 0
 
-.PHONY: demo demo-long test check clean
+.PHONY: demo demo-long test check bench clean
 
 demo: PRESET = quickstart
 demo-long: PRESET = quickstart-long
@@ -23,6 +24,9 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: $(VENV)/installed-dev
+	$(BIN)/adamas bench atari100k --rows "denoiser forward, batch 1" "denoiser forward, batch 32" "dream step, batch 1"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import tyro
 from rich.console import Console
 from rich.table import Table
@@ -50,7 +51,12 @@ def bench(arguments: Sequence[str]) -> None:
     name = arguments[0] if arguments and not arguments[0].startswith("-") else "atari100k"
     rest = arguments[1:] if arguments and not arguments[0].startswith("-") else arguments
     options = parse(BenchOptions, rest, f"bench {name}", BenchOptions(preset(name)))
-    console = Console()
+    console, machine = Console(), provenance()
+    console.print(
+        f"{machine['cpu']}, {machine['cpu_vectors']}, {'' if machine['cpu_bf16'] else 'no '}bf16, "
+        f"{torch.get_num_threads()} threads, {machine['gpu'] or 'no GPU'}",
+        highlight=False,
+    )
     results = []
     # The convolution comes first: the other rows are shown as shares of its speed.
     rows = [PEAK, *(row for row in options.rows if row != PEAK)]
@@ -64,7 +70,7 @@ def bench(arguments: Sequence[str]) -> None:
         console.print(f"{way:5s}  peak memory {memory / 1e9:.1f} GB  start-up {start:.1f} s", highlight=False)
     if options.json is not None:
         content = {"preset": name, "config": to_dict(options.config), "rows": results}
-        print(f"  {write_results(options.json, content | {'provenance': provenance()})}")
+        print(f"  {write_results(options.json, content | {'provenance': machine})}")
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> Table:
