@@ -33,6 +33,14 @@ from adamas.training.phases import CollectPhase, Phase
 from adamas.training.trainer import Trainer, restore_learning
 
 LOCK = "lock"  # the file whose lock a training process holds
+BEFORE_WORK = {
+    ".": {LOCK, "config.yaml", "dataset", "metrics", "checkpoints"},
+    "dataset": {"train", "test"},
+    "dataset/train": {"frames.bin", "rows.bin", "index.json", "index.json.tmp"},
+    "dataset/test": {"frames.bin", "rows.bin", "index.json", "index.json.tmp"},
+    "metrics": {"metrics.jsonl", "timing.jsonl", "tensorboard", "wandb", "wandb-id.txt"},
+}
+"""All that a run's folder can hold before its first checkpoint."""
 
 
 def new_run(config: Config, run_dir: Path, quiet: bool = False, group: Group = ALONE) -> Trainer:
@@ -81,7 +89,14 @@ def follow(run_dir: Path, group: Group) -> Follower:
 
 
 def _never_began(run_dir: Path) -> bool:
-    """Whether ``run_dir`` is that of a run that ended before its first checkpoint, and so before all work."""
+    """Whether ``run_dir`` is that of a run that ended before its first checkpoint, and so before all work.
+
+    Such a folder is made anew, so it must hold nothing that is not such a run's.
+    """
+    for name, known in BEFORE_WORK.items():
+        folder = run_dir / name
+        if folder.is_dir() and not {path.name for path in folder.iterdir()} <= known:
+            return False
     frames = run_dir / "dataset" / "train" / "frames.bin"
     return (
         (run_dir / "config.yaml").is_file()
