@@ -42,10 +42,6 @@ class OptimizerConfig:
             )
 
 
-CHECK_EVERY = 100
-"""Updates after which a device that computes behind the program's back is asked whether all went well."""
-
-
 class NonFiniteLossError(UserError):
     """A loss or a gradient was NaN or infinite; the weights are those before the update."""
 
@@ -71,7 +67,7 @@ class Optimizer:
         # Fused: one kernel for all parameters, which for small models is a tenth of an update faster.
         self._adamw = torch.optim.AdamW(groups, lr=config.lr, eps=config.eps, fused=True)
         device = self.parameters[0].device
-        self._check_every = 1 if device.type == "cpu" else CHECK_EVERY
+        self._ask = device.type == "cpu"  # whether all went well: others would make the program wait
         self._skipped = torch.zeros((), dtype=torch.int64, device=device)  # updates since one was not finite
 
     def gradient(self, loss: Tensor) -> Gradient:
@@ -82,11 +78,11 @@ class Optimizer:
     def update(self, *shards: Gradient) -> Tensor:
         """Descend one step along the mean of all shards' gradients and return its norm before clipping.
 
-        After a loss or gradient that is not finite nothing is changed any more. A CPU notices at once, other
-        devices within :data:`CHECK_EVERY` updates: asking would make the program wait for the device.
+        After a loss or a gradient that is not finite nothing is changed any more. Where there is nothing to wait
+        for it is an error at once, on other devices it shows in the norm.
 
         Raises:
-            NonFiniteLossError: a loss or a gradient was NaN or infinite.
+            NonFiniteLossError: on a CPU, a loss or a gradient was NaN or infinite.
         """
         for parameter, *parts in zip(self.parameters, *(shard.values for shard in shards), strict=True):
             # The sum is also a copy, which clipping may write to: gradients can be views that share memory.
@@ -102,23 +98,24 @@ class Optimizer:
             group["lr"] = self.config.lr * (min(1.0, self.num_updates / warmup) if warmup else 1.0)
         self._adamw.step()
         self.num_updates += 1
-        if self.num_updates % self._check_every == 0:
-            self._check(loss, norm)
-        return norm
-
-    def _check(self, loss: Tensor, norm: Tensor) -> None:
-        if skipped := int(self._skipped):
-            self.num_updates -= skipped
-            self._skipped.zero_()
+        if self._ask and skip:
+            self._forget_skipped()
             self._adamw.zero_grad()
             raise NonFiniteLossError(f"the loss is {loss.item():g} and its gradient's norm {norm.item():g}")
+        return norm
+
+    def _forget_skipped(self) -> None:
+        self.num_updates -= int(self._skipped)
+        self._skipped.zero_()
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
+        self._forget_skipped()
         return {"adamw": self._adamw.state_dict(), "num_updates": self.num_updates}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint."""
+        self._skipped.zero_()
         self._adamw.load_state_dict(state["adamw"])
         self.num_updates = state["num_updates"]
 

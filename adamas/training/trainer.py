@@ -11,6 +11,7 @@ Between any two units of work the run can be saved, and continues from there bit
 from __future__ import annotations
 
 import io
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -205,6 +206,9 @@ class Trainer:
                 averages["return"] = sum(returns) / len(returns)
                 returns.clear()
         self.metrics.log(averages, clock.step, clock.epoch, name)
+        if not (math.isfinite(averages.get("loss", 0.0)) and math.isfinite(averages.get("grad_norm", 0.0))):
+            # On a GPU, which was not asked after every update.
+            raise self._explain(name, NonFiniteLossError("the loss or its gradient is not finite any more"))
         self.metrics.log_timing({"seconds": clock.seconds}, clock.step, clock.epoch, name)
         self.meter = Meter()
         # A policy's loss says nothing about how good it is: its return does.

@@ -141,10 +141,20 @@ def test_steps_that_were_collected_are_never_thrown_away(tmp_path: Path) -> None
         resume_run(tmp_path / "run", quiet=True)
     with pytest.raises(UserError, match="exists and is not empty; go on with it"):
         new_run(tiny_config(), tmp_path / "run", quiet=True)
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").touch()
+
+
+@pytest.mark.parametrize(
+    "mine", ["thesis.txt", "dataset/notes.csv", "dataset/train/more.bin", "metrics/mine.json"]
+)
+def test_a_folder_that_holds_anything_else_is_left_alone(tmp_path: Path, mine: str) -> None:
+    (tmp_path / mine).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / mine).write_text("years of work")
+    save_config(tmp_path / "config.yaml", tiny_config())
     with pytest.raises(UserError, match="exists and is not empty"):
-        new_run(tiny_config(), tmp_path / "mine", quiet=True)
+        new_run(tiny_config(), tmp_path, quiet=True)
+    with pytest.raises(UserError, match="no usable checkpoint"):
+        resume_run(tmp_path, quiet=True)
+    assert (tmp_path / mine).read_text() == "years of work"
 
 
 def test_a_truncated_checkpoint_is_passed_over(tmp_path: Path, whole: dict[str, Any]) -> None:
@@ -197,6 +207,18 @@ def test_nan_stops_the_run_with_all_that_led_to_it(tmp_path: Path, component: st
     assert len(batch.obs) == trainer.config.denoiser.batch_size
     loss, _ = phase.component.loss(batch, torch.Generator().manual_seed(0))
     assert not loss.isfinite()  # enough to find the cause
+    trainer.close()
+
+
+def test_nan_that_nobody_asked_about_stops_the_run_at_the_next_record(tmp_path: Path) -> None:
+    trainer = new_run(exploding("denoiser"), tmp_path / "run", quiet=True)
+    phase = trainer.phases["denoiser"]
+    assert isinstance(phase, ComponentPhase)
+    phase.optimizer._ask = False  # as on a GPU
+    with pytest.raises(NonFiniteLossError, match="denoiser, epoch 1: the loss or its gradient is not finite"):
+        trainer.run()
+    assert all(tensor.isfinite().all() for tensor in phase.component.module.state_dict().values())
+    assert 1 <= phase.optimizer.num_updates < trainer.clock.done + 1
     trainer.close()
 
 
