@@ -42,6 +42,11 @@ class SamplerConfig:
             raise UserError(
                 f"sampler: num_steps >= 1 and order 1 or 2, got {self.num_steps} and {self.order}"
             )
+        if not (self.rho > 0 and self.s_churn >= 0 and self.s_noise >= 0):
+            raise UserError(
+                "sampler: rho > 0, s_churn >= 0 and s_noise >= 0, got "
+                f"{self.rho}, {self.s_churn} and {self.s_noise}"
+            )
         if not 0 < self.sigma_min <= self.sigma_max:
             raise UserError(f"sampler: 0 < sigma_min <= sigma_max, got {self.sigma_min} and {self.sigma_max}")
 

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adamas.core.errors import UserError
+
 GROUP_SIZE = 32  # channels per normalisation group (a single group below that)
 GROUP_NORM_EPS = 1e-5
 HEAD_CHANNELS = 8  # channels per attention head
@@ -19,6 +21,16 @@ HEAD_CHANNELS = 8  # channels per attention head
 def num_groups(channels: int) -> int:
     """Number of normalisation groups for ``channels``: one for every 32 channels, at least one."""
     return max(1, channels // GROUP_SIZE)
+
+
+def check_channels(where: str, channels: Sequence[int]) -> None:
+    """Refuse numbers of channels that fall into no equal groups, as UserError."""
+    for count in channels:
+        if count < 1 or count % num_groups(count):
+            raise UserError(
+                f"{where}: channels must be below {2 * GROUP_SIZE} or fall into groups of about {GROUP_SIZE}, got "
+                f"{count}; use a multiple of {GROUP_SIZE}"
+            )
 
 
 def conv1x1(in_channels: int, out_channels: int) -> nn.Conv2d:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from adamas.core.errors import UserError
 from adamas.core.runtime import in_chosen_mode
-from adamas.nn.blocks import Downsample, GroupNorm, ResBlocks, Upsample, conv3x3
+from adamas.nn.blocks import Downsample, GroupNorm, ResBlocks, Upsample, check_channels, conv3x3
 from adamas.nn.embeddings import FourierFeatures
 
 
@@ -76,6 +76,9 @@ class FrameNetworkConfig:
                 "denoiser network: depths, channels and attn_depths need one entry per level, got "
                 f"{len(self.depths)}, {len(self.channels)} and {len(self.attn_depths)}"
             )
+        if self.context_length < 1:
+            raise UserError(f"denoiser network: context_length must be at least 1, got {self.context_length}")
+        check_channels("denoiser network", self.channels)
         if self.cond_channels % (2 * self.context_length):
             raise UserError(
                 f"denoiser network: cond_channels ({self.cond_channels}) must be even and a multiple of "

@@ -12,7 +12,7 @@ from adamas.core.protocols import PolicyOutput
 from adamas.core.runtime import in_chosen_mode
 from adamas.core.seeding import draw
 from adamas.core.types import to_model_range
-from adamas.nn.blocks import SmallResBlock, conv3x3, init_lstm
+from adamas.nn.blocks import SmallResBlock, check_channels, conv3x3, init_lstm
 
 LstmState = tuple[Tensor, Tensor]
 
@@ -33,6 +33,7 @@ class ActorCriticConfig:
                 "actor_critic: channels and down need one entry per level, got "
                 f"{len(self.channels)} and {len(self.down)}"
             )
+        check_channels("actor_critic", self.channels)
 
 
 class ActorCriticEncoder(nn.Module):

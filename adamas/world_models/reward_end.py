@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from adamas.core.errors import UserError
 from adamas.core.runtime import in_chosen_mode
 from adamas.core.types import Batch, to_model_range
-from adamas.nn.blocks import Downsample, ResBlocks, conv3x3, init_lstm
+from adamas.nn.blocks import Downsample, ResBlocks, check_channels, conv3x3, init_lstm
 
 LstmState = tuple[Tensor, Tensor]
 """Hidden and cell state, (B, lstm_dim) each."""
@@ -40,6 +40,7 @@ class RewardEndConfig:
                 "reward_end: depths, channels and attn_depths need one entry per level, got "
                 f"{len(self.depths)}, {len(self.channels)} and {len(self.attn_depths)}"
             )
+        check_channels("reward_end", self.channels)
         if self.segment_length < 2:
             raise UserError(f"reward_end: segment_length must be at least 2, got {self.segment_length}")
 

@@ -45,6 +45,13 @@ from adamas.core.arguments import _gist
             "evaluation.final_episodes is 0; it must be at least 1",
         ),
         ("train debug --denoiser.batch-size 0", "batch_size is 0; it must be at least 1"),
+        ("train debug --world-model.sampler.rho 0", "rho > 0, s_churn >= 0 and s_noise >= 0, got 0.0"),
+        ("train debug --world-model.denoiser.network.context-length 0", "context_length must be at least 1"),
+        (
+            "train debug --world-model.denoiser.network.channels 8 100",
+            "denoiser network: channels must be below 64",
+        ),
+        ("train debug --actor-critic.channels 100 8", "actor_critic: channels must be below 64 or fall into"),
         ("train debug --num-shards 0", "num_shards is 0; it must be at least 1"),
         ("train debug --num-shards 5", "it must be a multiple of num_shards, 5"),
         ("train debug --runtime.device cuda", "runtime.device is 'cuda', but there is none here"),
