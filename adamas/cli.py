@@ -180,10 +180,9 @@ class Evaluate:
 
 def _evaluate(arguments: Sequence[str]) -> None:
     target, config, rest = _target(arguments, "evaluate")
-    results = target / "results" if target.is_dir() else Path()
-    out = results / ("evaluation.json" if target.is_dir() else f"{target.stem}-evaluation.json")
-    default = Evaluate(config.env, num_envs=config.evaluation.num_envs, out=out)
+    default = Evaluate(config.env, num_envs=config.evaluation.num_envs, out=_evaluation_file(target))
     options = parse(Evaluate, rest, f"evaluate {target}", default)
+    runtime.keep_freed_memory()
     agent = load(target, options.device)
     _check_env(agent, options.env, target)
     scores = evaluate_agent(
@@ -199,6 +198,13 @@ def _evaluate(arguments: Sequence[str]) -> None:
     path = write_results(options.out, scores)
     _print_scores(scores)
     print(f"  {path}")
+
+
+def _evaluation_file(target: Path) -> Path:
+    """Beside the other results of a run; of anything else in the working folder. Old checkpoints get deleted."""
+    if (target / "checkpoints").is_dir():
+        return target / "results" / "evaluation.json"
+    return Path(f"{target.stem}-evaluation.json")
 
 
 @dataclass(frozen=True)
@@ -230,6 +236,7 @@ def _collect(arguments: Sequence[str]) -> None:
     target, config, rest = _target(arguments, "collect")
     default = Collect(config.env, tyro.MISSING, num_envs=config.collection.num_envs)
     options = parse(Collect, rest, f"collect {target}", default)
+    runtime.keep_freed_memory()
     agent = load(target, options.device)
     _check_env(agent, options.env, target)
     with contextlib.closing(make_env(options.env, options.num_envs, options.seed, training=True)) as env:

@@ -72,6 +72,17 @@ def test_a_checkpoint_folder_is_a_target_too(trained: tuple[Path, str], tmp_path
     assert EpisodeStore.open(tmp_path / "data").obs_shape == (3, 16, 16)
 
 
+def test_scores_of_a_checkpoint_do_not_go_where_checkpoints_are_deleted(
+    trained: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoint = find_checkpoint(trained[0] / "checkpoints").path
+    before = sorted(checkpoint.rglob("*"))
+    cli.run(["evaluate", str(checkpoint), "--episodes", "1", "--num-envs", "1"])
+    assert (tmp_path / f"{checkpoint.name}-evaluation.json").exists()
+    assert sorted(checkpoint.rglob("*")) == before
+
+
 def test_resuming_a_finished_run_scores_it_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli.run(["train", "debug", *ONE_EPOCH, "--run-dir", str(tmp_path / "run")])
     cli.run(["train", "--resume", str(tmp_path / "run"), "--quiet"])
