@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 import tyro
 from rich.console import Console
 from rich.table import Table
 
 from adamas.agent import Agent, AgentConfig
 from adamas.bench.flops import update_flops
-from adamas.bench.rows import small_run
+from adamas.bench.rows import small_run, wait
 from adamas.core.arguments import parse
 from adamas.core.errors import UserError
 from adamas.core.progress import duration
@@ -85,6 +86,8 @@ def seconds_by_profile(config: Config, profile: Path) -> dict[str, float]:
     try:
         rows = {row["row"]: row["fast"]["gflops"] for row in json.loads(profile.read_text())["rows"]}
         speeds = {phase: float(rows[row]) for phase, row in PHASES.items()}
+        if not min(speeds.values()) > 0:
+            raise ValueError(speeds)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = (
             error.strerror if isinstance(error, OSError) else f"it needs rows {', '.join(PHASES.values())}"
@@ -105,14 +108,16 @@ def seconds_here(config: Config) -> dict[str, float]:
         for name in PHASES:
             trainer.phases[name].begin(1)
             trainer.phases[name].update()  # the first one is slower
-        return {name: _median_seconds(trainer.phases[name].update) for name in PHASES}
+        return {name: _median_seconds(trainer.phases[name].update, trainer.device) for name in PHASES}
 
 
-def _median_seconds(update: Callable[[], object]) -> float:
+def _median_seconds(update: Callable[[], object], device: torch.device) -> float:
+    wait(device)
     times = []
     for _ in range(MEASURED_UPDATES):
         began = time.perf_counter()
         update()
+        wait(device)
         times.append(time.perf_counter() - began)
     return statistics.median(times)
 

@@ -50,7 +50,7 @@ def small_run(config: Config, folder: Path, group: Group = ALONE) -> Trainer:
         config.collection,
         first_steps=REAL_STEPS,
         first_steps_max=REAL_STEPS,
-        total_steps=max(config.collection.total_steps, 2 * REAL_STEPS),
+        total_steps=10**9,  # never the last epoch, however often one is timed
     )
     config = replace(config, collection=collection, tensorboard=False, wandb_project=None)
     trainer = new_run(config, folder, quiet=True, group=group)
@@ -70,7 +70,7 @@ def _convolution(trainer: Trainer) -> Work:
     def convolve() -> None:
         for _ in range(8):
             conv(x)
-        _wait(trainer.device)
+        wait(trainer.device)
 
     return Work(convolve, 8)
 
@@ -87,7 +87,7 @@ def _denoiser_forward(trainer: Trainer, batch_size: int) -> Work:
     @torch.no_grad()
     def forward() -> None:
         denoiser.denoise(frames[:, -1], sigma, frames[:, :-1], action)
-        _wait(trainer.device)
+        wait(trainer.device)
 
     return Work(forward, batch_size)
 
@@ -108,7 +108,7 @@ def _dream_step(trainer: Trainer, batch_size: int) -> Work:
     def step() -> None:
         nonlocal position
         _, position = rollout(agent.actor_critic, dreams, position, 1, generator)
-        _wait(trainer.device)
+        wait(trainer.device)
 
     return Work(step, batch_size)
 
@@ -119,7 +119,7 @@ def _update(trainer: Trainer, phase: str) -> Work:
 
     def update() -> None:
         learn.update()
-        _wait(trainer.device)
+        wait(trainer.device)
 
     return Work(update)
 
@@ -133,7 +133,7 @@ def _epoch(trainer: Trainer) -> Work:
                 phase.begin(2)
                 for _ in range(phase.planned(2)):
                     phase.update()
-        _wait(trainer.device)
+        wait(trainer.device)
 
     return Work(epoch)
 
@@ -151,7 +151,7 @@ def _replay_draw(trainer: Trainer) -> Work:
     return Work(lambda: sampler.sample(DRAWS, spec, rng), DRAWS)
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
     """Until the device has done what it was given."""
     if device.type != "cpu":
         getattr(torch, device.type).synchronize()

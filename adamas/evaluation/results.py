@@ -131,7 +131,10 @@ def provenance() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu_model(),
         "cpu_vectors": torch.backends.cpu.get_cpu_capability(),
-        "cpu_bf16": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
+        "cpu_bf16": any(
+            getattr(torch.cpu, probe, bool)()
+            for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        ),
         "cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
