@@ -106,6 +106,8 @@ def _act_generator(device: torch.device) -> torch.Generator:
     """PyTorch's global generator, which ``torch.manual_seed`` seeds."""
     if device.type == "cuda":
         return torch.cuda.default_generators[device.index or 0]
+    if device.type == "mps":
+        return torch.mps._get_default_mps_generator()
     return torch.default_generator
 
 

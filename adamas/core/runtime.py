@@ -27,8 +27,8 @@ class RuntimeConfig:
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
     """Order of images and convolution weights in memory; convolutions are faster on channels_last."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    """Of convolutional networks; everything else is computed in fp32. tf32: fp32 with factors rounded to 10 bits,
-    on GPUs that know it. bf16: wants a processor that multiplies it, or is slower."""
+    """bf16: of convolutional networks, the rest in fp32; wants a processor that multiplies it, or is slower. tf32: of
+    everything, fp32 with factors rounded to 10 bits, on GPUs that know it."""
     compile: bool = False
     """Let PyTorch's inductor fuse the operations of convolutional networks. The first uses of each network then
     wait for a compiler, whose work is kept on disk. Where there is none, one line says so and nothing is fused."""
@@ -50,18 +50,26 @@ def setup(config: RuntimeConfig) -> torch.device:
         keep_freed_memory()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    torch.set_float32_matmul_precision("highest" if config.precision == "fp32" else "high")
-    torch.backends.cudnn.allow_tf32 = config.precision != "fp32"
+    torch.set_float32_matmul_precision("high" if config.precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
     _mode.dtype = torch.bfloat16 if config.precision == "bf16" else None
     _mode.compile = config.compile
+    return choose_device(config.device)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called ``name``: auto, cpu, cuda or mps. Of several GPUs, the process's current one.
+
+    Raises:
+        UserError: it does not exist here.
+    """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if config.device == "auto":
-        return torch.device(next(name for name, there in available.items() if there))
-    if not available[config.device]:
-        raise UserError(
-            f"runtime.device is {config.device!r}, but there is none here; use --runtime.device auto"
-        )
-    return torch.device(config.device)
+    if name == "auto":
+        name = next(name for name, there in available.items() if there)
+    if not available[name]:
+        raise UserError(f"runtime.device is {name!r}, but there is none here; use --runtime.device auto")
+    # With its number: what is current differs from thread to thread.
+    return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
 
 
 @dataclass
@@ -103,7 +111,7 @@ def in_chosen_mode(network: Callable[Arguments, Tensor]) -> Callable[Arguments, 
         if _mode.dtype is None:
             return compute(*args, **kwargs)
         device = next(arg.device for arg in args if isinstance(arg, Tensor))
-        with torch.autocast(device.type, _mode.dtype):
+        with torch.autocast(device.type, _mode.dtype, cache_enabled=False):  # threads would share it
             return compute(*args, **kwargs).float()
 
     return forward

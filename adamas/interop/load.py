@@ -37,7 +37,7 @@ def load(path: Path | str, device: str = "auto") -> Agent:
     else:
         what = "holds no agent" if path.exists() else "does not exist"
         raise UserError(f"{path} {what}; give a run folder, a checkpoint folder or a published .pt file")
-    runtime.place(agent, config, runtime.setup(config))
+    runtime.place(agent, config, runtime.choose_device(config.device))
     return agent
 
 

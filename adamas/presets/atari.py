@@ -60,7 +60,7 @@ def atari_small() -> Config:
         num_shards=2,
         final_epochs=0,
         evaluation=EvaluationConfig(every_epochs=2, episodes=2, final_episodes=4, heldout_steps=800),
-        runtime=RuntimeConfig(threads=1),
+        runtime=RuntimeConfig(device="cpu", threads=1),
     )
 
 

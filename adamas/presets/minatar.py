@@ -66,7 +66,7 @@ def quickstart() -> Config:
             every_epochs=3, episodes=16, final_episodes=100, num_envs=16, heldout_windows=128
         ),
         # Frames are too small to split an operation among threads: batches are split instead.
-        runtime=RuntimeConfig(threads=1),
+        runtime=RuntimeConfig(device="cpu", threads=1),
     )
 
 
