@@ -2,7 +2,8 @@
 
 Rank 0 is an ordinary :class:`~adamas.training.trainer.Trainer`. It alone plays, evaluates, writes and decides;
 its learning phases (:class:`Led`) tell the others each step they take. So a run in several processes takes the
-same path as one in a single process with as many shards, and stops, saves and resumes in the same places.
+same path as one in a single process with as many shards (with more than two, up to the order in which gradients are
+summed), and stops, saves and resumes in the same places.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ class Led(Phase):
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint: all processes' dreams; everything else is the same in each of them."""
         self.group.share((self.name, "state_dict", ()))
-        states = self.group.gather(self.phase.state_dict())
-        if "dreams" in states[0]:
-            states[0]["dreams"] = [dreams for state in states for dreams in state["dreams"]]
-        return states[0]
+        state = self.phase.state_dict()
+        if "dreams" in state:
+            state["dreams"] = [dreams for here in self.group.gather(state["dreams"]) for dreams in here]
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint, which every process reads for itself."""
@@ -98,5 +99,7 @@ class Follower:
                 result = getattr(target, method)(*arguments)
             except NonFiniteLossError:
                 continue  # rank 0 met it too: it saves and says so
-            if method == "state_dict":
+            if name == STREAMS:
                 self.group.gather(result)
+            elif method == "state_dict" and "dreams" in result:
+                self.group.gather(result["dreams"])
