@@ -51,7 +51,7 @@ def quickstart() -> Config:
         denoiser=ComponentTraining(OptimizerConfig(4e-3, 1e-2), 32, 1_100, 75, average_decay=0.997),
         reward_end=ComponentTraining(OptimizerConfig(1e-3, 1e-2, max_grad_norm=100.0), 8, 250, 30),
         policy=PolicyTraining(
-            # Four times the usual gradient, when a flaw of the dream is found or mended, would undo the policy.
+            # Where a policy finds a flaw of its dream, gradients grow to four times the usual (docs/findings.md).
             OptimizerConfig(2e-3, 0.0, max_grad_norm=0.5),
             ActorCriticLossConfig(gamma=0.97, entropy_weight=0.01),
             num_dreams=128,
