@@ -99,19 +99,15 @@ class Optimizer:
         self._adamw.step()
         self.num_updates += 1
         if self._ask and skip:
-            self._forget_skipped()
+            self.num_updates -= 1
+            self._skipped.zero_()
             self._adamw.zero_grad()
             raise NonFiniteLossError(f"the loss is {loss.item():g} and its gradient's norm {norm.item():g}")
         return norm
 
-    def _forget_skipped(self) -> None:
-        self.num_updates -= int(self._skipped)
-        self._skipped.zero_()
-
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        self._forget_skipped()
-        return {"adamw": self._adamw.state_dict(), "num_updates": self.num_updates}
+        """For a checkpoint: the state before the first update that was skipped, if one was."""
+        return {"adamw": self._adamw.state_dict(), "num_updates": self.num_updates - int(self._skipped)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint."""

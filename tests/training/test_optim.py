@@ -138,7 +138,10 @@ def test_where_nobody_asks_the_weights_stay_as_they_were(monkeypatch: pytest.Mon
     assert [bool(norm.isfinite()) for norm in norms] == [True, True, False, True, True]
     assert layers[0].weight.equal(layers[1].weight)
     assert late.state_dict()["num_updates"] == clean.state_dict()["num_updates"] == 2
-    for optimizer, layer in zip((late, clean), layers, strict=True):  # saved, and going on from there
+    update(late, layers[0])  # saving does not make it go on
+    assert layers[0].weight.equal(layers[1].weight)
+    late.load_state_dict(copy.deepcopy(late.state_dict()))
+    for optimizer, layer in zip((late, clean), layers, strict=True):  # resumed, it does
         update(optimizer, layer)
     assert layers[0].weight.equal(layers[1].weight)
 
