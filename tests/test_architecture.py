@@ -112,6 +112,7 @@ def test_the_walk_sees_the_package() -> None:
     seen = imports("adamas.diffusion.edm", files["adamas.diffusion.edm"], set(files))
     assert seen == {
         "adamas.core.errors",
+            "adamas.core.runtime",
         "adamas.core.types",
         "adamas.diffusion.samplers",
         "adamas.nn.unet",

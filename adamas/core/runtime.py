@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import platform
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, ParamSpec
 
 import torch
@@ -26,12 +31,14 @@ class RuntimeConfig:
     """CPU threads within an operation; None leaves PyTorch's choice, one per core."""
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
     """Order of images and convolution weights in memory; convolutions are faster on channels_last."""
-    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """bf16: of convolutional networks, the rest in fp32; wants a processor that multiplies it, or is slower. tf32: of
-    everything, fp32 with factors rounded to 10 bits, on GPUs that know it."""
+    everything, fp32 with factors rounded to 10 bits, on GPUs that know it. auto: bf16 on a CPU that multiplies it,
+    else fp32."""
     compile: bool = False
     """Let PyTorch's inductor fuse the operations of convolutional networks. The first uses of each network then
-    wait for a compiler, whose work is kept on disk. Where there is none, one line says so and nothing is fused."""
+    wait for a compiler, whose work is kept in ~/.cache/adamas. Where there is none, one line says so and nothing is
+    fused. On a GPU, dreams also replay the denoiser as a CUDA graph."""
     allocator: Literal["keep", "default"] = "keep"
     """keep: freed memory stays with the process (:func:`keep_freed_memory`)."""
 
@@ -50,11 +57,27 @@ def setup(config: RuntimeConfig) -> torch.device:
         keep_freed_memory()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    torch.set_float32_matmul_precision("high" if config.precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
-    _mode.dtype = torch.bfloat16 if config.precision == "bf16" else None
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    _mode.dtype = torch.bfloat16 if precision == "bf16" else None
     _mode.compile = config.compile
-    return choose_device(config.device)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.home() / ".cache" / "adamas" / "compiled"))
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """The precision called ``name`` on ``device``: fp32, tf32 or bf16."""
+    if name != "auto":
+        return name
+    return "bf16" if device.type == "cpu" and multiplies_bf16() else "fp32"
+
+
+def multiplies_bf16() -> bool:
+    """Whether this CPU has instructions for it (AVX512_BF16 or AMX). Elsewhere it is emulated, and slow."""
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
 
 
 def choose_device(name: str) -> torch.device:
@@ -86,16 +109,19 @@ Arguments = ParamSpec("Arguments")
 
 def in_chosen_mode(network: Callable[Arguments, Tensor]) -> Callable[Arguments, Tensor]:
     """Decorator of a network's ``forward``: computes it as ``RuntimeConfig`` says, with a result in fp32."""
-    compiled = functools.cache(lambda: torch.compile(network))
+    compiled = functools.cache(lambda mode: torch.compile(network, mode=mode))
 
     def compute(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
         if not _mode.compile:
             return network(*args, **kwargs)
-        for arg in args:
-            if isinstance(arg, Tensor):  # one program for all batch sizes, whichever comes first
-                torch._dynamo.maybe_mark_dynamic(arg, 0)
+        tensors = [arg for arg in args if isinstance(arg, Tensor)]
         try:
-            return compiled()(*args, **kwargs)
+            if _replay.get() and _graphs_work(tensors[0].device):
+                # The next replay writes over this one's result.
+                return compiled("reduce-overhead")(*args, **kwargs).clone()
+            for tensor in tensors:  # one program for all batch sizes, whichever comes first
+                torch._dynamo.maybe_mark_dynamic(tensor, 0)
+            return compiled(None)(*args, **kwargs)
         except torch._dynamo.exc.BackendCompilerFailed as error:
             _mode.compile = False
             reason = str(error.inner_exception).splitlines()[0]
@@ -115,6 +141,28 @@ def in_chosen_mode(network: Callable[Arguments, Tensor]) -> Callable[Arguments, 
             return compute(*args, **kwargs).float()
 
     return forward
+
+
+_replay: ContextVar[bool] = ContextVar("replay", default=False)
+
+
+@contextmanager
+def fixed_shapes() -> Iterator[None]:
+    """Networks inside are computed again and again at one batch size, without gradients: worth a CUDA graph.
+
+    A graph starts all of a network's kernels at once, where a GPU would wait for Python to start each. Acts on
+    compiled networks on a GPU alone.
+    """
+    token = _replay.set(True)
+    try:
+        yield
+    finally:
+        _replay.reset(token)
+
+
+def _graphs_work(device: torch.device) -> bool:
+    # PyTorch keeps its graphs with the thread that imported it.
+    return device.type == "cuda" and threading.current_thread() is threading.main_thread()
 
 
 def place(module: nn.Module, config: RuntimeConfig, device: torch.device) -> None:

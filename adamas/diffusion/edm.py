@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from adamas.core.errors import UserError
+from adamas.core.runtime import fixed_shapes
 from adamas.core.types import Batch, to_model_range
 from adamas.diffusion.samplers import SamplerConfig, sample_path
 from adamas.nn.unet import FrameNetwork, FrameNetworkConfig
@@ -186,4 +187,5 @@ def sample(
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         return denoiser.denoise(x, sigma, prev_obs, prev_action)
 
-    return sample_path(denoise, initial_noise, sampler, generator)[-1]
+    with fixed_shapes():
+        return sample_path(denoise, initial_noise, sampler, generator)[-1]

@@ -21,6 +21,7 @@ from adamas.agent import Agent, check_fits
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
 from adamas.core.protocols import Policy
+from adamas.core.runtime import multiplies_bf16
 from adamas.core.seeding import derive_seed
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
@@ -131,10 +132,7 @@ def provenance() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu_model(),
         "cpu_vectors": torch.backends.cpu.get_cpu_capability(),
-        "cpu_bf16": any(
-            getattr(torch.cpu, probe, bool)()
-            for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        ),
+        "cpu_bf16": multiplies_bf16(),
         "cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }

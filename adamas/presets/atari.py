@@ -65,7 +65,7 @@ def atari_small() -> Config:
 
 
 def debug() -> Config:
-    """One cycle of everything on a real Atari game, in well under a minute: for tests."""
+    """One cycle of everything on a real Atari game, in well under a minute: for tests, so in fp32 on every machine."""
     return Config(
         env=EnvConfig("atari", "Breakout", size=16, max_episode_steps=100),
         world_model=DiamondConfig(
@@ -91,5 +91,5 @@ def debug() -> Config:
         evaluation=EvaluationConfig(
             every_epochs=1, episodes=2, final_episodes=2, num_envs=2, heldout_steps=40, heldout_windows=4
         ),
-        runtime=RuntimeConfig(device="cpu", threads=1),
+        runtime=RuntimeConfig(device="cpu", threads=1, precision="fp32"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,15 @@ def graph(precision: str) -> tuple[Tensor, list[nn.Parameter]]:
     return out.square(), [network.conv_in.weight, network.conv_out.weight]
 
 
+def test_bf16_is_the_choice_of_cpus_that_multiply_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for able, chosen in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda able=able: able)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+        assert runtime.choose_precision("auto", CPU) == chosen
+        assert runtime.choose_precision("auto", torch.device("cuda")) == "fp32"
+        assert runtime.choose_precision("fp32", CPU) == "fp32"
+
+
 def test_tf32_is_for_those_who_ask() -> None:
     use(precision="tf32")
     assert torch.get_float32_matmul_precision() == "high"
@@ -106,6 +116,50 @@ def test_tf32_is_for_those_who_ask() -> None:
 def fresh_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Compile for real, whatever earlier runs have left on the disk."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+
+
+@pytest.fixture
+def compiled_with(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """The modes in which networks are compiled from here on, by a compiler that leaves them as they are."""
+    modes: list[str | None] = []
+
+    def compile(network: Any, mode: str | None) -> Any:
+        def compute(*args: Any) -> Any:
+            modes.append(mode)
+            return network(*args)
+
+        return compute
+
+    monkeypatch.setattr(torch, "compile", compile)
+    return modes
+
+
+def test_only_dreams_replay_cuda_graphs(
+    monkeypatch: pytest.MonkeyPatch, compiled_with: list[str | None]
+) -> None:
+    @runtime.in_chosen_mode
+    def double(x: Tensor) -> Tensor:
+        return x.mul_(2)  # the same memory every time, as a graph's results have
+
+    use(compile=True)
+    for on_gpu in (False, True):
+        monkeypatch.setattr(runtime, "_graphs_work", lambda device, on_gpu=on_gpu: on_gpu)
+        double(torch.ones(1))
+        with runtime.fixed_shapes():
+            x = torch.ones(1)
+            first = double(x)
+            double(x)
+            assert first.item() == (2.0 if on_gpu else 4.0)  # a graph's results are copied
+    assert compiled_with == [None, None, None, None, "reduce-overhead", "reduce-overhead"]
+
+
+def test_cuda_graphs_stay_in_the_main_thread() -> None:
+    answers = [runtime._graphs_work(torch.device("cuda"))]
+    thread = threading.Thread(target=lambda: answers.append(runtime._graphs_work(torch.device("cuda"))))
+    thread.start()
+    thread.join()
+    assert answers == [True, False]
+    assert not runtime._graphs_work(CPU)
 
 
 @pytest.mark.usefixtures("fresh_cache")
@@ -128,7 +182,7 @@ def test_a_compiled_network_computes_the_same_for_every_batch_size() -> None:
 def test_without_a_compiler_one_line_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def no_compiler(network: Any) -> Any:
+    def no_compiler(network: Any, mode: str | None) -> Any:
         def fail(*args: Any, **kwargs: Any) -> Tensor:
             raise torch._dynamo.exc.BackendCompilerFailed("inductor", RuntimeError("no C++ compiler"), None)
 

@@ -7,9 +7,15 @@ import threading
 import pytest
 import torch
 
+from adamas.core import workers
 from adamas.core.distributed import Group
 from adamas.core.errors import UserError
 from adamas.core.workers import Workers
+
+
+@pytest.fixture(autouse=True)
+def several_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "num_cores", lambda: 4)
 
 
 def test_results_come_in_the_order_of_the_shards() -> None:
@@ -42,11 +48,16 @@ def test_an_error_is_raised_when_every_shard_has_ended() -> None:
     assert sorted(ended) == [1, 2]
 
 
-def test_threads_of_an_operation_are_as_many_as_in_the_main_thread() -> None:
+def test_threads_are_shared_out_and_never_outnumber_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "num_cores", lambda: 2)
     before = torch.get_num_threads()
     try:
-        torch.set_num_threads(1)
-        assert Workers(2).map(lambda _: torch.get_num_threads(), range(2)) == [1, 1]
+        for in_main, in_each in ((1, 1), (2, 1), (4, 2)):
+            torch.set_num_threads(in_main)
+            shards = Workers(5).map(lambda _: (threading.get_ident(), torch.get_num_threads()), range(5))
+            assert {threads for _, threads in shards} == {in_each}
+            assert len({thread for thread, _ in shards}) <= 2
+            assert torch.get_num_threads() == in_main
     finally:
         torch.set_num_threads(before)
 
