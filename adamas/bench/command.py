@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 import torch
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from adamas.bench.compare import compare
 from adamas.bench.rows import PEAK, ROWS
 from adamas.core.arguments import parse
 from adamas.core.config import to_dict
+from adamas.core.console import console
 from adamas.core.errors import UserError, nearest
 from adamas.evaluation.results import provenance, write_results
 from adamas.presets import preset
@@ -51,8 +51,8 @@ def bench(arguments: Sequence[str]) -> None:
     name = arguments[0] if arguments and not arguments[0].startswith("-") else "atari100k"
     rest = arguments[1:] if arguments and not arguments[0].startswith("-") else arguments
     options = parse(BenchOptions, rest, f"bench {name}", BenchOptions(preset(name)))
-    console, machine = Console(), provenance()
-    console.print(
+    screen, machine = console(), provenance()
+    screen.print(
         f"{machine['cpu']}, {machine['cpu_vectors']}, {'' if machine['cpu_bf16'] else 'no '}bf16, "
         f"{torch.get_num_threads()} threads, {machine['gpu'] or 'no GPU'}",
         highlight=False,
@@ -62,12 +62,12 @@ def bench(arguments: Sequence[str]) -> None:
     rows = [PEAK, *(row for row in options.rows if row != PEAK)]
     for result in compare(options.config, rows, options.rounds, options.seconds):
         results.append(result)
-        console.print(f"{result['row']}: {result['ratio']:.2f} x", highlight=False)
-    console.print(table(results))
+        screen.print(f"{result['row']}: {result['ratio']:.2f} x", highlight=False)
+    screen.print(table(results))
     for way in ("plain", "fast"):
         used = [result[way] for result in results]
         memory, start = max(u["peak_bytes"] for u in used), used[0]["startup_seconds"]
-        console.print(f"{way:5s}  peak memory {memory / 1e9:.1f} GB  start-up {start:.1f} s", highlight=False)
+        screen.print(f"{way:5s}  peak memory {memory / 1e9:.1f} GB  start-up {start:.1f} s", highlight=False)
     if options.json is not None:
         content = {"preset": name, "config": to_dict(options.config), "rows": results}
         print(f"  {write_results(options.json, content | {'provenance': machine})}")

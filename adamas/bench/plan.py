@@ -15,13 +15,13 @@ from typing import Annotated
 import numpy as np
 import torch
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from adamas.agent import Agent, AgentConfig
 from adamas.bench.flops import update_flops
 from adamas.bench.rows import small_run, wait
 from adamas.core.arguments import parse
+from adamas.core.console import console
 from adamas.core.errors import UserError
 from adamas.core.progress import duration
 from adamas.envs.make import make_env
@@ -154,7 +154,7 @@ def show_plan(arguments: Sequence[str]) -> None:
         table.add_row(phase, f"{1000 * seconds:,.0f} ms", *map(duration, parts))
     parts = (result.total(epochs) for epochs in (slice(1), slice(1, 2), slice(None)))
     table.add_row("together", "", *map(duration, parts))
-    Console().print(table)
+    console().print(table)
     memory = memory_bytes(config)
     print(f"memory: replay {memory['replay'] / 1e6:,.0f} MB, weights {memory['weights'] / 1e6:,.0f} MB")
     print(f"{len(result.updates['denoiser'])} epochs; real games come on top")

@@ -1,0 +1,1 @@
+"""What the command line does, a file for every command that has no other home."""

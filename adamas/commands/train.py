@@ -1,0 +1,92 @@
+"""``adamas train``: start a run or go on with one, and score its agent at the end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from adamas.commands.common import print_scores
+from adamas.core.arguments import parse
+from adamas.core.config import to_dict
+from adamas.core.distributed import Group
+from adamas.core.errors import UserError
+from adamas.core.progress import duration
+from adamas.evaluation.report import write_report
+from adamas.evaluation.results import evaluate_agent
+from adamas.presets import PRESETS, preset
+from adamas.training.build import follow, new_run, resume_run
+from adamas.training.config import Config
+from adamas.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Train:
+    """Start a run."""
+
+    # Its fields are options without a prefix, and its switches take True or False.
+    config: Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
+    run_dir: Path | None = None
+    """Folder of the run; must not exist yet. None: runs/PRESET/GAME-seed-S."""
+    quiet: bool = False
+    """Show no progress."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Go on with a run where its newest checkpoint left off."""
+
+    resume: Path
+    """Folder of the run."""
+    quiet: bool = False
+    """Show no progress."""
+
+
+def train(arguments: Sequence[str]) -> None:
+    """Train, as rank 0 of a group of processes or as another; rank 0 then scores the agent."""
+    group = Group.join()
+    if any(argument.startswith("--resume") for argument in arguments):
+        resume = parse(Resume, arguments, "train")
+        run_dir, make = resume.resume, partial(resume_run, resume.resume, resume.quiet, group)
+    elif not arguments or arguments[0].startswith("-"):
+        raise UserError(f"train needs a preset ({', '.join(PRESETS)}) or --resume DIR")
+    else:
+        name = arguments[0]
+        start = parse(Train, arguments[1:], f"train {name}", Train(preset(name)))
+        game = start.config.env.game.replace("/", "-").lower()
+        run_dir = start.run_dir or Path("runs") / name / f"{game}-seed-{start.config.seed}"
+        make = partial(new_run, start.config, run_dir, start.quiet, group)
+    if group.rank > 0:
+        return follow(run_dir, group).run()
+    with contextlib.closing(make()) as trainer:
+        trainer.run()
+        _report(trainer)
+
+
+def _report(trainer: Trainer) -> None:
+    """Score a trained agent in the real game, draw the pictures, and say where everything is."""
+    config, agent, run_dir = trainer.config, trainer.agent, trainer.run_dir
+    protocol = config.evaluation
+    if not trainer.quiet:
+        print(f"scoring the agent: {protocol.final_episodes} episodes of the real game", flush=True)
+    scores = evaluate_agent(
+        agent,
+        config.env,
+        episodes=protocol.final_episodes,
+        num_envs=protocol.num_envs,
+        seed=config.seed,
+        temperature=protocol.temperature,
+        device=trainer.device,
+    )
+    seconds, real_steps = trainer.clock.seconds, trainer.real_steps
+    scores["run"] = {"config": to_dict(config), "real_steps": real_steps, "seconds": seconds}
+    heldout, has_dreams = trainer.heldout_dreams(), config.imagination == "on"
+    paths = write_report(run_dir, agent, config.env, scores, heldout, trainer.device, config.seed, has_dreams)
+    print_scores(scores)
+    print(f"trained for {duration(seconds)} on {real_steps:,} real steps")
+    print("\n".join(f"  {path}" for path in paths))
