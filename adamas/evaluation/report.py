@@ -37,6 +37,7 @@ def write_report(
     heldout: Continuation | None,
     device: torch.device,
     seed: int,
+    dreams: bool = True,
 ) -> list[Path]:
     """Write scores, pictures and plots of a run to ``run_dir/results``.
 
@@ -51,6 +52,7 @@ def write_report(
         heldout: dreams beside their true continuation, to be shown as well.
         device: where the agent computes.
         seed: of the episode that is shown.
+        dreams: whether the agent has learnt to dream, and is shown doing it.
 
     Returns:
         The files written.
@@ -61,11 +63,12 @@ def write_report(
     folder = run_dir / "results"
     paths = [write_results(folder / "scores.json", scores)]
     temperature = scores["protocol"]["temperature"]
-    real, dream = agent_and_dream(
-        agent, env_config, seed=seed, num_steps=NUM_STEPS, temperature=temperature, device=device
-    )
-    save_pair(folder / "agent.gif", real, dream, FPS)
-    paths.append(folder / "agent.gif")
+    if dreams:
+        real, dream = agent_and_dream(
+            agent, env_config, seed=seed, num_steps=NUM_STEPS, temperature=temperature, device=device
+        )
+        save_pair(folder / "agent.gif", real, dream, FPS)
+        paths.append(folder / "agent.gif")
     if heldout is not None:
         real, dream = longest_dream(heldout)
         save_pair(folder / "dream.gif", real, dream, SLOW_FPS)

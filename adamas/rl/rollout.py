@@ -61,9 +61,8 @@ class OnHost:
         """As the policy's own, in CPU memory."""
         return tuple(s.cpu() for s in self.policy.initial_state(batch_size))
 
-    @torch.no_grad()
     def __call__(self, obs: Tensor, state: PolicyState) -> PolicyOutput:
-        """As the policy's own, from and to CPU memory, without gradients."""
+        """As the policy's own, from and to CPU memory."""
         output = self.policy(obs.to(self.device), tuple(s.to(self.device) for s in state))
         return PolicyOutput(output.logits.cpu(), output.value.cpu(), tuple(s.cpu() for s in output.state))
 

@@ -29,6 +29,7 @@ from adamas.training.config import Config
 from adamas.training.distributed import Follower, Led, LedStreams
 from adamas.training.evaluate import EvaluationPhase
 from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, context_sampler
+from adamas.training.model_free import ModelFreePhase
 from adamas.training.phases import CollectPhase, Phase
 from adamas.training.trainer import Trainer, restore_learning
 
@@ -133,14 +134,20 @@ def _build(
         policy = OnHost(agent.actor_critic, device)
         collector = Collector(policy, env, train, streams.torch("collect"))
         heldout = Collector(policy, heldout_env, test, streams.torch("heldout"))
-        phases = _learning_phases(config, agent, train, streams, device, group)
+        collect, phases = CollectPhase(collector, config.collection), {}
+        if config.imagination == "on":
+            phases = _learning_phases(config, agent, train, streams, device, group)
+        elif group.size == 1:
+            collect = ModelFreePhase(collector, config.collection, agent.actor_critic, config.policy)
+        else:
+            raise UserError("imagination off is for one process; start it without torchrun")
         if group.size > 1:
             phases = {name: Led(name, phase, group, train) for name, phase in phases.items()}
         trainer = Trainer(
             config,
             run_dir,
             agent,
-            CollectPhase(collector, config.collection),
+            collect,
             phases,
             EvaluationPhase(agent, heldout, config, run_dir, device),
             streams,

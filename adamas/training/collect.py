@@ -29,21 +29,24 @@ class Collector:
         self._episode = np.full(env.num_envs, NEW)
         self._position: Position | None = None
 
-    @torch.no_grad()
-    def collect(self, num_steps: int, temperature: float = 1.0, epsilon: float = 0.0) -> Rollout:
+    def collect(
+        self, num_steps: int, temperature: float = 1.0, epsilon: float = 0.0, gradients: bool = False
+    ) -> Rollout:
         """Take ``num_steps`` steps in each environment and store them.
 
         Args:
             num_steps: T.
             temperature: of the policy; 0 is greedy.
             epsilon: probability of a uniformly random action.
+            gradients: whether the policy is to learn from these very steps.
         """
         if self._position is None:
             state = self.policy.initial_state(self.env.num_envs)
             self._position = Position(self.env.reset().obs, state)
-        steps, self._position = rollout(
-            self.policy, self.env, self._position, num_steps, self.generator, temperature, epsilon
-        )
+        with torch.set_grad_enabled(gradients):
+            steps, self._position = rollout(
+                self.policy, self.env, self._position, num_steps, self.generator, temperature, epsilon
+            )
         self._store(steps)
         return steps
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from adamas.core.errors import UserError
 from adamas.core.runtime import RuntimeConfig
@@ -147,6 +148,8 @@ class Config:
         default_factory=lambda: ComponentTraining(OptimizerConfig(max_grad_norm=100.0))
     )
     policy: PolicyTraining = field(default_factory=PolicyTraining)
+    imagination: Literal["on", "off"] = "on"
+    """off: no world model; the policy learns on its real steps alone, as a control to compare with."""
     num_shards: int = 1
     """Equal parts that every batch, of segments and of dreams, is split into, each computed by a thread of its
     own. Each draws its own random numbers: like the seed, this changes what a run learns."""

@@ -50,17 +50,23 @@ class EvaluationPhase(Phase):
         generator = torch.Generator().manual_seed(self._seed("score"))
         episodes = play_episodes(self.policy, env, config.episodes, generator, config.temperature)
         env.close()
-        # The first of two steps is a transition whose next frame is known: something to compare with.
-        self.heldout.collect(max(2, -(-config.heldout_steps // self.heldout.env.num_envs)))
-        dreams = self.dreams()
-        video = self.run_dir / "videos" / f"dream-epoch-{self._epoch:04d}.gif"
-        save_pair(video, *longest_dream(dreams), SLOW_FPS)
         numbers = {
             "return": float(np.mean([e.score for e in episodes])),
             "length": float(np.mean([e.length for e in episodes])),
-            **dream_error(dreams),
         }
+        if self.config.imagination == "on":
+            numbers |= self._compare_dreams()
         return {name: torch.tensor(value) for name, value in numbers.items()}
+
+    def _compare_dreams(self) -> dict[str, float]:
+        """Play on in the held-out games, and dream beside them."""
+        num_steps = self.config.evaluation.heldout_steps
+        # The first of two steps is a transition whose next frame is known: something to compare with.
+        self.heldout.collect(max(2, -(-num_steps // self.heldout.env.num_envs)))
+        dreams = self.dreams()
+        video = self.run_dir / "videos" / f"dream-epoch-{self._epoch:04d}.gif"
+        save_pair(video, *longest_dream(dreams), SLOW_FPS)
+        return dream_error(dreams)
 
     def dreams(self) -> Continuation:
         """Dreams from the held-out steps of this epoch's evaluation and those before, drawn uniformly.

@@ -87,10 +87,13 @@ class CollectPhase(Phase):
 
     def update(self) -> Metrics:
         """Collect one chunk."""
-        left = self.config.total_steps - self.collector.store.num_steps
-        num_steps = min(self._steps, -(-left // self.config.num_envs))
-        steps = self.collector.collect(num_steps, self.config.temperature, self.config.epsilon)
+        steps = self.collector.collect(self.steps_due(), self.config.temperature, self.config.epsilon)
         return rates(steps.reward, steps.terminated, steps.truncated)
+
+    def steps_due(self) -> int:
+        """Steps of every environment that the next unit of work takes."""
+        left = self.config.total_steps - self.collector.store.num_steps
+        return min(self._steps, -(-left // self.config.num_envs))
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""

@@ -1,0 +1,40 @@
+"""The control without a world model: the same actor-critic and loss, on the real steps alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adamas.rl.actor_critic import ActorCritic
+from adamas.rl.losses import actor_critic_loss
+from adamas.training.collect import Collector
+from adamas.training.config import CollectionConfig, PolicyTraining
+from adamas.training.optim import Optimizer
+from adamas.training.phases import CollectPhase, Metrics, rates
+
+
+class ModelFreePhase(CollectPhase):
+    """Plays the real game and learns from every few steps of it, once, as it otherwise does from dreamt ones."""
+
+    def __init__(
+        self, collector: Collector, collection: CollectionConfig, policy: ActorCritic, config: PolicyTraining
+    ) -> None:
+        super().__init__(collector, collection)
+        self.chunk = config.steps_per_update
+        self.loss = config.loss
+        self.optimizer = Optimizer(policy, config.optimizer)
+
+    def update(self) -> Metrics:
+        """One chunk of real steps by the policy itself (no other action would be its own), and one update."""
+        steps = self.collector.collect(self.steps_due(), gradients=True)
+        loss, metrics = actor_critic_loss(steps, self.loss)
+        norm = self.optimizer.update(self.optimizer.gradient(loss))
+        return {**metrics, **rates(steps.reward, steps.terminated, steps.truncated), "grad_norm": norm}
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {**super().state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        super().load_state_dict(state)
+        self.optimizer.load_state_dict(state["optimizer"])
