@@ -116,7 +116,7 @@ def evaluations(metrics: list[Record], timing: list[Record]) -> tuple[np.ndarray
 def learning_curve(metrics: list[Record], timing: list[Record], scores: Mapping[str, Any]) -> Figure:
     """Return of the evaluations against real steps and against hours, with the final scores."""
     real_steps, hours, values = evaluations(metrics, timing)
-    figure, axes = _figure(1, 2)
+    figure, axes = new_figure(1, 2)
     counted = any("real_steps" in r for r in metrics)
     labels = ("steps in the real game" if counted else "epoch", "hours since the start")
     for ax, x, label in zip(axes, (real_steps, hours), labels, strict=True):
@@ -135,7 +135,7 @@ def learning_curve(metrics: list[Record], timing: list[Record], scores: Mapping[
 
 def world_model(metrics: list[Record]) -> Figure:
     """Losses of the world model's parts, and how far dreams are from the game."""
-    figure, axes = _figure(2, 2)
+    figure, axes = new_figure(2, 2)
     from matplotlib.ticker import LogLocator
 
     _line(axes[0], *curve(metrics, "denoiser", "loss"), BLUE, "denoiser")
@@ -168,7 +168,7 @@ def world_model(metrics: list[Record]) -> Figure:
 
 def dream_rates(metrics: list[Record]) -> Figure:
     """How often dreams reward and end, beside the real game: where they differ, so do the games."""
-    figure, axes = _figure(1, 2)
+    figure, axes = new_figure(1, 2)
     for ax, what, label in zip(axes, ("reward", "end"), ("reward (sign) a step", "ends a step"), strict=True):
         rate = f"{what}_rate"
         _line(ax, *curve(metrics, "collect", rate), BLUE, "real, collected", alpha=0.4)
@@ -185,7 +185,7 @@ def dream_rates(metrics: list[Record]) -> Figure:
 
 def returns(scores: Mapping[str, Any]) -> Figure:
     """Histogram of the final episodes' returns, agent and random policy."""
-    figure, (ax,) = _figure(1, 1)
+    figure, (ax,) = new_figure(1, 1)
     both = {name: np.array(scores[name]["returns"]) for name in ("agent", "random_policy")}
     bins = _bins(np.concatenate(list(both.values())))
     labels = [
@@ -205,14 +205,27 @@ def returns(scores: Mapping[str, Any]) -> Figure:
 # --- how it is drawn ---------------------------------------------------------------------------------------
 
 
-def _figure(rows: int, columns: int) -> tuple[Figure, list[Axes]]:
-    """An empty figure and its axes. It belongs to no window system and no global state."""
+def new_figure(
+    rows: int, columns: int, height: float | None = None, share_y: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """An empty figure and its axes. It belongs to no window system and no global state.
+
+    Args:
+        rows: of axes.
+        columns: of axes.
+        height: in inches; by default a row has about three.
+        share_y: whether the axes of a row share their y axis.
+
+    Raises:
+        UserError: Matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise require("matplotlib", "report") from error
-    figure = Figure(figsize=(max(7, 5 * columns), 4 if rows == 1 else 3.2 * rows), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    height = height or (4 if rows == 1 else 3.2 * rows)
+    figure = Figure(figsize=(max(7, 5 * columns), height), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharey=share_y).flat)
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(color="#DDDDDD", linewidth=0.8)

@@ -193,7 +193,7 @@ def write_results(path: Path, results: Mapping[str, Any]) -> Path:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        target = _claim(path)
+        target = claim(path)
         temporary.replace(target)
     except OSError as error:
         with suppress(OSError):
@@ -204,7 +204,7 @@ def write_results(path: Path, results: Mapping[str, Any]) -> Path:
     return target
 
 
-def _claim(path: Path) -> Path:
+def claim(path: Path) -> Path:
     """Create the first name that is free, empty, so that no other process takes it too."""
     name, number = path, 1
     while True:

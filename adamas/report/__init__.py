@@ -1,0 +1,1 @@
+"""One page about many runs, beside each other and beside published results."""

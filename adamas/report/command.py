@@ -1,0 +1,70 @@
+"""``adamas report``: a page about runs, or the published results as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.table import Table
+
+from adamas.core.arguments import parse
+from adamas.core.console import console
+from adamas.core.errors import UserError
+from adamas.evaluation.aggregate import STATISTICS
+from adamas.evaluation.results import claim
+from adamas.evaluation.scores import CORRECTED, Estimate, normalise, published, published_method
+from adamas.report.page import aggregate_table, render
+from adamas.report.runs import find_runs
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Write one page about runs. Or print what others have published on Atari 100k."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Folders of runs, or folders that hold some."""
+    against: tuple[str, ...] = ()
+    """Published methods to show beside them, such as: DIAMOND,IRIS,STORM"""
+    out: Path = Path("report.html")
+    """Where the page goes; never overwritten."""
+    published: bool = False
+    """Print the published results, from their raw runs, and write no page."""
+
+
+def report(arguments: Sequence[str]) -> None:
+    """Write the page, or print the table."""
+    options = parse(ReportOptions, arguments, "report")
+    against = [name for names in options.against for name in names.split(",") if name]
+    for name in against:
+        published_method(name)
+    if options.published:
+        return _print_published(against or list(published()))
+    if not options.runs:
+        raise UserError("report on which runs? give their folders, or --published")
+    page = render(find_runs(options.runs), against)
+    path = claim(options.out)
+    path.write_text(page, encoding="utf-8")
+    print(f"  {path}")
+
+
+def _print_published(methods: Sequence[str]) -> None:
+    table = Table("", *STATISTICS, "games >= human", box=None)
+    for row in aggregate_table({name: normalise(published_method(name)) for name in methods}):
+        table.add_row(row["method"], *map(_shown, row["estimates"].values()), str(row["superhuman"]))
+    console().print(table)
+    print("human-normalised, over 26 games x 5 runs; [95 % interval], stratified bootstrap")
+    for (name, game), score in CORRECTED.items():
+        if {name, f"{name} (raw)"} & set(methods):
+            print(
+                f"{name}: {game} is {score} as papers print it; its repository's raw runs are as in {name} (raw)"
+            )
+
+
+def _shown(estimate: Estimate) -> str:
+    if estimate.interval is None:
+        return f"{estimate.value:.3f}"
+    low, high = estimate.interval
+    return f"{estimate.value:.3f} \\[{low:.2f}, {high:.2f}]"

@@ -1,0 +1,168 @@
+"""The figures of the page, as SVG. Needs Matplotlib."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adamas.evaluation.aggregate import interval, performance_profile, resample
+from adamas.evaluation.plots import BLUE, GREEN, GREY, ORANGE, curve, evaluations, new_figure
+from adamas.evaluation.scores import Estimate, Runs, aggregates
+from adamas.report.runs import RunRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Of Okabe and Ito, safe if colour-blind; grey is for baselines.
+COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MAX_BARS = 26
+THRESHOLDS = np.linspace(0, 4, 201)  # of performance profiles
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as an SVG element, to stand in a page. Its words stay words."""
+    import matplotlib
+
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "adamas"}):
+        figure.savefig(buffer, format="svg", bbox_inches="tight", pad_inches=0.1, metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def colours(methods: Sequence[str]) -> dict[str, str]:
+    """A colour for every method."""
+    return {method: COLOURS[i % len(COLOURS)] for i, method in enumerate(methods)}
+
+
+def learning_curves(runs: Sequence[RunRecord], colour: Mapping[str, str]) -> Figure:
+    """Returns during training of one game's runs: against real steps, updates and hours. A dot is a final score."""
+    figure, axes = new_figure(1, 3)
+    for run in runs:
+        real_steps, hours, returns = evaluations(list(run.metrics), list(run.timing))
+        updates = np.array([r["step"] for r in run.metrics if r["phase"] == "evaluate"], dtype=float)
+        ends = (float(run.real_steps), float(run.metrics[-1]["step"]) if run.metrics else 0.0, run.hours)
+        score = run.score
+        for ax, x, end in zip(axes, (real_steps, updates, hours), ends, strict=True):
+            ax.plot(x, returns, color=colour[run.method], alpha=0.6, linewidth=1.2, label=run.method)
+            if run.scores is not None and score is not None:
+                low, high = run.scores["agent"]["mean_interval_95"]
+                ax.plot([end, end], [low, high], color=colour[run.method], linewidth=1)
+                ax.plot(end, score, "o", color=colour[run.method], markersize=5)
+    random = [run.scores["random_policy"]["mean"] for run in runs if run.scores is not None]
+    for ax, label in zip(axes, ("real steps", "steps of the whole run", "hours"), strict=True):
+        if random:
+            ax.axhline(float(np.mean(random)), color=GREY, linestyle="--", label="random policy")
+        ax.set(xlabel=label, ylabel="return of an episode")
+    axes[0].xaxis.set_major_formatter("{x:,.0f}")
+    axes[1].xaxis.set_major_formatter("{x:,.0f}")
+    _legend(figure, axes)
+    return figure
+
+
+def intervals(methods: Mapping[str, Runs], colour: Mapping[str, str]) -> Figure:
+    """Mean, median, IQM and optimality gap of human-normalised scores, with 95 % bootstrap intervals."""
+    estimates = {method: aggregates(runs) for method, runs in methods.items()}
+    names = list(next(iter(estimates.values())))
+    figure, axes = new_figure(1, len(names), height=1.4 + 0.35 * len(methods), share_y=True)
+    for ax, name in zip(axes, names, strict=True):
+        for y, (method, found) in enumerate(estimates.items()):
+            _estimate(ax, y, found[name], colour[method])
+        ax.set_title(name)
+        ax.set_ylim(len(methods) - 0.5, -0.5)
+    axes[0].set_yticks(range(len(methods)), list(methods))
+    return figure
+
+
+def _estimate(ax: Axes, y: int, estimate: Estimate, colour: str) -> None:
+    if estimate.interval is not None:
+        low, high = estimate.interval
+        ax.barh(y, high - low, left=low, height=0.5, color=colour, alpha=0.35)
+    ax.plot([estimate.value] * 2, [y - 0.25, y + 0.25], color=colour, linewidth=2)
+
+
+def profiles(methods: Mapping[str, Runs], colour: Mapping[str, str]) -> Figure:
+    """Share of runs above every human-normalised score, with 95 % bootstrap bands."""
+    figure, (ax,) = new_figure(1, 1)
+    for method, runs in methods.items():
+        scores = list(runs.values())
+        ax.plot(THRESHOLDS, performance_profile(scores, THRESHOLDS), color=colour[method], label=method)
+        if interval(np.array([runs.mean() for runs in resample(scores, 200)[0]])) is not None:
+            low, high = np.quantile(
+                performance_profile(resample(scores, 500), THRESHOLDS), (0.025, 0.975), axis=0
+            )
+            ax.fill_between(THRESHOLDS, low, high, color=colour[method], alpha=0.2, linewidth=0)
+    ax.set(xlabel="human-normalised score", ylabel="share of runs above it", ylim=(0, 1.02), xlim=(0, 4))
+    _legend(figure, [ax])
+    return figure
+
+
+def bars(methods: Mapping[str, Runs], colour: Mapping[str, str], label: str) -> Figure:
+    """Mean score of every method in every game; dots are runs."""
+    games = list(dict.fromkeys(game for runs in methods.values() for game in runs))[:MAX_BARS]
+    figure, (ax,) = new_figure(1, 1, height=1.6 + 0.22 * len(games) * len(methods))
+    height = 0.8 / len(methods)
+    for i, (method, runs) in enumerate(methods.items()):
+        at = [y + (i + 0.5) * height - 0.4 for y, game in enumerate(games) if game in runs]
+        scores = [runs[game] for game in games if game in runs]
+        ax.barh(at, [s.mean() for s in scores], 0.9 * height, color=colour[method], alpha=0.5, label=method)
+        for y, values in zip(at, scores, strict=True):
+            ax.plot(values, [y] * len(values), ".", color=colour[method], markersize=4)
+    ax.set_yticks(range(len(games)), games)
+    ax.set_ylim(len(games) - 0.4, -0.6)
+    ax.set_xlabel(label)
+    _legend(figure, [ax])
+    return figure
+
+
+PANELS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
+    ("Denoiser: loss", "denoiser", ("loss",), True),
+    ("Reward and end: loss", "reward_end", ("loss",), True),
+    ("Next dreamt frame exact", "evaluate", ("exact_1",), False),
+    ("Rewards of +1: precision, recall", "reward_end", ("reward_precision[+1]", "reward_recall[+1]"), False),
+    ("Ends: precision, recall", "reward_end", ("end_precision[yes]", "end_recall[yes]"), False),
+    ("Rewards a step: dreamt, real", "evaluate", ("dream_reward_rate", "real_reward_rate"), False),
+)
+"""Of the world model: title, phase, metrics (the first drawn solid, the second dashed), whether on a log scale."""
+
+
+def world_models(runs: Sequence[RunRecord], colour: Mapping[str, str]) -> Figure:
+    """How the world models of one game's runs learnt, by epoch."""
+    figure, axes = new_figure(2, 3)
+    for ax, (title, phase, names, log) in zip(axes, PANELS, strict=True):
+        for run in runs:
+            for name, style in zip(names, ("-", "--"), strict=False):
+                x, y = curve(list(run.metrics), phase, name)
+                solid = style == "-"
+                label = run.method if solid else None
+                ax.plot(
+                    x,
+                    y,
+                    style,
+                    color=colour[run.method],
+                    alpha=0.7 if solid else 0.5,
+                    linewidth=1,
+                    label=label,
+                )
+        ax.set(title=title, xlabel="epoch")
+        if log:
+            ax.set_yscale("log")
+    _legend(figure, axes[:1])
+    return figure
+
+
+def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One legend below the figure; every label once."""
+    handles, labels = axes[0].get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    figure.legend(
+        list(once.values()),
+        list(once),
+        loc="outside lower center",
+        ncols=min(4, len(once) or 1),
+        frameon=False,
+    )

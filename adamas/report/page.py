@@ -1,0 +1,163 @@
+"""The page: everything that runs show, in one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from adamas.core.config import ABSENT, diff
+from adamas.core.errors import require
+from adamas.evaluation.scores import Runs, aggregates, normalise, published_method, references, superhuman
+from adamas.report import figures
+from adamas.report.runs import GAME, SEED, RunRecord, first_of_each, scores_of
+
+FOLDER = Path(__file__).parent
+CLIPS = ("agent.gif", "dream.gif")
+
+
+class Clip(NamedTuple):
+    """A film as a data URL."""
+
+    run: str
+    name: str
+    url: str
+
+
+def render(runs: Sequence[RunRecord], against: Sequence[str]) -> str:
+    """The page as HTML.
+
+    Args:
+        runs: one or more.
+        against: published methods to show beside them, on the same games alone.
+
+    Raises:
+        UserError: an unknown method, or the extra ``report`` is not installed.
+    """
+    try:
+        from jinja2 import Environment, FileSystemLoader
+    except ImportError as error:
+        raise require("jinja2", "report") from error
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html.jinja").render(_content(runs, against))
+
+
+def _content(runs: Sequence[RunRecord], against: Sequence[str]) -> dict[str, Any]:
+    methods = list(dict.fromkeys(run.method for run in runs))
+    colour = figures.colours([*methods, *against])
+    games = list(dict.fromkeys(run.game for run in runs))
+    scores = {method: found for method in methods if (found := scores_of(runs, method))}
+    normalised = {method: found for method, runs_of in scores.items() if (found := normalise(runs_of))}
+    shared = _shared_games(normalised)
+    compared = {method: _only(runs_of, shared) for method, runs_of in normalised.items()} if shared else {}
+    if compared:
+        compared |= {method: _only(normalise(published_method(method)), shared) for method in against}
+    others = {game for runs_of in scores.values() for game in runs_of if game not in references()}
+    raw = {method: _only(runs_of, others) for method, runs_of in scores.items()}
+    return {
+        "time": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "runs": runs,
+        "methods": methods,
+        "colour": colour,
+        "against": against,
+        "shared": [game for game in references() if game in shared],
+        "normalised_games": [game for game in games if game in references()],
+        "table": aggregate_table(compared),
+        "intervals": figures.to_svg(figures.intervals(compared, colour)) if compared else None,
+        "profiles": figures.to_svg(figures.profiles(compared, colour)) if len(shared) > 1 else None,
+        "bars": _bars(normalised, {m: r for m, r in raw.items() if r}, against, colour),
+        "games": [_game(game, [run for run in runs if run.game == game], colour) for game in games],
+        "differences": config_differences(runs),
+        "hardware": [_hardware(run) for run in runs],
+    }
+
+
+def _shared_games(methods: Mapping[str, Runs]) -> set[str]:
+    """Games that every method has scores in: aggregates over others would compare different things."""
+    return set.intersection(*(set(runs) for runs in methods.values())) if methods else set()
+
+
+def _only(runs: Runs, games: set[str]) -> Runs:
+    return {game: scores for game, scores in runs.items() if game in games}
+
+
+def aggregate_table(methods: Mapping[str, Runs]) -> list[dict[str, Any]]:
+    """A row for every method: the statistics of its human-normalised scores."""
+    return [
+        {
+            "method": method,
+            "num_runs": sum(len(scores) for scores in runs.values()),
+            "estimates": aggregates(runs),
+            "superhuman": superhuman(runs),
+        }
+        for method, runs in methods.items()
+    ]
+
+
+def _bars(
+    normalised: Mapping[str, Runs], raw: Mapping[str, Runs], against: Sequence[str], colour: Mapping[str, str]
+) -> list[str]:
+    """Scores by game: human-normalised where there is a reference, as they are elsewhere."""
+    drawn = []
+    if normalised:
+        games = {game for runs in normalised.values() for game in runs}
+        beside = {method: _only(normalise(published_method(method)), games) for method in against}
+        drawn.append(figures.bars({**normalised, **beside}, colour, "human-normalised score"))
+    if raw:
+        drawn.append(figures.bars(raw, colour, "return of an episode"))
+    return [figures.to_svg(figure) for figure in drawn]
+
+
+def _game(game: str, runs: Sequence[RunRecord], colour: Mapping[str, str]) -> dict[str, Any]:
+    clips = [
+        Clip(
+            f"{run.method}, seed {run.seed}", name, "data:image/gif;base64," + base64.b64encode(data).decode()
+        )
+        for run in _one_of_each_method(runs)
+        for name in CLIPS
+        if (data := run.clip(name)) is not None
+    ]
+    return {
+        "name": game,
+        "curves": figures.to_svg(figures.learning_curves(runs, colour)),
+        "world_models": figures.to_svg(figures.world_models(runs, colour)),
+        "clips": clips,
+    }
+
+
+def _one_of_each_method(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The first run of every method that has films: those of all would make the page too heavy."""
+    return list(first_of_each([run for run in runs if run.clip(CLIPS[0])]).values())
+
+
+def config_differences(runs: Sequence[RunRecord]) -> list[tuple[str, list[str]]]:
+    """Of every setting in which methods differ: its name, and its value in each method."""
+    firsts = list(first_of_each(runs).values())
+    keys = dict.fromkeys(key for run in firsts[1:] for key in diff(firsts[0].config, run.config))
+    return [(key, [_value(run.config, key) for run in firsts]) for key in keys if key not in (SEED, GAME)]
+
+
+def _value(config: Any, key: str) -> str:
+    for part in key.split("."):
+        if not isinstance(config, Mapping) or part not in config:
+            return ABSENT
+        config = config[part]
+    return json.dumps(config)
+
+
+def _hardware(run: RunRecord) -> dict[str, Any]:
+    where = {} if run.scores is None else run.scores["provenance"]
+    return {
+        "run": run.folder,
+        "cpu": where.get("cpu"),
+        "cores": where.get("cores"),
+        "gpu": where.get("gpu"),
+        "torch": where.get("packages", {}).get("torch"),
+        "commit": str(where.get("git", {}).get("commit", ""))[:10],
+        "changed": where.get("git", {}).get("dirty"),
+    }

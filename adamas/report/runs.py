@@ -1,0 +1,156 @@
+"""What the folders of runs tell, whether the runs are finished, interrupted or still going."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from adamas.core.config import diff
+from adamas.core.errors import UserError
+from adamas.evaluation.plots import Record, read_records
+from adamas.evaluation.scores import Runs
+
+SEED = "seed"
+GAME = "env.game"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as its folder has it.
+
+    Attributes:
+        folder: where it is.
+        config: its configuration, as plain values.
+        metrics: the records of ``metrics.jsonl``.
+        timing: the records of ``timing.jsonl``.
+        scores: its last final score; None if it has not got that far.
+        method: which runs it belongs with, filled in by :func:`group`.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    metrics: Sequence[Record]
+    timing: Sequence[Record]
+    scores: Mapping[str, Any] | None
+    method: str = ""
+
+    @property
+    def game(self) -> str:
+        """The real game."""
+        return str(self.config["env"]["game"])
+
+    @property
+    def seed(self) -> int:
+        """What everything random in it followed from."""
+        return int(self.config["seed"])
+
+    @property
+    def score(self) -> float | None:
+        """Mean return of the final agent's episodes."""
+        return None if self.scores is None else float(self.scores["agent"]["mean"])
+
+    @property
+    def real_steps(self) -> int:
+        """Steps of the real game so far."""
+        return int(next((r["real_steps"] for r in reversed(self.metrics) if "real_steps" in r), 0))
+
+    @property
+    def hours(self) -> float:
+        """Time that it has run for."""
+        return float(self.timing[-1]["seconds"]) / 3600 if self.timing else 0.0
+
+    def clip(self, name: str) -> bytes | None:
+        """A film among its results."""
+        path = self.folder / "results" / name
+        return path.read_bytes() if path.is_file() else None
+
+
+def find_runs(folders: Sequence[Path]) -> list[RunRecord]:
+    """The runs that ``folders`` are or hold, however deep, in order of their names.
+
+    Raises:
+        UserError: there are none, or one cannot be read.
+    """
+    runs = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder} is no folder; give runs, or a folder that holds some")
+        found = sorted(path.parents[1] for path in folder.rglob("metrics/metrics.jsonl"))
+        if not found:
+            raise UserError(f"there is no run in {folder}; start one with: adamas train quickstart")
+        runs += [read_run(run) for run in found]
+    unique = {run.folder.resolve(): run for run in runs}
+    return group(list(unique.values()))
+
+
+def read_run(folder: Path) -> RunRecord:
+    """What the folder of a run tells.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_bytes())
+        files = (folder / "results").glob("scores*.json")
+        scores = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(files, key=_number)]
+        # What every page needs of them.
+        _ = config["env"]["game"], config["seed"], [(s["agent"]["mean"], s["provenance"]) for s in scores]
+    except OSError as error:
+        raise UserError(
+            f"cannot read {error.filename}: {error.strerror}; give the folder of a run"
+        ) from error
+    except (ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise UserError(f"{folder} is damaged ({type(error).__name__}: {error}); leave it out") from error
+    metrics, timing = (read_records(folder / "metrics" / f"{name}.jsonl") for name in ("metrics", "timing"))
+    return RunRecord(folder, config, metrics, timing, scores[-1] if scores else None)
+
+
+def _number(file: Path) -> int:
+    """scores.json is the first, scores-2.json the second."""
+    _, _, number = file.stem.partition("-")
+    return int(number) if number.isdecimal() else 1
+
+
+def differences(a: RunRecord, b: RunRecord) -> list[str]:
+    """Keys of the configuration in which two runs differ, seed and game aside."""
+    changed = diff(a.config, b.config)
+    return [key for key in changed if key not in (SEED, GAME)]
+
+
+def group(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs, each with its method: runs of one configuration, seed and game aside, share it.
+
+    Methods are called after the folder that holds their first run.
+    """
+    firsts: dict[str, RunRecord] = {}
+    grouped = []
+    for run in runs:
+        method = next((name for name, first in firsts.items() if not differences(first, run)), None)
+        if method is None:
+            base = run.folder.resolve().parent.name or run.folder.name
+            number = sum(name == base or name.startswith(f"{base} (") for name in firsts)
+            method = base if number == 0 else f"{base} ({number + 1})"
+            firsts[method] = run
+        grouped.append(replace(run, method=method))
+    return grouped
+
+
+def first_of_each(runs: Sequence[RunRecord]) -> dict[str, RunRecord]:
+    """The first run of every method, by method, in order."""
+    firsts: dict[str, RunRecord] = {}
+    for run in runs:
+        firsts.setdefault(run.method, run)
+    return firsts
+
+
+def scores_of(runs: Sequence[RunRecord], method: str) -> Runs:
+    """Final scores (R,) of a method's runs, by game."""
+    finished = [run for run in runs if run.method == method and run.score is not None]
+    games = dict.fromkeys(run.game for run in finished)
+    return {game: np.array([run.score for run in finished if run.game == game]) for game in games}

@@ -1,0 +1,212 @@
+"""The page shows what runs recorded, whatever state they are in, and averages only what belongs together."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from adamas import cli
+from adamas.core.config import to_dict
+from adamas.core.errors import UserError
+from adamas.evaluation.scores import normalise, references
+from adamas.presets import preset
+from adamas.report.page import aggregate_table, config_differences, render
+from adamas.report.runs import find_runs, scores_of
+
+GIF = base64.b64decode("R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs=")  # one pixel
+
+
+def make_run(
+    folder: Path, game: str = "Breakout", seed: int = 0, score: float | None = 10.0, **changes: Any
+) -> Path:
+    config = to_dict(preset("debug"))
+    config |= {"seed": seed, **changes}
+    config["env"]["game"] = game
+    metrics = [
+        {"step": 5, "epoch": 0, "phase": "collect", "real_steps": 500},
+        {"step": 8, "epoch": 1, "phase": "denoiser", "loss": 0.5},
+        {"step": 9, "epoch": 1, "phase": "evaluate", "return": 2.5, "exact_1": 0.5},
+    ]
+    timing = [{"step": 9, "epoch": 1, "phase": "evaluate", "seconds": 1800}]
+    (folder / "metrics").mkdir(parents=True)
+    (folder / "results").mkdir()
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    for name, records in (("metrics", metrics), ("timing", timing)):
+        (folder / f"metrics/{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    if score is not None:
+        write_score(folder / "results/scores.json", score)
+        (folder / "results/agent.gif").write_bytes(GIF)
+    return folder
+
+
+def write_score(path: Path, score: float) -> None:
+    summary = {"mean": score, "mean_interval_95": [score - 1, score + 1], "returns": [score] * 3}
+    provenance = {
+        "cpu": "A Processor",
+        "cores": 2,
+        "gpu": None,
+        "packages": {"torch": "2"},
+        "git": {"commit": "c0ffee"},
+    }
+    scores = {"agent": summary, "random_policy": {**summary, "mean": 0.5}, "provenance": provenance}
+    path.write_text(json.dumps(scores))
+
+
+class Words(HTMLParser):
+    """The words of a page, without figures and style; fails on tags that do not match."""
+
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(page)
+        assert not self.open
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"svg", "style"} & set(self.open):
+            self.words.append(data)
+
+
+def words(folder: Path, *against: str) -> str:
+    return Words(render(find_runs([folder]), against)).text
+
+
+def test_runs_of_one_configuration_belong_together(tmp_path: Path) -> None:
+    make_run(tmp_path / "base/a", seed=0, score=3)
+    make_run(tmp_path / "base/b", seed=1, score=5)
+    make_run(tmp_path / "base/c", game="Pong", score=-20)
+    make_run(tmp_path / "base/d", seed=2, score=100, final_epochs=7)
+    make_run(tmp_path / "other/e", seed=3, score=None)
+    runs = find_runs([tmp_path])
+    assert [run.method for run in runs] == ["base", "base", "base", "base (2)", "base"]
+    scores = scores_of(runs, "base")
+    assert {game: list(values) for game, values in scores.items()} == {"Breakout": [3, 5], "Pong": [-20]}
+    assert config_differences(runs) == [("final_epochs", ["0", "7"])]
+    (row, other) = aggregate_table({m: normalise(scores_of(runs, m)) for m in ("base", "base (2)")})
+    breakout, pong = references()["Breakout"], references()["Pong"]
+    assert row["num_runs"] == 3 and other["num_runs"] == 1
+    assert row["estimates"]["mean"].value == pytest.approx((breakout.normalise(4) + pong.normalise(-20)) / 2)
+
+
+def test_page_of_one_run_of_one_game(tmp_path: Path) -> None:
+    make_run(tmp_path / "base/a", score=31.8)
+    page = render(find_runs([tmp_path / "base/a"]), [])
+    assert "A Processor" in page and "c0ffee" in page
+    text = Words(page).text
+    assert "1 run of base" in text and "31.80 30.80 to 32.80, 3 episodes" in text and "0.50" in text
+    assert (
+        "Breakout), not on all 26 of Atari 100k" in text
+        and "a method with one run of each game has none" in text
+    )
+    assert f"data:image/gif;base64,{base64.b64encode(GIF).decode()}" in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page), "the page needs another file"
+
+
+def test_published_methods_are_compared_on_the_same_games(tmp_path: Path) -> None:
+    make_run(tmp_path / "base/a", score=31.8)
+    make_run(tmp_path / "base/b", seed=1, score=1.7)
+    text = words(tmp_path, "DIAMOND", "STORM")
+    row = re.search(r"DIAMOND \(published\) 5 (\S+)", text)
+    assert row and float(row[1]) == pytest.approx((132.48 - 1.7) / 28.8, abs=1e-3)  # Breakout alone
+    assert "Freeway" in text
+
+
+def test_unfinished_runs_and_games_without_reference_are_shown(tmp_path: Path) -> None:
+    make_run(tmp_path / "base/a", score=None)
+    text = words(tmp_path)
+    assert "not finished" in text and "Human-normalised" not in text
+    make_run(tmp_path / "base/b", game="breakout", score=7.0)
+    text = words(tmp_path)
+    assert "7.00" in text and "Human-normalised" not in text
+
+
+def test_different_games_of_different_methods_are_not_aggregated(tmp_path: Path) -> None:
+    make_run(tmp_path / "one/a")
+    make_run(tmp_path / "two/b", game="Pong", final_epochs=7)
+    assert "no Atari game in common" in words(tmp_path)
+
+
+def test_a_run_that_has_only_just_begun(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "base/a", score=None)
+    for name in ("metrics", "timing"):
+        (folder / f"metrics/{name}.jsonl").write_text("")
+    assert "0 0.00 not finished" in words(tmp_path)
+
+
+def test_the_last_score_counts_and_each_run_once(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "base/a", score=1.0)
+    write_score(folder / "results/scores-10.json", 3.0)
+    write_score(folder / "results/scores-2.json", 2.0)
+    runs = find_runs([tmp_path, folder])
+    assert [run.score for run in runs] == [3.0]
+
+
+def test_names_are_escaped(tmp_path: Path) -> None:
+    make_run(tmp_path / "<b>&/a")
+    page = render(find_runs([tmp_path]), [])
+    assert "<b>" not in page and "&lt;b&gt;&amp;" in page
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no run in .*; start one with"):
+        find_runs([tmp_path])
+    with pytest.raises(UserError, match=r"is no folder"):
+        find_runs([tmp_path / "nowhere"])
+    folder = make_run(tmp_path / "a")
+    (folder / "results/scores.json").write_text("{}")
+    with pytest.raises(UserError, match=r"is damaged \(KeyError: 'agent'\)"):
+        find_runs([tmp_path])
+    (folder / "config.yaml").unlink()
+    with pytest.raises(UserError, match=r"cannot read .*config.yaml"):
+        find_runs([tmp_path])
+
+
+def test_command_writes_a_page_and_never_over_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path / "base/a")
+    out = tmp_path / "page.html"
+    for expected in (out, tmp_path / "page-2.html"):
+        cli.run(["report", str(tmp_path / "base"), "--against", "DIAMOND,IRIS", "--out", str(out)])
+        assert capsys.readouterr().out.split() == [str(expected)]
+        assert "IRIS (published)" in Words(expected.read_text()).text
+
+
+def test_command_prints_the_published_table(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.run(["report", "--published"])
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert any(
+        re.match(r"DIAMOND 1\.459 \[.*\] 0\.373 \[.*\] 0\.641 \[.*\] 0\.480 \[.*\] 11$", x) for x in lines
+    )
+    assert any(re.match(r"STORM 1\.266 ", x) for x in lines) and any(
+        re.match(r"STORM \(raw\) 1\.222 ", x) for x in lines
+    )
+    assert any("STORM: Freeway is 33.5" in line for line in lines)
+
+
+def test_profiles_average_games_that_have_several_runs(tmp_path: Path) -> None:
+    for seed, score in ((0, 10.0), (1, 30.0)):
+        make_run(tmp_path / f"base/b{seed}", seed=seed, score=score)
+        make_run(tmp_path / f"base/p{seed}", "Pong", seed, score=score - 20)
+    runs = find_runs([tmp_path])
+    normalised = normalise(scores_of(runs, "base"))
+    assert np.allclose(normalised["Pong"], [(10 - 20 + 20.7) / 35.3, (30 - 20 + 20.7) / 35.3])
+    assert "share of runs above it" in render(runs, ["SimPLe"])
