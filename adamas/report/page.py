@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adamas.core.config import ABSENT, diff
 from adamas.core.errors import require
 from adamas.evaluation.scores import Runs, aggregates, normalise, published_method, references, superhuman
 from adamas.report import figures
-from adamas.report.runs import GAME, SEED, RunRecord, first_of_each, scores_of
+from adamas.report.runs import RunRecord, differences, first_of_each, scores_of
 
 FOLDER = Path(__file__).parent
 CLIPS = ("agent.gif", "dream.gif")
@@ -138,16 +138,12 @@ def _one_of_each_method(runs: Sequence[RunRecord]) -> list[RunRecord]:
 def config_differences(runs: Sequence[RunRecord]) -> list[tuple[str, list[str]]]:
     """Of every setting in which methods differ: its name, and its value in each method."""
     firsts = list(first_of_each(runs).values())
-    keys = dict.fromkeys(key for run in firsts[1:] for key in diff(firsts[0].config, run.config))
-    return [(key, [_value(run.config, key) for run in firsts]) for key in keys if key not in (SEED, GAME)]
+    keys = dict.fromkeys(key for run in firsts[1:] for key in differences(firsts[0], run))
+    return [(key, [_value(run.config, key) for run in firsts]) for key in keys]
 
 
 def _value(config: Any, key: str) -> str:
-    for part in key.split("."):
-        if not isinstance(config, Mapping) or part not in config:
-            return ABSENT
-        config = config[part]
-    return json.dumps(config)
+    return json.dumps(functools.reduce(lambda part, name: part[name], key.split("."), config))
 
 
 def _hardware(run: RunRecord) -> dict[str, Any]:

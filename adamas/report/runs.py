@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from adamas.core.config import diff
+from adamas.core.config import diff, load_config, to_dict
 from adamas.core.errors import UserError
 from adamas.evaluation.plots import Record, read_records
 from adamas.evaluation.scores import Runs
+from adamas.training.config import Config
 
-SEED = "seed"
-GAME = "env.game"
+NOT_THE_METHOD = ("seed", "env.game", "checkpoint_minutes", "tensorboard", "wandb_project")
+"""Settings in which runs of one method may differ."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,15 @@ def read_run(folder: Path) -> RunRecord:
         UserError: a file is missing or damaged.
     """
     try:
-        config = yaml.safe_load((folder / "config.yaml").read_bytes())
+        config = to_dict(load_config(folder / "config.yaml", Config))  # what older runs lack gets its default
         files = (folder / "results").glob("scores*.json")
         scores = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(files, key=_number)]
-        # What every page needs of them.
-        _ = config["env"]["game"], config["seed"], [(s["agent"]["mean"], s["provenance"]) for s in scores]
+        _ = [(s["agent"]["mean"], s["random_policy"]["mean"], s["provenance"]) for s in scores]
     except OSError as error:
         raise UserError(
             f"cannot read {error.filename}: {error.strerror}; give the folder of a run"
         ) from error
-    except (ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder} is damaged ({type(error).__name__}: {error}); leave it out") from error
     metrics, timing = (read_records(folder / "metrics" / f"{name}.jsonl") for name in ("metrics", "timing"))
     return RunRecord(folder, config, metrics, timing, scores[-1] if scores else None)
@@ -118,9 +117,8 @@ def _number(file: Path) -> int:
 
 
 def differences(a: RunRecord, b: RunRecord) -> list[str]:
-    """Keys of the configuration in which two runs differ, seed and game aside."""
-    changed = diff(a.config, b.config)
-    return [key for key in changed if key not in (SEED, GAME)]
+    """Keys of the configuration in which the methods of two runs differ."""
+    return [key for key in diff(a.config, b.config) if key not in NOT_THE_METHOD]
 
 
 def group(runs: Sequence[RunRecord]) -> list[RunRecord]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamas.evaluation.aggregate import (
@@ -50,6 +50,7 @@ def test_single_runs_have_no_interval() -> None:
     assert interval(np.linspace(0, 1, 1001)) == (pytest.approx(0.025), pytest.approx(0.975))
 
 
+@settings(deadline=None)  # rliable imports slowly
 @given(
     st.integers(1, 4).flatmap(
         lambda num_runs: st.lists(
