@@ -58,8 +58,9 @@ def learning_curves(runs: Sequence[RunRecord], colour: Mapping[str, str]) -> Fig
         if random:
             ax.axhline(float(np.mean(random)), color=GREY, linestyle="--", label="random policy")
         ax.set(xlabel=label, ylabel="return of an episode")
-    axes[0].xaxis.set_major_formatter("{x:,.0f}")
-    axes[1].xaxis.set_major_formatter("{x:,.0f}")
+        ax.locator_params(axis="x", nbins=5)
+    for ax in axes[:2]:
+        ax.xaxis.set_major_formatter("{x:,.0f}")
     _legend(figure, axes)
     return figure
 
@@ -137,6 +138,8 @@ def world_models(runs: Sequence[RunRecord], colour: Mapping[str, str]) -> Figure
         for run in runs:
             for name, style in zip(names, ("-", "--"), strict=False):
                 x, y = curve(list(run.metrics), phase, name)
+                if not len(x):  # trained without a world model, or not so far yet
+                    continue
                 solid = style == "-"
                 label = run.method if solid else None
                 ax.plot(
