@@ -18,7 +18,7 @@ demo demo-long: $(VENV)/installed
 	else set -x; $(BIN)/adamas train $(PRESET) --seed $(SEED); fi
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --cov --cov-report=term --durations=10
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --durations=10
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

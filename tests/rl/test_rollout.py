@@ -186,10 +186,13 @@ def test_one_call_a_step_and_one_for_the_frame_after_the_last() -> None:
     assert policy.calls == 6  # in the same call as the final frames of both
 
 
-def test_on_host_gives_the_policy_s_own_answers_without_gradients() -> None:
+def test_on_host_gives_the_policy_s_own_answers() -> None:
     policy, env = Memory(), Counters([[2], []])
     host = OnHost(policy, torch.device("cpu"))
     result, _ = rollout(host, env, start(host, env), 4, seeded())
     expected, _ = run(Counters([[2], []]), 4, policy)
     assert torch.equal(result.value, expected.value) and torch.equal(result.action, expected.action)
+    assert result.value.requires_grad and result.logits.requires_grad  # for who learns from real steps
+    with torch.no_grad():
+        result, _ = rollout(host, env, start(host, env), 4, seeded())
     assert not result.value.requires_grad and not result.logits.requires_grad
