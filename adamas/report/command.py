@@ -45,6 +45,7 @@ def report(arguments: Sequence[str]) -> None:
     if not options.runs:
         raise UserError("report on which runs? give their folders, or --published")
     page = render(find_runs(options.runs), against)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     path = claim(options.out)
     path.write_text(page, encoding="utf-8")
     print(f"  {path}")

@@ -183,8 +183,8 @@ def test_command_writes_a_page_and_never_over_another(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_run(tmp_path / "base/a")
-    out = tmp_path / "page.html"
-    for expected in (out, tmp_path / "page-2.html"):
+    out = tmp_path / "new" / "page.html"
+    for expected in (out, tmp_path / "new" / "page-2.html"):
         cli.run(["report", str(tmp_path / "base"), "--against", "DIAMOND,IRIS", "--out", str(out)])
         assert capsys.readouterr().out.split() == [str(expected)]
         assert "IRIS (published)" in Words(expected.read_text()).text
