@@ -8,7 +8,7 @@ steps the policy is scored in the real game. What the dream cannot teach shows a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,7 @@ def main(options: Options) -> None:
     config = from_dict(Config, checkpoint.config()["run"])
     agent = load(options.run, "cpu")
     torch.set_num_threads(1)
-    agent.world_model.config = replace(agent.world_model.config, sampler=options.sampler)
+    agent.world_model = agent.world_model.with_sampler(options.sampler)
     phase = policy_phase(agent, config, options)
     phase.optimizer.load_state_dict(checkpoint.trainer()["phases"]["actor_critic"]["optimizer"])
     per_update = config.policy.num_dreams * config.policy.steps_per_update

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Generator, Tensor, nn
@@ -42,6 +43,12 @@ class Diamond(nn.Module):
     def context_length(self) -> int:
         """Number L of real frames that start a dream."""
         return self.config.denoiser.network.context_length
+
+    def with_sampler(self, sampler: SamplerConfig) -> Diamond:
+        """The same world model, weights shared, that draws its frames another way."""
+        other = copy.copy(self)
+        other.config = replace(self.config, sampler=sampler)
+        return other
 
     def components(self) -> Mapping[str, Component]:
         """The denoiser, then the reward/end model."""

@@ -9,6 +9,7 @@ from torch import Generator, nn
 from adamas.core.seeding import draw
 from adamas.core.types import Batch, to_model_range, to_pixels
 from adamas.diffusion.edm import DenoiserConfig, sample
+from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.world_models.diamond import Diamond, DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
@@ -142,3 +143,13 @@ def test_components_in_the_order_of_training(diamond: Diamond) -> None:
     assert {id(p) for c in components.values() for p in c.module.parameters()} == {
         id(p) for p in diamond.parameters()
     }
+
+
+def test_another_sampler_shares_the_weights(diamond: Diamond) -> None:
+    other = diamond.with_sampler(SamplerConfig(num_steps=1))
+    state, action = diamond.initial_state(make_context()), torch.tensor([0, 1])
+    seen, _ = other.step(state, action, seeded())
+    actions = torch.cat((state["action"], action[:, None]), dim=1)
+    drawn = sample(diamond.denoiser, state["obs"], actions, SamplerConfig(num_steps=1), generator=seeded())
+    assert torch.equal(seen["obs"][:, -1], drawn) and diamond.config == CONFIG
+    assert other.denoiser is diamond.denoiser
