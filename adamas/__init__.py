@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adamas.agent import Agent
-    from adamas.diffusion.edm import sample
+    from adamas.diffusion.denoiser import sample
     from adamas.interop.load import load
 
 __version__ = "0.1.0"
 __all__ = ["Agent", "__version__", "load", "sample"]
 
-_HOMES = {"Agent": "adamas.agent", "load": "adamas.interop.load", "sample": "adamas.diffusion.edm"}
+_HOMES = {"Agent": "adamas.agent", "load": "adamas.interop.load", "sample": "adamas.diffusion.denoiser"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from adamas.core.errors import UserError
 from adamas.core.types import ActionSpec
-from adamas.diffusion.edm import Denoiser
+from adamas.diffusion.denoiser import Denoiser
 from adamas.rl.actor_critic import ActorCritic, ActorCriticConfig, sample_action
 from adamas.world_models.diamond import Diamond, DiamondConfig
 from adamas.world_models.reward_end import RewardEndModel

@@ -17,7 +17,7 @@ from torch import Tensor
 import adamas
 from adamas.core.types import Batch, SegmentSpec, to_model_range, to_pixels
 from adamas.data import EpisodeStore, SegmentSampler
-from adamas.diffusion.edm import sample
+from adamas.diffusion.denoiser import sample
 from adamas.diffusion.samplers import SamplerConfig
 
 MOVES = torch.tensor([0, -1, 1])  # of the paddle, by action: stay, left, right

@@ -10,7 +10,7 @@ from torch import nn
 from adamas.agent import Agent, AgentConfig, check_fits
 from adamas.core.errors import UserError
 from adamas.core.types import ActionSpec
-from adamas.diffusion.edm import DenoiserConfig
+from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.world_models.diamond import DiamondConfig

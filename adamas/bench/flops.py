@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from adamas.agent import Agent
+from adamas.diffusion.samplers import SamplerConfig
 from adamas.training.config import Config
 
 TRAINING = 3  # forward once, backward for two
@@ -57,7 +58,7 @@ def _frame_flops(agent: Agent) -> tuple[int, int, int]:
     action = torch.zeros((1, length), dtype=torch.int64)
     lstm = model.reward_end.lstm
     return (
-        count_flops(lambda: model.denoiser.denoise(frames[:, 0], torch.ones(()), frames, action)),
+        count_flops(lambda: model.denoiser.path(frames[:, 0], frames, action, SamplerConfig(num_steps=1))),
         count_flops(lambda: model.reward_end(frames[:, :1], action[:, :1], frames[:, :1]))
         + _lstm_flops(lstm),
         count_flops(lambda: policy(frames[:, 0].byte(), policy.initial_state(1))),

@@ -13,6 +13,7 @@ from torch import Generator
 from adamas.core import runtime
 from adamas.core.distributed import ALONE, Group
 from adamas.core.types import SegmentSpec
+from adamas.diffusion.samplers import SamplerConfig
 from adamas.rl.imagination import Imagination
 from adamas.rl.rollout import rollout, start
 from adamas.training.build import new_run
@@ -82,11 +83,10 @@ def _denoiser_forward(trainer: Trainer, batch_size: int) -> Work:
     shape = (batch_size, length + 1, *config.obs_shape)
     frames = torch.randn(shape, generator=generator, device=trainer.device)
     action = torch.zeros((batch_size, length), dtype=torch.int64, device=trainer.device)
-    sigma = torch.ones((), device=trainer.device)
 
     @torch.no_grad()
     def forward() -> None:
-        denoiser.denoise(frames[:, -1], sigma, frames[:, :-1], action)
+        denoiser.path(frames[:, -1], frames[:, :-1], action, SamplerConfig(num_steps=1))
         wait(trainer.device)
 
     return Work(forward, batch_size)

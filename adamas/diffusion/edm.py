@@ -2,52 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from adamas.core.errors import UserError
-from adamas.core.runtime import fixed_shapes
-from adamas.core.types import Batch, to_model_range
+from adamas.diffusion.denoiser import Denoiser, masked_error, offset_noise, to_levels
 from adamas.diffusion.samplers import SamplerConfig, sample_path
-from adamas.nn.unet import FrameNetwork, FrameNetworkConfig
-
-
-@dataclass(frozen=True)
-class DenoiserConfig:
-    """The denoiser D: its network, its noise and its training targets."""
-
-    network: FrameNetworkConfig = field(default_factory=FrameNetworkConfig)
-    sigma_data: float = 0.5
-    """Standard deviation of the data."""
-    sigma_offset: float = 0.3
-    """Standard deviation of the noise shared by all pixels of a channel (offset noise)."""
-    log_sigma_mean: float = -0.4
-    log_sigma_std: float = 1.2
-    sigma_min: float = 2e-3
-    """Training noise levels are clipped to [sigma_min, sigma_max]."""
-    sigma_max: float = 20.0
-    num_autoregressive_steps: int = 1
-    """Targets per segment beyond the first, each conditioned on the model's own estimate of the one before."""
-    quantise: bool = True
-    """Round every denoised estimate down to one of 256 levels, as the published models were trained and used."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.sigma_min <= self.sigma_max:
-            raise UserError(f"denoiser: 0 < sigma_min <= sigma_max, got {self.sigma_min}, {self.sigma_max}")
-        if self.sigma_data <= 0 or self.sigma_offset < 0 or self.num_autoregressive_steps < 0:
-            raise UserError(
-                "denoiser: sigma_data > 0, sigma_offset >= 0 and num_autoregressive_steps >= 0, got "
-                f"{self.sigma_data}, {self.sigma_offset} and {self.num_autoregressive_steps}"
-            )
-
-    @property
-    def segment_length(self) -> int:
-        """Frames per training segment: L of context, one target and the autoregressive ones."""
-        return self.network.context_length + 1 + self.num_autoregressive_steps
 
 
 class Conditioners(NamedTuple):
@@ -59,13 +20,8 @@ class Conditioners(NamedTuple):
     c_noise: Tensor
 
 
-class Denoiser(nn.Module):
+class EdmDenoiser(Denoiser):
     """D(x; sigma, y) = c_skip x + c_out F(c_in x, c_noise, y) (paper equation 6): estimates clean frames."""
-
-    def __init__(self, config: DenoiserConfig, img_channels: int, num_actions: int) -> None:
-        super().__init__()
-        self.config = config
-        self.inner_model = FrameNetwork(config.network, img_channels, num_actions)
 
     def conditioners(self, sigma: Tensor) -> Conditioners:
         """Preconditioning for noise levels ``sigma``, (B,) or (). Paper equations 9 to 12.
@@ -90,10 +46,7 @@ class Denoiser(nn.Module):
     def estimate(self, noisy: Tensor, network_output: Tensor, cond: Conditioners) -> Tensor:
         """The clean frame that a network output stands for, (B, C, H, W), in 256 levels when quantising."""
         denoised = cond.c_skip * noisy + cond.c_out * network_output
-        if not self.config.quantise:
-            return denoised
-        # Truncation, not rounding: what the published models were trained and sampled with.
-        return denoised.clamp(-1, 1).add(1).div(2).mul(255).floor().div(255).mul(2).sub(1)
+        return to_levels(denoised) if self.config.quantise else denoised
 
     def denoise(self, noisy: Tensor, sigma: Tensor, prev_obs: Tensor, prev_action: Tensor) -> Tensor:
         """Estimate the clean frame.
@@ -112,10 +65,8 @@ class Denoiser(nn.Module):
 
     def add_noise(self, obs: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
         """x = o + sigma_offset n_channel + sigma n_pixel, both N(0, I); obs (B, C, H, W), sigma (B,)."""
-        b, c = obs.shape[:2]
-        channel_noise = torch.randn((b, c, 1, 1), generator=generator, device=obs.device)
-        pixel_noise = torch.randn(obs.shape, generator=generator, device=obs.device)
-        return obs + self.config.sigma_offset * channel_noise + sigma[:, None, None, None] * pixel_noise
+        channel_noise, pixel_noise = offset_noise(obs, self.config.sigma_offset, generator)
+        return obs + channel_noise + sigma[:, None, None, None] * pixel_noise
 
     def draw_sigma(self, batch_size: int, generator: Generator) -> Tensor:
         """(B,) training noise levels: ln sigma ~ N(mean, std^2) (paper equation 13), clipped."""
@@ -133,59 +84,27 @@ class Denoiser(nn.Module):
         cond = self.conditioners(sigma)
         output = self.network_output(noisy, cond, prev_obs, prev_action)
         target = (obs - cond.c_skip * noisy) / cond.c_out
-        error = (output - target).square().mean(dim=(1, 2, 3))  # (B,)
-        loss = (error * mask).sum() / mask.sum().clamp(min=1)
-        return loss, self.estimate(noisy, output, cond).detach()
+        return masked_error(output, target, mask), self.estimate(noisy, output, cond).detach()
 
-    def loss(self, batch: Batch, generator: Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Denoising loss over all targets of segments of ``config.segment_length`` frames.
+    def random_loss(
+        self, obs: Tensor, mask: Tensor, prev_obs: Tensor, prev_action: Tensor, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
+        """:meth:`target_loss` for noise of levels drawn by :meth:`draw_sigma`."""
+        sigma = self.draw_sigma(len(obs), generator)
+        noisy = self.add_noise(obs, sigma, generator)
+        return self.target_loss(noisy, sigma, obs, mask, prev_obs, prev_action)
 
-        The model's own estimate replaces each target in the context of the next one, so that it learns to
-        continue from its own frames (published code; the paper's algorithm 1 has one target).
-        """
-        length = self.config.network.context_length
-        obs = to_model_range(batch.obs, batch.mask)  # (B, T + 1, C, H, W)
-        frames = list(obs.unbind(1))
-        losses = []
-        for t in range(length, len(frames)):
-            sigma = self.draw_sigma(len(obs), generator)
-            noisy = self.add_noise(obs[:, t], sigma, generator)
-            context = torch.stack(frames[t - length : t], dim=1)  # (B, L, C, H, W)
-            action = batch.action[:, t - length : t]  # (B, L)
-            loss, frames[t] = self.target_loss(noisy, sigma, obs[:, t], batch.mask[:, t], context, action)
-            losses.append(loss)
-        total = torch.stack(losses).mean()
-        return total, {"loss": total.detach()}
+    def path(
+        self,
+        initial_noise: Tensor,
+        prev_obs: Tensor,
+        prev_action: Tensor,
+        sampler: SamplerConfig,
+        generator: Generator | None = None,
+    ) -> list[Tensor]:
+        """The probability-flow ODE from noise to frame: :func:`~adamas.diffusion.samplers.sample_path`."""
 
+        def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+            return self.denoise(x, sigma, prev_obs, prev_action)
 
-@torch.no_grad()
-def sample(
-    denoiser: Denoiser,
-    prev_obs: Tensor,
-    prev_action: Tensor,
-    sampler: SamplerConfig,
-    initial_noise: Tensor | None = None,
-    generator: Generator | None = None,
-) -> Tensor:
-    """Draw the next frame.
-
-    Args:
-        denoiser: the model.
-        prev_obs: (B, L, C, H, W) in [-1, 1], oldest first.
-        prev_action: (B, L) int64.
-        sampler: steps, order and noise levels.
-        initial_noise: (B, C, H, W) from N(0, I); drawn from ``generator`` when not given.
-        generator: source of the noise; PyTorch's global one when not given.
-
-    Returns:
-        (B, C, H, W) in [-1, 1].
-    """
-    if initial_noise is None:
-        shape = prev_obs[:, 0].shape
-        initial_noise = torch.randn(shape, generator=generator, device=prev_obs.device)
-
-    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-        return denoiser.denoise(x, sigma, prev_obs, prev_action)
-
-    with fixed_shapes():
-        return sample_path(denoise, initial_noise, sampler, generator)[-1]
+        return sample_path(denoise, initial_noise, sampler, generator)

@@ -17,7 +17,7 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class SamplerConfig:
-    """How a frame is drawn from noise."""
+    """How a frame is drawn from noise. DDPM knows ``num_steps`` and ``s_noise`` alone."""
 
     num_steps: int = 3
     """Number N of denoising steps."""
@@ -33,7 +33,7 @@ class SamplerConfig:
     s_tmax: float = 1e6
     """Highest noise level at which churn acts."""
     s_noise: float = 1.0
-    """Standard deviation of the churn noise."""
+    """Standard deviation of the churn noise (edm), or what the noise of every step is multiplied by (ddpm)."""
     scale_initial_noise: bool = False
     """Start from N(0, sigma_max^2) as in EDM, not from N(0, 1) as DIAMOND does."""
 

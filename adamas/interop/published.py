@@ -18,7 +18,7 @@ from torch import Tensor
 
 from adamas.agent import Agent, AgentConfig
 from adamas.core.errors import UserError
-from adamas.diffusion.edm import DenoiserConfig
+from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.world_models.diamond import DiamondConfig
@@ -58,9 +58,12 @@ def save_published(agent: Agent, path: Path | str) -> None:
     """Write the weights of ``agent`` to a new file in the published format.
 
     Raises:
-        UserError: the file exists or cannot be written, or the weights do not tell the size of a frame.
+        UserError: the file exists or cannot be written, the denoiser is not EDM's, or the weights do not tell the
+            size of a frame.
     """
     path, state = Path(path), agent.state_dict()
+    if agent.config.world_model.denoiser.diffusion != "edm":
+        raise UserError("the published format is for EDM denoisers; keep the checkpoint folder instead")
     shape = agent.config.obs_shape
     if shape[1] != shape[2] or infer_config(state, "the agent").obs_shape != shape:
         raise UserError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adamas.core.runtime import RuntimeConfig
-from adamas.diffusion.edm import DenoiserConfig
+from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.envs.config import EnvConfig
 from adamas.nn.unet import FrameNetworkConfig

@@ -9,12 +9,17 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Generator, Tensor, nn
 
+from adamas.core.errors import UserError
 from adamas.core.protocols import Component, DreamState, Prediction
 from adamas.core.seeding import draw
 from adamas.core.types import Batch, SegmentSpec, to_model_range, to_pixels
-from adamas.diffusion.edm import Denoiser, DenoiserConfig, sample
+from adamas.diffusion.ddpm import NUM_TIMESTEPS, DdpmDenoiser
+from adamas.diffusion.denoiser import Denoiser, DenoiserConfig, sample
+from adamas.diffusion.edm import EdmDenoiser
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.world_models.reward_end import RewardEndConfig, RewardEndModel
+
+DENOISERS: Mapping[str, type[Denoiser]] = {"edm": EdmDenoiser, "ddpm": DdpmDenoiser}
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,12 @@ class DiamondConfig:
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     reward_end: RewardEndConfig = field(default_factory=RewardEndConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
+
+    def __post_init__(self) -> None:
+        if self.denoiser.diffusion == "ddpm" and self.sampler.num_steps > NUM_TIMESTEPS:
+            raise UserError(
+                f"sampler: ddpm draws a frame in at most {NUM_TIMESTEPS} steps, got num_steps {self.sampler.num_steps}"
+            )
 
 
 class Diamond(nn.Module):
@@ -36,7 +47,9 @@ class Diamond(nn.Module):
     def __init__(self, config: DiamondConfig, obs_shape: tuple[int, int, int], num_actions: int) -> None:
         super().__init__()
         self.config = config
-        self.denoiser = Denoiser(config.denoiser, obs_shape[0], num_actions)
+        self.denoiser: Denoiser = DENOISERS[config.denoiser.diffusion](
+            config.denoiser, obs_shape[0], num_actions
+        )
         self.reward_end = RewardEndModel(config.reward_end, obs_shape, num_actions)
 
     @property

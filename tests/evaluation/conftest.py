@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from adamas.agent import Agent, AgentConfig
-from adamas.diffusion.edm import DenoiserConfig
+from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig

@@ -14,7 +14,7 @@ from adamas.agent import Agent, AgentConfig
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
-from adamas.diffusion.edm import DenoiserConfig
+from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.interop.published import save_published
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig

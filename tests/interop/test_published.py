@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from torch import Generator, Tensor
 
 from adamas.agent import Agent, AgentConfig
 from adamas.core.errors import UserError
-from adamas.diffusion.edm import DenoiserConfig, sample
+from adamas.diffusion.denoiser import DenoiserConfig, sample
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.interop.published import build, infer_config, load_published, save_published
 from adamas.nn.unet import FrameNetworkConfig
@@ -157,6 +158,13 @@ def test_an_existing_file_is_not_overwritten(small: Agent, tmp_path: Path) -> No
     assert path.read_text() == "precious"
     with pytest.raises(UserError, match=r"cannot write .*No such file or directory"):
         save_published(small, tmp_path / "nowhere" / "agent.pt")
+
+
+def test_only_edm_denoisers_are_saved(tmp_path: Path) -> None:
+    world_model = replace(SMALL.world_model, denoiser=replace(SMALL.world_model.denoiser, diffusion="ddpm"))
+    with pytest.raises(UserError, match="EDM"):
+        save_published(Agent(replace(SMALL, world_model=world_model)), tmp_path / "agent.pt")
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("shape", [(3, 17, 17), (3, 16, 14)])

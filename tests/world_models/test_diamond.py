@@ -8,7 +8,7 @@ from torch import Generator, nn
 
 from adamas.core.seeding import draw
 from adamas.core.types import Batch, to_model_range, to_pixels
-from adamas.diffusion.edm import DenoiserConfig, sample
+from adamas.diffusion.denoiser import DenoiserConfig, sample
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.world_models.diamond import Diamond, DiamondConfig

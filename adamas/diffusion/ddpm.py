@@ -1,0 +1,108 @@
+"""The DDPM denoiser, for comparison: predicts the noise in a frame (Ho et al. 2020; paper section 5.1).
+
+It differs from EDM in how noise is mixed in, what the network predicts and how a frame is drawn; network, context and
+training on the model's own estimates are the same.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from adamas.diffusion.denoiser import Denoiser, DenoiserConfig, masked_error, offset_noise, to_levels
+from adamas.diffusion.samplers import SamplerConfig
+
+NUM_TIMESTEPS = 1000
+BETA_FIRST, BETA_LAST = (
+    1e-4,
+    0.02,
+)  # variance of the noise that a step adds, on a line from the first to the last
+
+
+class DdpmDenoiser(Denoiser):
+    """Noise prediction: x_t = sqrt(abar_t) o + sqrt(1 - abar_t) n, and the network estimates n from x_t and t."""
+
+    alphas_cumprod: Tensor
+    """(1000,): abar_t, the share of a frame's variance that is left at timestep t."""
+
+    def __init__(self, config: DenoiserConfig, img_channels: int, num_actions: int) -> None:
+        super().__init__(config, img_channels, num_actions)
+        betas = torch.linspace(BETA_FIRST, BETA_LAST, NUM_TIMESTEPS)
+        self.register_buffer("alphas_cumprod", (1 - betas).cumprod(dim=0), persistent=False)
+
+    def predict_noise(self, noisy: Tensor, timestep: Tensor, prev_obs: Tensor, prev_action: Tensor) -> Tensor:
+        """The noise n in ``noisy`` (B, C, H, W) at ``timestep`` (B,) in [0, 1000): (B, C, H, W)."""
+        return self.inner_model(noisy, (timestep + 1) / NUM_TIMESTEPS, prev_obs, prev_action)
+
+    def add_noise(self, obs: Tensor, timestep: Tensor, noise: Tensor) -> Tensor:
+        """x_t = sqrt(abar_t) o + sqrt(1 - abar_t) n; ``timestep`` (B,)."""
+        left = self.alphas_cumprod[timestep][:, None, None, None]
+        return left.sqrt() * obs + (1 - left).sqrt() * noise
+
+    def estimate(self, noisy: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+        """The clean frame in ``noisy`` if ``noise`` is what was added, clipped to [-1, 1]; ``timestep`` (B,)."""
+        left = self.alphas_cumprod[timestep][:, None, None, None]
+        return ((noisy - (1 - left).sqrt() * noise) / left.sqrt()).clamp(-1, 1)
+
+    def target_loss(
+        self,
+        noise: Tensor,
+        timestep: Tensor,
+        obs: Tensor,
+        mask: Tensor,
+        prev_obs: Tensor,
+        prev_action: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Mean squared error of the predicted noise over samples in ``mask``, and the estimated clean frame."""
+        noisy = self.add_noise(obs, timestep, noise)
+        output = self.predict_noise(noisy, timestep, prev_obs, prev_action)
+        clean = self.estimate(noisy, output.detach(), timestep)
+        return masked_error(output, noise, mask), self._quantised(clean)
+
+    def random_loss(
+        self, obs: Tensor, mask: Tensor, prev_obs: Tensor, prev_action: Tensor, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
+        """:meth:`target_loss` for timesteps drawn uniformly."""
+        timestep = torch.randint(NUM_TIMESTEPS, (len(obs),), generator=generator, device=obs.device)
+        channel_noise, pixel_noise = offset_noise(obs, self.config.sigma_offset, generator)
+        return self.target_loss(channel_noise + pixel_noise, timestep, obs, mask, prev_obs, prev_action)
+
+    def path(
+        self,
+        initial_noise: Tensor,
+        prev_obs: Tensor,
+        prev_action: Tensor,
+        sampler: SamplerConfig,
+        generator: Generator | None = None,
+    ) -> list[Tensor]:
+        """Ancestral sampling over N equally spaced timesteps; one step: the estimate from the middle timestep.
+
+        Of the sampler, ``num_steps`` (at most 1,000) and ``s_noise`` count: what the noise that each step adds is
+        multiplied by. The variance of that noise is the posterior's (Ho et al. 2020, equation 7).
+        """
+        spacing = NUM_TIMESTEPS // sampler.num_steps
+        timesteps = range(0, spacing * sampler.num_steps, spacing)
+        x, path = initial_noise, [initial_noise]
+        for t in reversed(timesteps if sampler.num_steps > 1 else [NUM_TIMESTEPS // 2]):
+            timestep = torch.full((len(x),), t, device=x.device)
+            noise = self.predict_noise(x, timestep, prev_obs, prev_action)
+            x = clean = self.estimate(x, noise, timestep)
+            if t > 0 and sampler.num_steps > 1:
+                x = self._posterior(path[-1], clean, t, t - spacing, sampler.s_noise, generator)
+            path.append(x)
+        path[-1] = self._quantised(path[-1])
+        return path
+
+    def _posterior(
+        self, x: Tensor, clean: Tensor, t: int, before: int, s_noise: float, generator: Generator | None
+    ) -> Tensor:
+        """Draw the frame at timestep ``before`` given ``x`` at timestep ``t`` and the clean frame (equations 6, 7)."""
+        left, left_before = self.alphas_cumprod[t], self.alphas_cumprod[before]
+        alpha = left / left_before
+        mean = left_before.sqrt() * (1 - alpha) * clean + alpha.sqrt() * (1 - left_before) * x
+        std = ((1 - left_before) * (1 - alpha) / (1 - left)).sqrt()
+        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        return mean / (1 - left) + s_noise * std * noise
+
+    def _quantised(self, clean: Tensor) -> Tensor:
+        return to_levels(clean) if self.config.quantise else clean

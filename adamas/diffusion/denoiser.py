@@ -1,0 +1,155 @@
+"""What every denoiser has in common: its network, its training on its own frames, and drawing the next frame."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor, nn
+
+from adamas.core.errors import UserError
+from adamas.core.runtime import fixed_shapes
+from adamas.core.types import Batch, to_model_range
+from adamas.diffusion.samplers import SamplerConfig
+from adamas.nn.unet import FrameNetwork, FrameNetworkConfig
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """The denoiser D: its network, its noise and its training targets."""
+
+    network: FrameNetworkConfig = field(default_factory=FrameNetworkConfig)
+    diffusion: Literal["edm", "ddpm"] = "edm"
+    """edm: the paper's (Karras et al. 2022). ddpm: predicts the noise (Ho et al. 2020), to compare with."""
+    sigma_offset: float = 0.3
+    """Standard deviation of the noise shared by all pixels of a channel (offset noise)."""
+    sigma_data: float = 0.5
+    """Standard deviation of the data. This and what follows of noise levels is of edm alone."""
+    log_sigma_mean: float = -0.4
+    log_sigma_std: float = 1.2
+    sigma_min: float = 2e-3
+    """Training noise levels are clipped to [sigma_min, sigma_max]."""
+    sigma_max: float = 20.0
+    num_autoregressive_steps: int = 1
+    """Targets per segment beyond the first, each conditioned on the model's own estimate of the one before."""
+    quantise: bool = True
+    """Round every denoised estimate down to one of 256 levels, as the published models were trained and used."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma_min <= self.sigma_max:
+            raise UserError(f"denoiser: 0 < sigma_min <= sigma_max, got {self.sigma_min}, {self.sigma_max}")
+        if self.sigma_data <= 0 or self.sigma_offset < 0 or self.num_autoregressive_steps < 0:
+            raise UserError(
+                "denoiser: sigma_data > 0, sigma_offset >= 0 and num_autoregressive_steps >= 0, got "
+                f"{self.sigma_data}, {self.sigma_offset} and {self.num_autoregressive_steps}"
+            )
+
+    @property
+    def segment_length(self) -> int:
+        """Frames per training segment: L of context, one target and the autoregressive ones."""
+        return self.network.context_length + 1 + self.num_autoregressive_steps
+
+
+class Denoiser(nn.Module, ABC):
+    """Draws the next frame from noise, given L frames and actions. Subclasses say what noise is and how to undo it."""
+
+    def __init__(self, config: DenoiserConfig, img_channels: int, num_actions: int) -> None:
+        super().__init__()
+        self.config = config
+        self.inner_model = FrameNetwork(config.network, img_channels, num_actions)
+
+    @abstractmethod
+    def random_loss(
+        self, obs: Tensor, mask: Tensor, prev_obs: Tensor, prev_action: Tensor, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Loss of one target frame at noise levels drawn at random, and the model's estimate of it.
+
+        Args:
+            obs: (B, C, H, W) in [-1, 1], the target.
+            mask: (B,) bool, which samples count.
+            prev_obs: (B, L, C, H, W) in [-1, 1], oldest first.
+            prev_action: (B, L) int64.
+            generator: source of noise and noise levels.
+
+        Returns:
+            The loss (), and the clean frames (B, C, H, W) that the model sees in the noisy ones, gradient-free.
+        """
+
+    @abstractmethod
+    def path(
+        self,
+        initial_noise: Tensor,
+        prev_obs: Tensor,
+        prev_action: Tensor,
+        sampler: SamplerConfig,
+        generator: Generator | None = None,
+    ) -> list[Tensor]:
+        """The N + 1 points, (B, C, H, W) each, from noise to the next frame; arguments as in :func:`sample`."""
+
+    def loss(self, batch: Batch, generator: Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Denoising loss over all targets of segments of ``config.segment_length`` frames.
+
+        The model's own estimate replaces each target in the context of the next one, so that it learns to
+        continue from its own frames (published code; the paper's algorithm 1 has one target).
+        """
+        length = self.config.network.context_length
+        obs = to_model_range(batch.obs, batch.mask)  # (B, T + 1, C, H, W)
+        frames = list(obs.unbind(1))
+        losses = []
+        for t in range(length, len(frames)):
+            context = torch.stack(frames[t - length : t], dim=1)  # (B, L, C, H, W)
+            action = batch.action[:, t - length : t]  # (B, L)
+            loss, frames[t] = self.random_loss(obs[:, t], batch.mask[:, t], context, action, generator)
+            losses.append(loss)
+        total = torch.stack(losses).mean()
+        return total, {"loss": total.detach()}
+
+
+def masked_error(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared error, (), of (B, C, H, W) over the samples in ``mask`` (B,); 0 if there are none."""
+    error = (output - target).square().mean(dim=(1, 2, 3))  # (B,)
+    return (error * mask).sum() / mask.sum().clamp(min=1)
+
+
+def offset_noise(obs: Tensor, sigma_offset: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Noise for (B, C, H, W) frames: sigma_offset n_channel (B, C, 1, 1), and n_pixel (B, C, H, W); n ~ N(0, I)."""
+    channel_noise = torch.randn((*obs.shape[:2], 1, 1), generator=generator, device=obs.device)
+    pixel_noise = torch.randn(obs.shape, generator=generator, device=obs.device)
+    return sigma_offset * channel_noise, pixel_noise
+
+
+def to_levels(x: Tensor) -> Tensor:
+    """Cut frames down to 256 levels in [-1, 1]: by truncation, as the published models were trained and sampled."""
+    return x.clamp(-1, 1).add(1).div(2).mul(255).floor().div(255).mul(2).sub(1)
+
+
+@torch.no_grad()
+def sample(
+    denoiser: Denoiser,
+    prev_obs: Tensor,
+    prev_action: Tensor,
+    sampler: SamplerConfig,
+    initial_noise: Tensor | None = None,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Draw the next frame.
+
+    Args:
+        denoiser: the model.
+        prev_obs: (B, L, C, H, W) in [-1, 1], oldest first.
+        prev_action: (B, L) int64.
+        sampler: steps, order and noise levels.
+        initial_noise: (B, C, H, W) from N(0, I); drawn from ``generator`` when not given.
+        generator: source of the noise; PyTorch's global one when not given.
+
+    Returns:
+        (B, C, H, W) in [-1, 1].
+    """
+    if initial_noise is None:
+        shape = prev_obs[:, 0].shape
+        initial_noise = torch.randn(shape, generator=generator, device=prev_obs.device)
+    with fixed_shapes():
+        return denoiser.path(initial_noise, prev_obs, prev_action, sampler, generator)[-1]
