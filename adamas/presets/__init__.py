@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from adamas.core.errors import UserError, nearest
+from adamas.presets.ablations import ABLATIONS
 from adamas.presets.atari import atari100k, atari_small, debug
 from adamas.presets.minatar import quickstart, quickstart_long
 from adamas.training.config import Config
@@ -15,6 +16,7 @@ PRESETS: Mapping[str, Callable[[], Config]] = {
     "atari-small": atari_small,
     "atari100k": atari100k,
     "debug": debug,
+    **ABLATIONS,
 }
 
 
