@@ -1,4 +1,4 @@
-"""The command line: ``adamas train | evaluate | collect | export | suite | report | bench | plan``."""
+"""The command line: ``adamas train | evaluate | collect | fidelity | export | suite | report | bench | plan``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from adamas.bench.plan import show_plan
 from adamas.commands.collect import collect
 from adamas.commands.evaluate import evaluate
 from adamas.commands.export import export
+from adamas.commands.fidelity import fidelity
 from adamas.commands.train import train
 from adamas.core.errors import UserError, nearest
 from adamas.core.process import run_command
@@ -24,6 +25,7 @@ USAGE = """usage: adamas COMMAND ...
   adamas train --resume DIR                                           go on with one
   adamas evaluate RUN|CHECKPOINT|FILE.pt [--episodes N] [--seed S]    score an agent in the real game
   adamas collect RUN|CHECKPOINT|FILE.pt --out DIR [--steps N]         record its play as a dataset
+  adamas fidelity RUN|CHECKPOINT|FILE.pt [--steps 1,3,10]             its dreams beside what really happened
   adamas export published RUN|CHECKPOINT --out FILE.pt                write the published system's format
   adamas bench [PRESET] [--rows ROW ...] [--json FILE]                how fast this machine trains and dreams
   adamas suite PRESET [--games G ...] [--seeds 0-4] [-- --field ...]  games times seeds; adamas suite status PRESET
@@ -48,6 +50,7 @@ def run(arguments: Sequence[str]) -> None:
         "train": train,
         "evaluate": evaluate,
         "collect": collect,
+        "fidelity": fidelity,
         "export": export,
         "bench": bench,
         "plan": show_plan,

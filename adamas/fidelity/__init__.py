@@ -1,0 +1,1 @@
+"""How faithful dreams are: distances to the truth, distributions, obedience."""

@@ -1,0 +1,70 @@
+"""How far frames are from the true ones, pixel by pixel and neighbourhood by neighbourhood.
+
+Frames are (..., C, H, W) uint8; each function returns one number a frame, (...). The peak signal-to-noise
+ratio is :func:`adamas.evaluation.fidelity.psnr`, the perceptual distance :class:`adamas.fidelity.lpips.Lpips`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+WINDOW, SIGMA = 11, 1.5  # pixels
+C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # keep the quotients stable where a frame is dark or flat
+BATCH = 256  # frames at a time; each needs 20 times its size
+
+
+def mse(obs: Tensor, true_obs: Tensor) -> Tensor:
+    """Mean squared error of (..., C, H, W) uint8 frames with pixels as fractions of 255: (...) in [0, 1]."""
+    return ((obs.float() - true_obs.float()) / 255).square().mean(dim=(-3, -2, -1))
+
+
+def ssim(obs: Tensor, true_obs: Tensor) -> Tensor:
+    """Structural similarity of (..., C, H, W) uint8 frames: (...) float32 in [-1, 1], 1 for equal frames.
+
+    Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment", 2004, equation 13, with the authors'
+    constants: a Gaussian window of 11x11 pixels and sigma 1.5, K1 = 0.01, K2 = 0.03, L = 255. The mean is over
+    all positions where the window lies within the frame, and over the channels. In a frame with a side of
+    less than 11 pixels the window is cut to the largest odd size that fits (9x9 for MinAtar's 10x10).
+
+    Raises:
+        ValueError: frames that differ in shape.
+    """
+    if obs.shape != true_obs.shape:
+        raise ValueError(f"frames differ in shape: {tuple(obs.shape)} and {tuple(true_obs.shape)}")
+    batches = (torch.split(frames.reshape(-1, *obs.shape[-3:]), BATCH) for frames in (obs, true_obs))
+    similarity = [_ssim(x.float(), y.float()) for x, y in zip(*batches, strict=True)]
+    return torch.cat(similarity).reshape(obs.shape[:-3])
+
+
+def _ssim(x: Tensor, y: Tensor) -> Tensor:
+    """Of (N, C, H, W) float: (N,)."""
+    height, width = x.shape[-2:]
+    size = min(WINDOW, height, width)
+    down, across = _windows(height, size).to(x.device), _windows(width, size).to(x.device).T
+
+    def local_mean(values: Tensor) -> Tensor:
+        return down @ values @ across  # (N, C, rows, columns): the positions of the window
+
+    offset_x, offset_y = (values.mean(dim=(-2, -1), keepdim=True) for values in (x, y))
+    x, y = x - offset_x, y - offset_y  # variances stay the same, and lose less to rounding
+    mean_x, mean_y = local_mean(x), local_mean(y)
+    variances = local_mean(x * x) - mean_x**2 + local_mean(y * y) - mean_y**2
+    covariance = local_mean(x * y) - mean_x * mean_y
+    mean_x, mean_y = mean_x + offset_x, mean_y + offset_y
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
+    structure = (2 * covariance + C2) / (variances + C2)
+    return (luminance * structure).mean(dim=(-3, -2, -1))
+
+
+def _windows(length: int, size: int) -> Tensor:
+    """Gaussian weights of n pixels, n the largest odd number up to ``size``, at all places along ``length``.
+
+    Each row is one place and adds up to 1: (length - n + 1, length).
+    """
+    radius = (size - 1) // 2
+    weights = torch.exp(-(torch.arange(-radius, radius + 1) ** 2) / (2 * SIGMA**2))
+    weights /= weights.sum()
+    rest = length - len(weights)
+    return torch.stack([F.pad(weights, (place, rest - place)) for place in range(rest + 1)])

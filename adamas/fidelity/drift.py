@@ -1,0 +1,143 @@
+"""How dreams drift from the true continuation of the same frames under the same actions, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adamas.core.errors import UserError
+from adamas.core.types import Batch
+from adamas.data.store import EpisodeStore
+from adamas.evaluation.fidelity import Continuation, exact, psnr
+from adamas.fidelity.distances import mse, ssim
+from adamas.fidelity.lpips import Lpips
+
+NUM_RESAMPLES = 2_000
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Pieces of held-out episodes to dream beside.
+
+    Attributes:
+        batch: B segments of L + T frames; the L frames of context and the one after them are real in each.
+        episode: (B,) int64, where each comes from.
+    """
+
+    batch: Batch
+    episode: np.ndarray
+
+
+def draw_windows(
+    store: EpisodeStore, num_windows: int, length: int, horizon: int, rng: np.random.Generator
+) -> Windows:
+    """Draw windows uniformly among all moments that have ``length`` frames of context and a frame after them.
+
+    Args:
+        store: episodes that the model was not trained on.
+        num_windows: B.
+        length: L.
+        horizon: T.
+        rng: what is drawn follows from it.
+
+    Raises:
+        UserError: no episode is long enough.
+    """
+    starts = np.maximum(store.lengths - length, 0)  # of each episode
+    if not starts.sum():
+        raise UserError(
+            f"{store.folder} has no episode of more than {length} frames, the context of a dream; record longer ones"
+        )
+    number = rng.integers(starts.sum(), size=num_windows)
+    episode = np.searchsorted(starts.cumsum(), number, side="right")
+    start = number - (starts.cumsum() - starts)[episode]
+    return Windows(store.read(episode, start, length + horizon), episode)
+
+
+def still(dreams: Continuation, windows: Batch, length: int) -> Continuation:
+    """What ``dreams`` would be if nothing ever moved: the last frame of context, again and again."""
+    last = windows.obs[:, length - 1 : length].to(dreams.obs.device)
+    return replace(dreams, obs=last.expand_as(dreams.obs))
+
+
+def distances(dreams: Continuation, lpips: Lpips | None) -> dict[str, np.ndarray]:
+    """Of every dream, how far each of its frames is from the true one, (B, T); nan after the true end.
+
+    ``mse`` in [0, 1], ``psnr`` in dB, ``ssim``, ``exact`` (share of frames without a wrong pixel) and, given the
+    network, ``lpips``.
+    """
+    obs, true_obs = dreams.obs[dreams.mask].cpu(), dreams.true_obs[dreams.mask].cpu()  # (K, C, H, W)
+    frames = {
+        "mse": mse(obs, true_obs),
+        "psnr": psnr(obs, true_obs),
+        "ssim": ssim(obs, true_obs),
+        "exact": exact(obs, true_obs).float(),
+    }
+    if lpips is not None:
+        frames["lpips"] = lpips(obs, true_obs)
+    return {name: _placed(values, dreams.mask.cpu()) for name, values in frames.items()}
+
+
+def _placed(values: Tensor, mask: Tensor) -> np.ndarray:
+    placed = torch.full(mask.shape, torch.nan)
+    placed[mask] = values.float()
+    return placed.numpy()
+
+
+def means(values: np.ndarray, episode: np.ndarray, seed: int) -> dict[str, list[float | None]]:
+    """Mean over dreams at every step, and its 95 % interval by resampling episodes.
+
+    Windows of one episode share their luck, so whole episodes are drawn, each with all of its windows.
+
+    Args:
+        values: (B, T), nan where there is nothing to compare.
+        episode: (B,), which episode each row comes from.
+        seed: of the resampling.
+
+    Returns:
+        ``mean``, ``low``, ``high`` and ``dreams`` (how many are left), T values each; None where none is left.
+    """
+    _, which = np.unique(episode, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    num_episodes = which.max() + 1
+    draws = rng.multinomial(num_episodes, np.full(num_episodes, 1 / num_episodes), size=NUM_RESAMPLES)
+    weight = draws[:, which].astype(float)  # (R, B)
+    known = ~np.isnan(values)
+    count = weight @ known  # (R, T)
+    with np.errstate(invalid="ignore"):  # 0 / 0 where a resample has nothing left
+        resampled = (weight @ np.where(known, values, 0)) / count
+    left = known.sum(axis=0)
+    result: dict[str, list[float | None]] = {"mean": [], "low": [], "high": [], "dreams": left.tolist()}
+    for t in range(values.shape[1]):
+        found = resampled[count[:, t] > 0, t]
+        ends = np.quantile(found, [0.025, 0.975]) if left[t] else (None, None)
+        result["mean"].append(float(values[known[:, t], t].mean()) if left[t] else None)
+        for name, end in zip(("low", "high"), ends, strict=True):
+            result[name].append(None if end is None else float(end))
+    return result
+
+
+def agreement(dreams: Continuation) -> dict[str, float | None]:
+    """How the dreams' rewards and ends compare with the game's, over all steps before the true end.
+
+    Rates are per step; precision and recall count rewards of the right sign, and ends, at exactly the step where
+    the game has them. None where there is nothing to count.
+    """
+    alive = dreams.mask
+    result: dict[str, float | None] = {"steps": float(alive.sum())}
+    for name, dreamt, true in (
+        ("reward", dreams.reward[alive], dreams.true_reward[alive]),
+        ("end", dreams.terminated[alive].float(), dreams.true_terminated[alive].float()),
+    ):
+        hits = float(((dreamt == true) & (true != 0)).sum())
+        said, there = float((dreamt != 0).sum()), float((true != 0).sum())
+        result |= {
+            f"{name}_rate": said / len(true),
+            f"true_{name}_rate": there / len(true),
+            f"{name}_precision": hits / said if said else None,
+            f"{name}_recall": hits / there if there else None,
+        }
+    return result

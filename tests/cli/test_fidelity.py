@@ -1,0 +1,104 @@
+"""``adamas fidelity`` on a run: what it prints and leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from adamas.cli import run
+from adamas.fidelity.figures import table_rows
+
+OPTIONS = ["--windows", "4", "--horizon", "6", "--lpips", "none", "--device", "cpu"]
+
+
+def test_dreams_of_a_run_beside_its_held_out_episodes(
+    trained: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["fidelity", str(trained[0]), "--steps", "1,2", "--out", str(tmp_path / "found"), *OPTIONS])
+    printed = capsys.readouterr().out
+    result = json.loads((tmp_path / "found" / "fidelity.json").read_text())
+    assert list(result["dreams"]) == ["N = 1", "N = 2", "still frame"]
+    for measured in result["dreams"].values():
+        assert {"mse", "psnr", "ssim", "exact"} <= set(measured) and len(measured["mse"]["mean"]) == 6
+    one, two, still = (measured["mse"]["mean"] for measured in result["dreams"].values())
+    assert one != two and one != still
+    assert result["protocol"]["windows"] == 4 and result["provenance"]["packages"]["torch"]
+    names = {path.name for path in (tmp_path / "found").iterdir()}
+    assert names == {"fidelity.json", "drift.png", "dream.gif", "dream.png"}
+    assert (
+        "mse, step 1" in printed
+        and "still frame" in printed
+        and str(tmp_path / "found" / "drift.png") in printed
+    )
+
+
+def test_nothing_is_overwritten_and_the_same_seed_measures_the_same(
+    trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    arguments = ["fidelity", str(trained[0]), "--out", str(tmp_path / "found"), *OPTIONS]
+    run(arguments)
+    run(arguments)
+    first, second = (json.loads((tmp_path / f / "fidelity.json").read_text()) for f in ("found", "found-2"))
+    assert first["dreams"] == second["dreams"] and list(first["dreams"]) == ["N = 2", "still frame"]
+
+
+def test_rows_of_the_table() -> None:
+    means = {"mean": [0.5, None], "low": [0.25, None], "high": [0.75, None], "dreams": [12, 0]}
+    agreement = {"reward_rate": 0.5, "true_reward_rate": 0.25, "reward_precision": None, "reward_recall": 1.0}
+    agreement |= {"end_rate": 0.0, "true_end_rate": 0.0, "end_precision": None, "end_recall": None}
+    populations = {"Frechet AlexNet": {"dream": 3.0, "game": 1.5}}
+    found = {
+        "N = 1": {"mse": means, "agreement": agreement, "populations": populations},
+        "still frame": {"mse": means, "agreement": {}, "populations": {}},
+    }
+    rows = dict(table_rows(found))
+    assert rows["mse, step 1"] == ["0.5 \\[0.25, 0.75]"] * 2 and "mse, step 2" not in rows
+    assert rows["Frechet AlexNet (the game's own: 1.5)"] == ["3", ""]
+    assert rows["reward rate (the game's: 0.25)"] == ["0.5", ""] and rows["reward recall"] == ["1", ""]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--steps", "1,x"], "steps: 'x' is no number of denoising steps"),
+        (["--steps", "0"], "steps: '0' is no number of denoising steps"),
+        (["--windows", "1"], "horizon >= 1 and windows >= 2, got 100 and 1"),
+        (["--dataset", "nowhere"], "nowhere"),
+        (["--weights-inception", "absent.pt"], "absent.pt does not exist"),
+        (["--weights-lpips", "absent"], "alexnet.ckpt does not exist"),
+        (["--out", "file/folder"], "cannot make file/folder"),
+    ],
+)
+def test_mistakes_get_one_line(
+    arguments: list[str],
+    message: str,
+    trained: tuple[Path, str],
+    complaint: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    asked = [] if any("weights" in word for word in arguments) else OPTIONS[4:]
+    small = [] if "--windows" in arguments else OPTIONS[:4]
+    assert message in complaint("fidelity", trained[0], *arguments, *small, *asked)
+
+
+def test_a_file_has_no_held_out_episodes(complaint: Callable[..., str], trained: tuple[Path, str]) -> None:
+    checkpoint = next((trained[0] / "checkpoints").glob("step-*"))
+    assert "has no held-out episodes; give some with --dataset" in complaint("fidelity", checkpoint)
+
+
+def test_without_its_weights_the_default_does_without(
+    trained: tuple[Path, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("adamas.fidelity.lpips.find_spec", lambda _: None)
+    run(["fidelity", str(trained[0]), "--out", str(tmp_path / "found"), *OPTIONS[:4]])
+    assert "no LPIPS and no Frechet distances: LPIPS weights are not installed" in capsys.readouterr().out
+    assert "lpips" not in json.loads((tmp_path / "found" / "fidelity.json").read_text())["dreams"]["N = 2"]

@@ -1,0 +1,158 @@
+"""Windows, distances by step, their intervals, and what was judged: by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from adamas.core.errors import UserError
+from adamas.core.types import Batch
+from adamas.data.store import NEW, EpisodeStore
+from adamas.evaluation.fidelity import Continuation
+from adamas.fidelity.drift import agreement, distances, draw_windows, means, still
+from adamas.fidelity.lpips import Lpips
+from adamas.fidelity.populations import CLIP_LENGTH, population_distance, samples, spaced
+
+L = 2
+
+
+def make_store(folder: Path, lengths: list[int]) -> EpisodeStore:
+    """Episodes of so many frames; every pixel of frame t of episode e is 50 e + t."""
+    store = EpisodeStore.create(folder, (1, 2, 2))
+    for number, length in enumerate(lengths):
+        for t in range(length - 1):
+            frame = np.full((1, 1, 2, 2), 50 * number + t, dtype=np.uint8)
+            last = t == length - 2
+            store.append([number if t else NEW], frame, [0], [0.0], [last], [False])
+        store.append_final([number], np.full((1, 1, 2, 2), 50 * number + length - 1, dtype=np.uint8))
+    store.commit()
+    return store
+
+
+def test_windows_hold_their_context_and_are_drawn_from_all_moments(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "data", [2, 3, 6])
+    windows = draw_windows(store, 200, L, 3, np.random.default_rng(0))
+    assert windows.batch.obs.shape == (200, L + 3, 1, 2, 2) and windows.batch.mask[:, : L + 1].all()
+    first = windows.batch.obs[:, 0, 0, 0, 0].tolist()
+    assert sorted(set(first)) == [
+        50,
+        100,
+        101,
+        102,
+        103,
+    ]  # one start in the second episode, four in the third
+    assert (windows.episode == [1 if value < 100 else 2 for value in first]).all()
+    assert all(first.count(value) == pytest.approx(40, abs=20) for value in set(first))
+
+
+def test_episodes_that_are_too_short_are_named(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "data", [2, 2])
+    with pytest.raises(UserError, match="data has no episode of more than 2 frames, the context of a dream"):
+        draw_windows(store, 4, L, 3, np.random.default_rng(0))
+
+
+def continuation(obs: torch.Tensor, true_obs: torch.Tensor, mask: torch.Tensor) -> Continuation:
+    nothing = torch.zeros(mask.shape)
+    return Continuation(obs, true_obs, nothing, nothing, nothing.bool(), nothing.bool(), mask)
+
+
+def test_distances_by_step_and_nothing_after_the_end() -> None:
+    true_obs = torch.zeros(2, 3, 1, 11, 11, dtype=torch.uint8)
+    obs = true_obs.clone()
+    obs[0, 1], obs[1, 2] = 51, 255
+    mask = torch.tensor([[True, True, True], [True, True, False]])
+    found = distances(continuation(obs, true_obs, mask), lpips=None)
+    assert list(found) == ["mse", "psnr", "ssim", "exact"]
+    np.testing.assert_allclose(found["mse"], [[0, 0.04, 0], [0, 0, np.nan]], atol=1e-7)
+    np.testing.assert_allclose(found["exact"], [[1, 0, 1], [1, 1, np.nan]])
+    assert found["psnr"][0, 1] == pytest.approx(13.979, abs=1e-3)
+
+
+def test_the_still_frame_is_the_last_of_the_context() -> None:
+    true_obs = torch.arange(3, dtype=torch.uint8).view(1, 3, 1, 1, 1)
+    windows = Batch(
+        torch.tensor([7, 9, 0, 1, 2], dtype=torch.uint8).view(1, 5, 1, 1, 1), *(torch.zeros(1, 4),) * 5
+    )
+    frozen = still(continuation(true_obs + 1, true_obs, torch.ones(1, 3, dtype=torch.bool)), windows, L)
+    assert frozen.obs.flatten().tolist() == [9, 9, 9]
+    assert torch.equal(frozen.true_obs, true_obs)
+
+
+def test_intervals_resample_whole_episodes() -> None:
+    """Two windows of one episode are as good as one: the interval is that of two episodes, not of four windows."""
+    values = np.array([[0.0], [0.0], [1.0], [1.0]])
+    together = means(values, np.array([3, 3, 8, 8]), seed=0)
+    assert (together["mean"], together["low"], together["high"]) == ([0.5], [0.0], [1.0])
+    many = means(np.tile(values, (25, 1)), np.arange(100), seed=0)
+    assert many["low"][0] == pytest.approx(0.4, abs=0.02) and many["high"][0] == pytest.approx(0.6, abs=0.02)
+
+
+def test_means_leave_out_what_is_not_there() -> None:
+    found = means(np.array([[1.0, np.nan, np.nan], [3.0, 5.0, np.nan]]), np.array([0, 1]), seed=0)
+    assert found["mean"] == [2.0, 5.0, None] and found["dreams"] == [2, 1, 0]
+    assert found["low"] == [1.0, 5.0, None] and found["high"] == [3.0, 5.0, None]
+
+
+def test_rewards_and_ends_by_hand() -> None:
+    frames = torch.zeros(1, 6, 1, 1, 1, dtype=torch.uint8)
+    dreams = Continuation(
+        frames,
+        frames,
+        reward=torch.tensor([[1.0, 1.0, -1.0, 0.0, 0.0, 1.0]]),
+        true_reward=torch.tensor([[1.0, 0.0, 1.0, 0.0, 0.0, 1.0]]),
+        terminated=torch.tensor([[False, False, False, False, True, True]]),
+        true_terminated=torch.tensor([[False, False, False, False, True, False]]),
+        mask=torch.tensor([[True, True, True, True, True, False]]),
+    )
+    found = agreement(dreams)
+    assert found["steps"] == 5
+    assert found["reward_rate"] == pytest.approx(3 / 5) and found["true_reward_rate"] == pytest.approx(2 / 5)
+    assert found["reward_precision"] == pytest.approx(
+        1 / 3
+    )  # three said, one right: another was of the wrong sign
+    assert found["reward_recall"] == pytest.approx(1 / 2)
+    assert (found["end_precision"], found["end_recall"]) == (1.0, 1.0)
+    never = agreement(continuation(frames, frames, torch.ones(1, 6, dtype=torch.bool)))
+    assert never["end_precision"] is None and never["reward_recall"] is None and never["end_rate"] == 0
+
+
+def test_clips_lie_before_the_end() -> None:
+    frames = torch.arange(2 * 40).view(2, 40, 1, 1, 1)
+    mask = torch.ones(2, 40, dtype=torch.bool)
+    mask[1, 20:] = False
+    clips = samples(frames, mask, of_clips=True)
+    assert clips.shape == (3, CLIP_LENGTH, 1, 1, 1)
+    assert clips[:, 0].flatten().tolist() == [0, 16, 40]
+    assert len(samples(frames, mask, of_clips=False)) == 60
+    assert spaced(torch.arange(10), 4).tolist() == [0, 3, 6, 9]
+
+
+def test_a_perfect_dream_is_as_far_from_the_game_as_the_game_itself() -> None:
+    generator = torch.Generator().manual_seed(0)
+    true_obs = torch.randint(256, (8, 4, 1, 2, 2), generator=generator).to(torch.uint8)
+    mask, episode = torch.ones(8, 4, dtype=torch.bool), np.arange(8)
+
+    def pixels(frames: torch.Tensor) -> torch.Tensor:
+        return frames.flatten(1).float()
+
+    perfect = population_distance(continuation(true_obs, true_obs, mask), episode, pixels, of_clips=False)
+    assert perfect["dream"] == perfect["game"] and perfect["game"] is not None and perfect["game"] > 0
+    dark = population_distance(continuation(true_obs // 4, true_obs, mask), episode, pixels, of_clips=False)
+    assert (
+        dark["game"] == perfect["game"] and dark["dream"] is not None and dark["dream"] > 4 * perfect["game"]
+    )
+    alone = population_distance(
+        continuation(true_obs, true_obs, mask), np.zeros(8, int), pixels, of_clips=False
+    )
+    assert alone == {"dream": None, "game": None}  # nothing to compare one episode with
+
+
+def test_perceptual_distances_stand_where_their_frames_do(weights: Path) -> None:
+    lpips = Lpips("alex", weights)
+    obs, true_obs = torch.randint(256, (2, 1, 2, 3, 32, 32), dtype=torch.uint8)
+    found = distances(continuation(obs, true_obs, torch.tensor([[True, False]])), lpips)
+    assert found["lpips"][0, 0] == pytest.approx(lpips(obs[:, 0], true_obs[:, 0]).item())
+    assert np.isnan(found["lpips"][0, 1])
