@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from adamas.core.errors import UserError
@@ -192,3 +193,20 @@ def test_recorded_distances(network: Any, size: int, expected: float) -> None:
     a, b = ((7 * x * y + 11 * (x + shift) + 3 * y * k + 40 * k) % 256 for shift in (0, 5))
     d = Lpips(network)(a[None].to(torch.uint8), b[None].to(torch.uint8))
     assert d.tolist() == pytest.approx([expected], abs=1e-5)
+
+
+PICTURES = Path(__file__).parents[1] / "fixtures" / "lpips"
+
+
+@real_weights
+@pytest.mark.skipif(
+    not PICTURES.is_dir(),
+    reason="tests/fixtures/lpips has not got the authors' ex_ref.png, ex_p0.png, ex_p1.png",
+)
+def test_the_authors_example_pair() -> None:
+    def picture(name: str) -> Tensor:
+        return torch.from_numpy(np.array(Image.open(PICTURES / name).convert("RGB"))).permute(2, 0, 1)[None]
+
+    metric, reference = Lpips("alex"), picture("ex_ref.png")
+    distances = [metric(reference, picture(name)).item() for name in ("ex_p0.png", "ex_p1.png")]
+    assert distances == pytest.approx([0.722, 0.138], abs=5e-4)
