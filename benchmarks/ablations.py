@@ -161,25 +161,33 @@ def off_palette(frames: Tensor) -> Tensor:
 # --- what came out -----------------------------------------------------------------------------------------
 
 
+COLUMNS = {
+    "exact frames, step 1": ("exact", 1),
+    "step 10": ("exact", 10),
+    "squared distance, step 10": ("error", 10),
+    "step 50": ("error", 50),
+    "cells of no colour, step 10": ("off", 10),
+    "step 100": ("off", 100),
+}
+
+
 def show(options: Show) -> None:
-    """A line for every preset and sampler: mean over seeds [least, most]."""
+    """A line for every preset and sampler: mean over seeds (least to most)."""
     results = [json.loads(file.read_text()) for file in sorted(options.results.glob("*.json"))]
-    presets = list(dict.fromkeys(result["preset"] for result in results))
-    for name in presets:
-        runs = [result for result in results if result["preset"] == name]
-        print(f"\n{name}: {len(runs)} seeds, {np.mean([r['minutes'] for r in runs]):.1f} minutes each")
-        for sampler in runs[0]["dreams"]:
+    print("| preset | drawn by | " + " | ".join(COLUMNS) + " |")
+    print("| --- " * (2 + len(COLUMNS)) + "|")
+    for name in dict.fromkeys(result["preset"] for result in results):
+        runs = [result["dreams"] for result in results if result["preset"] == name]
+        for sampler in runs[0]:
             cells = [
-                f"{what} {step}: {spread([r['dreams'][sampler][what][step - 1] for r in runs])}"
-                for what, steps in (("exact", (1, 10)), ("error", (10, 50)), ("off", (10, 50, 100)))
-                for step in steps
+                spread([run[sampler][what][step - 1] for run in runs]) for what, step in COLUMNS.values()
             ]
-            print(f"  {sampler:38s} " + "   ".join(cells))
+            print(f"| `{name}` ({len(runs)}) | {sampler} | " + " | ".join(cells) + " |")
     draw(results, options.figure)
 
 
 def spread(values: Sequence[float]) -> str:
-    return f"{np.mean(values):.3f} [{min(values):.3f}, {max(values):.3f}]"
+    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
 def draw(results: Sequence[dict[str, object]], file: Path) -> None:
@@ -202,7 +210,7 @@ def draw(results: Sequence[dict[str, object]], file: Path) -> None:
             name.removeprefix("ablation").strip("-").replace("-", " ") or "edm (the paper)"
         )
         axes[1, column].set_xlabel("step of the dream")
-    axes[0, 0].set_ylabel("share of cells of no colour")
+    axes[0, 0].set(ylabel="share of cells of no colour", yscale="log", ylim=(3e-4, 1))
     axes[1, 0].set_ylabel("squared distance to the game")
     axes[0, 0].legend(frameon=False)
     figure.savefig(file, dpi=110)

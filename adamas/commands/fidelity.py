@@ -6,29 +6,38 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+import tyro
 from rich.table import Table
 
 from adamas.agent import Agent
-from adamas.commands.common import check_seed, find_target
+from adamas.commands.common import check_env, check_seed, find_target
 from adamas.core import runtime
 from adamas.core.arguments import parse
+from adamas.core.config import to_dict
 from adamas.core.console import console
 from adamas.core.errors import UserError
 from adamas.core.seeding import derive_seed
 from adamas.data.store import EpisodeStore
 from adamas.diffusion.samplers import SamplerConfig
+from adamas.envs.branching import make_branching
+from adamas.envs.config import EnvConfig
 from adamas.evaluation.fidelity import Continuation, continue_dreams
 from adamas.evaluation.pictures import SLOW_FPS, fitting_scale, longest_dream, save_pair, strip
 from adamas.evaluation.results import provenance
+from adamas.fidelity.distribution import compare_outcomes
 from adamas.fidelity.drift import Windows, agreement, distances, draw_windows, means, still
 from adamas.fidelity.figures import drift_curves, table_rows
 from adamas.fidelity.lpips import Lpips
+from adamas.fidelity.moments import find_moments
 from adamas.fidelity.populations import Features, features_of, population_distance
+from adamas.fidelity.sensitivity import Sensitivity, confusion_plot, measure_sensitivity
+from adamas.fidelity.summary import summarise_outcomes, summarise_sensitivity
 from adamas.interop.load import load
+from adamas.rl.rollout import OnHost
 
 STILL = "still frame"
 
@@ -37,6 +46,8 @@ STILL = "still frame"
 class Fidelity:
     """Dream on from held-out frames under the actions that were really taken, and compare with what happened."""
 
+    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff]
+    """The game, for what is measured in moments of it."""
     dataset: Path | None = None
     """Episodes that the model was not trained on. None: the run's own held-out ones."""
     horizon: int = 100
@@ -45,6 +56,11 @@ class Fidelity:
     """Numbers of denoising steps to compare, such as: 1,2,3,5,10. None given: the agent's own alone."""
     windows: int = 64
     """Dreams."""
+    moments: int = 8
+    """Moments of the real game from which many continuations are played and dreamt, under the same and under
+    different actions. 0 where there is no game."""
+    draws: int = 64
+    """Continuations, and dreams, of each moment."""
     lpips: Literal["alex", "vgg", "none"] = "alex"
     """Network of the perceptual distance."""
     weights_lpips: Path | None = None
@@ -60,16 +76,18 @@ class Fidelity:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        if self.horizon < 1 or self.windows < 2:
-            raise UserError(f"horizon >= 1 and windows >= 2, got {self.horizon} and {self.windows}")
+        if self.horizon < 1 or self.windows < 2 or self.moments < 0 or self.draws < 1:
+            raise UserError(
+                "horizon >= 1, windows >= 2, moments >= 0 and draws >= 1, got "
+                f"{self.horizon}, {self.windows}, {self.moments} and {self.draws}"
+            )
 
 
 def fidelity(arguments: Sequence[str]) -> None:
     """Dream, compare, print and write."""
-    target, _, rest = find_target(arguments, "fidelity")
-    default = Fidelity(
-        out=target / "results" / "fidelity" if (target / "checkpoints").is_dir() else Path("fidelity")
-    )
+    target, config, rest = find_target(arguments, "fidelity")
+    in_run = (target / "checkpoints").is_dir()
+    default = Fidelity(config.env, out=target / "results" / "fidelity" if in_run else Path("fidelity"))
     options = parse(Fidelity, rest, f"fidelity {target}", default)
     samplers_asked = parse_steps(options.steps)
     store = EpisodeStore.open(options.dataset or _own_dataset(target))
@@ -80,17 +98,22 @@ def fidelity(arguments: Sequence[str]) -> None:
             f"{store.folder} has frames of shape {tuple(store.obs_shape)}, the agent sees "
             f"{tuple(agent.config.obs_shape)}; choose a dataset of its own game"
         )
+    if options.moments:
+        check_env(agent, options.env, target)
     lpips, features = _networks(options)
     rng = np.random.default_rng(derive_seed(options.seed, "windows"))
     length = agent.world_model.context_length
     windows = draw_windows(store, options.windows, length, options.horizon, rng)
 
+    moments = _Moments(agent, options) if options.moments else None
     found: dict[str, Any] = {}
     pictured: Continuation | None = None
     for name, sampler in _samplers(agent.config.world_model.sampler, samplers_asked).items():
         dreams = _dream(agent, windows, sampler, options.seed)
         found[name] = _measure(dreams, windows, lpips, features, options.seed)
-        print(f"{name}: {options.windows} dreams of {options.horizon} steps compared", flush=True)
+        if moments is not None:
+            found[name]["moments"] = moments.measure(sampler)
+        print(f"{name}: measured", flush=True)
         pictured = pictured or dreams
     assert pictured is not None
     baseline = still(pictured, windows.batch, length)
@@ -104,11 +127,16 @@ def fidelity(arguments: Sequence[str]) -> None:
         "windows": options.windows,
         "episodes": len(np.unique(windows.episode)),
         "horizon": options.horizon,
+        "env": to_dict(options.env),
+        "moments": options.moments,
+        "draws": options.draws,
         "seed": options.seed,
     }
     result = {"protocol": protocol, "dreams": found, "provenance": provenance()}
     (folder / "fidelity.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
     _draw(folder, found, pictured)
+    if moments is not None:
+        moments.draw(folder / "obedience.png")
     _print(found)
     print("\n".join(f"  {path}" for path in sorted(folder.iterdir())))
 
@@ -149,6 +177,40 @@ def _networks(options: Fidelity) -> tuple[Lpips | None, Mapping[str, tuple[Featu
             raise
         print(f"no LPIPS and no Frechet distances: {error}")
         return None, {}
+
+
+class _Moments:
+    """Moments of the real game, and what is measured in them."""
+
+    def __init__(self, agent: Agent, options: Fidelity) -> None:
+        self.agent, self.options = agent, options
+        self.device = runtime.device_of(agent)
+        self.game = make_branching(options.env)
+        # Where actions stick, a dream can't be blamed for what another action did.
+        self.obeying = make_branching(options.env, sticky=False)
+        policy = OnHost(agent.actor_critic, self.device)
+        length = agent.world_model.context_length
+        self.moments = find_moments(self.game, policy, length, options.moments, options.seed)
+        self.plotted: Sensitivity | None = None
+
+    def measure(self, sampler: SamplerConfig) -> dict[str, Any]:
+        """Outcomes, and obedience, of dreams that draw their frames this way."""
+        model, seed = self.agent.world_model.with_sampler(sampler), self.options.seed
+        draws, bootstrap = self.options.draws, derive_seed(seed, "bootstrap")
+        outcomes = compare_outcomes(
+            model, self.game, self.moments, num_draws=draws, seed=seed, device=self.device
+        )
+        obedience = measure_sensitivity(model, self.obeying, self.moments, seed=seed, device=self.device)
+        self.plotted = self.plotted or obedience
+        return {
+            "outcomes": summarise_outcomes(outcomes, bootstrap),
+            "obedience": summarise_sensitivity(obedience, self.game.action_spec.names, bootstrap),
+        }
+
+    def draw(self, path: Path) -> None:
+        """What the first sampler's dreams make of every action."""
+        assert self.plotted is not None
+        confusion_plot(self.plotted, self.game.action_spec.names).savefig(path, dpi=150)
 
 
 def _samplers(own: SamplerConfig, steps: Sequence[int]) -> dict[str, SamplerConfig]:

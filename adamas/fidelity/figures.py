@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adamas.evaluation.plots import GREY, new_figure
+from adamas.fidelity.summary import moment_rows, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,12 +53,12 @@ def table_rows(found: Found) -> Iterator[tuple[str, list[str]]]:
         true = first["agreement"].get(f"true_{name}")
         label = name.replace("_", " ") + ("" if true is None else f" (the game's: {_number(true)})")
         yield label, [_number(one["agreement"].get(name)) for one in found.values()]
+    if "moments" in first:
+        yield from moment_rows(found)
 
 
 def _at(means: Mapping[str, Any], t: int) -> str:
-    if means["mean"][t] is None:
-        return ""
-    return "{:.3g} \\[{:.3g}, {:.3g}]".format(*(means[key][t] for key in ("mean", "low", "high")))
+    return shown({key: means[key][t] for key in ("mean", "low", "high")})
 
 
 def _number(value: float | None) -> str:

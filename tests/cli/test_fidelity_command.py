@@ -11,7 +11,7 @@ import pytest
 from adamas.cli import run
 from adamas.fidelity.figures import table_rows
 
-OPTIONS = ["--windows", "4", "--horizon", "6", "--lpips", "none", "--device", "cpu"]
+OPTIONS = ["--windows", "4", "--horizon", "6", "--lpips", "none", "--device", "cpu", "--moments", "0"]
 
 
 def test_dreams_of_a_run_beside_its_held_out_episodes(
@@ -45,6 +45,21 @@ def test_nothing_is_overwritten_and_the_same_seed_measures_the_same(
     assert first["dreams"] == second["dreams"] and list(first["dreams"]) == ["N = 2", "still frame"]
 
 
+def test_moments_of_the_game(
+    trained: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "found"
+    run(["fidelity", str(trained[0]), "--out", str(out), *OPTIONS[:-1], "2", "--draws", "3"])
+    measured = json.loads((out / "fidelity.json").read_text())["dreams"]["N = 2"]["moments"]
+    assert set(measured["outcomes"]) == {"1", "4"}
+    for outcome in measured["outcomes"].values():
+        assert outcome["modes"] == 1  # Atari without sticky actions leaves nothing to chance
+        assert outcome["total_variation"]["game"]["mean"] == 0
+    assert set(measured["obedience"]["change"]["game"]) == {"noop", "fire", "right", "left"}
+    assert (out / "obedience.png").is_file()
+    assert "total variation, step 4 (the game again: 0)" in capsys.readouterr().out
+
+
 def test_rows_of_the_table() -> None:
     means = {"mean": [0.5, None], "low": [0.25, None], "high": [0.75, None], "dreams": [12, 0]}
     agreement = {"reward_rate": 0.5, "true_reward_rate": 0.25, "reward_precision": None, "reward_recall": 1.0}
@@ -65,7 +80,7 @@ def test_rows_of_the_table() -> None:
     [
         (["--steps", "1,x"], "steps: 'x' is no number of denoising steps"),
         (["--steps", "0"], "steps: '0' is no number of denoising steps"),
-        (["--windows", "1"], "horizon >= 1 and windows >= 2, got 100 and 1"),
+        (["--windows", "1"], "horizon >= 1, windows >= 2, moments >= 0 and draws >= 1, got 6, 1, 0 and 64"),
         (["--dataset", "nowhere"], "nowhere"),
         (["--weights-inception", "absent.pt"], "absent.pt does not exist"),
         (["--weights-lpips", "absent"], "alexnet.ckpt does not exist"),
@@ -82,9 +97,9 @@ def test_mistakes_get_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    asked = [] if any("weights" in word for word in arguments) else OPTIONS[4:]
-    small = [] if "--windows" in arguments else OPTIONS[:4]
-    assert message in complaint("fidelity", trained[0], *arguments, *small, *asked)
+    network = [] if any("weights" in word for word in arguments) else OPTIONS[4:6]
+    options = ["--horizon", "6", "--moments", "0", "--device", "cpu", *network]
+    assert message in complaint("fidelity", trained[0], *options, *arguments)
 
 
 def test_a_file_has_no_held_out_episodes(complaint: Callable[..., str], trained: tuple[Path, str]) -> None:
@@ -99,6 +114,6 @@ def test_without_its_weights_the_default_does_without(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("adamas.fidelity.lpips.find_spec", lambda _: None)
-    run(["fidelity", str(trained[0]), "--out", str(tmp_path / "found"), *OPTIONS[:4]])
+    run(["fidelity", str(trained[0]), "--out", str(tmp_path / "found"), *OPTIONS[:4], *OPTIONS[-2:]])
     assert "no LPIPS and no Frechet distances: LPIPS weights are not installed" in capsys.readouterr().out
     assert "lpips" not in json.loads((tmp_path / "found" / "fidelity.json").read_text())["dreams"]["N = 2"]
