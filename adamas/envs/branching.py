@@ -146,9 +146,8 @@ class AtariGame(BranchingGame):
 
     def restore(self, saved: Any, seed: int) -> None:
         """Go back to a moment; ``seed`` says which actions stick from here on."""
-        self._ale.act(
-            Action.NOOP
-        )  # after a reset Qbert is not quite what it is once played, whatever its state
+        # Right after a reset Qbert is not what it is once played, whatever state it is given: play one frame first.
+        self._ale.act(Action.NOOP)
         self._go_back(saved, seed)
 
     def _go_back(self, saved: Any, seed: int) -> None:

@@ -35,7 +35,7 @@ class Moment:
 
 
 def find_moments(
-    game: BranchingGame, policy: Policy, length: int, num_moments: int, seed: int, max_steps: int = 300
+    game: BranchingGame, policy: Policy, length: int, num_moments: int, seed: int, max_steps: int = 200
 ) -> list[Moment]:
     """Moments of as many episodes, each drawn uniformly from all that the policy reaches within ``max_steps``.
 

@@ -139,7 +139,7 @@ def confusion_plot(result: Sensitivity, names: Sequence[str]) -> Figure:
     Raises:
         UserError: Matplotlib is not installed.
     """
-    figure, axes = new_figure(1, 2, height=2.5 + 0.3 * len(names))
+    figure, axes = new_figure(1, 2, height=3 + 0.15 * len(names))
     matrices = {"a perfect dream": result.perfect_confusion, "this dream": result.confusion}
     for ax, (title, matrix) in zip(axes, matrices.items(), strict=True):
         image = ax.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
