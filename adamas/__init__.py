@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adamas.agent import Agent
     from adamas.diffusion.denoiser import sample
+    from adamas.interop.dream_env import make_dream
     from adamas.interop.load import load
 
 __version__ = "0.1.0"
-__all__ = ["Agent", "__version__", "load", "sample"]
+__all__ = ["Agent", "__version__", "load", "make_dream", "sample"]
 
-_HOMES = {"Agent": "adamas.agent", "load": "adamas.interop.load", "sample": "adamas.diffusion.denoiser"}
+_HOMES = {
+    "Agent": "adamas.agent",
+    "load": "adamas.interop.load",
+    "make_dream": "adamas.interop.dream_env",
+    "sample": "adamas.diffusion.denoiser",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The command line: ``adamas train | evaluate | collect | fidelity | export | suite | report | bench | plan``."""
+"""The command line: ``adamas train``, ``adamas evaluate`` and the other commands that :data:`USAGE` lists."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from adamas.commands.collect import collect
 from adamas.commands.evaluate import evaluate
 from adamas.commands.export import export
 from adamas.commands.fidelity import fidelity
+from adamas.commands.push import push
 from adamas.commands.train import train
 from adamas.core.errors import UserError, nearest
 from adamas.core.process import run_command
@@ -27,11 +28,13 @@ USAGE = """usage: adamas COMMAND ...
   adamas collect RUN|CHECKPOINT|FILE.pt --out DIR [--steps N]         record its play as a dataset
   adamas fidelity RUN|CHECKPOINT|FILE.pt [--steps 1,3,10]             its dreams beside what really happened
   adamas export published RUN|CHECKPOINT --out FILE.pt                write the published system's format
+  adamas push RUN|CHECKPOINT hf://owner/name [--private]              upload an agent, its scores and a model card
   adamas bench [PRESET] [--rows ROW ...] [--json FILE]                how fast this machine trains and dreams
   adamas suite PRESET [--games G ...] [--seeds 0-4] [-- --field ...]  games times seeds; adamas suite status PRESET
   adamas report RUN ... [--against DIAMOND,IRIS] [--published]        one page about runs; published results
   adamas plan PRESET [--profile FILE] [--field value ...]             how long a run will take
 
+  An agent on the Hugging Face hub can stand for FILE.pt: hf://owner/name[/folder or file.pt][@revision].
   adamas train PRESET --help lists every field. Presets: {presets}."""
 
 
@@ -52,6 +55,7 @@ def run(arguments: Sequence[str]) -> None:
         "collect": collect,
         "fidelity": fidelity,
         "export": export,
+        "push": push,
         "bench": bench,
         "plan": show_plan,
         "suite": suite,

@@ -14,17 +14,20 @@ from adamas.core.config import from_dict
 from adamas.core.errors import UserError
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
+from adamas.interop.hub import fetch, is_address
 from adamas.training.config import Config
 
 
 def find_target(arguments: Sequence[str], command: str) -> tuple[Path, Config, Sequence[str]]:
     """The agent that a command is about, the configuration of its run, and the other arguments.
 
-    The published format says nothing of a configuration: it gets the paper's.
+    An agent on the hub is fetched. The published format says nothing of a configuration: it gets the paper's.
     """
     if not arguments or arguments[0].startswith("-"):
-        raise UserError(f"{command} needs a run folder, a checkpoint folder or a published .pt file")
-    target = Path(arguments[0])
+        raise UserError(
+            f"{command} needs a run folder, a checkpoint folder or a published .pt file, or hf://owner/name"
+        )
+    target = fetch(arguments[0]) if is_address(arguments[0]) else Path(arguments[0])
     config = Config()
     file = target / "config.yaml"
     if file.is_file():

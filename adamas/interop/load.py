@@ -12,6 +12,7 @@ from adamas.core import runtime
 from adamas.core.checkpoint import Checkpoint, find_checkpoint
 from adamas.core.config import from_dict
 from adamas.core.errors import UserError
+from adamas.interop.hub import fetch, is_address
 from adamas.interop.published import build, load_published
 
 
@@ -20,25 +21,33 @@ def load(path: Path | str, device: str = "auto") -> Agent:
 
     Args:
         path: a run's folder (its newest intact checkpoint is taken), a checkpoint's folder, or a published
-            checkpoint (``.pt``).
+            checkpoint (``.pt``); or one of the latter two on the Hugging Face hub, as
+            ``hf://owner/name[/folder or file.pt][@revision]``. ``hf://eloialonso/diamond/Breakout`` is a game of
+            DIAMOND's authors.
         device: auto, cpu, cuda or mps; auto takes the first that exists of cuda, mps and cpu.
 
     Raises:
-        UserError: there is no agent in ``path``, it is damaged, or there is no such device.
+        UserError: there is no agent in ``path``, it is damaged, it cannot be fetched, or there is no such device.
     """
-    path = Path(path)
     config = from_dict(runtime.RuntimeConfig, {"device": device}, "runtime")
-    if path.is_file():
-        agent = load_published(path)
-    elif (path / "agent.safetensors").is_file():
-        agent = _from_checkpoint(Checkpoint(path, step=0))  # whichever step it is
-    elif (path / "checkpoints").is_dir():
-        agent = _from_checkpoint(find_checkpoint(path / "checkpoints"))
-    else:
-        what = "holds no agent" if path.exists() else "does not exist"
-        raise UserError(f"{path} {what}; give a run folder, a checkpoint folder or a published .pt file")
+    path = fetch(path) if is_address(path) else Path(path)
+    agent = load_published(path) if path.is_file() else _from_checkpoint(checkpoint_in(path))
     runtime.place(agent, config, runtime.choose_device(config.device))
     return agent
+
+
+def checkpoint_in(folder: Path) -> Checkpoint:
+    """The checkpoint that ``folder`` is, or the newest intact one of the run that it is.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if (folder / "agent.safetensors").is_file():
+        return Checkpoint(folder, step=0)  # whichever step it is
+    if (folder / "checkpoints").is_dir():
+        return find_checkpoint(folder / "checkpoints")
+    what = "holds no agent" if folder.exists() else "does not exist"
+    raise UserError(f"{folder} {what}; give a run folder, a checkpoint folder or a published .pt file")
 
 
 def _from_checkpoint(checkpoint: Checkpoint) -> Agent:

@@ -140,7 +140,7 @@ def test_convolutions_are_placed_for_speed(tmp_path: Path) -> None:
 
 def test_the_public_surface() -> None:
     assert adamas.__version__ == "0.1.0"
-    assert set(adamas.__all__) == {"Agent", "__version__", "load", "sample"}
+    assert set(adamas.__all__) == {"Agent", "__version__", "load", "make_dream", "sample"}
     assert all(getattr(adamas, name) is not None for name in adamas.__all__)
     with pytest.raises(AttributeError, match="module 'adamas' has no attribute 'lode'"):
         adamas.lode  # noqa: B018

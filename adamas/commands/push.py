@@ -1,0 +1,187 @@
+"""``adamas push``: upload an agent to the Hugging Face hub."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import adamas
+from adamas.agent import Agent
+from adamas.commands.common import find_target
+from adamas.core.arguments import parse
+from adamas.core.errors import UserError
+from adamas.interop.hub import AGENT_FILES, Repository, look_up, parse_address, upload
+from adamas.interop.load import checkpoint_in, load
+from adamas.report.runs import read_run
+from adamas.training.config import Config
+
+USE = "adamas push RUN|CHECKPOINT hf://owner/name"
+
+WITH_DREAMS = """A world model (a diffusion model that draws the next frame, and a network that tells reward and
+end), and a policy that learnt in its dreams alone."""
+WITHOUT_DREAMS = "A policy that learnt in the real game. The world model beside it was never trained."
+
+
+@dataclass(frozen=True)
+class Push:
+    """Upload an agent: its weights, its configuration, its scores if it has any, and a model card."""
+
+    private: bool = False
+    """Make a new repository that others cannot see."""
+    licence: str = "mit"
+    """Of the weights, by the hub's name for it, such as mit or cc-by-4.0."""
+    message: str = "Upload an agent with adamas push"
+    """Of the commit."""
+    yes: bool = False
+    """Upload without asking."""
+
+
+def push(arguments: Sequence[str]) -> None:
+    """Show what would be uploaded, ask, and upload it."""
+    if len(arguments) < 2 or any(word.startswith("-") for word in arguments[:2]):
+        raise UserError(f"push what, and where? use: {USE}")
+    address = parse_address(arguments[1])
+    if address.path or address.revision:
+        raise UserError(f"{arguments[1]} is more than a repository; use: {USE}")
+    word = f"hf://{address.repository}"
+    options = parse(Push, arguments[2:], f"push {arguments[0]} {word}")
+    folder = checkpoint_in(Path(arguments[0])).path
+    agent = load(folder, "cpu")  # what does not load is not uploaded
+    _, config, _ = find_target([str(folder)], "push")
+    scores = scores_of(folder)
+
+    # By name, so that nothing else can get there: no optimisers, no recordings, no pickles.
+    files: dict[str, Path | bytes] = {name: folder / name for name in AGENT_FILES}
+    if scores is not None:
+        files["scores.json"] = (json.dumps(scores, indent=2) + "\n").encode()
+    files["README.md"] = model_card(word, agent, config, scores, options.licence).encode()
+
+    there = look_up(word)
+    if there is not None and options.private and not there.private:
+        raise UserError(
+            f"{word} exists and everybody can see it; choose another name, or leave out --private"
+        )
+    _show(word, files, there, options)
+    if not options.yes:
+        _ask()
+    create = there is None
+    print(upload(word, files, options.message, create=create, private=options.private))
+    print(f'  adamas.load("{word}")')
+
+
+def scores_of(checkpoint: Path) -> Mapping[str, Any] | None:
+    """The final scores of a checkpoint's run: None if it has none, or they are not those of this checkpoint.
+
+    Raises:
+        UserError: the run cannot be read.
+    """
+    newest = checkpoint.parent / "latest"
+    if not newest.is_file() or newest.read_text(encoding="utf-8").strip() != checkpoint.name:
+        return None
+    return read_run(checkpoint.parents[1]).scores
+
+
+def model_card(
+    word: str, agent: Agent, config: Config, scores: Mapping[str, Any] | None, licence: str
+) -> str:
+    """What the hub shows on the page of an agent: Markdown, headed by YAML.
+
+    Args:
+        word: where it will be, ``hf://owner/name``.
+        agent: the agent.
+        config: the configuration of its run.
+        scores: its final scores, see :func:`adamas.evaluation.results.evaluate_agent`; None if it has none.
+        licence: by the hub's name for it.
+    """
+    env = config.env
+    head = {
+        "license": licence,
+        "library_name": "adamas",
+        "tags": ["reinforcement-learning", "world-model", "diffusion", env.suite, env.game],
+    }
+    what = WITH_DREAMS if config.imagination == "on" else WITHOUT_DREAMS
+    rows = {
+        "game": f"{env.game} ({env.suite})",
+        "frames (C, H, W)": tuple(agent.config.obs_shape),
+        "actions": ", ".join(agent.config.actions),
+        "parameters": f"{sum(p.numel() for p in agent.parameters()):,}",
+        "denoising steps of a frame": agent.config.world_model.sampler.num_steps,
+        "seed": config.seed,
+    }
+    if scores is not None and "run" in scores:
+        rows["steps of the real game"] = f"{scores['run']['real_steps']:,}"
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    return f"""---
+{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---
+
+# {env.game}: an agent of Adamas
+
+{what} Uploaded with Adamas {adamas.__version__}; the method is DIAMOND's
+([Alonso, Jelley et al., 2024](https://arxiv.org/abs/2405.12399)).
+
+```python
+import adamas  # with huggingface_hub: pip install 'adamas[hub]'
+agent = adamas.load("{word}")
+action, state = agent.act(obs)  # obs: {tuple(agent.config.obs_shape)} uint8; pass state with the next frame
+```
+
+## Scores
+
+{_scores(scores)}
+
+## Training
+
+| | |
+| --- | --- |
+{table}
+
+The whole configuration is in [config.yaml](config.yaml).
+"""
+
+
+def _scores(scores: Mapping[str, Any] | None) -> str:
+    if scores is None:
+        return "None: this agent came without scores of the real game."
+    lines = ["| policy | mean return | 95 % interval | episodes |", "| --- | --- | --- | --- |"]
+    for name in ("agent", "random_policy"):
+        of = scores[name]
+        low, high = of["mean_interval_95"]
+        count = len(of["returns"])
+        lines.append(f"| {name.replace('_', ' ')} | {of['mean']:.2f} | [{low:.2f}, {high:.2f}] | {count} |")
+    protocol = scores["protocol"]
+    env = ", ".join(
+        f"{name} {'default' if value is None else value}"
+        for name, value in protocol["env"].items()
+        if name != "life_loss_ends"  # concerns training alone
+    )
+    return "\n".join(lines) + (
+        f"""
+
+Whole episodes of the real game; a lost life does not end one. Environment: {env}.
+Actions {protocol["actions"]} at temperature {protocol["temperature"]}, seed {protocol["seed"]}.
+The intervals speak of the luck in these episodes, not of how much another training run would differ.
+Every episode, the code and the machine are in [scores.json](scores.json)."""
+    )
+
+
+def _show(word: str, files: Mapping[str, Path | bytes], there: Repository | None, options: Push) -> None:
+    private = options.private if there is None else there.private
+    seen_by = "private" if private else "public"
+    print(f"{word}: {'new' if there is None else 'exists'}, {seen_by}; licence {options.licence}")
+    for name, content in files.items():
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        replaces = there is not None and name in there.files
+        print(f"  {name:18s} {size:12,} bytes{'  replaces the one there' if replaces else ''}")
+
+
+def _ask() -> None:
+    if not sys.stdin.isatty():
+        raise UserError("nothing was uploaded: nobody is there to say yes; look at the list and add --yes")
+    if input("upload? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise UserError("nothing was uploaded; that was the answer")

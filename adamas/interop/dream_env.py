@@ -1,0 +1,259 @@
+"""Dreams as Gymnasium environments: a trained world model for any library that learns in those.
+
+    dreams = adamas.make_dream("runs/breakout", num_envs=64, horizon=50)  # a gymnasium.vector.VectorEnv
+    dream = gymnasium.make("adamas.interop.dream_env:adamas/Dream-v0", checkpoint="runs/breakout", horizon=50)
+
+Importing this module registers ``adamas/Dream-v0``. ``import adamas`` does not: it would take ten times as long.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from adamas.agent import Agent
+from adamas.core import runtime
+from adamas.core.errors import UserError
+from adamas.core.types import Batch
+from adamas.data import EpisodeStore
+from adamas.interop.load import load
+from adamas.rl.imagination import Imagination
+
+Frames = NDArray[np.uint8]
+
+
+class DreamEnvs(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
+    """B dreams, stepped together, that restart within the step in which they end (``AutoresetMode.SAME_STEP``).
+
+    Make them with :func:`make_dream`, or with ``gymnasium.make_vec``.
+    """
+
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012  (declared by Gymnasium)
+
+    def __init__(
+        self,
+        num_envs: int,
+        checkpoint: Agent | Path | str,
+        dataset: Path | str | None = None,
+        horizon: int = 50,
+    ) -> None:
+        """Prepare the dreams; see :func:`make_dream`."""
+        for name, value in (("num_envs", num_envs), ("horizon", horizon)):
+            if value < 1:
+                raise UserError(f"{name} is {value}; it must be at least 1")
+        agent = checkpoint if isinstance(checkpoint, Agent) else load(checkpoint)
+        self._store = _open(dataset, checkpoint, agent.config.obs_shape)
+        self._length = agent.world_model.context_length
+        # Of n frames the first n - L can begin a context: one more follows its last one.
+        contexts = np.maximum(self._store.lengths - self._length, 0)
+        if not contexts.any():
+            raise UserError(
+                f"{self._store.folder} has no episode of more than {self._length} frames, and dreams start from "
+                f"{self._length} of them; collect some steps first"
+            )
+        self._ends = contexts.cumsum()  # (E,) of each episode's contexts, when all are numbered
+        self._dreams = Imagination(
+            agent.world_model,
+            self._contexts,
+            num_envs,
+            horizon,
+            agent.config.obs_shape,
+            agent.action_spec,
+            Generator(runtime.device_of(agent)),
+        )
+        self._started = False
+        channels, height, width = agent.config.obs_shape
+        self.num_envs = num_envs
+        self.single_observation_space = Box(0, 255, (height, width, channels), np.uint8)
+        self.single_action_space = Discrete(agent.action_spec.num_actions)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Frames, dict[str, Any]]:
+        """Start all dreams from fresh contexts.
+
+        Args:
+            seed: all that is random until the next seed follows from it. None: the randomness goes on.
+            options: ignored; there are none.
+
+        Returns:
+            (B, H, W, C) uint8, and no information.
+        """
+        super().reset(seed=seed)
+        self._dreams.generator.manual_seed(int(self.np_random.integers(2**63)))
+        obs = _pixels(self._dreams.reset().obs)
+        self._started = True
+        return obs, {}
+
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[Frames, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """Imagine what follows ``actions``, (B,) int.
+
+        Returns:
+            the frames to act in next, (B, H, W, C) uint8; the rewards' signs, (B,) float32; terminated, (B,)
+            bool, where the world model says that the game is over; truncated, (B,) bool, at the horizon; and,
+            where some dreams have ended, ``final_obs`` and ``final_info`` as Gymnasium lays them out.
+
+        Raises:
+            ResetNeeded: before the first reset.
+            ValueError: actions of the wrong shape or out of range.
+        """
+        if not self._started:
+            raise ResetNeeded("reset the dreams before the first step")
+        actions = np.asarray(actions)  # of any kind of integer; older spaces take fractions as well
+        if actions.dtype.kind not in "iu" or not self.action_space.contains(actions):
+            raise ValueError(
+                f"expected {self.num_envs} actions in [0, {self._dreams.action_spec.num_actions}), got {actions}"
+            )
+        step = self._dreams.step(
+            torch.as_tensor(actions, dtype=torch.int64, device=self._dreams.generator.device)
+        )
+        info: dict[str, Any] = {}
+        ended = np.flatnonzero(step.ended.cpu().numpy()).tolist()
+        for i, frame in zip(ended, _pixels(step.final_obs), strict=True):
+            info = self._add_info(info, {"final_obs": frame, "final_info": {}}, i)
+        reward, terminated, truncated = (
+            x.cpu().numpy() for x in (step.reward, step.terminated, step.truncated)
+        )
+        return _pixels(step.obs), reward, terminated, truncated, info
+
+    def _contexts(self, k: int) -> Batch:
+        """K times L real frames, drawn uniformly from all that the dataset holds and that another frame follows."""
+        number = self.np_random.integers(self._ends[-1], size=k)
+        episode = np.searchsorted(self._ends, number, side="right")
+        # Counted from the end: after the last context of an episode there is one more frame.
+        start = number - self._ends[episode] + self._store.lengths[episode] - self._length
+        context = self._store.read(episode, start, self._length)
+        num_actions = self._dreams.action_spec.num_actions
+        if (context.action >= num_actions).any():
+            raise UserError(
+                f"{self._store.folder} holds actions that the agent, with {num_actions}, does not have; give the "
+                "dataset of the game it was trained on"
+            )
+        return context.to(self._dreams.generator.device)
+
+
+class DreamEnv(gymnasium.Env[Frames, int]):
+    """One dream; after its end it waits for :meth:`reset`. Make it with ``gymnasium.make``.
+
+    ``render_mode`` "rgb_array" shows the frame to act in, or the last one.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012
+
+    def __init__(
+        self,
+        checkpoint: Agent | Path | str,
+        dataset: Path | str | None = None,
+        horizon: int = 50,
+        render_mode: str | None = None,
+    ) -> None:
+        """Prepare the dream; see :func:`make_dream`."""
+        self._dreams = DreamEnvs(1, checkpoint, dataset, horizon)
+        self._frame: Frames | None = None
+        self._over = True
+        self.observation_space = self._dreams.single_observation_space
+        self.action_space = self._dreams.single_action_space
+        self.render_mode = render_mode
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Frames, dict[str, Any]]:
+        """As :meth:`DreamEnvs.reset`, for one dream: (H, W, C) uint8."""
+        super().reset(seed=seed)
+        self._dreams.np_random = self.np_random
+        obs, info = self._dreams.reset()
+        self._frame, self._over = obs[0], False
+        return self._frame, info
+
+    def step(self, action: int) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
+        """As :meth:`DreamEnvs.step`, for one dream.
+
+        Raises:
+            ResetNeeded: before the first reset, and after an end.
+            ValueError: there is no such action.
+        """
+        if self._over:
+            raise ResetNeeded("the dream is over, or has not begun; reset it before the next step")
+        obs, reward, terminated, truncated, info = self._dreams.step(np.array([action]))
+        self._over = bool(terminated[0] or truncated[0])
+        self._frame = info["final_obs"][0] if self._over else obs[0]
+        return self._frame, float(reward[0]), bool(terminated[0]), bool(truncated[0]), {}
+
+    def render(self) -> Frames | None:
+        """The current frame, (H, W, C) uint8, if ``render_mode`` is "rgb_array".
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        if self.render_mode is None:
+            return None
+        if self._frame is None:
+            raise ResetNeeded("reset the dream before you render it")
+        return self._frame.copy()
+
+
+def make_dream(
+    agent_or_path: Agent | Path | str, dataset: Path | str | None = None, num_envs: int = 8, horizon: int = 50
+) -> DreamEnvs:
+    """Dreams for any library that learns in Gymnasium's environments.
+
+    A dream starts from L real frames, drawn uniformly from all those of the dataset. It ends where the world model
+    says so. Rewards are the signs of the game's: -1, 0 or 1. Frames are (H, W, C) uint8.
+
+    Args:
+        agent_or_path: an agent, or what :func:`adamas.load` takes.
+        dataset: folder of an :class:`~adamas.data.EpisodeStore`, such as a run's ``dataset/train``, which is the
+            default where ``agent_or_path`` is a run's folder.
+        num_envs: number B of dreams.
+        horizon: steps after which a dream is truncated.
+
+    Raises:
+        UserError: there is no agent, no dataset, nothing in it to start from, its frames are not the agent's, or
+            a number is below 1.
+    """
+    return DreamEnvs(num_envs, agent_or_path, dataset, horizon)
+
+
+def _open(
+    dataset: Path | str | None, checkpoint: Agent | Path | str, obs_shape: tuple[int, int, int]
+) -> EpisodeStore:
+    if dataset is None:
+        if isinstance(checkpoint, Agent) or not (Path(checkpoint) / "dataset").is_dir():
+            what = "an agent by itself" if isinstance(checkpoint, Agent) else checkpoint
+            raise UserError(
+                f"{what} has no real frames for dreams to start from; give dataset, such as RUN/dataset/train"
+            )
+        dataset = Path(checkpoint) / "dataset" / "train"
+    store = EpisodeStore.open(dataset)
+    if store.obs_shape != tuple(obs_shape):
+        raise UserError(
+            f"{dataset} holds frames of shape {store.obs_shape}, but the agent sees {tuple(obs_shape)}; give the "
+            "dataset of the game it was trained on"
+        )
+    return store
+
+
+def _pixels(obs: Tensor) -> Frames:
+    """(B, C, H, W) to (B, H, W, C), in CPU memory: channels last is what Gymnasium's users expect."""
+    return np.ascontiguousarray(obs.permute(0, 2, 3, 1).cpu().numpy())
+
+
+gymnasium.register(
+    "adamas/Dream-v0",
+    entry_point="adamas.interop.dream_env:DreamEnv",
+    vector_entry_point="adamas.interop.dream_env:DreamEnvs",
+)

@@ -1,0 +1,300 @@
+"""``adamas push``, and the other commands on what it uploaded."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hub_stand_in import READ_TOKEN, TOKEN, StandIn, connect, stand_in
+
+from adamas import cli
+from adamas.agent import Agent, AgentConfig
+from adamas.commands.push import model_card, scores_of
+from adamas.core.checkpoint import find_checkpoint, save_checkpoint
+from adamas.core.config import save_config, to_dict
+from adamas.envs.config import EnvConfig
+from adamas.interop.load import load
+from adamas.presets import preset
+
+CONFIG = replace(preset("debug"), env=EnvConfig("minatar", "breakout", size=10, max_episode_steps=50), seed=3)
+
+SCORES = {
+    "protocol": {
+        "env": to_dict(CONFIG.env),
+        "actions": "sampled",
+        "temperature": 0.5,
+        "episodes": 2,
+        "seed": 7,
+    },
+    "agent": {"mean": 1.5, "mean_interval_95": [1.0, 2.0], "returns": [1.0, 2.0]},
+    "random_policy": {"mean": 0.25, "mean_interval_95": [0.0, 0.5], "returns": [0.0, 0.5]},
+    "provenance": {},
+    "run": {"real_steps": 12345},
+}
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
+    with stand_in() as (hub, _):
+        connect(monkeypatch, hub.endpoint, tmp_path / "home", TOKEN)
+        yield hub
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """A run with two checkpoints and no scores, of an agent that knows nothing."""
+    run = tmp_path / "run"
+    agent_config = AgentConfig(
+        (3, 10, 10), ("noop", "left", "right"), CONFIG.world_model, CONFIG.actor_critic
+    )
+    for step in (1, 2):
+        torch.manual_seed(step)
+        config = {"agent": to_dict(agent_config), "run": to_dict(CONFIG)}
+        save_checkpoint(run / "checkpoints", step, Agent(agent_config).state_dict(), config, {"secret": step})
+    save_config(run / "config.yaml", CONFIG)
+    (run / "metrics").mkdir()
+    for name in ("metrics", "timing"):
+        (run / "metrics" / f"{name}.jsonl").touch()
+    (run / "dataset").mkdir()
+    (run / "dataset" / "frames.bin").write_bytes(b"private")
+    return run
+
+
+def score(run_dir: Path, name: str = "scores.json", mean: float = 1.5) -> None:
+    (run_dir / "results").mkdir(exist_ok=True)
+    scores = SCORES | {"agent": SCORES["agent"] | {"mean": mean}}  # type: ignore[operator]
+    (run_dir / "results" / name).write_text(json.dumps(scores, indent=2) + "\n")
+
+
+def head(card: str) -> dict[str, object]:
+    """The YAML of a model card."""
+    return yaml.safe_load(card.split("---\n")[1])  # type: ignore[no-any-return]
+
+
+def test_pushed_and_loaded_again(hub: StandIn, run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    score(run_dir)
+    cli.run(["push", str(run_dir), "hf://me/breakout", "--yes", "--message", "First"])
+    assert set(hub.repos) == {"me/breakout"} and not hub.repos["me/breakout"].private
+    files, newest = hub.repos["me/breakout"].head, find_checkpoint(run_dir / "checkpoints").path
+    assert list(files) == ["agent.safetensors", "config.yaml", "scores.json", "README.md"]
+    assert files["agent.safetensors"] == (newest / "agent.safetensors").read_bytes()
+    assert files["config.yaml"] == (newest / "config.yaml").read_bytes()
+    assert files["scores.json"] == (run_dir / "results" / "scores.json").read_bytes()
+    assert hub.messages == ["First"]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "hf://me/breakout: new, public; licence mit"
+    sizes = {line.split()[0]: int(line.split()[1].replace(",", "")) for line in printed[1:5]}
+    assert sizes == {name: len(content) for name, content in files.items()}
+    assert printed[5].startswith(f"{hub.endpoint}/me/breakout/commit/")
+    assert printed[6] == '  adamas.load("hf://me/breakout")'
+
+    ours, theirs = load(run_dir, "cpu"), load("hf://me/breakout", "cpu")
+    assert ours.config == theirs.config
+    first, second = ours.state_dict(), theirs.state_dict()
+    assert list(first) == list(second) and all(torch.equal(first[name], second[name]) for name in first)
+    obs = torch.randint(256, (16, 3, 10, 10), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    actions = []
+    for agent in (ours, theirs):
+        torch.manual_seed(1)
+        actions.append(agent.act(obs)[0])
+    assert torch.equal(*actions) and len(actions[0].unique()) > 1
+
+
+def test_the_model_card_says_what_is_known(hub: StandIn, run_dir: Path) -> None:
+    score(run_dir)
+    cli.run(["push", str(run_dir), "hf://me/breakout", "--yes", "--licence", "cc-by-4.0"])
+    card = hub.repos["me/breakout"].head["README.md"].decode()
+    assert head(card) == {
+        "license": "cc-by-4.0",
+        "library_name": "adamas",
+        "tags": ["reinforcement-learning", "world-model", "diffusion", "minatar", "breakout"],
+    }
+    assert "| agent | 1.50 | [1.00, 2.00] | 2 |\n| random policy | 0.25 | [0.00, 0.50] | 2 |\n" in card
+    assert "size 10, frame_skip 4, noop_max 30, sticky_actions default, max_episode_steps 50.\n" in card
+    assert "Actions sampled at temperature 0.5, seed 7.\n" in card
+    assert 'agent = adamas.load("hf://me/breakout")\n' in card
+    assert "| actions | noop, left, right |" in card and "| seed | 3 |" in card
+    assert "| steps of the real game | 12,345 |" in card and "[config.yaml](config.yaml)" in card
+    assert "learnt in its dreams alone" in card
+
+
+def test_what_is_not_known_is_not_said(hub: StandIn, run_dir: Path) -> None:
+    cli.run(["push", str(run_dir), "hf://me/breakout", "--yes"])
+    files = hub.repos["me/breakout"].head
+    assert list(files) == ["agent.safetensors", "config.yaml", "README.md"]
+    card = files["README.md"].decode()
+    assert "None: this agent came without scores of the real game." in card
+    assert "mean return" not in card and "steps of the real game |" not in card
+    free = model_card("hf://me/x", load(run_dir, "cpu"), replace(CONFIG, imagination="off"), None, "mit")
+    assert "dreams" not in free and "was never trained" in free
+
+
+def test_scores_are_those_of_the_checkpoint(run_dir: Path) -> None:
+    first, last = sorted((run_dir / "checkpoints").glob("step-*"))
+    assert scores_of(last) is None
+    score(run_dir)
+    score(run_dir, "scores-2.json", mean=4.0)
+    scores = scores_of(last)
+    assert scores is not None and scores["agent"]["mean"] == 4.0
+    assert scores_of(first) is None
+    alone = run_dir.parent / "alone"
+    shutil.copytree(last, alone)
+    assert scores_of(alone) is None
+
+
+def test_a_checkpoint_and_a_private_repository(hub: StandIn, run_dir: Path) -> None:
+    score(run_dir)
+    first = run_dir / "checkpoints" / "step-00000001"
+    cli.run(["push", str(first), "hf://me/old", "--private", "--yes"])
+    assert hub.repos["me/old"].private and "scores.json" not in hub.repos["me/old"].head
+    assert hub.repos["me/old"].head["agent.safetensors"] == (first / "agent.safetensors").read_bytes()
+
+
+def test_a_repository_that_exists(
+    hub: StandIn, run_dir: Path, capsys: pytest.CaptureFixture[str], complaint: Callable[..., str]
+) -> None:
+    repo = hub.add("me/mine", {"README.md": b"my own words", "notes.txt": b"keep"})
+    assert complaint("push", run_dir, "hf://me/mine", "--private", "--yes") == (
+        "hf://me/mine exists and everybody can see it; choose another name, or leave out --private"
+    )
+    assert not hub.posts()
+    cli.run(["push", str(run_dir), "hf://me/mine", "--yes"])
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "hf://me/mine: exists, public; licence mit"
+    assert [line.split()[0] for line in printed if line.endswith("replaces the one there")] == ["README.md"]
+    assert repo.head["notes.txt"] == b"keep" and b"adamas" in repo.head["README.md"]
+    assert not any("repos/create" in request for request in hub.posts())
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("said", "uploaded"), [("y\n", True), ("YES\n", True), ("\n", False), ("no\n", False)]
+)
+def test_it_asks(
+    said: str,
+    uploaded: bool,
+    hub: StandIn,
+    run_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    complaint: Callable[..., str],
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(said))
+    if uploaded:
+        cli.run(["push", str(run_dir), "hf://me/breakout"])
+    else:
+        assert complaint("push", run_dir, "hf://me/breakout") == "nothing was uploaded; that was the answer"
+    assert bool(hub.posts()) == bool(hub.repos) == uploaded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("push", "push what, and where? use: adamas push RUN|CHECKPOINT hf://owner/name"),
+        ("push RUN", "push what, and where?"),
+        ("push RUN --yes", "push what, and where?"),
+        ("push RUN me/agent", "me/agent is no address on the hub; give hf://owner/name"),
+        ("push RUN hf://me/agent/folder", "hf://me/agent/folder is more than a repository; use: adamas push"),
+        ("push RUN hf://me/agent@v1", "hf://me/agent@v1 is more than a repository"),
+        ("push RUN hf://me/agent --privat", "did you mean --private?"),
+        ("push nothing hf://me/agent", "nothing does not exist; give a run folder"),
+        ("push . hf://me/agent", "run folder, a checkpoint folder"),
+        ("push RUN hf://me/agent", "nobody is there to say yes; look at the list and add --yes"),
+        ("push RUN hf://me/a--b --yes", "hf://me/a--b: Cannot have -- or .. in repo_id"),
+        ("push RUN hf://me/agent --yes --message=", "`commit_message` can't be empty"),
+    ],
+)
+def test_one_line_for_mistakes(
+    arguments: str, message: str, hub: StandIn, run_dir: Path, complaint: Callable[..., str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert message in complaint(*(word.replace("RUN", str(run_dir)) for word in arguments.split()))
+    assert not any(repo.commits for repo in hub.repos.values())
+
+
+def test_tokens(
+    hub: StandIn, run_dir: Path, monkeypatch: pytest.MonkeyPatch, complaint: Callable[..., str]
+) -> None:
+    push = ("push", run_dir, "hf://me/breakout", "--yes")
+    monkeypatch.delenv("HF_TOKEN")
+    assert complaint(*push) == (
+        "hf://me/breakout: uploading needs a token; log in with: hf auth login (or set HF_TOKEN)"
+    )
+    assert not hub.requests
+    monkeypatch.setenv("HF_TOKEN", READ_TOKEN)
+    assert complaint(*push) == (
+        "hf://me/breakout: the hub answers 403 this token is for reading; log in with a token that may: hf auth login"
+    )
+    assert not hub.repos
+
+
+def test_a_licence_that_the_hub_does_not_know_creates_nothing(
+    hub: StandIn, run_dir: Path, complaint: Callable[..., str]
+) -> None:
+    line = complaint("push", run_dir, "hf://me/breakout", "--yes", "--licence", "nonsense")
+    assert '"license\\" must be one of [mit, ...]' in line and line.endswith("correct that, or try again")
+    assert not hub.repos
+
+
+def test_a_hub_that_does_not_answer(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: Callable[..., str]
+) -> None:
+    connect(monkeypatch, "http://127.0.0.1:9", tmp_path / "home", TOKEN)
+    line = complaint("push", run_dir, "hf://me/breakout", "--yes")
+    assert line.startswith("hf://me/breakout: http://127.0.0.1:9 cannot be reached (")
+    assert line.endswith("); connect and try again")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    line = complaint("push", run_dir, "hf://me/breakout", "--yes")
+    assert line == "hf://me/breakout: HF_HUB_OFFLINE is set; unset it and try again"
+
+
+def test_other_commands_take_agents_on_the_hub(
+    hub: StandIn, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: Callable[..., str]
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    cli.run(["push", str(run_dir), "hf://me/breakout", "--yes"])
+    short = ["--episodes", "1", "--num-envs", "1", "--out", "scores.json"]
+    cli.run(["evaluate", "hf://me/breakout", *short])  # plays the game of its run
+    assert json.loads(Path("scores.json").read_text())["protocol"]["env"]["game"] == "breakout"
+    cli.run(["export", "published", "hf://me/breakout", "--out", "agent.pt"])
+    hub.add("me/games", {"Breakout.pt": Path("agent.pt").read_bytes()})
+    env = ["--env.suite", "minatar", "--env.game", "breakout", "--env.size", "10"]
+    data = ["--steps", "3", "--num-envs", "1", "--out", "data"]
+    cli.run(["collect", "hf://me/games/Breakout.pt", *env, *data])
+    assert Path("data", "index.json").exists()
+    assert "has no held-out episodes; give some with --dataset" in complaint("fidelity", "hf://me/breakout")
+    assert complaint("evaluate", "hf://me/nothing").startswith("hf://me/nothing: there is no such repository")
+
+
+def test_with_the_environment_alone(run_dir: Path, tmp_path: Path) -> None:
+    """As users do it: huggingface_hub configured by its own variables, in a process of its own."""
+    with stand_in() as (hub, _):
+        own = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": TOKEN}
+        commands = (
+            ["push", str(run_dir), "hf://me/breakout", "--yes"],
+            ["export", "published", "hf://me/breakout", "--out", str(tmp_path / "agent.pt")],
+        )
+        code = f"from adamas import cli; [cli.run(command) for command in {commands}]"
+        environment = os.environ | own | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, check=False, capture_output=True, text=True
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    ours, theirs = load(run_dir, "cpu").state_dict(), load(tmp_path / "agent.pt", "cpu").state_dict()
+    assert all(torch.equal(theirs[name], tensor) for name, tensor in ours.items())
+    assert (tmp_path / "home" / "hub" / "models--me--breakout").is_dir()
