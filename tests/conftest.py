@@ -11,6 +11,8 @@ import pytest
 from safetensors import safe_open
 from torch import Tensor
 
+from adamas.nn.unet import FrameNetworkConfig
+
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
@@ -20,6 +22,17 @@ class Reference(NamedTuple):
     config: dict[str, Any]
     weights: dict[str, Tensor]
     io: dict[str, Tensor]
+
+    def network(self) -> FrameNetworkConfig:
+        """The network of a recorded denoiser."""
+        sizes = self.config["inner_model"]
+        return FrameNetworkConfig(
+            sizes["num_steps_conditioning"],
+            sizes["cond_channels"],
+            tuple(sizes["depths"]),
+            tuple(sizes["channels"]),
+            tuple(map(bool, sizes["attn_depths"])),
+        )
 
 
 LoadReference = Callable[[str], Reference]

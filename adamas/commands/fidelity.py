@@ -27,7 +27,7 @@ from adamas.envs.branching import make_branching
 from adamas.envs.config import EnvConfig
 from adamas.evaluation.fidelity import Continuation, continue_dreams
 from adamas.evaluation.pictures import SLOW_FPS, fitting_scale, longest_dream, save_pair, strip
-from adamas.evaluation.results import provenance
+from adamas.evaluation.results import claim, provenance
 from adamas.fidelity.distribution import compare_outcomes
 from adamas.fidelity.drift import Windows, agreement, distances, draw_windows, means, still
 from adamas.fidelity.figures import drift_curves, table_rows
@@ -120,7 +120,10 @@ def fidelity(arguments: Sequence[str]) -> None:
     found[STILL] = _measure(baseline, windows, lpips, {}, options.seed) | {
         "agreement": {}
     }  # it judges nothing
-    folder = _new_folder(options.out)
+    try:
+        folder = claim(options.out, folder=True)
+    except OSError as error:
+        raise UserError(f"cannot make {options.out}: {error.strerror}; choose another --out") from error
     protocol = {
         "target": str(target),
         "dataset": str(store.folder),
@@ -242,21 +245,6 @@ def _measure(
 
 
 # --- what is written ---------------------------------------------------------------------------------------
-
-
-def _new_folder(path: Path) -> Path:
-    """Make ``path``, or the first ``path-2``, ``path-3``, ... that does not exist."""
-    number, name = 1, path
-    while True:
-        try:
-            name.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-            name = path.with_name(f"{path.name}-{number}")
-        except OSError as error:
-            raise UserError(f"cannot make {name}: {error.strerror}; choose another --out") from error
-        else:
-            return name
 
 
 def _draw(folder: Path, found: Mapping[str, Any], dreams: Continuation) -> None:

@@ -204,12 +204,12 @@ def write_results(path: Path, results: Mapping[str, Any]) -> Path:
     return target
 
 
-def claim(path: Path) -> Path:
-    """Create the first name that is free, empty, so that no other process takes it too."""
+def claim(path: Path, folder: bool = False) -> Path:
+    """Create the first name that is free, as an empty file or folder, so that no other process takes it too."""
     name, number = path, 1
     while True:
         try:
-            name.touch(exist_ok=False)
+            name.mkdir(parents=True) if folder else name.touch(exist_ok=False)
         except FileExistsError:
             number += 1
             name = path.with_name(f"{path.stem}-{number}{path.suffix}")

@@ -36,15 +36,9 @@ def close(x: Tensor, expected: Tensor) -> None:
 
 @pytest.fixture
 def recorded(reference: LoadReference) -> Recorded:
-    config, weights, io = reference("ddpm_denoiser")
-    sizes = config["inner_model"]
-    network = FrameNetworkConfig(
-        sizes["num_steps_conditioning"],
-        sizes["cond_channels"],
-        tuple(sizes["depths"]),
-        tuple(sizes["channels"]),
-        tuple(map(bool, sizes["attn_depths"])),
-    )
+    found = reference("ddpm_denoiser")
+    config, weights, io = found
+    network, sizes = found.network(), config["inner_model"]
     denoiser = DdpmDenoiser(DenoiserConfig(network, "ddpm"), sizes["img_channels"], sizes["num_actions"])
     denoiser.load_state_dict({name.replace("noise_model", "inner_model"): w for name, w in weights.items()})
     return denoiser.requires_grad_(False), io

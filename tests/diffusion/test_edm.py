@@ -29,15 +29,9 @@ def seeded(seed: int = 0) -> Generator:
 
 @pytest.fixture
 def recorded(reference: LoadReference) -> Recorded:
-    config, weights, io = reference("edm_denoiser")
-    sizes = config["inner_model"]
-    network = FrameNetworkConfig(
-        sizes["num_steps_conditioning"],
-        sizes["cond_channels"],
-        tuple(sizes["depths"]),
-        tuple(sizes["channels"]),
-        tuple(map(bool, sizes["attn_depths"])),
-    )
+    found = reference("edm_denoiser")
+    config, weights, io = found
+    network, sizes = found.network(), config["inner_model"]
     denoiser = EdmDenoiser(DenoiserConfig(network), sizes["img_channels"], sizes["num_actions"])
     denoiser.load_state_dict(weights)
     return denoiser.requires_grad_(False), io
