@@ -106,6 +106,11 @@ def fidelity(arguments: Sequence[str]) -> None:
     windows = draw_windows(store, options.windows, length, options.horizon, rng)
 
     moments = _Moments(agent, options) if options.moments else None
+    # Before minutes of work, not after them: a place that cannot be written to is found out now.
+    try:
+        folder = claim(options.out, folder=True)
+    except OSError as error:
+        raise UserError(f"cannot make {options.out}: {error.strerror}; choose another --out") from error
     found: dict[str, Any] = {}
     pictured: Continuation | None = None
     for name, sampler in _samplers(agent.config.world_model.sampler, samplers_asked).items():
@@ -117,13 +122,8 @@ def fidelity(arguments: Sequence[str]) -> None:
         pictured = pictured or dreams
     assert pictured is not None
     baseline = still(pictured, windows.batch, length)
-    found[STILL] = _measure(baseline, windows, lpips, {}, options.seed) | {
-        "agreement": {}
-    }  # it judges nothing
-    try:
-        folder = claim(options.out, folder=True)
-    except OSError as error:
-        raise UserError(f"cannot make {options.out}: {error.strerror}; choose another --out") from error
+    found[STILL] = _measure(baseline, windows, lpips, {}, options.seed)
+    found[STILL]["agreement"] = {}  # it judges nothing
     protocol = {
         "target": str(target),
         "dataset": str(store.folder),
