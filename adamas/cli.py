@@ -12,6 +12,7 @@ from adamas.commands.collect import collect
 from adamas.commands.evaluate import evaluate
 from adamas.commands.export import export
 from adamas.commands.fidelity import fidelity
+from adamas.commands.play import play
 from adamas.commands.push import push
 from adamas.commands.train import train
 from adamas.core.errors import UserError, nearest
@@ -27,6 +28,7 @@ USAGE = """usage: adamas COMMAND ...
   adamas evaluate RUN|CHECKPOINT|FILE.pt [--episodes N] [--seed S]    score an agent in the real game
   adamas collect RUN|CHECKPOINT|FILE.pt --out DIR [--steps N]         record its play as a dataset
   adamas fidelity RUN|CHECKPOINT|FILE.pt [--steps 1,3,10]             its dreams beside what really happened
+  adamas play RUN|CHECKPOINT|FILE.pt [--host H] [--terminal]           watch and play its dream in the browser
   adamas export published RUN|CHECKPOINT --out FILE.pt                write the published system's format
   adamas push RUN|CHECKPOINT hf://owner/name [--private]              upload an agent, its scores and a model card
   adamas bench [PRESET] [--rows ROW ...] [--json FILE]                how fast this machine trains and dreams
@@ -54,6 +56,7 @@ def run(arguments: Sequence[str]) -> None:
         "evaluate": evaluate,
         "collect": collect,
         "fidelity": fidelity,
+        "play": play,
         "export": export,
         "push": push,
         "bench": bench,

@@ -22,7 +22,7 @@ LAYERS: list[set[str]] = [  # lowest first; those of one row never import each o
     {"adamas"},  # the public surface, adamas/__init__.py
     {"training"},
     {"presets"},
-    {"bench", "report", "fidelity"},
+    {"bench", "report", "fidelity", "play", "export"},
     {"commands"},
     {"suite"},
     {"cli"},

@@ -148,8 +148,21 @@ def sample(
     Returns:
         (B, C, H, W) in [-1, 1].
     """
+    return draw_path(denoiser, prev_obs, prev_action, sampler, initial_noise, generator)[-1]
+
+
+@torch.no_grad()
+def draw_path(
+    denoiser: Denoiser,
+    prev_obs: Tensor,
+    prev_action: Tensor,
+    sampler: SamplerConfig,
+    initial_noise: Tensor | None = None,
+    generator: Generator | None = None,
+) -> list[Tensor]:
+    """Draw the next frame as :func:`sample` does: the N + 1 points on the way from the noise to it."""
     if initial_noise is None:
         shape = prev_obs[:, 0].shape
         initial_noise = torch.randn(shape, generator=generator, device=prev_obs.device)
     with fixed_shapes():
-        return denoiser.path(initial_noise, prev_obs, prev_action, sampler, generator)[-1]
+        return denoiser.path(initial_noise, prev_obs, prev_action, sampler, generator)

@@ -27,6 +27,7 @@ from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.data import EpisodeStore
 from adamas.interop.load import load
+from adamas.interop.starts import RecordedStarts
 from adamas.rl.imagination import Imagination
 
 Frames = NDArray[np.uint8]
@@ -52,16 +53,8 @@ class DreamEnvs(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
             if value < 1:
                 raise UserError(f"{name} is {value}; it must be at least 1")
         agent = checkpoint if isinstance(checkpoint, Agent) else load(checkpoint)
-        self._store = _open(dataset, checkpoint, agent.config.obs_shape)
-        self._length = agent.world_model.context_length
-        # Of n frames the first n - L can begin a context: one more follows its last one.
-        contexts = np.maximum(self._store.lengths - self._length, 0)
-        if not contexts.any():
-            raise UserError(
-                f"{self._store.folder} has no episode of more than {self._length} frames, and dreams start from "
-                f"{self._length} of them; collect some steps first"
-            )
-        self._ends = contexts.cumsum()  # (E,) of each episode's contexts, when all are numbered
+        store = EpisodeStore.open(_folder(dataset, checkpoint))
+        self._starts = RecordedStarts(store, agent)
         self._dreams = Imagination(
             agent.world_model,
             self._contexts,
@@ -131,19 +124,7 @@ class DreamEnvs(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         return _pixels(step.obs), reward, terminated, truncated, info
 
     def _contexts(self, k: int) -> Batch:
-        """K times L real frames, drawn uniformly from all that the dataset holds and that another frame follows."""
-        number = self.np_random.integers(self._ends[-1], size=k)
-        episode = np.searchsorted(self._ends, number, side="right")
-        # Counted from the end: after the last context of an episode there is one more frame.
-        start = number - self._ends[episode] + self._store.lengths[episode] - self._length
-        context = self._store.read(episode, start, self._length)
-        num_actions = self._dreams.action_spec.num_actions
-        if (context.action >= num_actions).any():
-            raise UserError(
-                f"{self._store.folder} holds actions that the agent, with {num_actions}, does not have; give the "
-                "dataset of the game it was trained on"
-            )
-        return context.to(self._dreams.generator.device)
+        return self._starts.draw(k, self.np_random).to(self._dreams.generator.device)
 
 
 class DreamEnv(gymnasium.Env[Frames, int]):
@@ -228,23 +209,15 @@ def make_dream(
     return DreamEnvs(num_envs, agent_or_path, dataset, horizon)
 
 
-def _open(
-    dataset: Path | str | None, checkpoint: Agent | Path | str, obs_shape: tuple[int, int, int]
-) -> EpisodeStore:
-    if dataset is None:
-        if isinstance(checkpoint, Agent) or not (Path(checkpoint) / "dataset").is_dir():
-            what = "an agent by itself" if isinstance(checkpoint, Agent) else checkpoint
-            raise UserError(
-                f"{what} has no real frames for dreams to start from; give dataset, such as RUN/dataset/train"
-            )
-        dataset = Path(checkpoint) / "dataset" / "train"
-    store = EpisodeStore.open(dataset)
-    if store.obs_shape != tuple(obs_shape):
+def _folder(dataset: Path | str | None, checkpoint: Agent | Path | str) -> Path:
+    if dataset is not None:
+        return Path(dataset)
+    if isinstance(checkpoint, Agent) or not (Path(checkpoint) / "dataset").is_dir():
+        what = "an agent by itself" if isinstance(checkpoint, Agent) else checkpoint
         raise UserError(
-            f"{dataset} holds frames of shape {store.obs_shape}, but the agent sees {tuple(obs_shape)}; give the "
-            "dataset of the game it was trained on"
+            f"{what} has no real frames for dreams to start from; give dataset, such as RUN/dataset/train"
         )
-    return store
+    return Path(checkpoint) / "dataset" / "train"
 
 
 def _pixels(obs: Tensor) -> Frames:

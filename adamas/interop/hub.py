@@ -47,6 +47,13 @@ class Address(NamedTuple):
     revision: str | None
 
 
+class Fetched(NamedTuple):
+    """What was brought here: a folder or a published file on this machine, and the commit that it is from."""
+
+    path: Path
+    commit: str
+
+
 class Repository(NamedTuple):
     """What there is before something is uploaded: whether others cannot see it, and its files."""
 
@@ -73,7 +80,7 @@ def parse_address(word: Path | str) -> Address:
     return Address(match[1], (match[2] or "").strip("/"), match[3])
 
 
-def fetch(word: Path | str) -> Path:
+def fetch(word: Path | str) -> Fetched:
     """Bring an agent here, unless it already is: its folder, or its published file, in huggingface_hub's cache.
 
     Without a connection, what was fetched before is taken.
@@ -105,7 +112,8 @@ def fetch(word: Path | str) -> Path:
                     f"no agent in {word}: {' and '.join(names)} should be there; {repository} has {_listed(there)}"
                 ) from None
             files = [api.hf_hub_download(repository, name, revision=commit) for name in names]
-    return Path(files[0]) if is_file else Path(files[0]).parent
+    first = Path(files[0])
+    return Fetched(first if is_file else first.parent, commit)
 
 
 def look_up(word: str) -> Repository | None:

@@ -30,7 +30,7 @@ def load(path: Path | str, device: str = "auto") -> Agent:
         UserError: there is no agent in ``path``, it is damaged, it cannot be fetched, or there is no such device.
     """
     config = from_dict(runtime.RuntimeConfig, {"device": device}, "runtime")
-    path = fetch(path) if is_address(path) else Path(path)
+    path = fetch(path).path if is_address(path) else Path(path)
     agent = load_published(path) if path.is_file() else _from_checkpoint(checkpoint_in(path))
     runtime.place(agent, config, runtime.choose_device(config.device))
     return agent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -14,7 +15,7 @@ from adamas.core.protocols import Component, DreamState, Prediction
 from adamas.core.seeding import draw
 from adamas.core.types import Batch, SegmentSpec, to_model_range, to_pixels
 from adamas.diffusion.ddpm import NUM_TIMESTEPS, DdpmDenoiser
-from adamas.diffusion.denoiser import Denoiser, DenoiserConfig, sample
+from adamas.diffusion.denoiser import Denoiser, DenoiserConfig, draw_path
 from adamas.diffusion.edm import EdmDenoiser
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.world_models.reward_end import RewardEndConfig, RewardEndModel
@@ -35,6 +36,15 @@ class DiamondConfig:
             raise UserError(
                 f"sampler: ddpm draws a frame in at most {NUM_TIMESTEPS} steps, got num_steps {self.sampler.num_steps}"
             )
+
+
+class Thoughts(NamedTuple):
+    """How B predictions came about: the N + 1 points on the way from noise to the frame, (B, C, H, W) each, in the
+    model's range; logits (B, 3) of a reward of -1, 0 and 1, and (B, 2) of the game's going on and its end."""
+
+    path: list[Tensor]
+    logits_reward: Tensor
+    logits_end: Tensor
 
 
 class Diamond(nn.Module):
@@ -79,16 +89,26 @@ class Diamond(nn.Module):
         _, _, (hidden, cell) = self.reward_end(obs[:, :-1], context.action, obs[:, 1:])
         return {"obs": obs, "action": context.action, "hidden": hidden, "cell": cell}
 
-    @torch.no_grad()
     def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Prediction]:
         """Draw the next frame, then a reward sign and an end for the transition to it; action (B,) int64."""
+        state, prediction, _ = self.imagine(state, action, generator)
+        return state, prediction
+
+    @torch.no_grad()
+    def imagine(
+        self, state: DreamState, action: Tensor, generator: Generator
+    ) -> tuple[DreamState, Prediction, Thoughts]:
+        """As :meth:`step`, and how the model came to its prediction."""
         past = state["obs"]  # (B, L, C, H, W)
         actions = torch.cat((state["action"], action[:, None]), dim=1)  # (B, L)
-        obs = sample(self.denoiser, past, actions, self.config.sampler, generator=generator)[:, None]
+        path = draw_path(self.denoiser, past, actions, self.config.sampler, generator=generator)
+        obs = path[-1][:, None]
         lstm = (state["hidden"], state["cell"])
         logits_reward, logits_end, (hidden, cell) = self.reward_end(past[:, -1:], action[:, None], obs, lstm)
-        reward = draw(logits_reward[:, 0], generator).float() - 1
-        terminated = draw(logits_end[:, 0], generator).bool()
+        logits_reward, logits_end = logits_reward[:, 0], logits_end[:, 0]  # (B, 3), (B, 2)
+        reward = draw(logits_reward, generator).float() - 1
+        terminated = draw(logits_end, generator).bool()
         frames = torch.cat((past[:, 1:], obs), dim=1)
         next_state = {"obs": frames, "action": actions[:, 1:], "hidden": hidden, "cell": cell}
-        return next_state, Prediction(to_pixels(obs[:, 0]), reward, terminated)
+        prediction = Prediction(to_pixels(path[-1]), reward, terminated)
+        return next_state, prediction, Thoughts(path, logits_reward, logits_end)

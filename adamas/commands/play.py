@@ -1,0 +1,170 @@
+"""``adamas play``: a web page in which people watch and play a dream."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import numpy as np
+import torch
+import tyro
+
+from adamas.agent import Agent, check_fits
+from adamas.commands.common import check_seed, find_target
+from adamas.core import runtime
+from adamas.core.arguments import parse
+from adamas.core.config import from_dict
+from adamas.core.errors import UserError, require
+from adamas.data import EpisodeStore
+from adamas.envs.config import EnvConfig
+from adamas.envs.make import make_env
+from adamas.envs.vector import RealVectorEnv
+from adamas.interop.load import load
+from adamas.interop.starts import PlayedStarts, RecordedStarts, Starts
+from adamas.play.engine import Engine
+from adamas.play.messages import LIMITS, Settings, View
+from adamas.play.recording import KINDS, Recordings
+from adamas.play.scene import Stage
+from adamas.play.worlds import MakeEnv
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Play:
+    """Watch and play a dream in the browser, beside the real game."""
+
+    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff]
+    dataset: Path | None = None
+    """Real episodes that dreams start from. Default: the run's held-out ones, else what the agent plays."""
+    recordings: Path | None = None
+    """Folder for what is recorded. Default: recordings/ in the run's folder, or in the working folder."""
+    host: str = LOOPBACK
+    """Address to listen on. Any but 127.0.0.1 lets other machines in; those need the token that is printed."""
+    port: int = 8421
+    """0 takes any free one."""
+    fps: float = 15.0
+    """Steps per second, to begin with."""
+    max_players: int = 32
+    terminal: bool = False
+    """Play in this terminal instead."""
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if not 0 <= self.port < 65536:
+            raise UserError(f"port is {self.port}; it must lie in [0, 65535]")
+        if self.max_players < 1:
+            raise UserError(f"max_players is {self.max_players}; it must be at least 1")
+        Settings(fps=self.fps)
+
+
+def play(arguments: Sequence[str]) -> None:
+    """Serve until Ctrl-C."""
+    target, config, rest = find_target(arguments, "play")
+    options = parse(Play, rest, f"play {target}", Play(config.env))
+    runtime.keep_freed_memory()
+    agent = load(target, options.device)
+    run = target if (target / "checkpoints").is_dir() else None
+    datasets = _datasets(run, options.dataset)
+    make_real, why_no_real = _real_game(agent, options, str(target))
+    if not datasets and make_real is None:
+        raise UserError(
+            f"dreams have nothing to start from: {why_no_real}; or give real episodes with --dataset"
+        )
+    folder = options.recordings or (run or Path()) / "recordings"
+    recordings = Recordings(folder, agent.config.obs_shape)
+    trained = agent.config.world_model.sampler
+    stage = Stage(
+        agent,
+        _starts(agent, datasets, make_real),
+        make_real,
+        recordings,
+        from_dict(Settings, {"fps": options.fps, "steps": trained.num_steps, "order": trained.order}),
+        np.random.default_rng(options.seed),
+        torch.Generator(runtime.device_of(agent)).manual_seed(options.seed),
+    )
+    hello = _hello(agent, target.stem, options.env, why_no_real)
+    played = {f"played-{kind}": folder / kind for kind in KINDS}
+    try:
+        if options.terminal:
+            _play_in_terminal(Engine(stage), hello)
+        else:
+            _serve(Engine(stage), {**datasets, **played}, hello, options)
+    finally:
+        recordings.close()
+
+
+def _serve(engine: Engine, datasets: Mapping[str, Path], hello: Mapping[str, Any], options: Play) -> None:
+    try:
+        from adamas.play.library import Library
+        from adamas.play.serving import serve
+    except ModuleNotFoundError as error:
+        raise require(str(error.name), "play") from error
+    serve(engine, Library(datasets, options.fps), hello, options.host, options.port, options.max_players)
+
+
+def _play_in_terminal(engine: Engine, hello: Mapping[str, Any]) -> None:
+    try:
+        from adamas.play.terminal import play_in_terminal
+    except ModuleNotFoundError as error:
+        raise require(str(error.name), "play") from error
+    play_in_terminal(engine, hello)
+
+
+def _datasets(run: Path | None, dataset: Path | None) -> dict[str, Path]:
+    """Real episodes by name; dreams start from the first."""
+    if dataset is not None:
+        return {"dataset": dataset}
+    folders = {name: run / "dataset" / name for name in ("test", "train")} if run else {}
+    return {name: folder for name, folder in folders.items() if (folder / "index.json").is_file()}
+
+
+def _real_game(agent: Agent, options: Play, what: str) -> tuple[MakeEnv | None, str]:
+    """What makes a real game; or None, and why not."""
+    seeds = np.random.default_rng(options.seed)
+
+    def make(training: bool) -> RealVectorEnv:
+        return make_env(options.env, 1, int(seeds.integers(2**31)), training)
+
+    try:
+        with contextlib.closing(make(False)) as env:
+            check_fits(agent.config, env.obs_shape, env.action_spec, what)
+    except UserError as error:
+        return None, str(error)
+    return make, ""
+
+
+def _starts(agent: Agent, datasets: Mapping[str, Path], make_real: MakeEnv | None) -> Starts:
+    """Where dreams start: in the first dataset that holds enough; without any, in what the agent plays."""
+    problems = []
+    for folder in datasets.values():
+        try:
+            return RecordedStarts(EpisodeStore.open(folder), agent)
+        except UserError as error:
+            problems.append(error)
+    if make_real is None or problems:
+        raise problems[0]
+    return PlayedStarts(make_real(False), agent)
+
+
+def _hello(agent: Agent, title: str, env: EnvConfig, why_no_real: str) -> dict[str, Any]:
+    """What a page is told first."""
+    _, height, width = agent.config.obs_shape
+    return {
+        "type": "hello",
+        "title": title,
+        "game": f"{env.game} ({env.suite})",
+        "height": height,
+        "width": width,
+        "actions": list(agent.config.actions),
+        "views": ["dream"] if why_no_real else list(get_args(View)),
+        "why_no_real": why_no_real,
+        "limits": {name: list(limits) for name, limits in LIMITS.items()},
+        "can_record": True,
+        "why_no_record": "",
+    }

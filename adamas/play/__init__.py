@@ -1,0 +1,1 @@
+"""Watching and playing a dream: in a web page, or in a terminal."""

@@ -1,0 +1,92 @@
+"""The server's life: the port, the engine's thread, and the end of both."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import uvicorn
+
+from adamas.core.errors import UserError
+from adamas.play.door import LOCAL_NAMES, Door
+from adamas.play.engine import Engine
+from adamas.play.library import Library
+from adamas.play.messages import MAX_MESSAGE
+from adamas.play.server import make_app
+
+BACKLOG = 64  # connections that wait for being accepted
+MAX_CONNECTIONS = 256  # of any kind at once
+
+
+def serve(
+    engine: Engine, library: Library, hello: Mapping[str, Any], host: str, port: int, max_players: int
+) -> None:
+    """Serve the page until Ctrl-C or SIGTERM.
+
+    Raises:
+        UserError: the address cannot be listened on.
+    """
+    listening = _listen(host, port)
+    port = listening.getsockname()[1]
+    token = None if host in LOCAL_NAMES else secrets.token_urlsafe(16)
+    app = Door(make_app(engine, library, hello, max_players), token, port)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE,
+        ws_per_message_deflate=False,  # a page is mostly on the same machine
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=2,
+    )
+    server = uvicorn.Server(config)
+    faults: list[BaseException] = []
+
+    def compute() -> None:
+        try:
+            engine.run()
+        except BaseException as fault:
+            faults.append(fault)
+            server.should_exit = True
+
+    thread = threading.Thread(target=compute, name="engine")
+    thread.start()
+    address = f"http://{_name(host)}:{port}/" + (f"?token={token}" if token else "")
+    print(f"{hello['title']} dreams at {address} (Ctrl-C ends it)", flush=True)
+    try:
+        server.run(sockets=[listening])
+    except KeyboardInterrupt:
+        pass  # this is how it is meant to end
+    finally:
+        engine.stop()
+        thread.join()
+    if faults:
+        raise faults[0]
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host.strip("[]"), port))
+    except OSError as error:
+        listening.close()
+        raise UserError(
+            f"cannot listen on {host}, port {port}: {error.strerror}; choose another with --port (0: any free one)"
+        ) from error
+    listening.listen(BACKLOG)
+    return listening
+
+
+def _name(host: str) -> str:
+    """What to call this machine in an address."""
+    if host in ("0.0.0.0", "::"):
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
