@@ -13,7 +13,7 @@ from torch import Tensor
 
 from adamas.core.errors import UserError
 from adamas.data import EpisodeStore
-from adamas.evaluation.video import film_bytes
+from adamas.evaluation.video import FASTEST, film_bytes
 
 MAX_EPISODES = 200  # in one answer
 MAX_FRAMES = 128  # in one answer
@@ -89,10 +89,15 @@ class Library:
         return np.ascontiguousarray(colour).tobytes()
 
     def film(self, name: str, index: int, ending: str) -> bytes:
-        """An episode as a film, ``.mp4`` or ``.gif``; of a long one its beginning."""
+        """An episode as a film, ``.mp4`` or ``.gif``; of a long one its beginning.
+
+        Raises:
+            Unknown: there is no such episode.
+            UserError: PyAV is not installed.
+        """
         frames = self._frames(name, index, 0, MAX_FILM)
         with self._one_film:
-            return film_bytes(frames, self._fps, ending)
+            return film_bytes(frames, min(self._fps, FASTEST[ending]), ending)
 
     def _frames(self, name: str, index: int, start: int, count: int) -> Tensor:
         """(T, C, H, W) uint8; at the end of an episode fewer than asked for."""

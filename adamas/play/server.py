@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any
 
+import anyio
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from adamas.core.errors import UserError
 from adamas.play.engine import Engine, Player
@@ -70,10 +71,12 @@ class Mailbox:
             await self._waiting.wait()
             self._waiting.clear()
             while self._notes:
-                await asyncio.wait_for(socket.send_text(json.dumps(self._notes.popleft())), SEND_TIMEOUT)
+                with anyio.fail_after(SEND_TIMEOUT):
+                    await socket.send_text(json.dumps(self._notes.popleft()))
             moment, self._moment = self._moment, None
             if moment is not None:
-                await asyncio.wait_for(socket.send_bytes(encode(moment)), SEND_TIMEOUT)
+                with anyio.fail_after(SEND_TIMEOUT):
+                    await socket.send_bytes(encode(moment))
 
 
 class Budget:
@@ -135,46 +138,44 @@ def make_app(engine: Engine, library: Library, hello: Mapping[str, Any], max_pla
     )
 
 
-async def _serve(
-    socket: WebSocket, mailbox: Mailbox, engine: Engine, player: Player, num_actions: int
-) -> None:
+async def _serve(socket: WebSocket, mailbox: Mailbox, engine: Engine, player: Player, num_actions: int) -> None:
     """Both directions of one connection, until either ends."""
-    sending = asyncio.create_task(mailbox.send_to(socket))
-    receiving = asyncio.create_task(_receive(socket, engine, player, num_actions))
-    try:
-        await asyncio.wait((sending, receiving), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (sending, receiving):
-            task.cancel()
-        results = await asyncio.gather(sending, receiving, return_exceptions=True)
-    expected = (asyncio.CancelledError, TimeoutError, WebSocketDisconnect)
-    for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, expected):
-            raise result
+    misuse = ""
+    async with anyio.create_task_group() as tasks:
+
+        async def send() -> None:
+            # Pages leave whenever they like, and those that take nothing are left.
+            with contextlib.suppress(WebSocketDisconnect, TimeoutError):
+                await mailbox.send_to(socket)
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(send)
+        misuse = await _receive(socket, engine, player, num_actions)
+        tasks.cancel_scope.cancel()
+    if misuse and socket.application_state is WebSocketState.CONNECTED:
+        with contextlib.suppress(WebSocketDisconnect):  # it did not wait for that
+            await socket.close(MISUSE, misuse)
 
 
-async def _receive(socket: WebSocket, engine: Engine, player: Player, num_actions: int) -> None:
-    """Hand on what a page asks for, until it leaves or misbehaves."""
+async def _receive(socket: WebSocket, engine: Engine, player: Player, num_actions: int) -> str:
+    """Hand on what a page asks for, until it leaves (empty) or misbehaves (in which way)."""
     budget, mistakes = Budget(), 0
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
-            return
+            return ""
         text = message.get("text")
         if not budget.spend():
-            await socket.close(MISUSE, f"more than {MAX_RATE} messages a second")
-            return
+            return f"more than {MAX_RATE} messages a second"
         if text is None:
-            await socket.close(MISUSE, "binary messages are not understood")
-            return
+            return "binary messages are not understood"
         try:
             engine.request(player, parse(text, num_actions))
         except UserError as error:
             player.tell({"type": "notice", "text": str(error)})
             mistakes += 1
             if mistakes > MAX_MISTAKES:
-                await socket.close(MISUSE, "too many messages that make no sense")
-                return
+                return "too many messages that make no sense"
 
 
 def _library_routes(library: Library) -> list[Route]:
@@ -220,6 +221,8 @@ def _or_not_found(endpoint: Callable[[Request], Response]) -> Callable[[Request]
             return endpoint(request)
         except Unknown as error:
             return JSONResponse({"error": str(error)}, 404)
+        except UserError as error:
+            return JSONResponse({"error": str(error)}, 503)
 
     return answer
 

@@ -1,0 +1,146 @@
+"""A tiny untrained agent for MinAtar Breakout, what it needs to be played, and players who note everything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from adamas.agent import Agent, AgentConfig
+from adamas.core.checkpoint import save_checkpoint
+from adamas.core.config import save_config, to_dict
+from adamas.data import EpisodeStore
+from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.samplers import SamplerConfig
+from adamas.envs.config import EnvConfig
+from adamas.envs.make import make_env
+from adamas.envs.vector import RealVectorEnv
+from adamas.interop.starts import PlayedStarts
+from adamas.nn.unet import FrameNetworkConfig
+from adamas.play.engine import Engine, Player
+from adamas.play.messages import Moment, Request, Settings
+from adamas.play.recording import Recordings
+from adamas.play.scene import Stage
+from adamas.play.session import Session
+from adamas.rl.actor_critic import ActorCriticConfig
+from adamas.training.collect import Collector
+from adamas.training.config import Config
+from adamas.world_models.diamond import DiamondConfig
+from adamas.world_models.reward_end import RewardEndConfig
+
+L = 4
+ENV = EnvConfig("minatar", "breakout", 10)
+
+
+def breakout(training: bool) -> RealVectorEnv:
+    return make_env(ENV, 1, 7, training)
+
+
+@pytest.fixture(scope="session")
+def agent() -> Agent:
+    pytest.importorskip("minatar")
+    network = FrameNetworkConfig(L, cond_channels=16, depths=(1,), channels=(8,), attn_depths=(False,))
+    config = AgentConfig(
+        (3, 10, 10),
+        ("noop", "left", "right"),
+        DiamondConfig(
+            DenoiserConfig(network),
+            RewardEndConfig(8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)),
+            SamplerConfig(num_steps=2),
+        ),
+        ActorCriticConfig(8, channels=(8,), down=(True,)),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        agent = Agent(config).eval()
+        first, _, last = agent.reward_end.head
+        first.bias.data.fill_(10)  # so that what follows is positive, and the game goes on for sure
+        last.weight.data[3:] = torch.tensor([[1.0], [-1.0]])
+        torch.nn.init.normal_(agent.actor_critic.critic_linear.weight)
+        return agent
+
+
+@pytest.fixture
+def stage(agent: Agent, tmp_path: Path) -> Iterator[Stage]:
+    recordings = Recordings(tmp_path / "recordings", (3, 10, 10))
+    yield Stage(
+        agent,
+        PlayedStarts(breakout(False), agent),
+        breakout,
+        recordings,
+        Settings(steps=2),
+        np.random.default_rng(0),
+        torch.Generator().manual_seed(0),
+    )
+    recordings.close()
+
+
+class Table:
+    """An engine that is stepped by hand, and players who note what they get."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.engine = Engine(stage)
+        self.moments: dict[Player, list[Moment]] = {}
+        self.notes: dict[Player, list[dict[str, Any]]] = {}
+
+    def join(self) -> Player:
+        moments: list[Moment] = []
+        notes: list[dict[str, Any]] = []
+        player = Player(moments.append, notes.append)
+        self.moments[player], self.notes[player] = moments, notes
+        self.engine.join(player)
+        self.look()
+        return player
+
+    def ask(self, player: Player, *requests: Request) -> Moment:
+        """Requests, and what the player sees after them."""
+        for request in requests:
+            self.engine.request(player, request)
+        self.look()
+        return self.moments[player][-1]
+
+    def look(self) -> None:
+        """Do what was asked for, without a step."""
+        self.engine.stop()
+        self.engine._take_requests()
+        for session in self.engine._sessions.values():
+            session.due = float("inf")
+        self.engine._advance()
+
+    def step(self, count: int = 1) -> None:
+        """Steps of all players together."""
+        for _ in range(count):
+            for session in self.engine._sessions.values():
+                session.due = time.perf_counter()
+            self.engine._advance()
+
+    def session(self, player: Player) -> Session:
+        return self.engine._sessions[player]
+
+    def last(self, player: Player) -> Mapping[str, Any]:
+        return self.moments[player][-1].header
+
+
+@pytest.fixture
+def table(stage: Stage) -> Table:
+    return Table(stage)
+
+
+@pytest.fixture(scope="session")
+def run(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run: the agent, and 400 steps of its play."""
+    folder = tmp_path_factory.mktemp("run") / "tiny"
+    data = {"agent": to_dict(agent.config), "run": to_dict(replace(Config(), env=ENV))}
+    save_checkpoint(folder / "checkpoints", 1, agent.state_dict(), data, {})
+    save_config(folder / "config.yaml", replace(Config(), env=ENV))
+    store = EpisodeStore.create(folder / "dataset" / "test", (3, 10, 10))
+    with torch.no_grad():
+        Collector(agent.actor_critic, breakout(True), store, torch.Generator().manual_seed(0)).collect(400)
+    store.commit()
+    return folder

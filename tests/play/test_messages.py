@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adamas.core.errors import UserError
+from adamas.diffusion.samplers import SamplerConfig
+from adamas.play import messages
+from adamas.play.messages import Moment, Settings, encode, parse
+
+
+@pytest.mark.parametrize(
+    ("message", "request_"),
+    [
+        ({"type": "action", "action": 2, "seq": 17}, messages.Action(2, 17)),
+        ({"type": "action", "action": None}, messages.Action(None, 0)),
+        ({"type": "control", "who": "human"}, messages.Control("human")),
+        ({"type": "pause", "paused": True}, messages.Pause(True)),
+        ({"type": "step"}, messages.Step()),
+        ({"type": "reset"}, messages.Reset()),
+        ({"type": "fork"}, messages.Fork()),
+        ({"type": "view", "view": "both"}, messages.Look("both")),
+        ({"type": "record", "on": False}, messages.Record(False)),
+    ],
+)
+def test_requests(message: dict[str, Any], request_: messages.Request) -> None:
+    assert parse(json.dumps(message), num_actions=3) == request_
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[" * 400, "not JSON"),
+        ("[]", "not a JSON object"),
+        ("null", "not a JSON object"),
+        ("{}", "unknown request None"),
+        ('{"type": ["step"]}', "unknown request"),
+        ('{"type": "actoin", "action": 1}', "did you mean 'action'?"),
+        ('{"type": "action"}', "'action.action' is missing"),
+        ('{"type": "action", "action": 3}', r"must lie in \[0, 3\)"),
+        ('{"type": "action", "action": -1}', r"must lie in \[0, 3\)"),
+        ('{"type": "action", "action": 1.0}', "must be int"),
+        ('{"type": "action", "action": true}', "must be int"),
+        ('{"type": "action", "action": "../../etc/passwd"}', "must be int"),
+        ('{"type": "step", "count": 9}', "unknown configuration key 'step.count'"),
+        ('{"type": "view", "view": "everything"}', "cannot be 'everything'"),
+        ('{"type": "control", "who": 1}', "cannot be 1"),
+        ('{"type": "settings", "fps": 0}', r"fps is 0.0; it must lie in \[1, 60\]"),
+        ('{"type": "settings", "fps": NaN}', "fps is nan"),
+        ('{"type": "settings", "horizon": 1e9}', "must be int"),
+        ('{"type": "settings", "steps": 51}', "steps is 51"),
+        ('{"type": "settings", "order": 3}', "cannot be 3"),
+        ('{"type": "settings", "device": "cuda"}', "unknown configuration key 'settings.device'"),
+    ],
+)
+def test_what_is_refused(text: str, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint) as error:
+        parse(text, num_actions=3)
+    assert "\n" not in str(error.value)
+
+
+@given(
+    st.text()
+    | st.dictionaries(st.text(), st.none() | st.booleans() | st.floats() | st.text()).map(json.dumps)
+)
+def test_no_text_does_harm(text: str) -> None:
+    try:
+        assert isinstance(parse(text, num_actions=3), messages.Request)
+    except UserError as error:
+        assert "\n" not in str(error)
+
+
+def test_settings_change_one_by_one() -> None:
+    change = parse('{"type": "settings", "fps": 30, "strip": true}', num_actions=3)
+    assert isinstance(change, messages.Change)
+    assert change.apply(Settings(steps=5)) == Settings(fps=30.0, steps=5, strip=True)
+
+
+def test_the_sampler_is_the_trained_one_but_for_steps_and_order() -> None:
+    trained = SamplerConfig(num_steps=3, sigma_max=20.0)
+    assert Settings(steps=10, order=2).sampler(trained) == SamplerConfig(
+        num_steps=10, order=2, sigma_max=20.0
+    )
+
+
+def test_a_moment_is_a_length_a_description_and_pixels() -> None:
+    first, second = np.arange(12, dtype=np.uint8).reshape(2, 2, 3), np.full((2, 2, 3), 7, np.uint8)
+    data = encode(Moment({"images": ["dream", "real"], "text": "é"}, [first, second]))
+    (length,) = struct.unpack("<I", data[:4])
+    assert json.loads(data[4 : 4 + length]) == {"images": ["dream", "real"], "text": "é"}
+    assert data[4 + length :] == bytes(range(12)) + bytes([7] * 12)
