@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from playing import ENV, L, Table, breakout
 
 from adamas.agent import Agent, AgentConfig
 from adamas.core.checkpoint import save_checkpoint
@@ -18,28 +17,16 @@ from adamas.core.config import save_config, to_dict
 from adamas.data import EpisodeStore
 from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig
-from adamas.envs.config import EnvConfig
-from adamas.envs.make import make_env
-from adamas.envs.vector import RealVectorEnv
 from adamas.interop.starts import PlayedStarts
 from adamas.nn.unet import FrameNetworkConfig
-from adamas.play.engine import Engine, Player
-from adamas.play.messages import Moment, Request, Settings
+from adamas.play.messages import Settings
 from adamas.play.recording import Recordings
 from adamas.play.scene import Stage
-from adamas.play.session import Session
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.training.collect import Collector
 from adamas.training.config import Config
 from adamas.world_models.diamond import DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
-
-L = 4
-ENV = EnvConfig("minatar", "breakout", 10)
-
-
-def breakout(training: bool) -> RealVectorEnv:
-    return make_env(ENV, 1, 7, training)
 
 
 @pytest.fixture(scope="session")
@@ -79,52 +66,6 @@ def stage(agent: Agent, tmp_path: Path) -> Iterator[Stage]:
         torch.Generator().manual_seed(0),
     )
     recordings.close()
-
-
-class Table:
-    """An engine that is stepped by hand, and players who note what they get."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.engine = Engine(stage)
-        self.moments: dict[Player, list[Moment]] = {}
-        self.notes: dict[Player, list[dict[str, Any]]] = {}
-
-    def join(self) -> Player:
-        moments: list[Moment] = []
-        notes: list[dict[str, Any]] = []
-        player = Player(moments.append, notes.append)
-        self.moments[player], self.notes[player] = moments, notes
-        self.engine.join(player)
-        self.look()
-        return player
-
-    def ask(self, player: Player, *requests: Request) -> Moment:
-        """Requests, and what the player sees after them."""
-        for request in requests:
-            self.engine.request(player, request)
-        self.look()
-        return self.moments[player][-1]
-
-    def look(self) -> None:
-        """Do what was asked for, without a step."""
-        self.engine.stop()
-        self.engine._take_requests()
-        for session in self.engine._sessions.values():
-            session.due = float("inf")
-        self.engine._advance()
-
-    def step(self, count: int = 1) -> None:
-        """Steps of all players together."""
-        for _ in range(count):
-            for session in self.engine._sessions.values():
-                session.due = time.perf_counter()
-            self.engine._advance()
-
-    def session(self, player: Player) -> Session:
-        return self.engine._sessions[player]
-
-    def last(self, player: Player) -> Mapping[str, Any]:
-        return self.moments[player][-1].header
 
 
 @pytest.fixture

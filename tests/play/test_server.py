@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -19,69 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("uvicorn")
+from playing import Server, fetch
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-import adamas
-
 MOMENTS = 10  # that a page must get while others do harm
-
-
-class Server:
-    """``adamas play`` in a process of its own, until it is closed."""
-
-    def __init__(self, run: Path, *options: str) -> None:
-        self._errors = tempfile.TemporaryFile("w+")  # a pipe that nobody reads would fill up
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "adamas", "play", str(run), "--port", "0", "--fps", "60", *options],
-            env=os.environ | {"PYTHONPATH": str(Path(adamas.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert "http://" in line, self.complaints()
-        self.address = line.split()[3]
-        self.site = self.address.partition("?")[0].rstrip("/")
-        self.port = int(self.site.rpartition(":")[2])
-
-    def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-        return fetch(f"{self.site}{path}", **headers)
-
-    def connect(self, origin: str | None = None, query: str = "", **options: Any) -> ClientConnection:
-        address = f"ws://127.0.0.1:{self.port}/ws{query}"
-        return connect(address, origin=origin or f"http://127.0.0.1:{self.port}", max_size=None, **options)  # type: ignore[arg-type]
-
-    def memory(self) -> int:
-        """Resident, in bytes."""
-        fields = Path(f"/proc/{self.process.pid}/statm").read_text().split()
-        return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
-
-    def complaints(self) -> str:
-        self._errors.seek(0)
-        return self._errors.read()
-
-    def close(self) -> str:
-        """Stop it as Ctrl-C does: what it complained about."""
-        self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=30)
-        complaints = self.complaints()
-        self._errors.close()
-        assert self.process.returncode == 0, complaints
-        return complaints
-
-
-def fetch(address: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
-    request = urllib.request.Request(address, method=method, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return response.status, dict(response.headers), response.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, dict(error.headers), error.read()
 
 
 def moment(page: ClientConnection) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import L, Table, breakout
+from playing import L, Table, breakout
 
 from adamas.core.errors import UserError
 from adamas.core.types import to_pixels
