@@ -101,29 +101,13 @@ def test_what_is_held_becomes_an_action(run: Run) -> None:
 
 
 def test_names_and_keys(run: Run) -> None:
-    assert run('return ["UPRIGHTFIRE", "up-left", "noop", "", "upward", "3"].map(keys.partsOf);') == [
-        ["up", "right", "fire"],
-        ["up", "left"],
-        [],
-        None,
-        None,
-        None,
-    ]
+    parts = [["up", "right", "fire"], ["up", "left"], [], None, None, None]
+    assert run('return ["UPRIGHTFIRE", "up-left", "noop", "", "upward", "3"].map(keys.partsOf);') == parts
     codes = ["KeyW", "ArrowLeft", "Space", "Digit0", "Numpad9", "KeyP"]
-    assert run(f"return {json.dumps(codes)}.map(keys.tokenOfKey);") == [
-        "up",
-        "left",
-        "fire",
-        "action:0",
-        "action:9",
-        None,
-    ]
-    assert run('return ["noop", "upleftfire", "fire", "jump"].map(keys.labelOf);') == [
-        "noop",
-        "↖ fire",
-        "fire",
-        "jump",
-    ]
+    tokens = ["up", "left", "fire", "action:0", "action:9", None]
+    assert run(f"return {json.dumps(codes)}.map(keys.tokenOfKey);") == tokens
+    labels = ["noop", "↖ fire", "fire", "jump"]
+    assert run('return ["noop", "upleftfire", "fire", "jump"].map(keys.labelOf);') == labels
 
 
 def test_held_remembers_the_order_and_lets_go_by_source(run: Run) -> None:

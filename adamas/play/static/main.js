@@ -1,0 +1,221 @@
+// Brings the parts together: what the server says goes to the screens and panels, what the player does to the server.
+
+import { Connection } from "./connection.js";
+import { byId, isAllowed, notice, setAllowed, setPressed, setText } from "./dom.js";
+import { Episodes } from "./episodes.js";
+import { listenToCommands, listenToGamepads, listenToHeldKeys } from "./input.js";
+import { chooseAction, Held } from "./keys.js";
+import { parseMoment, restoring } from "./messages.js";
+import { Latency, Rate } from "./meters.js";
+import { drawSpeed, Panels } from "./panels.js";
+import { listenToShown, Settings } from "./settings.js";
+import { buildTouch, showHeld } from "./touch.js";
+import { View } from "./view.js";
+
+const VIEWS = ["dream", "both", "real"];
+
+let hello = null; // what the server said first
+let last = null; // the header of the newest moment drawn
+let newest = null; // bytes of a moment that is not drawn yet
+const received = new Rate();
+const drawn = new Rate();
+const latency = new Latency();
+const held = new Held();
+const panels = new Panels();
+const view = new View(1, 1);
+const settings = new Settings((values) => connection.send({ type: "settings", ...values }));
+const episodes = new Episodes();
+
+// --- what the server says ---
+
+const url = new URL("ws", window.location.href);
+url.protocol = url.protocol.replace("http", "ws");
+const connection = new Connection(url, { onNote, onMoment, onStatus });
+
+function onStatus(state, text) {
+  byId("status").dataset.state = state;
+  setText(byId("status-text"), text);
+  byId("retry").hidden = state !== "refused";
+  if (state !== "open") latency.forget();
+}
+
+function onNote(note) {
+  if (note.type === "hello") welcome(note);
+  else if (note.type === "notice") notice(note.text);
+  else if (note.type === "saved") {
+    notice(`recorded: ${note.dataset}, episode ${note.episode}, ${note.steps} steps`);
+    if (!playing()) episodes.refresh();
+  }
+}
+
+function welcome(news) {
+  if (last?.recording) notice("connected again; the recording had stopped");
+  hello = news;
+  document.title = `${hello.title} · Adamas`;
+  setText(byId("title"), hello.title);
+  setText(byId("game"), hello.game);
+  view.resize(hello.height, hello.width);
+  for (const name of VIEWS) setAllowed(byId(`view-${name}`), hello.views.includes(name), hello.why_no_real);
+  setAllowed(byId("record"), hello.can_record, hello.why_no_record);
+  byId("training").hidden = !hello.views.includes("real");
+  settings.limit(hello.limits);
+  panels.start(hello.actions);
+  held.clear();
+  buildTouch(hello.actions, held, press);
+  episodes.player.names = hello.actions;
+  for (const message of restoring(last, hello)) connection.send(message);
+  sent = null;
+}
+
+function onMoment(bytes) {
+  received.tick(performance.now());
+  if (newest === null) requestAnimationFrame(draw);
+  newest = bytes; // an older one that waits is never drawn
+}
+
+function draw() {
+  const bytes = newest;
+  newest = null;
+  try {
+    const { header, images } = parseMoment(bytes, hello.height, hello.width);
+    show(header, images);
+  } catch (error) {
+    console.warn("ignored a moment:", error.message);
+  }
+}
+
+function show(header, images) {
+  const taken = header.control === "human" && last?.control !== "human";
+  last = header;
+  drawn.tick(performance.now());
+  view.draw(header, images);
+  panels.draw(header);
+  settings.show(header.settings);
+  showState(header);
+  // What stands still answers no key: such a time would say nothing about speed.
+  if (header.paused || (header.real ?? header.dream).over) latency.forget();
+  latency.drawn(header.ack, performance.now());
+  if (taken) press();
+}
+
+setInterval(() => {
+  if (!last) return;
+  const now = performance.now();
+  const seen = { received: received.perSecond(now), drawn: drawn.perSecond(now) };
+  drawSpeed(last.speed, seen, latency.median);
+}, 500); // readable, unlike the frames' own pace
+
+function showState(header) {
+  for (const name of VIEWS) setPressed(byId(`view-${name}`), header.view === name);
+  setPressed(byId("control"), header.control === "human");
+  setPressed(byId("pause"), header.paused);
+  setPressed(byId("record"), header.recording);
+  byId("fork").hidden = header.view !== "both";
+  document.body.classList.toggle("human", header.control === "human");
+}
+
+// --- what the player does ---
+
+let sent = null; // the action that the server believes is held
+let seq = 0;
+let hinted = -Infinity;
+
+/** Something was pressed or let go. */
+function press() {
+  showHeld(held.tokens);
+  if (!hello || !last) return;
+  const action = chooseAction(held.tokens, hello.actions);
+  if (last.control !== "human") {
+    // Nobody loses the agent's game to a stray key; but they should learn how to take over.
+    if (action !== null && performance.now() - hinted > 6000) {
+      hinted = performance.now();
+      notice("the agent plays; press C, or the switch above, to play yourself");
+    }
+    return;
+  }
+  if (action === sent || !tell(action)) return;
+  latency.sent(seq, performance.now());
+}
+
+/** Tell the server what is held; whether it was told. */
+function tell(action) {
+  if (!connection.send({ type: "action", action, seq: seq + 1 })) return false;
+  sent = action;
+  seq += 1;
+  return true;
+}
+
+const say = (message) => {
+  if (!connection.send(message)) notice("not connected");
+};
+const buttons = {
+  control: () => {
+    const agent = last.control === "agent";
+    hinted = performance.now(); // whoever presses this knows
+    if (agent) tell(chooseAction(held.tokens, hello.actions)); // not what was held when the agent took over
+    say({ type: "control", who: agent ? "human" : "agent" });
+  },
+  pause: () => say({ type: "pause", paused: !last.paused }),
+  step: () => say(last.paused ? { type: "step" } : { type: "pause", paused: true }),
+  reset: () => say({ type: "reset" }),
+  fork: () => say({ type: "fork" }),
+  record: () => say({ type: "record", on: !last.recording }),
+};
+for (const name of VIEWS) buttons[`view-${name}`] = () => say({ type: "view", view: name });
+for (const [id, act] of Object.entries(buttons)) {
+  byId(id).addEventListener("click", () => {
+    if (!isAllowed(byId(id))) notice(byId(id).title);
+    else if (last) act();
+  });
+}
+
+const click = (id) => () => byId(id).hidden || byId(id).click();
+const nextView = () => {
+  const offered = VIEWS.filter((name) => hello?.views.includes(name));
+  if (last) click(`view-${offered[(offered.indexOf(last.view) + 1) % offered.length]}`)();
+};
+const help = () => byId("help-dialog").showModal();
+const commands = {
+  c: click("control"), p: click("pause"), n: click("step"), ".": click("step"), r: click("reset"),
+  f: click("fork"), o: click("record"), v: nextView, "?": help,
+};
+
+const playing = () => !byId("play").hidden;
+listenToHeldKeys(held, { active: playing, changed: press });
+listenToCommands(commands, playing);
+listenToCommands({ ...episodes.keys, "?": help }, () => !playing(), { repeat: true });
+listenToGamepads(held, { active: playing, changed: press });
+
+// --- the page itself ---
+
+function route() {
+  const [tab, ...parts] = window.location.hash.slice(1).split("/");
+  const browsing = tab === "episodes";
+  // Nobody plays on blindly; and nothing starts again by itself while the hands are elsewhere.
+  if (browsing && playing() && last?.control === "human" && !last.paused) buttons.pause();
+  byId("play").hidden = browsing;
+  byId("episodes").hidden = !browsing;
+  for (const name of ["play", "episodes"]) {
+    if ((name === "episodes") === browsing) byId(`tab-${name}`).setAttribute("aria-current", "page");
+    else byId(`tab-${name}`).removeAttribute("aria-current");
+  }
+  held.clear();
+  press();
+  if (browsing) episodes.open(parts);
+  else episodes.leave();
+}
+
+window.addEventListener("hashchange", route);
+byId("help").addEventListener("click", help);
+byId("help-dialog").addEventListener("click", (event) => {
+  if (event.target === byId("help-dialog")) byId("help-dialog").close(); // beside it
+});
+byId("help-close").addEventListener("click", () => byId("help-dialog").close());
+byId("retry").addEventListener("click", () => connection.retry());
+// A button that was pressed with a pointer keeps no focus: Space is for firing then.
+document.addEventListener("click", (event) => {
+  const pressed = event.target.closest("button, summary, input[type=checkbox], nav a");
+  if (event.detail > 0 && pressed && !byId("help-dialog").open) pressed.blur();
+});
+listenToShown();
+route();

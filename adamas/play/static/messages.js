@@ -1,0 +1,47 @@
+// What the server says, taken apart; and what it must be told again after a lost connection.
+
+/** The pause in milliseconds before a connection is tried again, for the attempts 0, 1, ... */
+export function reconnectDelay(attempt) {
+  return Math.min(500 * 2 ** attempt, 5000);
+}
+
+/**
+ * A moment: {header, images}, the images as a Map of RGB bytes, row by row, by their names. They are views into
+ * `buffer`, not copies. Throws an Error if the bytes are not a moment of frames of this size.
+ */
+export function parseMoment(buffer, height, width) {
+  if (buffer.byteLength < 4) throw new Error("a moment of less than 4 bytes");
+  const length = new DataView(buffer).getUint32(0, true);
+  if (4 + length > buffer.byteLength) throw new Error("a moment ends within its description");
+  const text = new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array(buffer, 4, length));
+  const header = JSON.parse(text);
+  const size = height * width * 3;
+  if (!Array.isArray(header?.images)) throw new Error("a moment without a list of images");
+  if (4 + length + header.images.length * size !== buffer.byteLength) {
+    throw new Error("a moment's images do not fill it");
+  }
+  const images = new Map(header.images.map((name, i) => [name, new Uint8Array(buffer, 4 + length + i * size, size)]));
+  return { header, images };
+}
+
+/** A text message as an object with a `type`. Throws an Error if it is none. */
+export function parseNote(text) {
+  const note = JSON.parse(text);
+  if (typeof note?.type !== "string") throw new Error("a message without a type");
+  return note;
+}
+
+/** What to send after a reconnection, so that all is as in `last`, the header of the last moment seen. */
+export function restoring(last, hello) {
+  if (!last) return [];
+  const messages = [{ type: "settings", ...last.settings }];
+  if (hello.views.includes(last.view)) messages.push({ type: "view", view: last.view });
+  messages.push({ type: "control", who: last.control });
+  if (last.paused) messages.push({ type: "pause", paused: true });
+  return messages;
+}
+
+/** Over-states of the protocol in words; "" while an episode goes on. */
+export function overText(over) {
+  return { horizon: "horizon reached", "cut off": "cut off by the time limit" }[over] ?? over;
+}
