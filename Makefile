@@ -32,7 +32,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[minatar,report]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[minatar,play,report]'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

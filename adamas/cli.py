@@ -9,6 +9,7 @@ import adamas
 from adamas.bench.command import bench
 from adamas.bench.plan import show_plan
 from adamas.commands.collect import collect
+from adamas.commands.dream import dream
 from adamas.commands.evaluate import evaluate
 from adamas.commands.export import export
 from adamas.commands.fidelity import fidelity
@@ -28,7 +29,9 @@ USAGE = """usage: adamas COMMAND ...
   adamas evaluate RUN|CHECKPOINT|FILE.pt [--episodes N] [--seed S]    score an agent in the real game
   adamas collect RUN|CHECKPOINT|FILE.pt --out DIR [--steps N]         record its play as a dataset
   adamas fidelity RUN|CHECKPOINT|FILE.pt [--steps 1,3,10]             its dreams beside what really happened
-  adamas play RUN|CHECKPOINT|FILE.pt [--host H] [--terminal]           watch and play its dream in the browser
+  adamas play RUN|CHECKPOINT|FILE.pt [--terminal] [--host H]           watch and play its dream in the browser
+  adamas dream RUN|CHECKPOINT|FILE.pt --out x.mp4 [--beside-real]      film it
+  adamas export onnx|web RUN|CHECKPOINT|FILE.pt --out FOLDER          models for other programs, or a page
   adamas export published RUN|CHECKPOINT --out FILE.pt                write the published system's format
   adamas push RUN|CHECKPOINT hf://owner/name [--private]              upload an agent, its scores and a model card
   adamas bench [PRESET] [--rows ROW ...] [--json FILE]                how fast this machine trains and dreams
@@ -57,6 +60,7 @@ def run(arguments: Sequence[str]) -> None:
         "collect": collect,
         "fidelity": fidelity,
         "play": play,
+        "dream": dream,
         "export": export,
         "push": push,
         "bench": bench,

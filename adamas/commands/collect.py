@@ -56,7 +56,7 @@ def collect(arguments: Sequence[str]) -> None:
     default = Collect(config.env, tyro.MISSING, num_envs=config.collection.num_envs)
     options = parse(Collect, rest, f"collect {target}", default)
     runtime.keep_freed_memory()
-    agent = load(target, options.device)
+    agent = load(target.path, options.device)
     check_env(agent, options.env, target)
     with contextlib.closing(make_env(options.env, options.num_envs, options.seed, training=True)) as env:
         store = EpisodeStore.create(options.out, env.obs_shape)

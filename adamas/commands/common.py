@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -12,35 +13,82 @@ import yaml
 from adamas.agent import Agent, check_fits
 from adamas.core.config import from_dict
 from adamas.core.errors import UserError
+from adamas.envs.atari import rom_name
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
-from adamas.interop.hub import fetch, is_address
+from adamas.interop.hub import fetch, is_address, parse_address
 from adamas.training.config import Config
 
 
-def find_target(arguments: Sequence[str], command: str) -> tuple[Path, Config, Sequence[str]]:
+@dataclass(frozen=True)
+class Target:
+    """The agent that a command is about. As a string it is what the user called it.
+
+    Attributes:
+        word: a path, or an address on the hub.
+        path: where it is on this machine: a run folder, a checkpoint folder or a published file.
+        commit: of the hub's repository that it is from; None if it is not from there.
+    """
+
+    word: str
+    path: Path
+    commit: str | None = None
+
+    def __str__(self) -> str:
+        return self.word
+
+    @property
+    def name(self) -> str:
+        """What files about it are called: as it is, or as the repository and the place in it."""
+        if self.commit is None:
+            return self.path.absolute().stem
+        address = parse_address(self.word)
+        words = address.repository.split("/")[1], PurePosixPath(address.path).name.removesuffix(".pt")
+        return "-".join(filter(None, words))
+
+    @property
+    def is_run(self) -> bool:
+        """It is a run, which keeps what is found out about it."""
+        return (self.path / "checkpoints").is_dir()
+
+
+def find_target(arguments: Sequence[str], command: str) -> tuple[Target, Config, Sequence[str]]:
     """The agent that a command is about, the configuration of its run, and the other arguments.
 
-    An agent on the hub is fetched. The published format says nothing of a configuration: it gets the paper's.
+    An agent on the hub is fetched. The published format says nothing of a configuration: it gets the paper's, with
+    the Atari game that the file is named after.
+
+    Raises:
+        UserError: no agent is named, it cannot be fetched, or the configuration of its run is damaged.
     """
     if not arguments or arguments[0].startswith("-"):
         raise UserError(
             f"{command} needs a run folder, a checkpoint folder or a published .pt file, or hf://owner/name"
         )
-    target = fetch(arguments[0]) if is_address(arguments[0]) else Path(arguments[0])
+    word, rest = arguments[0], arguments[1:]
+    target = Target(word, *fetch(word)) if is_address(word) else Target(word, Path(word))
+    file = target.path / "config.yaml"
+    if not file.is_file():
+        return target, _papers_config(target.path), rest
+    try:
+        data = yaml.safe_load(file.read_bytes())
+    except yaml.YAMLError as error:
+        raise UserError(f"{file} is not valid YAML; restore it from a checkpoint's") from error
+    # A checkpoint keeps the agent's configuration beside the run's.
+    run = data["run"] if isinstance(data, dict) and "run" in data else data
+    return target, from_dict(Config, run), rest
+
+
+def _papers_config(file: Path) -> Config:
+    """The paper's configuration, with the Atari game that a published file is named after, if there is one."""
     config = Config()
-    file = target / "config.yaml"
-    if file.is_file():
-        try:
-            data = yaml.safe_load(file.read_bytes())
-        except yaml.YAMLError as error:
-            raise UserError(f"{file} is not valid YAML; restore it from a checkpoint's") from error
-        # A checkpoint keeps the agent's configuration beside the run's.
-        config = from_dict(Config, data["run"] if isinstance(data, dict) and "run" in data else data)
-    return target, config, arguments[1:]
+    with contextlib.suppress(UserError):
+        rom_name(file.stem)
+        config = replace(config, env=replace(config.env, game=file.stem))
+    return config
 
 
-def check_env(agent: Agent, config: EnvConfig, target: Path) -> None:
+def check_env(agent: Agent, config: EnvConfig, target: Target) -> None:
     """Refuse a game that the agent was not trained for, as UserError."""
     with contextlib.closing(make_env(config, 1, 0, training=False)) as env:
         check_fits(agent.config, env.obs_shape, env.action_spec, str(target))

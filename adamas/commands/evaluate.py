@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from adamas.commands.common import check_env, check_seed, find_target, print_scores
+from adamas.commands.common import Target, check_env, check_seed, find_target, print_scores
 from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.envs.config import EnvConfig
@@ -42,7 +42,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     default = Evaluate(config.env, num_envs=config.evaluation.num_envs, out=_evaluation_file(target))
     options = parse(Evaluate, rest, f"evaluate {target}", default)
     runtime.keep_freed_memory()
-    agent = load(target, options.device)
+    agent = load(target.path, options.device)
     check_env(agent, options.env, target)
     scores = evaluate_agent(
         agent,
@@ -53,14 +53,14 @@ def evaluate(arguments: Sequence[str]) -> None:
         temperature=options.temperature,
         device=runtime.device_of(agent),
     )
-    scores["target"] = str(target)
+    scores |= {"target": str(target), "target_commit": target.commit}
     path = write_results(options.out, scores)
     print_scores(scores)
     print(f"  {path}")
 
 
-def _evaluation_file(target: Path) -> Path:
+def _evaluation_file(target: Target) -> Path:
     """Beside the other results of a run; of anything else in the working folder. Old checkpoints get deleted."""
-    if (target / "checkpoints").is_dir():
-        return target / "results" / "evaluation.json"
-    return Path(f"{target.stem}-evaluation.json")
+    if target.is_run:
+        return target.path / "results" / "evaluation.json"
+    return Path(f"{target.name}-evaluation.json")

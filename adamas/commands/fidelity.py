@@ -14,7 +14,7 @@ import tyro
 from rich.table import Table
 
 from adamas.agent import Agent
-from adamas.commands.common import check_env, check_seed, find_target
+from adamas.commands.common import Target, check_env, check_seed, find_target
 from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.config import to_dict
@@ -86,13 +86,13 @@ class Fidelity:
 def fidelity(arguments: Sequence[str]) -> None:
     """Dream, compare, print and write."""
     target, config, rest = find_target(arguments, "fidelity")
-    in_run = (target / "checkpoints").is_dir()
-    default = Fidelity(config.env, out=target / "results" / "fidelity" if in_run else Path("fidelity"))
+    out = target.path / "results" / "fidelity" if target.is_run else Path("fidelity")
+    default = Fidelity(config.env, out=out)
     options = parse(Fidelity, rest, f"fidelity {target}", default)
     samplers_asked = parse_steps(options.steps)
     store = EpisodeStore.open(options.dataset or _own_dataset(target))
     runtime.keep_freed_memory()
-    agent = load(target, options.device)
+    agent = load(target.path, options.device)
     if store.obs_shape != tuple(agent.config.obs_shape):
         raise UserError(
             f"{store.folder} has frames of shape {tuple(store.obs_shape)}, the agent sees "
@@ -126,6 +126,7 @@ def fidelity(arguments: Sequence[str]) -> None:
     found[STILL]["agreement"] = {}  # it judges nothing
     protocol = {
         "target": str(target),
+        "target_commit": target.commit,
         "dataset": str(store.folder),
         "windows": options.windows,
         "episodes": len(np.unique(windows.episode)),
@@ -157,8 +158,8 @@ def parse_steps(words: Sequence[str]) -> list[int]:
     return [int(word) for word in numbers]
 
 
-def _own_dataset(target: Path) -> Path:
-    folder = target / "dataset" / "test"
+def _own_dataset(target: Target) -> Path:
+    folder = target.path / "dataset" / "test"
     if not folder.is_dir():
         raise UserError(
             f"{target} has no held-out episodes; give some with --dataset (adamas collect records them)"

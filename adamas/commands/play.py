@@ -68,8 +68,8 @@ def play(arguments: Sequence[str]) -> None:
     target, config, rest = find_target(arguments, "play")
     options = parse(Play, rest, f"play {target}", Play(config.env))
     runtime.keep_freed_memory()
-    agent = load(target, options.device)
-    run = target if (target / "checkpoints").is_dir() else None
+    agent = load(target.path, options.device)
+    run = target.path if target.is_run else None
     datasets = _datasets(run, options.dataset)
     make_real, why_no_real = _real_game(agent, options, str(target))
     if not datasets and make_real is None:
@@ -88,7 +88,7 @@ def play(arguments: Sequence[str]) -> None:
         np.random.default_rng(options.seed),
         torch.Generator(runtime.device_of(agent)).manual_seed(options.seed),
     )
-    hello = _hello(agent, target.stem, options.env, why_no_real)
+    hello = _hello(agent, target.name, options.env, why_no_real)
     played = {f"played-{kind}": folder / kind for kind in KINDS}
     try:
         if options.terminal:

@@ -6,7 +6,8 @@ their exact colours, so that what one sees is what the agent sees.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def agent_and_dream(
 
 def longest_dream(continuation: Continuation) -> tuple[Tensor, Tensor]:
     """:func:`true_and_dream` of the dream that goes on for the most steps together with its game."""
-    together = continuation.mask & ~_over(continuation)  # (B, T)
+    together = continuation.mask & ~dream_over(continuation)  # (B, T)
     return true_and_dream(continuation, int(together.sum(dim=1).argmax()))
 
 
@@ -100,11 +101,11 @@ def true_and_dream(continuation: Continuation, index: int) -> tuple[Tensor, Tens
     model makes of frames that follow none means nothing.
     """
     alive = continuation.mask[index]
-    dream = continuation.obs[index].masked_fill(_over(continuation)[index, :, None, None, None], OVER)
+    dream = continuation.obs[index].masked_fill(dream_over(continuation)[index, :, None, None, None], OVER)
     return continuation.true_obs[index, alive].cpu(), dream[alive].cpu()
 
 
-def _over(continuation: Continuation) -> Tensor:
+def dream_over(continuation: Continuation) -> Tensor:
     """(B, T) bool: whether some step before was the dream's last."""
     ends = continuation.terminated.int()
     return ends.cumsum(dim=1) > ends
@@ -185,24 +186,39 @@ def side_by_side(left: Tensor, right: Tensor, scale: int, labels: tuple[str, str
     return film
 
 
-def save_gif(path: Path, frames: Tensor, fps: float, scale: int = 1) -> None:
-    """Save (T, C, H, W) as an endless GIF.
+def grid(pictures: Tensor) -> Tensor:
+    """(B, 3, H, W) in rows, as one picture (3, H', W') about as high as it is wide."""
+    count, _, height, width = pictures.shape
+    columns = math.ceil(math.sqrt(count * height / width))
+    rows = -(-count // columns)
+    shape = (3, rows * (height + GAP) - GAP, columns * (width + GAP) - GAP)
+    whole = torch.full(shape, BACKGROUND, dtype=torch.uint8)
+    for i, picture in enumerate(pictures):
+        y, x = i // columns * (height + GAP), i % columns * (width + GAP)
+        whole[:, y : y + height, x : x + width] = picture
+    return whole
+
+
+def save_gif(path: Path, frames: Iterable[Tensor], fps: float, scale: int = 1) -> None:
+    """Save frames as an endless GIF.
 
     Frames of at most 256 colours are exact; others get their 256 best colours, without dithering.
 
     Args:
         path: where; the folder is made if need be.
-        frames: (T, C, H, W) uint8.
+        frames: (T, C, H, W) uint8, or (C, H, W) one by one; at least one.
         fps: frames per second, at most 50 (viewers slow down what is faster); the format rounds a frame's
             time to hundredths of a second.
         scale: whole factor to enlarge by.
     """
     if not 0 < fps <= 50:
         raise ValueError(f"fps must be in (0, 50], got {fps}")
-    first, *others = (_paletted(frame) for frame in enlarge(frames, scale))
+    pictures = (_paletted(enlarge(frame[None], scale)[0]) for frame in frames)
+    first = next(pictures)
     path.parent.mkdir(parents=True, exist_ok=True)
     hundredths = round(100 / fps)
-    first.save(path, "GIF", save_all=True, append_images=others, duration=10 * hundredths, loop=0)
+    with path.open("wb") as file:
+        first.save(file, "GIF", save_all=True, append_images=pictures, duration=10 * hundredths, loop=0)
 
 
 def save_pair(path: Path, real: Tensor, dream: Tensor, fps: float) -> None:

@@ -25,6 +25,7 @@ from adamas.evaluation.pictures import (
     enlarge,
     first_context,
     fitting_scale,
+    grid,
     hold_last,
     longest_dream,
     play_episode,
@@ -74,6 +75,20 @@ def test_pixels_become_squares() -> None:
         enlarge(frames.float(), 2)
     with pytest.raises(ValueError, match="frames must be"):
         enlarge(frames[0], 2)
+
+
+def test_grid() -> None:
+    pictures = noise(3, 4)
+    whole = grid(pictures)
+    assert whole.shape == (3, 8 + GAP, 8 + GAP)
+    places = [(0, 0), (0, 4 + GAP), (4 + GAP, 0)]
+    assert all(
+        torch.equal(whole[:, y : y + 4, x : x + 4], p) for (y, x), p in zip(places, pictures, strict=True)
+    )
+    for y, x in ((slice(4, 4 + GAP), slice(None)), (slice(4, None), slice(4, None))):
+        assert (whole[:, y, x] == BACKGROUND).all()
+    wide = torch.zeros(4, 3, 5, 20, dtype=torch.uint8)
+    assert grid(wide).shape == (3, 20 + 3 * GAP, 20) and torch.equal(grid(pictures[:1]), pictures[0])
 
 
 def test_side_by_side() -> None:

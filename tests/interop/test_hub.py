@@ -299,7 +299,8 @@ def test_a_transfer_that_breaks_off_leaves_nothing_that_looks_whole(
     assert not list((tmp_path / "home" / "hub" / "models--me--agent" / "blobs").iterdir())
     hub.cut = None
     assert same(adamas.load("hf://me/agent/Pong.pt", "cpu"), there)
-    assert fetch("hf://me/agent/Pong.pt").read_bytes() == whole
+    path, commit = fetch("hf://me/agent/Pong.pt")
+    assert path.read_bytes() == whole and list(repo.commits) == [commit]
 
 
 def test_the_device_is_checked_before_anything_is_fetched(hub: StandIn) -> None:
