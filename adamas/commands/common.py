@@ -51,6 +51,12 @@ class Target:
         """It is a run, which keeps what is found out about it."""
         return (self.path / "checkpoints").is_dir()
 
+    @property
+    def datasets(self) -> dict[str, Path]:
+        """The real episodes that a run recorded, by name; the held-out ones come first."""
+        folders = {name: self.path / "dataset" / name for name in ("test", "train")}
+        return {name: folder for name, folder in folders.items() if (folder / "index.json").is_file()}
+
 
 def find_target(arguments: Sequence[str], command: str) -> tuple[Target, Config, Sequence[str]]:
     """The agent that a command is about, the configuration of its run, and the other arguments.

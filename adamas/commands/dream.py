@@ -163,9 +163,9 @@ def _episodes(target: Target, options: Dream, length: int) -> EpisodeStore | Non
         return None
     if options.dataset is not None:
         return EpisodeStore.open(options.dataset)
-    for name in ("test",) if options.beside_real else ("test", "train"):
-        folder = target.path / "dataset" / name
-        if folder.is_dir() and ((store := EpisodeStore.open(folder)).lengths > length).any():
+    for name, folder in target.datasets.items():
+        store = EpisodeStore.open(folder)
+        if (store.lengths > length).any() and (name == "test" or not options.beside_real):
             return store
     return None
 

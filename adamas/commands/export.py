@@ -1,31 +1,158 @@
-"""``adamas export``: write an agent in another system's format."""
+"""``adamas export``: write an agent for other programs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adamas.commands.common import find_target
+import numpy as np
+
+import adamas.play
+from adamas.agent import Agent
+from adamas.commands.common import Target, find_target
 from adamas.core.arguments import parse
 from adamas.core.errors import UserError
+from adamas.core.runtime import RuntimeConfig, setup
+from adamas.core.types import Batch
+from adamas.data.store import EpisodeStore
+from adamas.export.onnx import OPSET, check_export, export_onnx
+from adamas.export.web import VERSION, check_page, find_runtime, pack_runtime, write_page
 from adamas.interop.load import load
 from adamas.interop.published import save_published
+from adamas.interop.starts import RecordedStarts
+
+NUM_CONTEXTS = 32  # that a page's dreams start from
+CONTROLS = ("dom.js", "icon.svg", "input.js", "keys.js", "meters.js", "touch.js")
+"""Files of the page that ``adamas play`` serves which this page uses too."""
 
 
 @dataclass(frozen=True)
-class Export:
+class Published:
     """Write an agent in the format of the published checkpoints."""
 
     out: Path
     """The .pt file to write; must not exist yet."""
 
 
+@dataclass(frozen=True)
+class Onnx:
+    """Write an agent's networks as ONNX models, and compare them with PyTorch."""
+
+    out: Path
+    """The folder to write; must not exist yet."""
+    opset: int = OPSET
+    """Version of ONNX's operators."""
+
+
+@dataclass(frozen=True)
+class Web:
+    """Write a web page that dreams in its visitor's browser: a folder of files for any web server."""
+
+    out: Path
+    """The folder to write; must not exist yet."""
+    dataset: Path | None = None
+    """Episodes that dreams start from. None: the run's held-out ones, else those it learnt from."""
+    runtime: Path | None = None
+    """Folder with the files of onnxruntime-web's package (its dist). None: npm fetches it."""
+
+
 def export(arguments: Sequence[str]) -> None:
-    """Write the file."""
-    if not arguments or arguments[0] != "published":
-        raise UserError("export what? use: adamas export published RUN|CHECKPOINT --out FILE.pt")
-    target, _, rest = find_target(arguments[1:], "export published")
-    options = parse(Export, rest, f"export published {target}")
-    save_published(load(target, "cpu"), options.out)
+    """Write what is asked for."""
+    kinds: Mapping[str, Callable[[Target, Sequence[str]], None]] = {
+        "published": _published,
+        "onnx": _onnx,
+        "web": _web,
+    }
+    if not arguments or arguments[0] not in kinds:
+        raise UserError(
+            "export what? use: adamas export published|onnx|web RUN|CHECKPOINT|FILE.pt --out PATH"
+        )
+    target, _, rest = find_target(arguments[1:], f"export {arguments[0]}")
+    kinds[arguments[0]](target, rest)
+
+
+def _published(target: Target, rest: Sequence[str]) -> None:
+    options = parse(Published, rest, f"export published {target}")
+    save_published(load(target.path, "cpu"), options.out)
     print(f"  {options.out}")
+
+
+def _onnx(target: Target, rest: Sequence[str]) -> None:
+    options = parse(Onnx, rest, f"export onnx {target}")
+    agent = _load(target, options.opset)
+    dataset = _own_dataset(target)
+    contexts = None if dataset is None else _contexts(agent, dataset)
+    with _new_folder(options.out) as folder:
+        _models(agent, folder, contexts, options.opset, target.name)
+
+
+def _web(target: Target, rest: Sequence[str]) -> None:
+    options = parse(Web, rest, f"export web {target}")
+    agent = _load(target, OPSET)
+    check_page(agent)
+    dataset = options.dataset or _own_dataset(target)
+    if dataset is None:
+        raise UserError(
+            f"{target} has no real frames for dreams to start from; give some with --dataset (adamas collect "
+            "records them)"
+        )
+    contexts = _contexts(agent, dataset)
+    controls = [Path(adamas.play.__file__).parent / "static" / name for name in CONTROLS]
+    with tempfile.TemporaryDirectory() as temporary:
+        # What may fail for want of a network comes before what takes a minute.
+        if options.runtime is None:
+            print(f"fetching onnxruntime-web {VERSION} with npm", flush=True)
+        runtime = pack_runtime(Path(temporary)) if options.runtime is None else find_runtime(options.runtime)
+        with _new_folder(options.out) as folder:
+            write_page(folder, agent, contexts, runtime, controls)
+            _models(agent, folder, contexts, OPSET, target.name)
+    print(f"look at it: python -m http.server --directory {options.out} --bind 127.0.0.1")
+
+
+def _load(target: Target, opset: int) -> Agent:
+    setup(RuntimeConfig(device="cpu", precision="fp32"))
+    agent = load(target.path, "cpu")
+    check_export(agent, opset)
+    return agent
+
+
+def _models(agent: Agent, folder: Path, contexts: Batch | None, opset: int, title: str) -> None:
+    print("exporting three networks, which takes a minute", flush=True)
+    errors = export_onnx(agent, folder, None if contexts is None else contexts.obs, opset, title)
+    for name, error in errors.items():
+        print(f"{name:12s}  largest difference from PyTorch {error:.1e}")
+    print("\n".join(f"  {path}" for path in sorted(folder.iterdir())))
+
+
+def _own_dataset(target: Target) -> Path | None:
+    """The run's held-out episodes, else those that it learnt from; None if it has none."""
+    folders = (target.path / "dataset" / name for name in ("test", "train"))
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def _contexts(agent: Agent, dataset: Path) -> Batch:
+    return RecordedStarts(EpisodeStore.open(dataset), agent).draw(NUM_CONTEXTS, np.random.default_rng(0))
+
+
+@contextlib.contextmanager
+def _new_folder(path: Path) -> Iterator[Path]:
+    """A folder that was not there before. It is gone again if the block fails."""
+    try:
+        path.mkdir()
+    except FileExistsError as error:
+        raise UserError(f"{path} exists and is not overwritten; choose another name") from error
+    except OSError as error:
+        raise UserError(f"cannot make {path}: {error.strerror}; choose another --out") from error
+    try:
+        yield path
+    except BaseException as error:
+        shutil.rmtree(path, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise UserError(
+                f"cannot write {path}: {error.strerror}; check the folder and its free space"
+            ) from error
+        raise

@@ -70,7 +70,7 @@ def play(arguments: Sequence[str]) -> None:
     runtime.keep_freed_memory()
     agent = load(target.path, options.device)
     run = target.path if target.is_run else None
-    datasets = _datasets(run, options.dataset)
+    datasets = target.datasets if options.dataset is None else {"dataset": options.dataset}
     make_real, why_no_real = _real_game(agent, options, str(target))
     if not datasets and make_real is None:
         raise UserError(
@@ -116,14 +116,6 @@ def _play_in_terminal(engine: Engine, hello: Mapping[str, Any]) -> None:
     play_in_terminal(engine, hello)
 
 
-def _datasets(run: Path | None, dataset: Path | None) -> dict[str, Path]:
-    """Real episodes by name; dreams start from the first."""
-    if dataset is not None:
-        return {"dataset": dataset}
-    folders = {name: run / "dataset" / name for name in ("test", "train")} if run else {}
-    return {name: folder for name, folder in folders.items() if (folder / "index.json").is_file()}
-
-
 def _real_game(agent: Agent, options: Play, what: str) -> tuple[MakeEnv | None, str]:
     """What makes a real game; or None, and why not."""
     seeds = np.random.default_rng(options.seed)
@@ -140,14 +132,15 @@ def _real_game(agent: Agent, options: Play, what: str) -> tuple[MakeEnv | None, 
 
 
 def _starts(agent: Agent, datasets: Mapping[str, Path], make_real: MakeEnv | None) -> Starts:
-    """Where dreams start: in the first dataset that holds enough; without any, in what the agent plays."""
+    """Where dreams start: in the first dataset that holds enough; else in what the agent plays, if it can."""
     problems = []
-    for folder in datasets.values():
+    for name, folder in datasets.items():
         try:
             return RecordedStarts(EpisodeStore.open(folder), agent)
         except UserError as error:
-            problems.append(error)
-    if make_real is None or problems:
+            if name == "dataset" or make_real is None:  # it was asked for, or there is nothing else
+                problems.append(error)
+    if problems or make_real is None:
         raise problems[0]
     return PlayedStarts(make_real(False), agent)
 
