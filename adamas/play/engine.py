@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -58,6 +60,35 @@ class Engine:
     def stop(self) -> None:
         """Let :meth:`run` return, once what was asked for before is done."""
         self._requests.put(None)
+
+    @contextlib.contextmanager
+    def running(self, on_fault: Callable[[], object]) -> Iterator[None]:
+        """:meth:`run` in a thread, until the block is done.
+
+        Args:
+            on_fault: called from that thread if an error ends it; should let the block end.
+
+        Raises:
+            Exception: that error, after the block.
+        """
+        faults: list[BaseException] = []
+
+        def compute() -> None:
+            try:
+                self.run()
+            except BaseException as fault:
+                faults.append(fault)
+                on_fault()
+
+        thread = threading.Thread(target=compute, name="engine")
+        thread.start()
+        try:
+            yield
+        finally:
+            self.stop()
+            thread.join()
+        if faults:
+            raise faults[0]
 
     # --- the engine's own thread -------------------------------------------------------------------------------
 

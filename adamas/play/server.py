@@ -138,7 +138,9 @@ def make_app(engine: Engine, library: Library, hello: Mapping[str, Any], max_pla
     )
 
 
-async def _serve(socket: WebSocket, mailbox: Mailbox, engine: Engine, player: Player, num_actions: int) -> None:
+async def _serve(
+    socket: WebSocket, mailbox: Mailbox, engine: Engine, player: Player, num_actions: int
+) -> None:
     """Both directions of one connection, until either ends."""
     misuse = ""
     async with anyio.create_task_group() as tasks:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,28 +46,14 @@ def serve(
         timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
-    faults: list[BaseException] = []
 
-    def compute() -> None:
-        try:
-            engine.run()
-        except BaseException as fault:
-            faults.append(fault)
-            server.should_exit = True
+    def stop() -> None:
+        server.should_exit = True
 
-    thread = threading.Thread(target=compute, name="engine")
-    thread.start()
     address = f"http://{_name(host)}:{port}/" + (f"?token={token}" if token else "")
     print(f"{hello['title']} dreams at {address} (Ctrl-C ends it)", flush=True)
-    try:
+    with engine.running(on_fault=stop), contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
         server.run(sockets=[listening])
-    except KeyboardInterrupt:
-        pass  # this is how it is meant to end
-    finally:
-        engine.stop()
-        thread.join()
-    if faults:
-        raise faults[0]
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -79,7 +65,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise UserError(
-            f"cannot listen on {host}, port {port}: {error.strerror}; choose another with --port (0: any free one)"
+            f"cannot listen on {host}, port {port}: {error.strerror}; choose another --port (0: any free one), or "
+            "a --host that is this machine's"
         ) from error
     listening.listen(BACKLOG)
     return listening

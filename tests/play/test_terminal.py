@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Table
 
 pytest.importorskip("textual")
 
@@ -69,6 +68,21 @@ def all_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "COLOR_SYSTEM", "truecolor")
 
 
+class Clock:
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The application's clock; it stands still unless it is set."""
+    clock = Clock()
+    monkeypatch.setattr(terminal, "time", clock)
+    return clock
+
+
 # --- cells ---------------------------------------------------------------------------------------------------
 
 
@@ -104,7 +118,8 @@ def test_frames_are_enlarged_by_whole_factors_in_the_middle() -> None:
     assert shown.shape == (6, 11, 3)
     assert (shown[:, [0, 10]] == cells.SURROUND).all()
     assert np.array_equal(shown[:, 1:10], np.kron(frame, np.ones((3, 3, 1), np.uint8)))
-    assert np.array_equal(cells.fit(frame, 2, 3), frame)
+    shown = cells.fit(frame, 2, 3)
+    assert np.array_equal(shown, frame)
 
 
 def test_frames_too_large_become_means() -> None:
@@ -145,7 +160,7 @@ def test_what_is_said_of_a_moment() -> None:
     assert "-1 0%  +1 25%  end 2%" in beside and "off by 3.1 of 255" in beside
     assert beside[-4:-2] == ["value -0.25  entropy 0.69", "noop          █████        50%"]
     assert all(len(line) <= terminal.PANEL - 2 for line in beside)
-    assert texts(cells.panel(HELLO, HEADER, 14))[-1] == "▅▁▅"  # no room for bars
+    assert texts(cells.panel(HELLO, HEADER, 13))[-1] == "▅▁▅"  # no room for bars
 
 
 def test_what_is_said_of_the_first_moment_of_a_game() -> None:
@@ -225,8 +240,8 @@ class Seen:
         raise AssertionError("it does not happen")
 
     async def press(self, key: str, condition: Callable[[], object]) -> None:
-        """Press a key, and wait for what it must bring about."""
-        await self.pilot.press(key)
+        """Press a key, and wait for what it must bring about. (The pilot's own way waits for the process to idle.)"""
+        self.app.simulate_key(key)
         await self.until(condition)
 
     def text(self, name: str) -> str:
@@ -281,6 +296,9 @@ def test_pictures_are_those_of_the_newest_moment(stage: Stage) -> None:
             assert np.array_equal(seen.pixels(name), cells.fit(enlarged, 38, 44))
             assert np.array_equal(seen.pixels(name)[4:34, 7:37], enlarged)
             assert seen.text(name).startswith(f"{name}: reward ")
+            caption = list(seen.app.query_one(f"#{name}", cells.Picture).render_line(0))
+            grounds = [segment.style.bgcolor.get_truecolor() for segment in caption]  # type: ignore[union-attr]
+            assert set(grounds) == {(cells.SURROUND,) * 3}
 
     play(stage, script, (120, 21))
 
@@ -314,10 +332,17 @@ def test_keys_ask_for_everything(stage: Stage) -> None:
     play(stage, script)
 
 
-def test_an_action_is_held_until_the_key_is_old(stage: Stage) -> None:
+def test_an_action_is_held_until_the_key_is_old(stage: Stage, clock: Clock) -> None:
     async def script(seen: Seen) -> None:
         await seen.press("c", lambda: seen.header["control"] == "human")
         await seen.press("a", lambda: seen.header["action"] == 1 and "you: left" in seen.text("panel"))
+        clock.now += 0.2
+        await seen.press("A", lambda: seen.app._pressed._times == {"left": 0.2})  # held down
+        clock.now += 0.2
+        age = seen.header["dream"]["age"]
+        await seen.until(lambda: seen.header["dream"]["age"] > age + 2)
+        assert seen.header["action"] == 1
+        clock.now += 0.1
         await seen.until(lambda: seen.header["action"] == 0)  # noop
         await seen.press("2", lambda: "you: right" in seen.text("panel"))
         await seen.press("left", lambda: seen.header["action"] == 1)
@@ -327,16 +352,13 @@ def test_an_action_is_held_until_the_key_is_old(stage: Stage) -> None:
     play(stage, script)
 
 
-def test_an_action_waits_for_the_next_step_however_late(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(terminal, "HELD", 0.01)
-
+def test_an_action_waits_for_the_next_step_however_late(stage: Stage, clock: Clock) -> None:
     async def script(seen: Seen) -> None:
         await seen.press("c", lambda: seen.header["control"] == "human")
         await seen.press("p", lambda: seen.header["paused"])
-        await seen.pilot.press("right")
-        await seen.pilot.pause(0.15)
+        await seen.press("right", lambda: seen.asked[-1] == Action(2, 1))
+        clock.now += 1
+        await seen.pilot.pause(0.1)
         age = seen.header["dream"]["age"]
         await seen.press("n", lambda: seen.header["dream"]["age"] == age + 1)
         assert seen.header["action"] == 2
@@ -345,11 +367,14 @@ def test_an_action_waits_for_the_next_step_however_late(
     play(stage, script)
 
 
-def test_notices_stay_for_a_while(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notices_stay_for_a_while(stage: Stage, clock: Clock) -> None:
     async def script(seen: Seen) -> None:
         assert seen.text("line") == terminal.HINT
-        monkeypatch.setattr(terminal, "NOTICE", 0.2)
         await seen.press("right", lambda: seen.text("line") == "the agent plays; c lets you play")
+        clock.now += terminal.NOTICE - 1
+        await seen.pilot.pause(0.1)
+        assert seen.text("line") == "the agent plays; c lets you play"
+        clock.now += 2
         await seen.until(lambda: seen.text("line") == terminal.HINT)
         await seen.press("v", lambda: seen.text("line") == "ale-py is not [installed]")
         await seen.press("question_mark", lambda: seen.text("help").startswith("arrows, wasd"))
@@ -366,8 +391,8 @@ def test_terminals_of_few_colours_are_told(
     monkeypatch.setattr(constants, "COLOR_SYSTEM", system)
 
     async def script(seen: Seen) -> None:
-        said = seen.text("line")
-        assert said.startswith(f"{number} colours") and said.endswith("set COLORTERM=truecolor")
+        await seen.until(lambda: seen.text("line").startswith(f"{number} colours"))
+        await seen.until(lambda: seen.text("line").endswith("set COLORTERM=truecolor"))
 
     play(stage, script)
 
@@ -379,6 +404,7 @@ def test_forty_by_twelve_cells_will_do(stage: Stage) -> None:
         assert not seen.text("panel") and not seen.text("small")
         assert all("agent" in seen.text("brief") and seen.text(name) for name in ("dream", "real", "line"))
         assert seen.pixels("dream").shape == (14, 20, 3)
+        await seen.press("p", lambda: seen.header["paused"])
         await seen.pilot.resize_terminal(39, 12)
         await seen.until(lambda: seen.text("small") == "40x12 cells needed; here 39x12")
         assert not any(seen.text(name) for name in ("dream", "real", "brief", "line"))
@@ -429,10 +455,14 @@ def threads() -> list[str]:
 def test_quitting_ends_the_thread_and_keeps_what_is_recorded(
     key: str, in_terminal: Callable[[Script], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    apps: list[Terminal] = []
+
     async def script(seen: Seen) -> None:
+        apps.append(seen.app)
         assert "engine" in threads()
         await seen.press("o", lambda: seen.header["recording"] and "recording" in seen.text("panel"))
         await seen.press("o", lambda: seen.text("line").startswith("recorded: episode 0 of played-dream"))
+        await seen.until(lambda: not seen.header["recording"])
         await seen.press("o", lambda: seen.header["recording"])
         age = seen.header["dream"]["age"]
         await seen.until(lambda: seen.header["dream"]["age"] > age)
@@ -442,6 +472,8 @@ def test_quitting_ends_the_thread_and_keeps_what_is_recorded(
     in_terminal(script)
     assert "engine" not in threads()
     assert capsys.readouterr().out.startswith("recorded: episode 1 of played-dream, ")
+    apps[0]._newest.append(apps[0]._moment)  # type: ignore[arg-type]
+    apps[0]._look()  # a timer that comes late finds no widgets, and does not mind
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs the signals of Unix")
@@ -471,9 +503,22 @@ def test_an_error_of_the_engine_ends_the_application(
     assert "engine" not in threads()
 
 
+def test_a_fault_of_the_application_is_no_success(
+    in_terminal: Callable[[Script], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Terminal, "return_code", 1)  # Textual has printed the traceback by then
+
+    async def script(seen: Seen) -> None:
+        await seen.press("q", lambda: not seen.app.is_running)
+
+    with pytest.raises(SystemExit, match="1"):
+        in_terminal(script)
+    assert "engine" not in threads()
+
+
 @pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
-def test_a_terminal_is_needed(name: str, table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_is_needed(name: str, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     for stream in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(getattr(sys, stream), "isatty", lambda stream=stream: stream != name)
     with pytest.raises(UserError, match=f"^{name} is not a terminal; run adamas play --terminal in one"):
-        play_in_terminal(table.engine, HELLO)
+        play_in_terminal(Engine(stage), HELLO)

@@ -78,7 +78,7 @@ export class Episodes {
           "a",
           { href: `#episodes/${encodeURIComponent(name)}`, id: `dataset-${name}` },
           make("strong", {}, name),
-          make("span", { className: "count" }, `${episodes.toLocaleString()} episodes, ${steps.toLocaleString()} steps`),
+          make("span", { className: "count" }, `${episodes.toLocaleString()} episode${episodes === 1 ? "" : "s"}, ${steps.toLocaleString()} steps`),
           make("span", { className: "about" }, about),
         );
         if (name === (open || datasets[0].name)) link.setAttribute("aria-current", "true");

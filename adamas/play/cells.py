@@ -1,0 +1,180 @@
+"""What a terminal shows of a moment: pictures, two pixels in each cell, and words beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+SURROUND = 38  # level of grey; one that 256 colours have too
+PLAIN, BOLD, FAINT = Style(), Style(bold=True), Style(dim=True)
+Line = Strip | tuple[str, Style]
+"""Of full width; or text, which is cut or filled up."""
+
+# --- pictures and bars ---------------------------------------------------------------------------------------
+
+
+def half_blocks(pixels: NDArray[np.uint8]) -> list[Strip]:
+    """(2 R, C, 3) pixels to R lines of C cells: the upper pixel is the foreground of its cell, the lower one the
+    background."""
+    height, width, _ = pixels.shape
+    cells = pixels.reshape(height // 2, 2, width, 3).swapaxes(1, 2).reshape(height // 2, width, 6)
+    lines = []
+    for row in cells:
+        starts = np.flatnonzero(np.r_[True, (row[1:] != row[:-1]).any(axis=1)])  # of runs of one colour
+        runs = zip(row[starts].tolist(), np.diff(starts, append=width).tolist(), strict=True)
+        lines.append(Strip([Segment("▀" * length, _style(*colours)) for colours, length in runs], width))
+    return lines
+
+
+@lru_cache(maxsize=2**13)
+def _style(*colours: int) -> Style:
+    return Style(color=Color.from_rgb(*colours[:3]), bgcolor=Color.from_rgb(*colours[3:]))
+
+
+def fit(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """A frame (H, W, 3) in the middle of (height, width, 3) pixels: enlarged by a whole factor, or as much smaller
+    as it must be, each pixel the mean of what it covers."""
+    scale = min(height / image.shape[0], width / image.shape[1])
+    if scale >= 1:
+        image = image.repeat(int(scale), axis=0).repeat(int(scale), axis=1)
+    else:
+        smaller = [max(1, int(side * scale)) for side in image.shape[1::-1]]
+        image = np.asarray(Image.fromarray(image).resize(smaller, Image.Resampling.BOX))
+    canvas = np.full((height, width, 3), SURROUND, np.uint8)
+    top, left = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
+    canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return canvas
+
+
+def bar(fraction: float, width: int) -> str:
+    """A bar, as exact as an eighth of a cell."""
+    eighths = round(8 * width * fraction)
+    return ("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8]).ljust(width)[:width]
+
+
+def columns(fractions: Sequence[float]) -> str:
+    """One cell for each, the fuller the larger."""
+    return "".join("▁▂▃▄▅▆▇█"[min(7, int(8 * fraction))] for fraction in fractions)
+
+
+# --- words ---------------------------------------------------------------------------------------------------
+
+
+def in_words(note: Mapping[str, Any]) -> str:
+    """A notice, or what was recorded."""
+    if note["type"] == "saved":
+        return f"recorded: episode {note['episode']} of {note['dataset']}, {note['steps']} steps"
+    return str(note["text"])
+
+
+def caption(name: str, world: Mapping[str, Any], width: int) -> str:
+    """How a world stands: in words, or where they do not fit in numbers alone."""
+    reward, total, age = f"{world['reward']:+g}", f"{world['return']:g}", world["age"]
+    over = f" {world['over']}" if world["over"] else ""
+    words = f"{name}: reward {reward} return {total} step {age}{over}"
+    return words if len(words) <= width else f"{name} {reward} {total} {age}{over}"
+
+
+def actor(header: Mapping[str, Any], actions: Sequence[str]) -> str:
+    """Who plays, what they did, and what else goes on."""
+    who = "you" if header["control"] == "human" else "agent"
+    action = "(start)" if header["action"] is None else actions[header["action"]]
+    return "  ".join([f"{who}: {action}", *(state for state in ("paused", "recording") if header[state])])
+
+
+def chances(header: Mapping[str, Any]) -> str:
+    """Of the rewards and of the end that the dream has just drawn; empty where it has not."""
+    dream = header.get("dream", {})
+    if not dream.get("reward_probabilities"):
+        return ""
+    less, _, more = dream["reward_probabilities"]
+    return f"-1 {less:.0%}  +1 {more:.0%}  end {dream['end_probability']:.0%}"
+
+
+def brief(header: Mapping[str, Any], actions: Sequence[str]) -> list[Line]:
+    """Three lines about a moment."""
+    policy, steps, fps = header["policy"], header["settings"]["steps"], header["speed"]["fps"]
+    opinion = f"V {policy['value']:+.2f}  H {policy['entropy']:.2f}  {columns(policy['probabilities'])}"
+    lines = (actor(header, actions), opinion, f"{chances(header)}  N {steps}  {fps:.0f} fps".strip())
+    return [(line, PLAIN) for line in lines]
+
+
+def panel(hello: Mapping[str, Any], header: Mapping[str, Any], height: int) -> list[Line]:
+    """The lines beside the pictures; a bar for each action where there is room for them."""
+    actions, policy, speed = hello["actions"], header["policy"], header["speed"]
+    lines: list[Line] = [
+        (hello["title"], BOLD),
+        (hello["game"], FAINT),
+        ("", PLAIN),
+        (actor(header, actions), BOLD),
+    ]
+    lines += [(f"{speed['fps']:.0f} fps  denoising steps {header['settings']['steps']}", FAINT), ("", PLAIN)]
+    if "dream" in header:
+        lines += [("the dream's chances", FAINT), (chances(header), PLAIN)]
+        if "difference" in header:
+            lines.append((f"off by {header['difference']:.1f} of 255", PLAIN))
+        lines.append(("", PLAIN))
+    lines += [("the agent, of what it sees", FAINT)]
+    lines += [(f"value {policy['value']:+.2f}  entropy {policy['entropy']:.2f}", PLAIN)]
+    if len(lines) + len(actions) > height:
+        return [*lines, (columns(policy["probabilities"]), PLAIN)]
+    bars = zip(actions, policy["probabilities"], strict=True)
+    return lines + [(f"{name:<13.13} {bar(p, 10)} {p:5.0%}", PLAIN) for name, p in bars]
+
+
+# --- widgets -------------------------------------------------------------------------------------------------
+
+
+class Lines(Widget):
+    """Lines, of which those alone are drawn again that change: much less to send over SSH."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self.lines: list[Line] = []
+
+    def put(self, lines: list[Line]) -> None:
+        """Show these."""
+        old, self.lines = self.lines, lines
+        if len(old) != len(lines):
+            self.refresh()
+        for y, (before, after) in enumerate(zip(old, lines, strict=False)):
+            if before != after:
+                self.refresh(Region(0, y, self.size.width, 1))
+
+    def render_line(self, y: int) -> Strip:
+        """What Textual asks for."""
+        line = self.lines[y] if y < len(self.lines) else ("", PLAIN)
+        if isinstance(line, Strip):
+            return line.adjust_cell_length(self.size.width)  # another one for a moment after a resize
+        (text, style), ground = line, self.rich_style
+        return Strip([Segment(text, ground + style)]).adjust_cell_length(self.size.width, ground)
+
+
+class Picture(Lines):
+    """A frame, as large as fits, below its caption."""
+
+    world: Mapping[str, Any] | None = None
+    image: NDArray[np.uint8]
+
+    def show(self, world: Mapping[str, Any], image: NDArray[np.uint8]) -> None:
+        """How a world stands, and its frame (H, W, 3)."""
+        self.world, self.image = world, image
+        self.on_resize()
+
+    def on_resize(self) -> None:
+        """Fit it in again."""
+        width, height = self.size
+        if self.world is not None and width > 0 and height > 1:
+            text = caption(str(self.id), self.world, width)
+            self.put([(text, BOLD), *half_blocks(fit(self.image, 2 * (height - 1), width))])

@@ -1,0 +1,267 @@
+"""Watching and playing a dream in a terminal, also over SSH: every cell shows two pixels."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import textwrap
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.events import Key, Resize
+
+from adamas.core.errors import UserError
+from adamas.play.cells import BOLD, FAINT, PLAIN, SURROUND, Lines, Picture, brief, in_words, panel
+from adamas.play.engine import Engine, Player
+from adamas.play.messages import (
+    Action,
+    Change,
+    Control,
+    Fork,
+    Look,
+    Moment,
+    Pause,
+    Record,
+    Request,
+    Reset,
+    Step,
+)
+
+RATE = 30  # looks at the newest moment, per second
+HELD = 0.25  # seconds for which a key counts as pressed; terminals tell of no release
+NOTICE = 6.0  # seconds for which a notice stays
+SMALLEST = 40, 12  # cells
+PANEL, PICTURE = 32, 40  # cells: width of the side panel, and what it must leave to every picture
+
+PARTS = ("up", "down", "right", "left", "fire")  # of the names of actions, in their order
+KEYS = {"w": "up", "s": "down", "d": "right", "a": "left", "space": "fire", "equals_sign": "plus"}
+HINT = "? help  c play  p pause  v view  q quit"
+HELP = """\
+arrows, wasd, space  act, if you play
+0 to 9               act, by number
+c  you or the agent  p  pause
+n  one step          r  begin anew
+v  other view        f  fork the game
+o  record            + -  denoising
+?  this help         q  quit
+Above a picture: reward, return, steps.
+V value  H entropy of the agent
+-1 +1 end  chances in the dream
+N denoising steps""".splitlines()
+
+
+def play_in_terminal(engine: Engine, hello: Mapping[str, Any]) -> None:
+    """Play in this terminal until the player quits.
+
+    Args:
+        engine: computes; it runs in a thread of its own meanwhile.
+        hello: as for a page: what is played, its actions and views.
+
+    Raises:
+        UserError: this is not a terminal.
+        Exception: whatever ended the engine's thread.
+    """
+    for name in ("stdin", "stdout", "stderr"):  # Textual draws on the last
+        if not getattr(sys, name).isatty():
+            raise UserError(
+                f"{name} is not a terminal; run adamas play --terminal in one, or play in the browser"
+            )
+    app = Terminal(engine, hello)
+    with engine.running(app.failed.set), suppress(KeyboardInterrupt):
+        app.run(mouse=False)  # the terminal's own: to select and copy
+    for note in app.notes:  # the last episode was saved just now
+        print(in_words(note))
+    if app.return_code:
+        raise SystemExit(app.return_code)  # a fault of the app, which it has printed
+
+
+# --- keys ----------------------------------------------------------------------------------------------------
+
+
+class Pressed:
+    """The keys pressed of late, and the action that they mean together."""
+
+    def __init__(self, actions: Sequence[str]) -> None:
+        self._numbers = {name: number for number, name in enumerate(actions)}
+        self._times: dict[str, float] = {}
+
+    def press(self, key: str, now: float) -> bool:
+        """A key: one of :data:`PARTS`, or a digit. False: it is neither."""
+        known = key in PARTS or (len(key) == 1 and key in "0123456789")
+        if known:
+            self._times.pop(key, None)
+            self._times[key] = now  # the newest is last
+        return known
+
+    def action(self, now: float) -> int | None:
+        """That of all keys together, or of as many of the newest as have one; None: nothing is pressed."""
+        keys = [key for key, then in self._times.items() if now - then < HELD]
+        if keys and keys[-1].isdigit():
+            number = int(keys[-1])
+            return number if number < len(self._numbers) else None
+        keys = [key for key in keys if key in PARTS]
+        for first in range(len(keys)):
+            name = "".join(sorted(keys[first:], key=PARTS.index))
+            if name in self._numbers:
+                return self._numbers[name]
+        return None
+
+
+# --- the application -----------------------------------------------------------------------------------------
+
+
+class Terminal(App[None]):
+    """The application.
+
+    Attributes:
+        failed: the engine's thread has ended with an error.
+        notes: what the player is yet to be told.
+    """
+
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("q,ctrl+c", "quit", priority=True)]
+    CSS = f"""
+    Screen {{ layers: below above; overflow: hidden; }}
+    #pictures {{ height: 1fr; }}
+    Picture {{ width: 1fr; background: rgb({SURROUND}, {SURROUND}, {SURROUND}); }}
+    #panel {{ width: {PANEL}; padding: 0 1; }}
+    #brief {{ height: 3; }}
+    #line, #small {{ height: 1; }}
+    #help {{ layer: above; width: 40; height: {len(HELP)}; background: $primary; }}
+    #real, #brief, #help, #small, .narrow #panel {{ display: none; }}
+    .narrow #brief, .helping #help, .small #small {{ display: block; }}
+    .small #pictures, .small #brief, .small #line, .small #help {{ display: none; }}
+    """
+
+    def __init__(self, engine: Engine, hello: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.failed = threading.Event()
+        self.notes: deque[Mapping[str, Any]] = deque(maxlen=16)
+        self._engine, self._hello = engine, hello
+        self._newest: deque[Moment] = deque(maxlen=1)  # not yet shown
+        self._player = Player(self._newest.append, self.notes.append)
+        self._moment: Moment | None = None  # shown
+        self._pressed = Pressed(hello["actions"])
+        self._action = Action(None)
+        self._notice_ends = 0.0
+
+    def compose(self) -> ComposeResult:
+        """All widgets."""
+        with Horizontal(id="pictures"):
+            yield from (Picture("dream"), Picture("real"), Lines("panel"))
+        yield from (Lines("brief"), Lines("line"), Lines("help"), Lines("small"))
+
+    def on_mount(self) -> None:
+        """Begin."""
+        for name in ("SIGTERM", "SIGHUP"):  # the latter: the connection is gone; what is recorded shall stay
+            with suppress(AttributeError, NotImplementedError):  # on Windows
+                asyncio.get_running_loop().add_signal_handler(getattr(signal, name), self.exit)
+        self.query_one("#help", Lines).put([(line, PLAIN) for line in HELP])
+        self._say(HINT)
+        few = {"256": "256", "standard": "16"}.get(str(self.console.color_system))
+        if few:
+            self._notice(
+                f"{few} colours, as the terminal says: the nearest are shown; if it knows all, set COLORTERM=truecolor"
+            )
+        self._engine.join(self._player)
+        self.set_interval(1 / RATE, self._look)
+
+    def on_unmount(self) -> None:
+        """The end."""
+        self._engine.leave(self._player)
+
+    def on_resize(self, event: Resize) -> None:
+        """Make the best of the new size, once it is known everywhere."""
+        self.call_later(self._draw)
+
+    def on_key(self, event: Key) -> None:
+        """Play, or ask for something."""
+        key = KEYS.get(event.key.lower(), event.key.lower())
+        if key == "question_mark":
+            self.screen.toggle_class("helping")
+        elif self._pressed.press(key, time.monotonic()):
+            if self._moment is not None and self._moment.header["control"] == "agent":
+                self._notice("the agent plays; c lets you play")
+            self._act()
+        elif self._moment is not None:
+            self._ask(key, self._moment.header)
+
+    def _ask(self, key: str, now: Mapping[str, Any]) -> None:
+        views, steps = self._hello["views"], now["settings"]["steps"]
+        if key == "v" and len(views) == 1:
+            self._notice(self._hello["why_no_real"])
+            return
+        requests: dict[str, Request] = {
+            "c": Control("human" if now["control"] == "agent" else "agent"),
+            "p": Pause(not now["paused"]),
+            "n": Step() if now["paused"] else Pause(True),
+            "r": Reset(),
+            "f": Fork(),
+            "v": Look(views[(views.index(now["view"]) + 1) % len(views)]),
+            "o": Record(not now["recording"]),
+            "plus": Change({"steps": steps + 1}),
+            "minus": Change({"steps": steps - 1}),
+        }
+        if key in requests:
+            self._engine.request(self._player, requests[key])
+
+    def _act(self) -> None:
+        """Tell the engine of another action. None is let go before a step was taken with it, however late that is."""
+        action = self._pressed.action(time.monotonic())
+        taken = self._moment is not None and self._moment.header["ack"] >= self._action.seq
+        if action != self._action.action and (action is not None or taken):
+            self._action = Action(action, self._action.seq + 1)
+            self._engine.request(self._player, self._action)
+
+    def _look(self) -> None:
+        """See what is new."""
+        if not self.is_running:
+            return  # the widgets are being removed
+        if self.failed.is_set():
+            self.exit()
+        self._act()
+        while self.notes:
+            self._notice(in_words(self.notes.popleft()))
+        if self._notice_ends and time.monotonic() > self._notice_ends:
+            self._say(HINT)
+        if self._newest:
+            self._moment = self._newest.pop()
+            self._draw()
+
+    def _notice(self, text: str) -> None:
+        self._say(text)
+        self._notice_ends = time.monotonic() + NOTICE
+
+    def _say(self, text: str) -> None:
+        self._notice_ends = 0.0
+        lines = textwrap.wrap(text, self.size.width)[:3]
+        line = self.query_one("#line", Lines)
+        line.styles.height = len(lines)
+        line.put([(part, FAINT if text == HINT else BOLD) for part in lines])
+
+    def _draw(self) -> None:
+        """Lay out, and show the moment."""
+        width, height = self.size
+        self.screen.set_class(width < SMALLEST[0] or height < SMALLEST[1], "small")
+        needed = f"{SMALLEST[0]}x{SMALLEST[1]} cells needed; here {width}x{height}"
+        self.query_one("#small", Lines).put([(needed, BOLD)])
+        if self._moment is None:
+            return
+        header, images = self._moment
+        shown = dict(zip(header["images"], images, strict=True))
+        self.screen.set_class(width < PANEL + PICTURE * len(shown), "narrow")
+        for name in ("dream", "real"):
+            picture = self.query_one(f"#{name}", Picture)
+            picture.display = name in shown
+            if name in shown:
+                picture.show(header[name], shown[name])
+        self.query_one("#panel", Lines).put(panel(self._hello, header, height - 1))
+        self.query_one("#brief", Lines).put(brief(header, self._hello["actions"]))
