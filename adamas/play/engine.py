@@ -22,6 +22,7 @@ from adamas.play.session import Session
 from adamas.play.worlds import Dream
 
 MAX_BATCH = 32  # players in one step
+SMALL_FRAME = 32 * 32  # pixels
 
 
 class Player(NamedTuple):
@@ -94,6 +95,9 @@ class Engine:
 
     def run(self) -> None:
         """Serve the players until :meth:`stop`."""
+        _, height, width = self._stage.agent.config.obs_shape
+        if height * width < SMALL_FRAME:
+            torch.set_num_threads(1)  # of this thread; a second core has less to do than it takes to wake it up
         try:
             while self._take_requests():
                 self._advance()
