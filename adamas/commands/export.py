@@ -87,7 +87,8 @@ def _onnx(target: Target, rest: Sequence[str]) -> None:
     dataset = _own_dataset(target)
     contexts = None if dataset is None else _contexts(agent, dataset)
     with _new_folder(options.out) as folder:
-        _models(agent, folder, contexts, options.opset, target.name)
+        errors = _models(agent, folder, contexts, options.opset, target.name)
+    _tell(errors, options.out)
 
 
 def _web(target: Target, rest: Sequence[str]) -> None:
@@ -109,7 +110,8 @@ def _web(target: Target, rest: Sequence[str]) -> None:
         runtime = pack_runtime(Path(temporary)) if options.runtime is None else find_runtime(options.runtime)
         with _new_folder(options.out) as folder:
             write_page(folder, agent, contexts, runtime, controls)
-            _models(agent, folder, contexts, OPSET, target.name)
+            errors = _models(agent, folder, contexts, OPSET, target.name)
+    _tell(errors, options.out)
     print(f"look at it: python -m http.server --directory {options.out} --bind 127.0.0.1")
 
 
@@ -120,9 +122,14 @@ def _load(target: Target, opset: int) -> Agent:
     return agent
 
 
-def _models(agent: Agent, folder: Path, contexts: Batch | None, opset: int, title: str) -> None:
+def _models(
+    agent: Agent, folder: Path, contexts: Batch | None, opset: int, title: str
+) -> Mapping[str, float]:
     print("exporting three networks, which takes a minute", flush=True)
-    errors = export_onnx(agent, folder, None if contexts is None else contexts.obs, opset, title)
+    return export_onnx(agent, folder, None if contexts is None else contexts.obs, opset, title)
+
+
+def _tell(errors: Mapping[str, float], folder: Path) -> None:
     for name, error in errors.items():
         print(f"{name:12s}  largest difference from PyTorch {error:.1e}")
     print("\n".join(f"  {path}" for path in sorted(folder.iterdir())))
@@ -130,8 +137,7 @@ def _models(agent: Agent, folder: Path, contexts: Batch | None, opset: int, titl
 
 def _own_dataset(target: Target) -> Path | None:
     """The run's held-out episodes, else those that it learnt from; None if it has none."""
-    folders = (target.path / "dataset" / name for name in ("test", "train"))
-    return next((folder for folder in folders if folder.is_dir()), None)
+    return next(iter(target.datasets.values()), None)
 
 
 def _contexts(agent: Agent, dataset: Path) -> Batch:

@@ -1,0 +1,163 @@
+"""A page that dreams in its visitor's browser: static files, for any web server and any folder of one.
+
+    index.html style.css icon.svg *.js      the page
+    denoiser.onnx reward_end.onnx actor_critic.onnx world.json      see adamas/export/onnx.py
+    contexts.bin    K contexts that dreams start from: the actions between their frames, (K, L - 1) int32, then the
+                    frames, (K, L, C, H, W) uint8; little-endian. K follows from the length.
+    check.json      what the networks make of the first context, for browsers to see whether their GPU computes that
+    runtime/        onnxruntime-web
+
+The page loads nothing from anywhere else, and its own Content-Security-Policy forbids it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from adamas.agent import Agent
+from adamas.core.errors import UserError
+from adamas.core.types import Batch, History, to_pixels
+from adamas.diffusion.denoiser import sample
+from adamas.rl.rollout import burn_in
+
+PACKAGE, VERSION = "onnxruntime-web", "~1.30.0"  # another minor version may have other files
+RUNTIME = (
+    "ort.wasm.min.mjs",  # where there is no WebGPU
+    "ort-wasm-simd-threaded.mjs",
+    "ort-wasm-simd-threaded.wasm",
+    "ort.webgpu.min.mjs",  # where there is
+    "ort-wasm-simd-threaded.asyncify.mjs",
+    "ort-wasm-simd-threaded.asyncify.wasm",
+)
+"""The files of the package's ``dist`` that the page can need; a visitor's browser fetches three of them."""
+STATIC = Path(__file__).parent / "static"
+NPM_SECONDS = 600
+
+
+def check_page(agent: Agent) -> None:
+    """Refuse frames that a page cannot draw, as UserError."""
+    if agent.config.obs_shape[0] not in (1, 3):
+        raise UserError(
+            f"a page draws frames of 1 or 3 channels, and the agent's have {agent.config.obs_shape[0]}; use: "
+            "adamas export onnx"
+        )
+
+
+def write_page(folder: Path, agent: Agent, contexts: Batch, runtime: Path, controls: Sequence[Path]) -> None:
+    """Write everything but the models and ``world.json`` into an existing folder.
+
+    Args:
+        folder: where to.
+        agent: who dreams.
+        contexts: K contexts of L real frames, all of them real: what dreams start from.
+        runtime: folder that holds the files of :data:`RUNTIME`.
+        controls: files from elsewhere that the page needs as well.
+    """
+    for file in (*sorted(STATIC.iterdir()), *controls):
+        if file.is_file():
+            shutil.copyfile(file, folder / file.name)
+    actions, frames = contexts.action.numpy().astype("<i4"), contexts.obs.numpy()
+    (folder / "contexts.bin").write_bytes(actions.tobytes() + np.ascontiguousarray(frames).tobytes())
+    (folder / "check.json").write_text(json.dumps(still_step(agent, contexts[:1])), encoding="utf-8")
+    (folder / "runtime").mkdir()
+    for name in RUNTIME:
+        shutil.copyfile(runtime / name, folder / "runtime" / name)
+    (folder / "LICENSE-onnxruntime.txt").rename(folder / "runtime" / "LICENSE.txt")
+
+
+@torch.no_grad()
+def still_step(agent: Agent, context: Batch) -> dict[str, Any]:
+    """What follows action 0 in one context (B = 1), drawn in one step of Euler from noise that is zero everywhere.
+
+    Returns:
+        ``pixels``, C * H * W whole numbers; ``value``, the policy's of that frame; ``end``, the probability of an end.
+    """
+    model, action = agent.world_model, torch.zeros(1, 1, dtype=torch.int64)
+    state = model.initial_state(context)
+    obs, actions = state["obs"], torch.cat((state["action"], action), dim=1)
+    sampler = replace(model.config.sampler, num_steps=1, s_churn=0.0)
+    x = sample(model.denoiser, obs, actions, sampler, initial_noise=torch.zeros_like(obs[:, 0]))
+    _, end, _ = model.reward_end(obs[:, -1:], action, x[:, None], (state["hidden"], state["cell"]))
+    pixels = to_pixels(x)
+    policy_state = burn_in(agent.actor_critic, History(context.obs, context.mask))
+    value = agent.actor_critic(pixels, policy_state).value
+    return {
+        "pixels": pixels.flatten().tolist(),
+        "value": value.item(),
+        "end": end.softmax(-1)[0, 0, 1].item(),
+    }
+
+
+def find_runtime(folder: Path) -> Path:
+    """The folder with the files of :data:`RUNTIME`: ``folder``, or the ``dist`` in it.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    place = folder / "dist" if (folder / "dist").is_dir() else folder
+    for name in RUNTIME:
+        if not (place / name).is_file():
+            raise UserError(
+                f"{place} has no {name}; give the folder dist of {PACKAGE} {VERSION} with --runtime"
+            )
+    return place
+
+
+def pack_runtime(folder: Path) -> Path:
+    """Let npm fetch :data:`PACKAGE` as the user has configured it, and take :data:`RUNTIME` out of it.
+
+    Args:
+        folder: an empty folder that may be filled.
+
+    Returns:
+        The folder that holds the files.
+
+    Raises:
+        UserError: there is no npm, or it cannot fetch the package.
+    """
+    spec = f"{PACKAGE}@{VERSION}"
+    remedy = f'run npm pack "{spec}" elsewhere, unpack it, and give its folder package/dist with --runtime'
+    npm = shutil.which("npm")
+    if npm is None:
+        raise UserError(f"there is no npm to fetch {PACKAGE} with; install Node.js, or {remedy}")
+    command = [npm, "pack", spec, "--prefer-offline", "--loglevel=error"]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=False, timeout=NPM_SECONDS
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UserError(f"npm fetched no {spec} within {NPM_SECONDS} s; try again, or {remedy}") from error
+    tarball = next(folder.glob("*.tgz"), None)
+    if done.returncode or tarball is None:
+        reason = " ".join(done.stderr.split())[:200] or f"exit code {done.returncode}"
+        raise UserError(f"npm cannot fetch {spec} ({reason}); {remedy}")
+    return _unpack(tarball, folder / "dist")
+
+
+def _unpack(tarball: Path, folder: Path) -> Path:
+    """The files of :data:`RUNTIME` alone, under these names: whatever paths the archive holds, none is followed."""
+    folder.mkdir()
+    try:
+        with tarfile.open(tarball) as archive:
+            for name in RUNTIME:
+                member = archive.getmember(f"package/dist/{name}")
+                content = archive.extractfile(member) if member.isfile() else None
+                if content is None:
+                    raise KeyError(name)
+                with content, (folder / name).open("wb") as file:
+                    shutil.copyfileobj(content, file)
+    except (KeyError, tarfile.TarError, EOFError) as error:
+        raise UserError(
+            f"{tarball.name} is not {PACKAGE} {VERSION}; clean npm's cache and try again"
+        ) from error
+    return folder

@@ -1,0 +1,98 @@
+"""A small agent with random weights, and its dreams in PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from adamas.agent import Agent, AgentConfig
+from adamas.core.types import Batch
+from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.samplers import SamplerConfig
+from adamas.nn.unet import FrameNetworkConfig
+from adamas.rl.actor_critic import ActorCriticConfig
+from adamas.world_models.diamond import DiamondConfig
+from adamas.world_models.reward_end import RewardEndConfig
+
+L = 2
+SHAPE = (3, 6, 8)
+# Not cut down to levels, so that whole dreams can be compared closely.
+CONFIG = AgentConfig(
+    SHAPE,
+    ("noop", "fire", "right", "left", "leftfire"),
+    DiamondConfig(
+        DenoiserConfig(FrameNetworkConfig(L, 8, (1,), (4,), (False,)), quantise=False),
+        RewardEndConfig(6, 4, (1,), (4,), (False,)),
+        SamplerConfig(num_steps=2),
+    ),
+    ActorCriticConfig(5, (4,), (True,)),
+)
+
+
+def make_agent(config: AgentConfig) -> Agent:
+    """Random weights, also where training starts from zeros. Its dreams hardly ever end."""
+    torch.manual_seed(0)
+    agent = Agent(config).eval()
+    for weights in agent.parameters():
+        if not weights.any():
+            nn.init.normal_(weights, std=0.3)
+    first, last = agent.reward_end.head[0], agent.reward_end.head[2]
+    nn.init.constant_(first.bias, 5)
+    nn.init.constant_(last.weight[3], 0.3)  # it goes on
+    nn.init.constant_(last.weight[4], -0.3)  # it ends
+    return agent
+
+
+@torch.no_grad()
+def dream(agent: Agent, context: Batch, actions: list[int]) -> SimpleNamespace:
+    """A dream in PyTorch: at each step the noise that it began with, its frame, and what came of it."""
+    model, generator = agent.world_model, Generator().manual_seed(1)
+    state = model.initial_state(context)
+    lstm = agent.actor_critic.initial_state(1)
+    for t in range(L):
+        output = agent.actor_critic(context.obs[:, t], lstm)
+        lstm = output.state
+    steps: dict[str, list[Any]] = {
+        name: [] for name in ("noise", "frame", "reward", "end", "logits", "value")
+    }
+    for action in actions:
+        same = Generator()
+        same.set_state(generator.get_state())
+        steps["noise"].append(torch.randn((1, *SHAPE), generator=same))
+        state, prediction, thoughts = model.imagine(state, torch.tensor([action]), generator)
+        output = agent.actor_critic(prediction.obs, lstm)
+        lstm = output.state
+        for name, value in (
+            ("frame", thoughts.path[-1]),
+            ("reward", thoughts.logits_reward),
+            ("end", thoughts.logits_end),
+            ("logits", output.logits),
+            ("value", output.value),
+        ):
+            steps[name].append(value)
+    return SimpleNamespace(**{name: torch.stack(values).numpy() for name, values in steps.items()})
+
+
+def read_contexts(site: Path) -> Batch:
+    """The contexts of a page, as its format says."""
+    data, k = (site / "contexts.bin").read_bytes(), 32
+    actions = np.frombuffer(data, "<i4", k * (L - 1)).reshape(k, L - 1).astype(np.int64)
+    obs = np.frombuffer(data, np.uint8, offset=actions.size * 4).reshape(k, L, *SHAPE).copy()
+    none = torch.zeros(k, L - 1, dtype=torch.bool)
+    return Batch(
+        torch.from_numpy(obs),
+        torch.from_numpy(actions),
+        none.float(),
+        none,
+        none,
+        torch.ones(k, L, dtype=torch.bool),
+    )
+
+
+def close(a: Any, b: Tensor | np.ndarray, tolerance: float = 1e-4) -> bool:
+    return bool(np.abs(np.asarray(a) - np.asarray(b)).max() < tolerance)
