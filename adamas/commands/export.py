@@ -107,7 +107,9 @@ def _web(target: Target, rest: Sequence[str]) -> None:
         # What may fail for want of a network comes before what takes a minute.
         if options.runtime is None:
             print(f"fetching onnxruntime-web {VERSION} with npm", flush=True)
-        runtime = pack_runtime(Path(temporary)) if options.runtime is None else find_runtime(options.runtime)
+            runtime = pack_runtime(Path(temporary))
+        else:
+            runtime = find_runtime(options.runtime)
         with _new_folder(options.out) as folder:
             write_page(folder, agent, contexts, runtime, controls)
             errors = _models(agent, folder, contexts, OPSET, target.name)

@@ -97,7 +97,8 @@ class Engine:
         """Serve the players until :meth:`stop`."""
         _, height, width = self._stage.agent.config.obs_shape
         if height * width < SMALL_FRAME:
-            torch.set_num_threads(1)  # of this thread; a second core has less to do than it takes to wake it up
+            # Of this thread. A second core would have less to do than it takes to wake it up.
+            torch.set_num_threads(1)
         try:
             while self._take_requests():
                 self._advance()
