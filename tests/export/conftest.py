@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from tiny_agent import CONFIG, SHAPE, make_agent
 
 from adamas import cli
@@ -53,8 +55,11 @@ def no_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def site(run: Path, no_runtime: Path) -> Path:
-    """What ``adamas export web`` writes."""
-    folder = run.parent / "site"
-    cli.run(["export", "web", str(run), "--out", str(folder), "--runtime", str(no_runtime)])
-    return folder
+def site(run: Path, no_runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``adamas export web`` writes: once for all of pytest's processes, as it takes half a minute."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with FileLock(shared / "site.lock"):
+        if not (shared / "site").exists():
+            cli.run(["export", "web", str(run), "--out", str(shared / "site"), "--runtime", str(no_runtime)])
+    return shared / "site"
