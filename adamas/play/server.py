@@ -44,12 +44,12 @@ class Mailbox:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._waiting = asyncio.Event()
-        self._moment: Moment | None = None
+        self._newest: deque[Moment] = deque(maxlen=1)
         self._notes: deque[dict[str, Any]] = deque(maxlen=16)
 
     def show(self, moment: Moment) -> None:
         """Replace the moment that waits. From any thread."""
-        self._moment = moment
+        self._newest.append(moment)
         self._wake()
 
     def tell(self, note: dict[str, Any]) -> None:
@@ -73,10 +73,9 @@ class Mailbox:
             while self._notes:
                 with anyio.fail_after(SEND_TIMEOUT):
                     await socket.send_text(json.dumps(self._notes.popleft()))
-            moment, self._moment = self._moment, None
-            if moment is not None:
+            if self._newest:
                 with anyio.fail_after(SEND_TIMEOUT):
-                    await socket.send_bytes(encode(moment))
+                    await socket.send_bytes(encode(self._newest.pop()))
 
 
 class Budget:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from adamas.core.errors import UserError
+from adamas.core.types import to_pixels
 from adamas.play import messages
 from adamas.play.messages import Moment, Settings, Who
 from adamas.play.recording import Tape
@@ -172,7 +173,8 @@ class Session:
             difference = (scene.dream.obs.float() - scene.game.obs.float()).abs().mean()
             header["difference"] = round(float(difference), 2)
         if scene.dream is not None and self.settings.strip:
-            pictures.update({f"noise {i}": frame for i, frame in enumerate(scene.dream.path)})
+            path = [to_pixels(point).cpu() for point in scene.dream.path]
+            pictures.update({f"noise {i}": frame for i, frame in enumerate(path)})
         header |= {
             "frame": self._frame,
             "ack": self._pressed.seq,

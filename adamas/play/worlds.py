@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from adamas.core.protocols import DreamState, Prediction
-from adamas.core.types import Batch, to_pixels
+from adamas.core.types import Batch
 from adamas.envs.vector import RealVectorEnv
 from adamas.interop.starts import Trail
 from adamas.world_models.diamond import Diamond, Thoughts
@@ -54,7 +54,7 @@ class Dream(World):
 
     Attributes:
         state: of the world model, for B = 1.
-        path: the denoising steps of the last frame, (C, H, W) uint8 each; none after a beginning.
+        path: the denoising steps of the last frame, (C, H, W) each, in the model's range; none after a beginning.
     """
 
     state: DreamState
@@ -77,7 +77,7 @@ class Dream(World):
         self.state = {name: tensor[row : row + 1] for name, tensor in state.items()}
         self.obs = prediction.obs[row].cpu()
         self._count(float(prediction.reward[row]))
-        self.path = [to_pixels(point[row]).cpu() for point in thoughts.path]
+        self.path = [point[row] for point in thoughts.path]
         reward, end = (
             logits[row].float().softmax(dim=-1).tolist()
             for logits in (thoughts.logits_reward, thoughts.logits_end)
