@@ -68,6 +68,8 @@ def play(arguments: Sequence[str]) -> None:
     target, config, rest = find_target(arguments, "play")
     options = parse(Play, rest, f"play {target}", Play(config.env))
     runtime.keep_freed_memory()
+    cores = torch.get_num_threads()
+    torch.set_num_threads(1)  # of this thread: the cores are the engine's
     agent = load(target.path, options.device)
     run = target.path if target.is_run else None
     datasets = target.datasets if options.dataset is None else {"dataset": options.dataset}
@@ -90,11 +92,12 @@ def play(arguments: Sequence[str]) -> None:
     )
     hello = _hello(agent, target.name, options.env, why_no_real)
     played = {f"played-{kind}": folder / kind for kind in KINDS}
+    engine = Engine(stage, cores)
     try:
         if options.terminal:
-            _play_in_terminal(Engine(stage), hello)
+            _play_in_terminal(engine, hello)
         else:
-            _serve(Engine(stage), {**datasets, **played}, hello, options)
+            _serve(engine, {**datasets, **played}, hello, options)
     finally:
         recordings.close()
 

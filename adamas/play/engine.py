@@ -36,10 +36,17 @@ class Engine:
     """Steps every player's worlds when they are due: one batch through the world model, one through the policy.
 
     :meth:`run` is the body of its thread. All other methods may be called from any thread.
+
+    Args:
+        stage: what all players share.
+        cores: how many that thread computes on; None leaves it to PyTorch. The process's other threads had better
+            compute on one: OpenMP lets threads that wait for work sleep at once, instead of a little later, as soon
+            as there are more of them than cores, and waking them hundreds of times a step takes longer than the work.
     """
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, cores: int | None = None) -> None:
         self._stage = stage
+        self._cores = cores
         self._device = runtime.device_of(stage.agent)
         self._sessions: dict[Player, Session] = {}
         self._requests: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -97,8 +104,10 @@ class Engine:
         """Serve the players until :meth:`stop`."""
         _, height, width = self._stage.agent.config.obs_shape
         if height * width < SMALL_FRAME:
-            # Of this thread. A second core would have less to do than it takes to wake it up.
+            # A second core would have less to do than it takes to wake it up.
             torch.set_num_threads(1)
+        elif self._cores is not None:
+            torch.set_num_threads(self._cores)
         try:
             while self._take_requests():
                 self._advance()

@@ -212,6 +212,7 @@ def test_it_fits_a_phone(server: Server, open_page: Callable[..., Page]) -> None
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.click("#tab-play")
     page.click("#control")
+    expect(page.locator("#pad-left")).to_be_visible(timeout=PATIENCE)
     pad = page.locator("#pad-left").bounding_box()
     assert pad is not None
     page.mouse.move(pad["x"] + pad["width"] / 2, pad["y"] + pad["height"] / 2)

@@ -16,6 +16,7 @@ from playing import L, Table, breakout
 from adamas.core.errors import UserError
 from adamas.core.types import to_pixels
 from adamas.data import EpisodeStore
+from adamas.play import engine as engine_module
 from adamas.play import session as session_module
 from adamas.play.engine import Engine, Player
 from adamas.play.messages import (
@@ -351,3 +352,24 @@ def test_the_thread_keeps_the_pace_and_stops(stage: Stage) -> None:
     engine.stop()
     thread.join(10)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(("small", "cores"), [(10 * 10, 3), (10 * 10 + 1, 1)])
+def test_the_thread_computes_on_the_cores_it_is_given(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, small: int, cores: int
+) -> None:
+    monkeypatch.setattr(engine_module, "SMALL_FRAME", small)
+    before = torch.get_num_threads()
+    engine = Engine(stage, 3)
+    seen: list[int] = []
+    shown = threading.Event()
+
+    def show(moment: Moment) -> None:  # called by the engine's thread
+        seen.append(torch.get_num_threads())
+        shown.set()
+
+    with engine.running(shown.set):
+        engine.join(Player(show, lambda note: None))
+        assert shown.wait(20)
+    assert seen[0] == cores
+    assert torch.get_num_threads() == before  # of this thread
