@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.config import from_dict
 from adamas.core.errors import UserError, require
+from adamas.core.runtime import RuntimeConfig
 from adamas.data import EpisodeStore
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
@@ -52,7 +53,11 @@ class Play:
     terminal: bool = False
     """Play in this terminal instead."""
     seed: int = 0
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
+    """As --runtime.precision of training: bf16 where the processor multiplies it, else fp32."""
+    compile: bool = False
+    """Let a compiler fuse the networks' operations, as --runtime.compile of training: the first moments take longer."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -67,7 +72,7 @@ def play(arguments: Sequence[str]) -> None:
     """Serve until Ctrl-C."""
     target, config, rest = find_target(arguments, "play")
     options = parse(Play, rest, f"play {target}", Play(config.env))
-    runtime.keep_freed_memory()
+    runtime.setup(RuntimeConfig(device=options.device, precision=options.precision, compile=options.compile))
     cores = torch.get_num_threads()
     torch.set_num_threads(1)  # of this thread: the cores are the engine's
     agent = load(target.path, options.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import signal
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +25,7 @@ MAX_CONNECTIONS = 256  # of any kind at once
 def serve(
     engine: Engine, library: Library, hello: Mapping[str, Any], host: str, port: int, max_players: int
 ) -> None:
-    """Serve the page until Ctrl-C or SIGTERM.
+    """Serve the page until Ctrl-C, SIGTERM or SIGHUP. What is being recorded is saved then.
 
     Raises:
         UserError: the address cannot be listened on.
@@ -50,6 +51,12 @@ def serve(
     def stop() -> None:
         server.should_exit = True
 
+    # By default both end the process at once. uvicorn catches the first, and sends it again when it is done.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if (
+        hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    ):  # nohup ignores it
+        signal.signal(signal.SIGHUP, lambda number, frame: stop())
     address = f"http://{_name(host)}:{port}/" + (f"?token={token}" if token else "")
     print(f"{hello['title']} dreams at {address} (Ctrl-C ends it)", flush=True)
     with engine.running(on_fault=stop), contextlib.suppress(KeyboardInterrupt):  # how it is meant to end

@@ -114,9 +114,9 @@ class Server:
         self._errors.seek(0)
         return self._errors.read()
 
-    def close(self) -> str:
-        """Stop it as Ctrl-C does: what it complained about."""
-        self.process.send_signal(signal.SIGINT)
+    def close(self, number: int = signal.SIGINT) -> str:
+        """Stop it, as Ctrl-C does unless told otherwise: what it complained about."""
+        self.process.send_signal(number)
         self.process.communicate(timeout=30)
         complaints = self.complaints()
         self._errors.close()

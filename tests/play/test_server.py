@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
 import struct
 import subprocess
@@ -20,6 +21,8 @@ import pytest
 from playing import Server, fetch
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+
+from adamas.data import EpisodeStore
 
 MOMENTS = 10  # that a page must get while others do harm
 
@@ -304,6 +307,18 @@ def test_a_server_for_others_wants_its_token(run: Path, tmp_path: Path) -> None:
         assert fetch(f"{site}/", Cookie=cookie.partition(";")[0])[0] == 200
     finally:
         server.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_whatever_ends_the_server_the_recording_is_saved(run: Path, tmp_path: Path, number: int) -> None:
+    server = Server(run, "--recordings", str(tmp_path))
+    with server.connect() as page:
+        ask(page, type="record", on=True)
+        while moment(page)["dream"]["age"] < 5:
+            pass
+        assert server.close(number) == ""
+    store = EpisodeStore.open(tmp_path / "dream")
+    assert store.ended.all() and store.num_transitions >= 4
 
 
 def test_a_port_in_use(server: Server, run: Path) -> None:
