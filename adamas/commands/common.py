@@ -69,7 +69,8 @@ def find_target(arguments: Sequence[str], command: str) -> tuple[Target, Config,
     """
     if not arguments or arguments[0].startswith("-"):
         raise UserError(
-            f"{command} needs a run folder, a checkpoint folder or a published .pt file, or hf://owner/name"
+            f"{command} needs a run folder, a checkpoint folder or a published .pt file, or hf://owner/name, before "
+            "any option"
         )
     word, rest = arguments[0], arguments[1:]
     target = Target(word, *fetch(word)) if is_address(word) else Target(word, Path(word))

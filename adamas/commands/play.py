@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,8 @@ def play(arguments: Sequence[str]) -> None:
         np.random.default_rng(options.seed),
         torch.Generator(runtime.device_of(agent)).manual_seed(options.seed),
     )
+    if why_no_real:
+        print(f"no real game beside the dream: {why_no_real}", file=sys.stderr)
     hello = _hello(agent, target.name, options.env, why_no_real)
     played = {f"played-{kind}": folder / kind for kind in KINDS}
     engine = Engine(stage, cores)
