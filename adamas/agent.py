@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from adamas.core.actions import ActionSpec
+from adamas.core.config import from_dict
 from adamas.core.errors import UserError
-from adamas.core.types import ActionSpec
 from adamas.diffusion.denoiser import Denoiser
-from adamas.rl.actor_critic import ActorCritic, ActorCriticConfig, sample_action
+from adamas.rl.action_distribution import sample_action
+from adamas.rl.actor_critic import ActorCritic, ActorCriticConfig
 from adamas.world_models.diamond import Diamond, DiamondConfig
 from adamas.world_models.reward_end import RewardEndModel
 
@@ -25,10 +28,20 @@ class AgentConfig:
 
     obs_shape: tuple[int, int, int]
     """(C, H, W) of a frame."""
-    actions: tuple[str, ...]
-    """Names of the discrete actions."""
+    actions: ActionSpec
     world_model: DiamondConfig = field(default_factory=DiamondConfig)
     actor_critic: ActorCriticConfig = field(default_factory=ActorCriticConfig)
+
+    @classmethod
+    def from_saved(cls, data: Any) -> AgentConfig:
+        """What :func:`~adamas.core.config.to_dict` made of it, or older versions, which saved the names of actions.
+
+        Raises:
+            UserError: it does not fit.
+        """
+        if isinstance(data, Mapping) and isinstance(data.get("actions"), list):
+            data = {**data, "actions": {"choices": [{"options": data["actions"]}]}}
+        return from_dict(cls, data, "agent")
 
 
 class Agent(nn.Module):
@@ -37,9 +50,8 @@ class Agent(nn.Module):
     def __init__(self, config: AgentConfig) -> None:
         super().__init__()
         self.config = config
-        num_actions = len(config.actions)
-        self.world_model = Diamond(config.world_model, config.obs_shape, num_actions)
-        self.actor_critic = ActorCritic(config.actor_critic, config.obs_shape, num_actions)
+        self.world_model = Diamond(config.world_model, config.obs_shape, config.actions)
+        self.actor_critic = ActorCritic(config.actor_critic, config.obs_shape, config.actions)
 
     @property
     def denoiser(self) -> Denoiser:
@@ -54,7 +66,7 @@ class Agent(nn.Module):
     @property
     def action_spec(self) -> ActionSpec:
         """What the agent may do."""
-        return ActionSpec(len(self.config.actions), self.config.actions)
+        return self.config.actions
 
     @overload
     def act(
@@ -78,8 +90,8 @@ class Agent(nn.Module):
             temperature: of the policy; 0 takes the most likely action.
 
         Returns:
-            The action (an int for a single NumPy frame, otherwise (B,) of the kind given), and the state to
-            pass with the next frame.
+            The action, and the state to pass with the next frame. For a single NumPy frame it is an int, or (K,)
+            where actions are vectors; otherwise (B,) or (B, K), of the kind given.
 
         Raises:
             UserError: frames of another shape or dtype than the agent was trained on.
@@ -96,10 +108,13 @@ class Agent(nn.Module):
         if state is None:
             state = self.actor_critic.initial_state(len(frames))
         output = self.actor_critic(frames, state)
-        action = sample_action(output.logits, _act_generator(frames.device), temperature)
+        action = sample_action(self.action_spec, output.logits, _act_generator(frames.device), temperature)
         if isinstance(obs, Tensor):
             return (action[0] if single else action), output.state
-        return (int(action[0]) if single else action.cpu().numpy()), output.state
+        numbers = action.cpu().numpy()
+        if single:
+            return (int(numbers[0]) if self.action_spec.is_discrete else numbers[0]), output.state
+        return numbers, output.state
 
 
 def _act_generator(device: torch.device) -> torch.Generator:
@@ -115,15 +130,14 @@ def check_fits(agent: AgentConfig, obs_shape: tuple[int, int, int], spec: Action
     """Refuse an environment that an agent was not trained for.
 
     Raises:
-        UserError: another frame shape or another number of actions.
+        UserError: another frame shape or other actions. Their names may differ.
     """
     if tuple(agent.obs_shape) != tuple(obs_shape):
         raise UserError(
             f"{what} was trained on frames of shape {tuple(agent.obs_shape)}, but the environment gives "
             f"{tuple(obs_shape)}; set --env.size to {agent.obs_shape[-1]}, or choose its own environment"
         )
-    if len(agent.actions) != spec.num_actions:
+    if agent.actions.kind != spec.kind:
         raise UserError(
-            f"{what} has {len(agent.actions)} actions ({', '.join(agent.actions)}), but the environment has "
-            f"{spec.num_actions} ({', '.join(spec.names)}); choose the game it was trained on"
+            f"{what} has {agent.actions}, but the environment has {spec}; choose the game it was trained on"
         )

@@ -23,6 +23,7 @@ import tyro
 from torch import Generator, Tensor
 
 from adamas.core import runtime
+from adamas.core.actions import ActionSpec
 from adamas.core.seeding import Streams
 from adamas.core.types import Batch, to_model_range, to_pixels
 from adamas.core.workers import Workers
@@ -102,7 +103,7 @@ def train(config: Config, data: EpisodeStore, updates: int) -> tuple[Denoiser, f
     """The averaged denoiser after so many updates as a run makes them, and the mean loss of the last hundred."""
     streams = Streams(config.seed)
     torch.manual_seed(config.seed)
-    world_model = Diamond(config.world_model, data.obs_shape, NUM_ACTIONS)
+    world_model = Diamond(config.world_model, data.obs_shape, ActionSpec.numbered(NUM_ACTIONS))
     runtime.place(world_model, config.runtime, torch.device("cpu"))
     component = copy.deepcopy(world_model).components()["denoiser"]  # trained; its average is what dreams
     phase = ComponentPhase(

@@ -29,11 +29,12 @@ import torch
 from websockets.asyncio.client import ClientConnection, connect
 
 from adamas.agent import Agent, AgentConfig
+from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import save_config, to_dict
 from adamas.training.config import Config
 
-ACTIONS = ("noop", "fire", "right", "left")  # Breakout's
+ACTIONS = ActionSpec.discrete(("noop", "fire", "right", "left"))  # Breakout's
 
 
 @contextlib.contextmanager

@@ -156,7 +156,7 @@ def main(options: Options) -> None:
         seed=options.seed,
         device="cpu",
     )
-    report("random policy", RandomPolicy(agent.action_spec.num_actions), options)
+    report("random policy", RandomPolicy(agent.action_spec), options)
     report("PPO, untrained", PpoPolicy(ppo), options)
     start = time.monotonic()
     for _ in range(PARTS):

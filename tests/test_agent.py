@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from adamas.agent import Agent, AgentConfig, check_fits
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
-from adamas.core.types import ActionSpec
 from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
@@ -18,7 +18,7 @@ from adamas.world_models.reward_end import RewardEndConfig
 
 CONFIG = AgentConfig(
     (3, 8, 8),
-    ("noop", "left", "right", "fire"),
+    ActionSpec.discrete(("noop", "left", "right", "fire")),
     DiamondConfig(
         DenoiserConfig(FrameNetworkConfig(2, 8, (1,), (8,), (False,))),
         RewardEndConfig(8, 8, (1,), (8,), (False,)),
@@ -102,14 +102,14 @@ def test_frames_of_another_kind_are_refused(agent: Agent, obs: np.ndarray, got: 
 def test_its_parts(agent: Agent) -> None:
     assert agent.denoiser is agent.world_model.denoiser
     assert agent.reward_end is agent.world_model.reward_end
-    assert agent.action_spec == ActionSpec(4, CONFIG.actions)
+    assert agent.action_spec is CONFIG.actions
     assert {name.split(".")[0] for name in agent.state_dict()} == {"world_model", "actor_critic"}
 
 
 def test_environments_of_another_kind_are_refused() -> None:
-    spec = ActionSpec(4, ("a", "b", "c", "d"))
+    spec = ActionSpec.discrete(("a", "b", "c", "d"))
     check_fits(CONFIG, (3, 8, 8), spec, "runs/x")  # names may differ
     with pytest.raises(UserError, match=r"runs/x was trained on .* \(3, 8, 8\).* gives \(3, 64, 64\)"):
         check_fits(CONFIG, (3, 64, 64), spec, "runs/x")
-    with pytest.raises(UserError, match=r"runs/x has 4 actions .* has 2 \(up, down\)"):
-        check_fits(CONFIG, (3, 8, 8), ActionSpec(2, ("up", "down")), "runs/x")
+    with pytest.raises(UserError, match=r"runs/x has 4 actions .* has 2 actions \(up, down\)"):
+        check_fits(CONFIG, (3, 8, 8), ActionSpec.discrete(("up", "down")), "runs/x")

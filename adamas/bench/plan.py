@@ -135,7 +135,7 @@ def memory_bytes(config: Config) -> dict[str, int]:
 
 def _agent(config: Config) -> Agent:
     with closing(make_env(config.env, 1, 0, training=True)) as env:
-        sizes = AgentConfig(env.obs_shape, env.action_spec.names, config.world_model, config.actor_critic)
+        sizes = AgentConfig(env.obs_shape, env.action_spec, config.world_model, config.actor_critic)
     return Agent(sizes)
 
 

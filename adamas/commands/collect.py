@@ -59,7 +59,7 @@ def collect(arguments: Sequence[str]) -> None:
     agent = load(target.path, options.device)
     check_env(agent, options.env, target)
     with contextlib.closing(make_env(options.env, options.num_envs, options.seed, training=True)) as env:
-        store = EpisodeStore.create(options.out, env.obs_shape)
+        store = EpisodeStore.create(options.out, env.obs_shape, env.action_spec)
         generator = torch.Generator().manual_seed(options.seed)
         policy = OnHost(agent.actor_critic, runtime.device_of(agent))
         collector = Collector(policy, env, store, generator)

@@ -16,10 +16,11 @@ from torch import Generator, Tensor
 from adamas.agent import Agent, check_fits
 from adamas.commands.common import Target, check_seed, find_target
 from adamas.core import runtime
+from adamas.core.actions import ActionSpec
 from adamas.core.arguments import parse
 from adamas.core.errors import UserError
 from adamas.core.seeding import derive_seed
-from adamas.core.types import ActionSpec, Batch, History
+from adamas.core.types import Batch, History
 from adamas.data.store import EpisodeStore
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
@@ -38,7 +39,7 @@ from adamas.evaluation.video import check_film, film_scale, save_film
 from adamas.fidelity.drift import draw_windows
 from adamas.interop.load import load
 from adamas.interop.starts import PlayedStarts, RecordedStarts, Starts
-from adamas.rl.actor_critic import sample_action
+from adamas.rl.action_distribution import sample_action
 from adamas.rl.imagination import Imagination
 from adamas.rl.rollout import OnHost, burn_in, rollout, start
 
@@ -275,7 +276,7 @@ class _Film:
         frames, actions = [context.obs[:, -1]], []
         for t in range(self.steps):
             logits, _, state = policy(frames[-1], state)
-            action = sample_action(logits, generator, self.options.temperature, self.epsilon)
+            action = sample_action(env.action_spec, logits, generator, self.options.temperature, self.epsilon)
             actions.append(action if self.script is None else self.script[t : t + 1])
             step = env.step(actions[-1])
             frames.append(step.final_obs if step.ended[0] else step.obs)

@@ -165,7 +165,7 @@ def _hello(agent: Agent, title: str, env: EnvConfig, why_no_real: str) -> dict[s
         "game": f"{env.game} ({env.suite})",
         "height": height,
         "width": width,
-        "actions": list(agent.config.actions),
+        "actions": list(agent.action_spec.names),
         "views": ["dream"] if why_no_real else list(get_args(View)),
         "why_no_real": why_no_real,
         "limits": {name: list(limits) for name, limits in LIMITS.items()},

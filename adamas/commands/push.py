@@ -109,7 +109,7 @@ def model_card(
     rows = {
         "game": f"{env.game} ({env.suite})",
         "frames (C, H, W)": tuple(agent.config.obs_shape),
-        "actions": ", ".join(agent.config.actions),
+        "actions": ", ".join(agent.action_spec.names),
         "parameters": f"{sum(p.numel() for p in agent.parameters()):,}",
         "denoising steps of a frame": agent.config.world_model.sampler.num_steps,
         "seed": config.seed,

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Generator, Tensor, nn
 
-from adamas.core.types import ActionSpec, Batch, EnvReset, EnvStep, SegmentSpec
+from adamas.core.actions import ActionSpec
+from adamas.core.types import Batch, EnvReset, EnvStep, SegmentSpec
 
 
 class VectorEnv(Protocol):

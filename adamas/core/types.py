@@ -28,24 +28,12 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class ActionSpec:
-    """What an agent may do: one of ``num_actions`` discrete actions, with their names."""
-
-    num_actions: int
-    names: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.names) != self.num_actions:
-            raise ValueError(f"{self.num_actions} actions need as many names, got {len(self.names)}")
-
-
-@dataclass(frozen=True)
 class Episode:
     """One episode, or the part of a running one that is known so far.
 
     Attributes:
         obs: (T + 1, C, H, W) uint8; the last frame of the episode is included.
-        action: (T,) int64.
+        action: (T,) int64, or (T, K) float32 (:class:`~adamas.core.actions.ActionSpec`).
         reward: (T,) float32, as the game gives it (not clipped).
         terminated: (T,) bool; only the last entry may be true.
         truncated: (T,) bool; only the last entry may be true.
@@ -68,7 +56,7 @@ class Batch:
 
     Attributes:
         obs: (B, T + 1, C, H, W) uint8; padding is zero.
-        action: (B, T) int64; padding is zero.
+        action: (B, T) int64, or (B, T, K) float32; padding is zero.
         reward: (B, T) float32; padding is zero.
         terminated: (B, T) bool.
         truncated: (B, T) bool.

@@ -9,21 +9,26 @@ from typing import Any
 import numpy as np
 import torch
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch, Episode
 
 FRAMES, ROWS = "frames.bin", "rows.bin"
-ROW = np.dtype(
-    [
+TRANSITION = ("action", "reward", "terminated", "truncated")
+
+
+def row_dtype(spec: ActionSpec | None) -> np.dtype[Any]:
+    """What a row of ``rows.bin`` is: the episode of its frame, and the transition taken from it."""
+    discrete = spec is None or spec.is_discrete
+    fields: list[tuple[Any, ...]] = [
         ("episode", "<i8"),
-        ("action", "<i8"),
+        ("action", "<i8") if discrete else ("action", "<f4", spec.shape),  # type: ignore[union-attr]
         ("reward", "<f4"),
         ("terminated", "?"),
         ("truncated", "?"),
         ("final", "?"),
     ]
-)
-TRANSITION = ("action", "reward", "terminated", "truncated")
+    return np.dtype(fields)
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class View:
 
     Attributes:
         frames: (R, C, H, W) uint8, mapped.
-        rows: (R,) of ``ROW``, mapped: the episode of each frame and the transition taken from it.
+        rows: (R,) of :func:`row_dtype`, mapped: the episode of each frame and the transition taken from it.
         order: (R,) int64, row numbers sorted by episode, then by time.
         first: (E,) int64, where each episode starts in ``order``.
         lengths: (E,) int64, frames of each episode.
@@ -45,14 +50,14 @@ class View:
     lengths: np.ndarray
 
     @classmethod
-    def of(cls, folder: Path, obs_shape: tuple[int, int, int], num_rows: int) -> View:
+    def of(cls, folder: Path, obs_shape: tuple[int, int, int], num_rows: int, dtype: np.dtype[Any]) -> View:
         """Map the first ``num_rows`` rows of a folder and index them.
 
         Raises:
             UserError: a file is missing, too short or damaged.
         """
         frames = _map(folder / FRAMES, np.dtype(np.uint8), (num_rows, *obs_shape))
-        rows = _map(folder / ROWS, ROW, (num_rows,))
+        rows = _map(folder / ROWS, dtype, (num_rows,))
         episode = rows["episode"]
         if episode.min(initial=0) < 0 or episode.max(initial=-1) >= num_rows:
             raise damaged(folder / ROWS)
@@ -66,7 +71,7 @@ class View:
 
     @property
     def newest_rows(self) -> np.ndarray:
-        """(E,) ROW: the newest row of each episode, where no known transition starts."""
+        """(E,) of :func:`row_dtype`: the newest row of each episode, where no known transition starts."""
         return np.asarray(self.rows[self.order[self.first + self.lengths - 1]])
 
     @property

@@ -1,20 +1,38 @@
-"""The index of a store: how many of its rows are committed, in a file that is replaced as a whole."""
+"""The index of a store: what it holds and how much of it is committed, in a file that is replaced as a whole."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from adamas.core.actions import ActionSpec
+from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError
 from adamas.data.collate import damaged
 
-VERSION = 1
+VERSION = 2  # 1: actions are one int64 each
 INDEX = "index.json"
 
 
-def read_index(folder: Path) -> tuple[tuple[int, int, int], int]:
-    """Frame shape and number of committed rows."""
+class Index(NamedTuple):
+    """What a store says of itself: the shape (C, H, W) of its frames, its committed rows, and what its actions are.
+
+    ``action_spec`` is None in stores of older versions, whose actions are one choice with options unknown.
+    """
+
+    obs_shape: tuple[int, int, int]
+    num_rows: int
+    action_spec: ActionSpec | None
+
+
+def read_index(folder: Path) -> Index:
+    """The index of the store in ``folder``.
+
+    Raises:
+        UserError: there is none, it is damaged, or a newer version wrote it.
+    """
     try:
         index = json.loads((folder / INDEX).read_bytes())
         if index["version"] > VERSION:
@@ -23,18 +41,33 @@ def read_index(folder: Path) -> tuple[tuple[int, int, int], int]:
         num_rows = int(index["num_rows"])
         if min(channels, height, width) < 1 or num_rows < 0:
             raise ValueError("out of range")
+        action_spec = _action_spec(index.get("action_spec"))
     except OSError as error:
         raise UserError(f"no replay in {folder} ({INDEX}: {error.strerror}); check the path") from error
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(folder / INDEX) from error
-    return (channels, height, width), num_rows
+    return Index((channels, height, width), num_rows, action_spec)
 
 
-def write_index(folder: Path, obs_shape: tuple[int, int, int], num_rows: int) -> None:
+def _action_spec(data: Any) -> ActionSpec | None:
+    try:
+        return None if data is None else from_dict(ActionSpec, data, "action_spec")
+    except UserError as error:
+        raise ValueError(str(error)) from error
+
+
+def write_index(folder: Path, index: Index) -> None:
     """Replace the index so that a crash leaves either the old one or the new one."""
+    spec = index.action_spec
+    content = {
+        "version": 1 if spec is None or spec.is_discrete else VERSION,
+        "obs_shape": list(index.obs_shape),
+        "num_rows": index.num_rows,
+        "action_spec": None if spec is None else to_dict(spec),
+    }
     temporary = folder / f"{INDEX}.tmp"
     with open(temporary, "w") as file:
-        json.dump({"version": VERSION, "obs_shape": list(obs_shape), "num_rows": num_rows}, file)
+        json.dump(content, file)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, folder / INDEX)

@@ -3,8 +3,8 @@
 A store is a folder::
 
     frames.bin   row r: the pixels of one frame, C * H * W bytes
-    rows.bin     row r: the episode of that frame and the transition taken from it (ROW, 23 bytes)
-    index.json   format version, frame shape, number of committed rows; replaced atomically
+    rows.bin     row r: the episode of that frame and the transition taken from it (collate.row_dtype)
+    index.json   format version, frame shape, actions, number of committed rows; replaced atomically
 
 Environments run side by side, so rows lie in order of arrival and an episode is a list of row numbers.
 Episodes are numbered 0, 1, ... in the order of their first rows::
@@ -28,10 +28,11 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch, Episode
-from adamas.data.collate import FRAMES, ROW, ROWS, View
-from adamas.data.index import read_index, sync, write_index
+from adamas.data.collate import FRAMES, ROWS, View, row_dtype
+from adamas.data.index import Index, read_index, sync, write_index
 
 NEW = -1  # in place of an episode's number: an episode begins here
 
@@ -44,16 +45,25 @@ class EpisodeStore:
     One process may append at a time; opening and reading never change a file.
     """
 
-    def __init__(self, folder: Path, obs_shape: tuple[int, int, int], num_rows: int) -> None:
-        """Take the first ``num_rows`` rows of a folder; :meth:`create` and :meth:`open` know how many."""
+    def __init__(self, folder: Path, index: Index) -> None:
+        """Take what ``index`` says of a folder; :meth:`create` and :meth:`open` know it."""
         self.folder = folder
-        self.obs_shape = obs_shape  # (C, H, W)
+        self.obs_shape = index.obs_shape  # (C, H, W)
+        self.action_spec = index.action_spec
+        self._row = row_dtype(index.action_spec)
         self._cached_view: View | None = None
-        self._set_rows(num_rows)
+        self._set_rows(index.num_rows)
 
     @classmethod
-    def create(cls, folder: str | Path, obs_shape: tuple[int, int, int]) -> EpisodeStore:
-        """Start an empty store of (C, H, W) frames in ``folder``, which must be empty or not exist yet.
+    def create(
+        cls, folder: str | Path, obs_shape: tuple[int, int, int], action_spec: ActionSpec | None = None
+    ) -> EpisodeStore:
+        """Start an empty store in ``folder``, which must be empty or not exist yet.
+
+        Args:
+            folder: where.
+            obs_shape: (C, H, W) of the frames.
+            action_spec: what the actions are; None for one choice among options that nobody named.
 
         Raises:
             UserError: the folder is in use or cannot be written.
@@ -65,10 +75,11 @@ class EpisodeStore:
                 raise UserError(f"{folder} is not empty; open it, or choose another folder for a new store")
             (folder / FRAMES).touch()
             (folder / ROWS).touch()
-            write_index(folder, obs_shape, 0)
+            index = Index(obs_shape, 0, action_spec)
+            write_index(folder, index)
         except OSError as error:
             raise _cannot_write(folder, error) from error
-        return cls(folder, obs_shape, 0)
+        return cls(folder, index)
 
     @classmethod
     def open(cls, folder: str | Path) -> EpisodeStore:
@@ -77,7 +88,7 @@ class EpisodeStore:
         Raises:
             UserError: a file is missing, damaged or too short, or a newer version wrote the store.
         """
-        return cls(Path(folder), *read_index(Path(folder)))
+        return cls(Path(folder), read_index(Path(folder)))
 
     # --- writing -------------------------------------------------------------------------------------------
 
@@ -89,7 +100,7 @@ class EpisodeStore:
         Args:
             episode: (B,) int64, the running episode each environment is in; ``NEW`` where one begins.
             obs: (B, C, H, W) uint8, the frames acted in.
-            action: (B,) int64.
+            action: (B,) int64, or (B, K) float32 (:class:`~adamas.core.actions.ActionSpec`).
             reward: (B,) float32.
             terminated: (B,) bool.
             truncated: (B,) bool.
@@ -105,7 +116,7 @@ class EpisodeStore:
         new = episode == NEW
         self._check_running(episode[~new])
         episode[new] = self.num_episodes + np.arange(new.sum())
-        rows = np.zeros(len(episode), ROW)
+        rows = np.zeros(len(episode), self._row)
         rows["episode"], rows["action"], rows["reward"] = episode, action, reward
         rows["terminated"], rows["truncated"] = terminated, truncated
         self._write(np.asarray(obs), rows)
@@ -121,7 +132,7 @@ class EpisodeStore:
         """
         episode = np.asarray(episode)
         self._check_running(episode)
-        rows = np.zeros(len(episode), ROW)
+        rows = np.zeros(len(episode), self._row)
         rows["episode"], rows["final"] = episode, True
         self._write(np.asarray(obs), rows)
         self._running.difference_update(episode.tolist())
@@ -155,7 +166,7 @@ class EpisodeStore:
         Raises:
             UserError: as :meth:`open`.
         """
-        self._set_rows(read_index(self.folder)[1])
+        self._set_rows(read_index(self.folder).num_rows)
 
     # --- reading -------------------------------------------------------------------------------------------
 
@@ -223,7 +234,7 @@ class EpisodeStore:
     def _view(self) -> View:
         """The index of all rows, rebuilt at the first use after rows were added."""
         if self._cached_view is None:
-            self._cached_view = View.of(self.folder, self.obs_shape, self._num_rows)
+            self._cached_view = View.of(self.folder, self.obs_shape, self._num_rows, self._row)
         return self._cached_view
 
     def _set_rows(self, num_rows: int) -> None:
@@ -244,7 +255,7 @@ class EpisodeStore:
             raise ValueError(f"frames must be {(len(rows), *self.obs_shape)}, got {obs.shape}")
         frame_bytes = int(np.prod(self.obs_shape))
         try:
-            for name, data, size in ((FRAMES, obs, frame_bytes), (ROWS, rows, ROW.itemsize)):
+            for name, data, size in ((FRAMES, obs, frame_bytes), (ROWS, rows, self._row.itemsize)):
                 with open(self.folder / name, "r+b") as file:
                     file.seek(self._num_rows * size)
                     file.write(data.tobytes())
@@ -257,7 +268,7 @@ class EpisodeStore:
         try:
             sync(self.folder / FRAMES)
             sync(self.folder / ROWS)
-            write_index(self.folder, self.obs_shape, num_rows)
+            write_index(self.folder, Index(self.obs_shape, num_rows, self.action_spec))
         except OSError as error:
             raise _cannot_write(self.folder, error) from error
 

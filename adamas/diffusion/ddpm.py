@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from adamas.core.actions import ActionSpec
 from adamas.diffusion.denoiser import Denoiser, DenoiserConfig, masked_error, offset_noise, to_levels
 from adamas.diffusion.samplers import SamplerConfig
 
@@ -25,8 +26,8 @@ class DdpmDenoiser(Denoiser):
     alphas_cumprod: Tensor
     """(1000,): abar_t, the share of a frame's variance that is left at timestep t."""
 
-    def __init__(self, config: DenoiserConfig, img_channels: int, num_actions: int) -> None:
-        super().__init__(config, img_channels, num_actions)
+    def __init__(self, config: DenoiserConfig, img_channels: int, action_spec: ActionSpec) -> None:
+        super().__init__(config, img_channels, action_spec)
         betas = torch.linspace(BETA_FIRST, BETA_LAST, NUM_TIMESTEPS)
         self.register_buffer("alphas_cumprod", (1 - betas).cumprod(dim=0), persistent=False)
 

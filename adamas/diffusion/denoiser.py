@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.runtime import fixed_shapes
 from adamas.core.types import Batch, to_model_range
@@ -56,10 +57,10 @@ class DenoiserConfig:
 class Denoiser(nn.Module, ABC):
     """Draws the next frame from noise, given L frames and actions. Subclasses say what noise is and how to undo it."""
 
-    def __init__(self, config: DenoiserConfig, img_channels: int, num_actions: int) -> None:
+    def __init__(self, config: DenoiserConfig, img_channels: int, action_spec: ActionSpec) -> None:
         super().__init__()
         self.config = config
-        self.inner_model = FrameNetwork(config.network, img_channels, num_actions)
+        self.inner_model = FrameNetwork(config.network, img_channels, action_spec)
 
     @abstractmethod
     def random_loss(
@@ -71,7 +72,7 @@ class Denoiser(nn.Module, ABC):
             obs: (B, C, H, W) in [-1, 1], the target.
             mask: (B,) bool, which samples count.
             prev_obs: (B, L, C, H, W) in [-1, 1], oldest first.
-            prev_action: (B, L) int64.
+            prev_action: (B, L) int64, or (B, L, K) float32.
             generator: source of noise and noise levels.
 
         Returns:
@@ -140,7 +141,7 @@ def sample(
     Args:
         denoiser: the model.
         prev_obs: (B, L, C, H, W) in [-1, 1], oldest first.
-        prev_action: (B, L) int64.
+        prev_action: (B, L) int64, or (B, L, K) float32.
         sampler: steps, order and noise levels.
         initial_noise: (B, C, H, W) from N(0, I); drawn from ``generator`` when not given.
         generator: source of the noise; PyTorch's global one when not given.

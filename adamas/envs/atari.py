@@ -9,8 +9,8 @@ import gymnasium
 import numpy as np
 from ale_py.vector_env import AtariVectorEnv
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError, nearest
-from adamas.core.types import ActionSpec
 from adamas.envs.config import EnvConfig
 from adamas.envs.vector import Flags, Frames, Integers, RawStep, RealVectorEnv
 
@@ -65,7 +65,7 @@ class AtariEnvs(RealVectorEnv):
         self._life_loss_ends = config.life_loss_ends
         self._lives = np.zeros(num_envs, dtype=np.int64)
         names = tuple(action.name.lower() for action in self._ale.ale.get_action_set())
-        super().__init__(num_envs, seed, ActionSpec(len(names), names), (3, config.size, config.size))
+        super().__init__(num_envs, seed, ActionSpec.discrete(names), (3, config.size, config.size))
 
     def _reset_envs(self, mask: Flags, seeds: Integers) -> Frames:
         obs, info = self._ale.reset(seed=seeds, options={"reset_mask": mask})  # (B, 1, H, W, 3)

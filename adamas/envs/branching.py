@@ -19,8 +19,8 @@ from gymnasium.utils.seeding import np_random
 from numpy.typing import NDArray
 from torch import Tensor
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError, nearest
-from adamas.core.types import ActionSpec
 from adamas.envs.atari import MAX_FRAMES, rom_name
 from adamas.envs.config import EnvConfig
 from adamas.envs.gymnasium_pixels import GymnasiumEnvs
@@ -103,7 +103,7 @@ class AtariGame(BranchingGame):
         self._rows, self._columns = area_taps(height, config.size), area_taps(width, config.size)
         self._actions = self._ale.getMinimalActionSet()
         names = tuple(action.name.lower() for action in self._actions)
-        self.action_spec = ActionSpec(len(names), names)
+        self.action_spec = ActionSpec.discrete(names)
         self._screens = np.zeros((2, height, width, 3), dtype=np.uint8)  # the last two of an action
         self._pressed, self._elapsed = Action.NOOP, 0
         self._ale.reset_game()

@@ -10,8 +10,8 @@ import torch
 from gymnasium.spaces import Box, Discrete, Space
 from torch.nn import functional
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError, nearest
-from adamas.core.types import ActionSpec
 from adamas.envs.config import EnvConfig
 from adamas.envs.vector import Flags, Frames, Integers, RawStep, RealVectorEnv
 
@@ -33,7 +33,7 @@ class GymnasiumEnvs(RealVectorEnv):
             )
         self._first_action = int(space.start)
         names = tuple(str(a) for a in range(int(space.n)))
-        super().__init__(num_envs, seed, ActionSpec(len(names), names), (3, config.size, config.size))
+        super().__init__(num_envs, seed, ActionSpec.discrete(names), (3, config.size, config.size))
 
     def _reset_envs(self, mask: Flags, seeds: Integers) -> Frames:
         envs = [self._envs[i] for i in np.flatnonzero(mask)]

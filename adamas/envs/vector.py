@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
-from adamas.core.types import ActionSpec, EnvReset, EnvStep
+from adamas.core.types import EnvReset, EnvStep
 
 Frames = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
@@ -55,6 +56,7 @@ class RealVectorEnv(ABC):
         """Describe the environments; ``seed`` determines the seeds of all their episodes."""
         self.num_envs = num_envs
         self.action_spec = action_spec
+        self._action_dtype = np.int64 if action_spec.is_discrete else np.float32
         self.obs_shape = obs_shape
         self._rng = np.random.default_rng(seed)  # draws the seed of every episode
         self._seeds: list[int] = []  # of the running episodes; empty before the first reset
@@ -100,9 +102,10 @@ class RealVectorEnv(ABC):
         if not self._seeds:
             raise RuntimeError("reset the environments before the first step")
         actions = action.cpu().numpy()
-        num_actions = self.action_spec.num_actions
-        if actions.shape != (self.num_envs,) or ((actions < 0) | (actions >= num_actions)).any():
-            raise ValueError(f"expected {self.num_envs} actions in [0, {num_actions}), got {action}")
+        if len(actions) != self.num_envs:
+            raise ValueError(f"expected {self.num_envs} actions, got {len(actions)}")
+        if problem := self.action_spec.problem(actions):
+            raise ValueError(problem)
         raw = self._step_envs(actions, self._everywhere())
         for taken, new in zip(self._actions, actions.tolist(), strict=True):
             taken.append(new)
@@ -124,7 +127,7 @@ class RealVectorEnv(ABC):
         """Everything that what follows depends on, in types that ``torch.load(weights_only=True)`` reads."""
         return {
             "seeds": list(self._seeds),
-            "actions": [torch.tensor(taken, dtype=torch.int64) for taken in self._actions],
+            "actions": [torch.tensor(taken, dtype=self.action_spec.dtype) for taken in self._actions],
             "rng": self._rng.bit_generator.state,
         }
 
@@ -175,7 +178,7 @@ class RealVectorEnv(ABC):
         seeds = np.array(self._seeds, dtype=np.int64)
         lengths = np.array([len(taken) for taken in self._actions])
         start = lengths.max() - lengths
-        script = np.zeros((lengths.max(), self.num_envs), dtype=np.int64)
+        script = np.zeros((lengths.max(), self.num_envs, *self.action_spec.shape), self._action_dtype)
         for i, taken in enumerate(self._actions):
             script[start[i] :, i] = taken
 

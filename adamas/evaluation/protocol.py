@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Generator
 
+from adamas.core.actions import ActionSpec
 from adamas.core.protocols import Policy, PolicyOutput, VectorEnv
+from adamas.rl.action_distribution import num_parameters
 from adamas.rl.rollout import rollout, start
 
 CHUNK = 10  # steps between two looks at who is done; each look costs one more call of the policy
@@ -54,10 +56,10 @@ def play_episodes(
 
 
 class RandomPolicy:
-    """Takes every action with the same probability: the baseline."""
+    """Knows nothing, so takes every option of a choice with the same probability: the baseline."""
 
-    def __init__(self, num_actions: int) -> None:
-        self.num_actions = num_actions
+    def __init__(self, action_spec: ActionSpec) -> None:
+        self.num_parameters = num_parameters(action_spec)
 
     def initial_state(self, batch_size: int) -> tuple[torch.Tensor, ...]:
         """None."""
@@ -65,4 +67,4 @@ class RandomPolicy:
 
     def __call__(self, obs: torch.Tensor, state: tuple[torch.Tensor, ...]) -> PolicyOutput:
         """Equal logits and a value of 0."""
-        return PolicyOutput(torch.zeros(len(obs), self.num_actions), torch.zeros(len(obs)), state)
+        return PolicyOutput(torch.zeros(len(obs), self.num_parameters), torch.zeros(len(obs)), state)

@@ -68,7 +68,7 @@ def evaluate_agent(
     # A greedy random policy would take its first action for ever, so it is always sampled.
     policies: dict[str, tuple[Policy, float]] = {
         "agent": (OnHost(agent.actor_critic, device), temperature),
-        "random_policy": (RandomPolicy(len(agent.config.actions)), 1.0),
+        "random_policy": (RandomPolicy(agent.action_spec), 1.0),
     }
     summaries = {}
     for name, (policy, policy_temperature) in policies.items():

@@ -97,7 +97,7 @@ def draw_inputs(
     judge, act = (
         {name: torch.rand(b, dim, generator=generator) * 2 - 1 for name in ("hidden", "cell")} for dim in dims
     )
-    actions = torch.randint(len(agent.config.actions), (b, length), generator=generator)
+    actions = torch.randint(agent.action_spec.num_actions, (b, length), generator=generator)
     noise = torch.randn(obs[:, -1].shape, generator=generator)
     return {
         "denoiser": {

@@ -114,7 +114,7 @@ def describe(agent: Agent, title: str, opset: int) -> dict[str, Any]:
         "channels": channels,
         "height": height,
         "width": width,
-        "actions": list(config.actions),
+        "actions": list(config.actions.names),
         "context_length": agent.world_model.context_length,
         "lstm_dim": {
             "reward_end": config.world_model.reward_end.lstm_dim,

@@ -16,7 +16,7 @@ from adamas.core.protocols import Policy, WorldModel
 from adamas.core.seeding import derive_seed
 from adamas.core.types import Batch
 from adamas.envs.branching import BranchingGame
-from adamas.rl.actor_critic import sample_action
+from adamas.rl.action_distribution import sample_action
 
 MAX_TRIES = 1_000  # episodes that may end too early, for each moment
 
@@ -78,7 +78,7 @@ def _play(
     frames, actions, rewards = deque([obs], length), deque[int]([], length - 1), deque[float]([], length - 1)
     for _ in range(num_steps):
         output = policy(obs[None], state)
-        action, state = int(sample_action(output.logits, generator)), output.state
+        action, state = int(sample_action(game.action_spec, output.logits, generator)), output.state
         obs, reward, terminated, truncated = game.step(action)
         if terminated or truncated:
             return None

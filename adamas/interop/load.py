@@ -54,12 +54,13 @@ def _from_checkpoint(checkpoint: Checkpoint) -> Agent:
     try:
         config, tensors = checkpoint.config(), checkpoint.agent()
     except (OSError, SafetensorError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
         raise UserError(
-            f"checkpoint {checkpoint.path} is damaged ({error}); load the folder of its run instead, which "
+            f"checkpoint {checkpoint.path} is damaged ({reason}); load the folder of its run instead, which "
             "falls back on the checkpoint before it"
         ) from error
     if not isinstance(config, dict) or "agent" not in config:
         raise UserError(
             f"{checkpoint.path / 'config.yaml'} does not describe an agent; choose a checkpoint of a run"
         )
-    return build(from_dict(AgentConfig, config["agent"], "agent"), tensors, str(checkpoint.path))
+    return build(AgentConfig.from_saved(config["agent"]), tensors, str(checkpoint.path))

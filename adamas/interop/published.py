@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from adamas.agent import Agent, AgentConfig
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.nn.unet import FrameNetworkConfig
@@ -134,7 +135,7 @@ def infer_config(tensors: Tensors, source: str) -> AgentConfig:
         raise UserError(
             f"{source} does not hold an agent: its shapes do not fit together ({error}); get the file again"
         ) from error
-    actions = tuple(str(i) for i in range(num_actions))
+    actions = ActionSpec.numbered(num_actions)
     return AgentConfig((img_channels, size, size), actions, world_model, actor_critic)
 
 

@@ -15,7 +15,7 @@ from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.data import EpisodeStore
 from adamas.envs.vector import RealVectorEnv
-from adamas.rl.actor_critic import sample_action
+from adamas.rl.action_distribution import sample_action
 from adamas.rl.rollout import OnHost
 
 WARM_UP = 60  # at most so many steps of the game lie between the starts of two dreams
@@ -98,7 +98,7 @@ class PlayedStarts:
     @torch.no_grad()
     def _step(self, generator: torch.Generator) -> None:
         logits, _, self._state = self._policy(self._obs[None], self._state)
-        action = sample_action(logits, generator)
+        action = sample_action(self._env.action_spec, logits, generator)
         step = self._env.step(action)
         self._obs = step.obs[0]
         if step.ended[0]:

@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.runtime import in_chosen_mode
+from adamas.nn.actions import action_encoder
 from adamas.nn.blocks import Downsample, GroupNorm, ResBlocks, Upsample, check_channels, conv3x3
 from adamas.nn.embeddings import FourierFeatures
 
@@ -93,11 +95,11 @@ class FrameNetwork(nn.Module):
     has its own ``cond_channels / L`` values of the conditioning vector, so their order is kept.
     """
 
-    def __init__(self, config: FrameNetworkConfig, img_channels: int, num_actions: int) -> None:
+    def __init__(self, config: FrameNetworkConfig, img_channels: int, action_spec: ActionSpec) -> None:
         super().__init__()
         cond, length, channels = config.cond_channels, config.context_length, config.channels
         self.noise_emb = FourierFeatures(cond)
-        self.act_emb = nn.Sequential(nn.Embedding(num_actions, cond // length), nn.Flatten())
+        self.act_emb = nn.Sequential(action_encoder(action_spec, cond // length), nn.Flatten())
         self.cond_proj = nn.Sequential(nn.Linear(cond, cond), nn.SiLU(), nn.Linear(cond, cond))
         self.conv_in = conv3x3((length + 1) * img_channels, channels[0])
         self.unet = UNet(cond, config.depths, channels, config.attn_depths)
@@ -113,7 +115,7 @@ class FrameNetwork(nn.Module):
             noisy: (B, C, H, W), already scaled to unit variance.
             c_noise: (B,), the transformed noise level.
             prev_obs: (B, L, C, H, W), already scaled, oldest first.
-            prev_action: (B, L) int64, the action taken in each of them.
+            prev_action: (B, L) int64, or (B, L, K) float32, the action taken in each of them.
 
         Returns:
             (B, C, H, W).

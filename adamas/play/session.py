@@ -18,7 +18,7 @@ from adamas.play.messages import Moment, Settings, Who
 from adamas.play.recording import Tape
 from adamas.play.scene import Scene, Stage
 from adamas.play.worlds import Dream
-from adamas.rl.actor_critic import sample_action
+from adamas.rl.action_distribution import sample_action
 
 HOLD = 1.0  # seconds that the last frame of an episode stays
 
@@ -125,7 +125,8 @@ class Session:
             self._rearrange(lambda: self.scene.restart(self.settings.training))
         elif self._who == "agent":
             temperature = self.settings.temperature
-            self.action = int(sample_action(self._logits, self._stage.generator, temperature)[0])
+            spec, generator = self._stage.agent.action_spec, self._stage.generator
+            self.action = int(sample_action(spec, self._logits, generator, temperature)[0])
         else:
             names = self._stage.agent.action_spec.names
             noop = names.index("noop") if "noop" in names else 0

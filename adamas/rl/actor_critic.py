@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.protocols import PolicyOutput
 from adamas.core.runtime import in_chosen_mode
-from adamas.core.seeding import draw
 from adamas.core.types import to_model_range
 from adamas.nn.blocks import SmallResBlock, check_channels, conv3x3, init_lstm
+from adamas.rl.action_distribution import num_parameters
 
 LstmState = tuple[Tensor, Tensor]
 
@@ -58,7 +58,9 @@ class ActorCriticEncoder(nn.Module):
 class ActorCritic(nn.Module):
     """A recurrent policy and value function of pixels (paper appendix D)."""
 
-    def __init__(self, config: ActorCriticConfig, obs_shape: tuple[int, int, int], num_actions: int) -> None:
+    def __init__(
+        self, config: ActorCriticConfig, obs_shape: tuple[int, int, int], action_spec: ActionSpec
+    ) -> None:
         super().__init__()
         self.config = config
         img_channels, height, width = obs_shape
@@ -71,7 +73,7 @@ class ActorCritic(nn.Module):
         self.encoder = ActorCriticEncoder(config, img_channels)
         self.lstm = nn.LSTMCell(features, config.lstm_dim)
         self.critic_linear = nn.Linear(config.lstm_dim, 1)
-        self.actor_linear = nn.Linear(config.lstm_dim, num_actions)
+        self.actor_linear = nn.Linear(config.lstm_dim, num_parameters(action_spec))
         init_lstm(self.lstm)
         for head in (self.critic_linear, self.actor_linear):
             nn.init.zeros_(head.weight)
@@ -83,31 +85,8 @@ class ActorCritic(nn.Module):
         return zeros, zeros.clone()
 
     def forward(self, obs: Tensor, state: LstmState) -> PolicyOutput:
-        """(B, C, H, W) uint8 and the state before it -> logits (B, A), value (B,), state after it."""
+        """(B, C, H, W) uint8 and the state before it -> the numbers of an
+        :mod:`~adamas.rl.action_distribution` (B, P), value (B,), state after it."""
         x = self.encoder(to_model_range(obs))
         hidden, cell = self.lstm(x, state)
         return PolicyOutput(self.actor_linear(hidden), self.critic_linear(hidden)[:, 0], (hidden, cell))
-
-
-def sample_action(
-    logits: Tensor, generator: torch.Generator, temperature: float = 1.0, epsilon: float = 0.0
-) -> Tensor:
-    """Draw actions.
-
-    Args:
-        logits: (B, A).
-        generator: source of randomness.
-        temperature: divides the logits; 0 takes the most likely action.
-        epsilon: probability of a uniformly random action instead.
-
-    Returns:
-        (B,) int64.
-    """
-    action = draw(logits.float() / temperature, generator) if temperature > 0 else logits.argmax(dim=-1)
-    if epsilon > 0:
-        b, a = logits.shape
-        explore = torch.rand(b, generator=generator, device=logits.device) < epsilon
-        action = torch.where(
-            explore, torch.randint(a, (b,), generator=generator, device=logits.device), action
-        )
-    return action

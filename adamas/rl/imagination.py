@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from adamas.core.actions import ActionSpec
 from adamas.core.protocols import WorldModel
-from adamas.core.types import ActionSpec, Batch, EnvReset, EnvStep, History
+from adamas.core.types import Batch, EnvReset, EnvStep, History
 
 Contexts = Callable[[int], Batch]
 """``K -> batch of K segments of L real frames`` to start dreams from."""

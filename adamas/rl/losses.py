@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adamas.core.errors import UserError
+from adamas.rl.action_distribution import log_prob_and_entropy
 from adamas.rl.returns import lambda_returns
 from adamas.rl.rollout import Rollout
 
@@ -44,12 +45,13 @@ def actor_critic_loss(rollout: Rollout, config: ActorCriticLossConfig) -> tuple[
         config.gamma,
         config.lambda_,
     )  # (B, T)
-    log_policy = F.log_softmax(rollout.logits, dim=-1)  # (B, T, A)
-    log_prob = log_policy.gather(-1, rollout.action[..., None])[..., 0]  # (B, T)
+    log_prob, entropies = log_prob_and_entropy(
+        rollout.action_spec, rollout.logits, rollout.action
+    )  # (B, T) each
     advantage = (returns - rollout.value).detach()
     loss_policy = -(log_prob * advantage).mean()
     loss_value = F.mse_loss(rollout.value, returns)
-    entropy = -(log_policy.exp() * log_policy).sum(dim=-1).mean()
+    entropy = entropies.mean()
     loss = loss_policy + config.value_weight * loss_value - config.entropy_weight * entropy
     metrics = {
         "loss": loss.detach(),

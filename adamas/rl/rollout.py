@@ -8,9 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from adamas.core.actions import ActionSpec
 from adamas.core.protocols import Policy, PolicyOutput, VectorEnv
 from adamas.core.types import EnvStep, History
-from adamas.rl.actor_critic import sample_action
+from adamas.rl.action_distribution import sample_action
 
 PolicyState = tuple[Tensor, ...]
 
@@ -27,9 +28,10 @@ class Rollout:
     """B parallel sequences of T steps.
 
     Attributes:
+        action_spec: what the actions are.
         obs: (B, T, C, H, W) uint8, the frames acted in.
-        action: (B, T) int64.
-        logits: (B, T, A), with gradients unless disabled outside.
+        action: (B, T) int64, or (B, T, K) float32.
+        logits: (B, T, P), what the policy says of its actions, with gradients unless disabled outside.
         value: (B, T), with gradients unless disabled outside.
         reward: (B, T) float32.
         terminated: (B, T) bool.
@@ -39,6 +41,7 @@ class Rollout:
         steps: what the environment returned at each of the T steps.
     """
 
+    action_spec: ActionSpec
     obs: Tensor
     action: Tensor
     logits: Tensor
@@ -104,7 +107,7 @@ def rollout(
     ends: list[tuple[int, Tensor, Position]] = []
     for t in range(num_steps):
         output = policy(obs, state)
-        action = sample_action(output.logits.detach(), generator, temperature, epsilon)
+        action = sample_action(env.action_spec, output.logits.detach(), generator, temperature, epsilon)
         step = env.step(action)
         frames.append(obs)
         outputs.append(output)
@@ -118,6 +121,7 @@ def rollout(
     position = Position(obs, tuple(s.detach() for s in state))
     value = torch.stack([o.value for o in outputs], dim=1)  # (B, T)
     result = Rollout(
+        action_spec=env.action_spec,
         obs=torch.stack(frames, dim=1),
         action=torch.stack(actions, dim=1),
         logits=torch.stack([o.logits for o in outputs], dim=1),

@@ -17,6 +17,7 @@ from adamas.core.config import from_dict, load_config, save_config
 from adamas.core.distributed import ALONE, Group
 from adamas.core.errors import UserError
 from adamas.core.logging import Metrics
+from adamas.core.protocols import VectorEnv
 from adamas.core.seeding import Streams, derive_seed
 from adamas.core.workers import Workers
 from adamas.data.sampling import SegmentSampler
@@ -119,15 +120,15 @@ def _build(
         make_env(config.env, config.collection.num_envs, derive_seed(config.seed, name), training=True)
         for name in ("env", "heldout")
     )
-    agent_config = AgentConfig(env.obs_shape, env.action_spec.names, config.world_model, config.actor_critic)
+    agent_config = AgentConfig(env.obs_shape, env.action_spec, config.world_model, config.actor_critic)
     agent = _new_agent(agent_config, config, device)
     lock = _claim(run_dir)
     with ExitStack() as failure:
         failure.callback(lock.release)
         if checkpoint is None:
-            train, test = _new_stores(config, run_dir, env.obs_shape)
+            train, test = _new_stores(config, run_dir, env)
         else:
-            saved = from_dict(AgentConfig, checkpoint.config()["agent"])
+            saved = AgentConfig.from_saved(checkpoint.config()["agent"])
             check_fits(saved, env.obs_shape, env.action_spec, str(run_dir))
             train, test = (EpisodeStore.open(run_dir / "dataset" / name) for name in ("train", "test"))
 
@@ -187,13 +188,16 @@ def _claim(run_dir: Path) -> FileLock:
     return lock
 
 
-def _new_stores(config: Config, run_dir: Path, obs_shape: tuple[int, int, int]) -> list[EpisodeStore]:
+def _new_stores(config: Config, run_dir: Path, env: VectorEnv) -> list[EpisodeStore]:
     """The run's configuration and two empty stores: to train on, and held out."""
     for leftover in (run_dir / "dataset", run_dir / "metrics"):  # of a run that never began
         if leftover.exists():
             shutil.rmtree(leftover)
     save_config(run_dir / "config.yaml", config)
-    return [EpisodeStore.create(run_dir / "dataset" / name, obs_shape) for name in ("train", "test")]
+    return [
+        EpisodeStore.create(run_dir / "dataset" / name, env.obs_shape, env.action_spec)
+        for name in ("train", "test")
+    ]
 
 
 def _learning_phases(

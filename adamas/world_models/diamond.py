@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.protocols import Component, DreamState, Prediction
 from adamas.core.seeding import draw
@@ -51,16 +52,19 @@ class Diamond(nn.Module):
     """The world model of the paper, as a :class:`~adamas.core.protocols.WorldModel`.
 
     The state of B dreams holds ``obs`` (B, L, C, H, W) in [-1, 1], the last L frames, oldest first; ``action``
-    (B, L - 1) int64, the actions between them; ``hidden`` and ``cell`` (B, lstm_dim) of the reward/end model.
+    (B, L - 1) int64 or (B, L - 1, K) float32, the actions between them; ``hidden`` and ``cell`` (B, lstm_dim) of the
+    reward/end model.
     """
 
-    def __init__(self, config: DiamondConfig, obs_shape: tuple[int, int, int], num_actions: int) -> None:
+    def __init__(
+        self, config: DiamondConfig, obs_shape: tuple[int, int, int], action_spec: ActionSpec
+    ) -> None:
         super().__init__()
         self.config = config
         self.denoiser: Denoiser = DENOISERS[config.denoiser.diffusion](
-            config.denoiser, obs_shape[0], num_actions
+            config.denoiser, obs_shape[0], action_spec
         )
-        self.reward_end = RewardEndModel(config.reward_end, obs_shape, num_actions)
+        self.reward_end = RewardEndModel(config.reward_end, obs_shape, action_spec)
 
     @property
     def context_length(self) -> int:
@@ -90,7 +94,8 @@ class Diamond(nn.Module):
         return {"obs": obs, "action": context.action, "hidden": hidden, "cell": cell}
 
     def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Prediction]:
-        """Draw the next frame, then a reward sign and an end for the transition to it; action (B,) int64."""
+        """Draw the next frame, then a reward sign and an end for the transition to it; action (B,) int64
+        or (B, K) float32."""
         state, prediction, _ = self.imagine(state, action, generator)
         return state, prediction
 

@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.runtime import in_chosen_mode
 from adamas.core.types import Batch, to_model_range
+from adamas.nn.actions import action_encoder
 from adamas.nn.blocks import Downsample, ResBlocks, check_channels, conv3x3, init_lstm
 
 LstmState = tuple[Tensor, Tensor]
@@ -74,14 +76,16 @@ class RewardEndEncoder(nn.Module):
 class RewardEndModel(nn.Module):
     """Predicts the sign of the reward and the end of the episode, over time (paper appendix D)."""
 
-    def __init__(self, config: RewardEndConfig, obs_shape: tuple[int, int, int], num_actions: int) -> None:
+    def __init__(
+        self, config: RewardEndConfig, obs_shape: tuple[int, int, int], action_spec: ActionSpec
+    ) -> None:
         super().__init__()
         self.config = config
         img_channels, height, width = obs_shape
         factor = 2 ** (len(config.depths) - 1)
         features = config.channels[-1] * -(-height // factor) * -(-width // factor)
         self.encoder = RewardEndEncoder(2 * img_channels, config)
-        self.act_emb = nn.Embedding(num_actions, config.cond_channels)
+        self.act_emb = action_encoder(action_spec, config.cond_channels)
         self.lstm = nn.LSTM(features, config.lstm_dim, batch_first=True)
         self.head = nn.Sequential(
             nn.Linear(config.lstm_dim, config.lstm_dim),
@@ -97,16 +101,16 @@ class RewardEndModel(nn.Module):
 
         Args:
             obs: (B, T, C, H, W) in [-1, 1].
-            action: (B, T) int64, taken in ``obs``.
+            action: (B, T) int64, or (B, T, K) float32, taken in ``obs``.
             next_obs: (B, T, C, H, W) in [-1, 1], the frames that followed.
             state: recurrent state before the first transition; zeros when not given.
 
         Returns:
             Logits of the reward's sign (B, T, 3: -1, 0, 1), logits of the end (B, T, 2: no, yes), next state.
         """
-        b, t = action.shape
+        b, t = action.shape[:2]
         pair = torch.cat((obs, next_obs), dim=2).flatten(0, 1)  # (B * T, 2 C, H, W)
-        x = self.encoder(pair, self.act_emb(action.flatten()))
+        x = self.encoder(pair, self.act_emb(action.flatten(0, 1)))
         if state is not None:
             state = (state[0][None].contiguous(), state[1][None].contiguous())  # nn.LSTM counts layers first
         x, (h, c) = self.lstm(x.reshape(b, t, -1), state)  # (B, T, lstm_dim)

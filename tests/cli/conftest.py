@@ -16,6 +16,7 @@ from commands import adamas, output
 
 from adamas import cli
 from adamas.agent import Agent, AgentConfig
+from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import save_config, to_dict
 from adamas.envs.config import EnvConfig
@@ -38,7 +39,9 @@ def dreamer_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("minatar")
     run = tmp_path_factory.mktemp("dreamer") / "run"
     config = replace(preset("debug"), env=EnvConfig("minatar", "breakout", size=10, max_episode_steps=50))
-    agent = AgentConfig((3, 10, 10), ("noop", "left", "right"), config.world_model, config.actor_critic)
+    agent = AgentConfig(
+        (3, 10, 10), ActionSpec.discrete(("noop", "left", "right")), config.world_model, config.actor_critic
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         weights = Agent(agent).state_dict()

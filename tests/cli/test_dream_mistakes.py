@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from adamas.commands.dream import dream, read_actions
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
-from adamas.core.types import ActionSpec
 from adamas.data.store import EpisodeStore
 
 
 def test_names_and_numbers_of_actions(tmp_path: Path) -> None:
-    file, spec = tmp_path / "actions.txt", ActionSpec(3, ("noop", "upRight", "7"))
+    file, spec = tmp_path / "actions.txt", ActionSpec.discrete(("noop", "upRight", "7"))
     file.write_text("upright\r\n2\r\n\r\n7\r\n0\r\n")
     assert read_actions(file, spec).tolist() == [1, 2, 2, 0]
 

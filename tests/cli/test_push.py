@@ -20,6 +20,7 @@ from hub_stand_in import READ_TOKEN, TOKEN, StandIn, connect, stand_in
 from adamas import cli
 from adamas.agent import Agent, AgentConfig
 from adamas.commands.push import model_card, scores_of
+from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import find_checkpoint, save_checkpoint
 from adamas.core.config import save_config, to_dict
 from adamas.envs.config import EnvConfig
@@ -55,7 +56,7 @@ def run_dir(tmp_path: Path) -> Path:
     """A run with two checkpoints and no scores, of an agent that knows nothing."""
     run = tmp_path / "run"
     agent_config = AgentConfig(
-        (3, 10, 10), ("noop", "left", "right"), CONFIG.world_model, CONFIG.actor_critic
+        (3, 10, 10), ActionSpec.discrete(("noop", "left", "right")), CONFIG.world_model, CONFIG.actor_critic
     )
     for step in (1, 2):
         torch.manual_seed(step)

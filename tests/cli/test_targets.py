@@ -15,6 +15,7 @@ from hub_stand_in import StandIn, connect, stand_in
 from adamas import cli
 from adamas.agent import Agent, AgentConfig
 from adamas.commands.common import find_target
+from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
@@ -29,7 +30,7 @@ from adamas.world_models.reward_end import RewardEndConfig
 
 PONG = AgentConfig(
     (3, 64, 64),
-    tuple("012345"),
+    ActionSpec.discrete(tuple("012345")),
     DiamondConfig(
         DenoiserConfig(FrameNetworkConfig(2, 8, (1,), (8,), (False,))),
         RewardEndConfig(8, 8, (1,) * 4, (8,) * 4, (False,) * 4),
@@ -79,7 +80,9 @@ def test_scores_of_a_published_agent_on_the_hub(
 def test_scores_of_checkpoints_on_the_hub(hub: StandIn, tmp_path: Path) -> None:
     pytest.importorskip("minatar")
     run = replace(preset("debug"), env=EnvConfig("minatar", "breakout", size=10))
-    config = AgentConfig((3, 10, 10), ("noop", "left", "right"), run.world_model, run.actor_critic)
+    config = AgentConfig(
+        (3, 10, 10), ActionSpec.discrete(("noop", "left", "right")), run.world_model, run.actor_critic
+    )
     described = {"agent": to_dict(config), "run": to_dict(run)}
     with torch.random.fork_rng(devices=[]):
         path = save_checkpoint(tmp_path / "checkpoints", 1, Agent(config).state_dict(), described, {})

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adamas.core import runtime
+from adamas.core.actions import ActionSpec
 from adamas.core.runtime import RuntimeConfig
 from adamas.nn.blocks import GroupNorm
 from adamas.nn.unet import FrameNetwork, FrameNetworkConfig
@@ -40,9 +41,13 @@ def outputs(config: RuntimeConfig) -> dict[str, Tensor]:
     torch.manual_seed(0)
     frames = torch.randn(2, 4, 3, 16, 16)
     pixels, action = torch.randint(256, (2, 3, 16, 16), dtype=torch.uint8), torch.randint(3, (2, 4))
-    denoiser = FrameNetwork(FrameNetworkConfig(4, 16, (1, 1), (16, 16), (False, False)), 3, 3)
-    judge = RewardEndModel(RewardEndConfig(32, 16, (1, 1), (16, 16), (False, False)), (3, 16, 16), 3)
-    policy = ActorCritic(ActorCriticConfig(32, (16, 16), (True, True)), (3, 16, 16), 3)
+    denoiser = FrameNetwork(
+        FrameNetworkConfig(4, 16, (1, 1), (16, 16), (False, False)), 3, ActionSpec.numbered(3)
+    )
+    judge = RewardEndModel(
+        RewardEndConfig(32, 16, (1, 1), (16, 16), (False, False)), (3, 16, 16), ActionSpec.numbered(3)
+    )
+    policy = ActorCritic(ActorCriticConfig(32, (16, 16), (True, True)), (3, 16, 16), ActionSpec.numbered(3))
     for module in (denoiser, judge, policy):
         for parameter in module.parameters():
             nn.init.normal_(parameter, std=0.1)
@@ -87,7 +92,7 @@ def test_gradients_of_bf16_networks_are_fp32() -> None:
 def graph(precision: str) -> tuple[Tensor, list[nn.Parameter]]:
     use(precision=precision)
     torch.manual_seed(0)
-    network = FrameNetwork(FrameNetworkConfig(4, 16, (1,), (16,), (False,)), 3, 3)
+    network = FrameNetwork(FrameNetworkConfig(4, 16, (1,), (16,), (False,)), 3, ActionSpec.numbered(3))
     nn.init.normal_(network.conv_out.weight, std=0.1)
     frames = torch.randn(2, 4, 3, 8, 8)
     out = network(frames[:, 0], torch.zeros(2), frames, torch.zeros(2, 4, dtype=torch.int64))

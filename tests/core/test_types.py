@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from adamas.core.types import ActionSpec, Batch, EnvStep, Episode, SegmentSpec, to_model_range, to_pixels
+from adamas.core.types import Batch, EnvStep, Episode, SegmentSpec, to_model_range, to_pixels
 
 
 def make_batch() -> Batch:
@@ -97,12 +97,6 @@ def test_the_length_of_an_episode_counts_transitions() -> None:
     ends = np.zeros(3, dtype=bool)
     obs = np.zeros((4, 1, 2, 2), dtype=np.uint8)
     assert len(Episode(obs, np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.float32), ends, ends)) == 3
-
-
-def test_actions_need_a_name_each() -> None:
-    assert ActionSpec(2, ("noop", "fire")).num_actions == 2
-    with pytest.raises(ValueError, match="3 actions need as many names, got 1"):
-        ActionSpec(3, ("noop",))
 
 
 def test_segments_stay_within_the_episode_unless_asked() -> None:

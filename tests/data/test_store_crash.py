@@ -142,7 +142,9 @@ def test_full_disk_on_commit(tmp_path: Path) -> None:
 
 
 def index(**changes: Any) -> bytes:
-    return json.dumps({"version": 1, "obs_shape": SHAPE, "num_rows": 5} | changes).encode()
+    return json.dumps(
+        {"version": 1, "obs_shape": SHAPE, "num_rows": 5, "action_spec": None} | changes
+    ).encode()
 
 
 def rows(*episodes: int) -> bytes:
@@ -158,7 +160,9 @@ def rows(*episodes: int) -> bytes:
         ("index.json", b"{}", "index.json is damaged"),
         ("index.json", index(obs_shape=[2, 1]), "index.json is damaged"),
         ("index.json", index(num_rows=-1), "index.json is damaged"),
-        ("index.json", index(version=2), r"newer adamas.*upgrade"),
+        ("index.json", index(action_spec={"buttons": []}), "index.json is damaged"),
+        ("index.json", index(action_spec=["fire"]), "index.json is damaged"),
+        ("index.json", index(version=3), r"newer adamas.*upgrade"),
         ("frames.bin", None, "frames.bin: No such file"),
         ("frames.bin", bytes(5 * FRAME_BYTES - 1), "frames.bin is shorter"),
         ("rows.bin", None, "rows.bin: No such file"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.diffusion.ddpm import NUM_TIMESTEPS, DdpmDenoiser
@@ -39,7 +40,9 @@ def recorded(reference: LoadReference) -> Recorded:
     found = reference("ddpm_denoiser")
     config, weights, io = found
     network, sizes = found.network(), config["inner_model"]
-    denoiser = DdpmDenoiser(DenoiserConfig(network, "ddpm"), sizes["img_channels"], sizes["num_actions"])
+    denoiser = DdpmDenoiser(
+        DenoiserConfig(network, "ddpm"), sizes["img_channels"], ActionSpec.numbered(sizes["num_actions"])
+    )
     denoiser.load_state_dict({name.replace("noise_model", "inner_model"): w for name, w in weights.items()})
     return denoiser.requires_grad_(False), io
 
@@ -82,7 +85,7 @@ def test_whole_path_as_recorded(recorded: Recorded) -> None:
 
 def make_denoiser() -> DdpmDenoiser:
     torch.manual_seed(0)
-    return DdpmDenoiser(CONFIG, 3, 4)
+    return DdpmDenoiser(CONFIG, 3, ActionSpec.numbered(4))
 
 
 def test_the_clean_frame_is_found_when_the_noise_is_known() -> None:
@@ -145,7 +148,7 @@ def test_training_learns_in_every_parameter_and_draws_all_timesteps() -> None:
 
 def test_a_world_model_dreams_with_it() -> None:
     reward_end = RewardEndConfig(8, 8, (1, 1), (8, 8), (False, False), segment_length=9)
-    model = Diamond(DiamondConfig(CONFIG, reward_end, SamplerConfig(2)), (3, 8, 8), 4)
+    model = Diamond(DiamondConfig(CONFIG, reward_end, SamplerConfig(2)), (3, 8, 8), ActionSpec.numbered(4))
     frames = torch.zeros(2, 2, 3, 8, 8, dtype=torch.uint8)
     nothing = torch.zeros(2, 1)
     context = Batch(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch, to_model_range
 from adamas.diffusion.denoiser import DenoiserConfig, sample
@@ -19,6 +20,7 @@ from adamas.nn.unet import FrameNetworkConfig
 if TYPE_CHECKING:
     from tests.conftest import LoadReference
 
+FOUR = ActionSpec.numbered(4)
 NETWORK = FrameNetworkConfig(2, 16, (1, 1), (8, 8), (False, False))
 Recorded = tuple[EdmDenoiser, dict[str, Tensor]]
 
@@ -32,7 +34,9 @@ def recorded(reference: LoadReference) -> Recorded:
     found = reference("edm_denoiser")
     config, weights, io = found
     network, sizes = found.network(), config["inner_model"]
-    denoiser = EdmDenoiser(DenoiserConfig(network), sizes["img_channels"], sizes["num_actions"])
+    denoiser = EdmDenoiser(
+        DenoiserConfig(network), sizes["img_channels"], ActionSpec.numbered(sizes["num_actions"])
+    )
     denoiser.load_state_dict(weights)
     return denoiser.requires_grad_(False), io
 
@@ -56,13 +60,13 @@ def test_preconditioners_as_recorded(recorded: Recorded) -> None:
 
 
 def test_preconditioners_by_hand() -> None:
-    denoiser = EdmDenoiser(DenoiserConfig(NETWORK), 3, 4)
+    denoiser = EdmDenoiser(DenoiserConfig(NETWORK), 3, FOUR)
     c_in, c_out, c_skip, c_noise = denoiser.conditioners(torch.tensor(0.4))  # s = 0.5 with the offset
     assert c_in.item() == pytest.approx(2**0.5)
     assert c_skip.item() == pytest.approx(0.5)
     assert c_out.item() == pytest.approx(0.5 * 0.5**0.5)
     assert c_noise.item() == pytest.approx(-0.6931472 / 4)
-    plain = EdmDenoiser(DenoiserConfig(NETWORK, sigma_offset=0.0), 3, 4)
+    plain = EdmDenoiser(DenoiserConfig(NETWORK, sigma_offset=0.0), 3, FOUR)
     sigma = torch.tensor([0.002, 0.5, 20.0])
     c_in, c_out, c_skip, c_noise = (c.flatten() for c in plain.conditioners(sigma))  # Karras et al., table 1
     torch.testing.assert_close(c_in, 1 / (sigma**2 + 0.25).sqrt())
@@ -123,8 +127,8 @@ def test_one_level_for_the_batch_is_the_same_level_for_each(recorded: Recorded) 
 
 
 def test_estimates_are_quantised_by_truncation() -> None:
-    denoiser = EdmDenoiser(DenoiserConfig(NETWORK), 1, 4)
-    smooth = EdmDenoiser(DenoiserConfig(NETWORK, quantise=False), 1, 4)
+    denoiser = EdmDenoiser(DenoiserConfig(NETWORK), 1, FOUR)
+    smooth = EdmDenoiser(DenoiserConfig(NETWORK, quantise=False), 1, FOUR)
     x = torch.tensor([-3.0, -1.0, 2 * 127.9 / 255 - 1, 2 * 128.1 / 255 - 1, 1.0, 3.0]).view(1, 1, 1, 6)
     nothing = torch.zeros_like(x)
     cond = denoiser.conditioners(torch.tensor(0.0))._replace(c_skip=torch.ones(1, 1, 1))
@@ -134,7 +138,7 @@ def test_estimates_are_quantised_by_truncation() -> None:
 
 
 def test_noise_has_an_offset_that_pixels_share() -> None:
-    denoiser = EdmDenoiser(DenoiserConfig(NETWORK), 3, 4)
+    denoiser = EdmDenoiser(DenoiserConfig(NETWORK), 3, FOUR)
     obs = torch.zeros(400, 3, 16, 16)
     noise = denoiser.add_noise(obs, torch.full((400,), 2.0), seeded())
     assert noise.std().item() == pytest.approx((2.0**2 + 0.3**2) ** 0.5, rel=0.02)
@@ -145,11 +149,11 @@ def test_noise_has_an_offset_that_pixels_share() -> None:
 
 
 def test_noise_levels_are_log_normal_and_clipped() -> None:
-    denoiser = EdmDenoiser(DenoiserConfig(NETWORK), 3, 4)
+    denoiser = EdmDenoiser(DenoiserConfig(NETWORK), 3, FOUR)
     sigma = denoiser.draw_sigma(20_000, seeded())
     assert sigma.log().mean().item() == pytest.approx(-0.4, abs=0.03)
     assert sigma.log().std().item() == pytest.approx(1.2, abs=0.03)
-    narrow = EdmDenoiser(DenoiserConfig(NETWORK, sigma_min=0.5, sigma_max=1.0), 3, 4)
+    narrow = EdmDenoiser(DenoiserConfig(NETWORK, sigma_min=0.5, sigma_max=1.0), 3, FOUR)
     sigma = narrow.draw_sigma(1000, seeded())
     assert sigma.min() == 0.5 and sigma.max() == 1.0
 
@@ -169,7 +173,9 @@ def make_batch(num_frames: int = 5, batch_size: int = 3) -> Batch:
 
 def make_denoiser(num_autoregressive_steps: int = 2) -> EdmDenoiser:
     torch.manual_seed(0)
-    denoiser = EdmDenoiser(DenoiserConfig(NETWORK, num_autoregressive_steps=num_autoregressive_steps), 3, 4)
+    denoiser = EdmDenoiser(
+        DenoiserConfig(NETWORK, num_autoregressive_steps=num_autoregressive_steps), 3, FOUR
+    )
     for parameter in denoiser.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.1)
@@ -254,7 +260,10 @@ def test_masked_mean_by_hand() -> None:
 
 def test_a_denoiser_learns_to_copy_a_still_picture() -> None:
     torch.manual_seed(0)
-    denoiser, batch = EdmDenoiser(DenoiserConfig(NETWORK, num_autoregressive_steps=0), 3, 4), make_batch(3)
+    denoiser, batch = (
+        EdmDenoiser(DenoiserConfig(NETWORK, num_autoregressive_steps=0), 3, FOUR),
+        make_batch(3),
+    )
     batch = replace(batch, obs=batch.obs[:, :1].expand(-1, 3, -1, -1, -1))
     optimizer, generator = torch.optim.Adam(denoiser.parameters(), lr=1e-2), seeded()
     losses = []
@@ -293,5 +302,5 @@ def test_impossible_settings_are_refused() -> None:
 
 def test_size_of_the_paper_s_denoiser() -> None:
     with torch.device("meta"):
-        denoiser = EdmDenoiser(DenoiserConfig(), 3, 4)
+        denoiser = EdmDenoiser(DenoiserConfig(), 3, FOUR)
     assert sum(p.numel() for p in denoiser.parameters()) == 4_405_955

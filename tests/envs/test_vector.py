@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
-from adamas.core.types import ActionSpec, EnvStep
+from adamas.core.types import EnvStep
 from adamas.envs import EnvConfig, RealVectorEnv, make_env
 from adamas.envs.vector import Flags, Frames, Integers, RawStep
 
@@ -30,7 +31,7 @@ class Counters(RealVectorEnv):
     """
 
     def __init__(self, num_envs: int, seed: int) -> None:
-        super().__init__(num_envs, seed, ActionSpec(3, ("one", "two", "three")), (1, 2, 2))
+        super().__init__(num_envs, seed, ActionSpec.discrete(("one", "two", "three")), (1, 2, 2))
         self.count = np.full(num_envs, BROKEN)
 
     def _reset_envs(self, mask: Flags, seeds: Integers) -> Frames:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from adamas.agent import Agent, AgentConfig
+from adamas.core.actions import ActionSpec
 from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
@@ -24,7 +25,7 @@ def agent() -> Agent:
     network = FrameNetworkConfig(4, cond_channels=16, depths=(1,), channels=(8,), attn_depths=(False,))
     config = AgentConfig(
         (3, 10, 10),
-        ("noop", "left", "right"),
+        ActionSpec.discrete(("noop", "left", "right")),
         DiamondConfig(
             DenoiserConfig(network),
             RewardEndConfig(8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)),

@@ -12,7 +12,8 @@ from PIL import Image, ImageSequence
 from torch import Tensor
 
 from adamas.agent import Agent
-from adamas.core.types import ActionSpec, EnvReset, EnvStep
+from adamas.core.actions import ActionSpec
+from adamas.core.types import EnvReset, EnvStep
 from adamas.envs.config import EnvConfig
 from adamas.evaluation.fidelity import Continuation
 from adamas.evaluation.pictures import (
@@ -177,7 +178,7 @@ def test_gif_speed(tmp_path: Path) -> None:
 class Counting:
     """One environment whose frames show the step; it ends after 5 steps and starts again."""
 
-    num_envs, action_spec, obs_shape = 1, ActionSpec(2, ("left", "right")), (1, 1, 1)
+    num_envs, action_spec, obs_shape = 1, ActionSpec.discrete(("left", "right")), (1, 1, 1)
 
     def reset(self) -> EnvReset:
         self.t = 0
@@ -195,7 +196,9 @@ class Counting:
 
 def test_an_episode_has_its_last_frame() -> None:
     for num_steps, last in ((3, 3), (5, 5), (9, 5)):
-        frames, actions = play_episode(RandomPolicy(2), Counting(), num_steps, torch.Generator())
+        frames, actions = play_episode(
+            RandomPolicy(ActionSpec.numbered(2)), Counting(), num_steps, torch.Generator()
+        )
         assert frames.flatten().tolist() == list(range(last + 1))
         assert actions.shape == (last,) and actions.dtype == torch.int64
 

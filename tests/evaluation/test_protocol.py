@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from adamas.core.actions import ActionSpec
 from adamas.core.protocols import PolicyOutput
-from adamas.core.types import ActionSpec, EnvReset, EnvStep
+from adamas.core.types import EnvReset, EnvStep
 from adamas.evaluation.protocol import EpisodeScore, RandomPolicy, play_episodes
 
 OBS = (1, 2, 2)
@@ -20,7 +21,7 @@ class ScriptedEnvs:
 
     def __init__(self, lengths: list[int]) -> None:
         self.num_envs = len(lengths)
-        self.action_spec = ActionSpec(2, ("left", "right"))
+        self.action_spec = ActionSpec.discrete(("left", "right"))
         self.obs_shape = OBS
         self.lengths = torch.tensor(lengths)
         self.actions: list[Tensor] = []
@@ -51,7 +52,9 @@ class PreferSecond(RandomPolicy):
 
 
 def play(lengths: list[int], num_episodes: int) -> list[EpisodeScore]:
-    return play_episodes(RandomPolicy(2), ScriptedEnvs(lengths), num_episodes, torch.Generator())
+    return play_episodes(
+        RandomPolicy(ActionSpec.numbered(2)), ScriptedEnvs(lengths), num_episodes, torch.Generator()
+    )
 
 
 def test_short_episodes_are_not_preferred() -> None:
@@ -81,5 +84,5 @@ def test_temperature_zero_is_greedy() -> None:
 
 def test_random_policy_is_uniform() -> None:
     env = ScriptedEnvs([2000])
-    play_episodes(RandomPolicy(2), env, 1, torch.Generator().manual_seed(0))
+    play_episodes(RandomPolicy(ActionSpec.numbered(2)), env, 1, torch.Generator().manual_seed(0))
     assert torch.stack(env.actions).float().mean().item() == pytest.approx(0.5, abs=0.05)

@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from adamas.agent import Agent, AgentConfig
+from adamas.core.actions import ActionSpec
 from adamas.core.types import Batch
 from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig
@@ -24,7 +25,7 @@ SHAPE = (3, 6, 8)
 # Not cut down to levels, so that whole dreams can be compared closely.
 CONFIG = AgentConfig(
     SHAPE,
-    ("noop", "fire", "right", "left", "leftfire"),
+    ActionSpec.discrete(("noop", "fire", "right", "left", "leftfire")),
     DiamondConfig(
         DenoiserConfig(FrameNetworkConfig(L, 8, (1,), (4,), (False,)), quantise=False),
         RewardEndConfig(6, 4, (1,), (4,), (False,)),

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 from toys import Coins, Dream, Line, on_the_line
 
+from adamas.core.actions import ActionSpec
 from adamas.evaluation.protocol import RandomPolicy
 from adamas.fidelity.distribution import (
     OutcomeComparison,
@@ -94,7 +95,7 @@ def test_equal_frames_are_exactly_no_distance_apart() -> None:
 
 
 def compare(dream: Dream, game: Coins | Line, **options: object) -> OutcomeComparison:
-    moments = find_moments(game, RandomPolicy(game.action_spec.num_actions), 2, 6, seed=0, max_steps=5)
+    moments = find_moments(game, RandomPolicy(game.action_spec), 2, 6, seed=0, max_steps=5)
     return compare_outcomes(dream, game, moments, seed=0, **options)  # type: ignore[arg-type]
 
 
@@ -140,7 +141,7 @@ def test_what_has_ended_keeps_its_last_frame() -> None:
     """Heads ends both: after two steps it shows with probability 1 - 3/4^2 = 7/16."""
     dream = Dream(lambda o, a, g: coin(o, HEADS, g), last=255)
     game = Coins(HEADS, last=None)
-    moments = find_moments(game, RandomPolicy(1), 2, 6, seed=0, max_steps=5)
+    moments = find_moments(game, RandomPolicy(ActionSpec.numbered(1)), 2, 6, seed=0, max_steps=5)
     game.last = 255
     found = compare_outcomes(dream, game, moments, steps=(1, 2), num_draws=400)
     assert found.dream.total_variation.mean(axis=0).max() < 0.06
@@ -160,7 +161,7 @@ def test_all_outcomes_of_a_moment_follow_the_same_actions_to_the_same_step() -> 
 
 def test_everything_follows_from_the_seed() -> None:
     game = Coins(HEADS)
-    moments = find_moments(game, RandomPolicy(1), 2, 4, seed=0, max_steps=5)
+    moments = find_moments(game, RandomPolicy(ActionSpec.numbered(1)), 2, 4, seed=0, max_steps=5)
     dream = Dream(lambda o, a, g: coin(o, HEADS, g))
     first, again, other = (
         compare_outcomes(dream, game, moments, num_draws=50, seed=seed) for seed in (0, 0, 1)

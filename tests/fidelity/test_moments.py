@@ -8,6 +8,7 @@ import pytest
 import torch
 from toys import Coins, Dream, Line, on_the_line, walk
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.evaluation.protocol import RandomPolicy
@@ -18,7 +19,7 @@ LENGTH = 3
 
 def test_moments_hold_the_frames_actions_and_rewards_before_them() -> None:
     game = Line(position=1)
-    moments = find_moments(game, RandomPolicy(3), LENGTH, 60, seed=0, max_steps=8)
+    moments = find_moments(game, RandomPolicy(ActionSpec.numbered(3)), LENGTH, 60, seed=0, max_steps=8)
     assert len(moments) == 60
     ages = []
     for moment in moments:
@@ -32,25 +33,27 @@ def test_moments_hold_the_frames_actions_and_rewards_before_them() -> None:
         assert moment.saved == (places[-1], times[-1])
         ages.append(times[-1])
     assert set(ages) == set(range(LENGTH - 1, 9)), "from the first full context on, to max_steps"
-    again = find_moments(game, RandomPolicy(3), LENGTH, 60, seed=0, max_steps=8)
-    other = find_moments(game, RandomPolicy(3), LENGTH, 60, seed=1, max_steps=8)
+    again = find_moments(game, RandomPolicy(ActionSpec.numbered(3)), LENGTH, 60, seed=0, max_steps=8)
+    other = find_moments(game, RandomPolicy(ActionSpec.numbered(3)), LENGTH, 60, seed=1, max_steps=8)
     assert [m.saved for m in again] == [m.saved for m in moments] != [m.saved for m in other]
 
 
 def test_episodes_that_end_too_early_are_given_up() -> None:
-    moments = find_moments(Line(length=6), RandomPolicy(3), LENGTH, 40, seed=0, max_steps=300)
+    moments = find_moments(
+        Line(length=6), RandomPolicy(ActionSpec.numbered(3)), LENGTH, 40, seed=0, max_steps=300
+    )
     assert {moment.saved[1] for moment in moments} == {2, 3, 4, 5}, "the frame at the end starts nothing"
     with pytest.raises(UserError, match="1000 episodes gave 0 of 1 moments with 3 frames before the end"):
-        find_moments(Line(length=2), RandomPolicy(3), LENGTH, 1, seed=0)
+        find_moments(Line(length=2), RandomPolicy(ActionSpec.numbered(3)), LENGTH, 1, seed=0)
 
 
 def test_contexts_of_one_frame_have_no_actions() -> None:
-    (moment,) = find_moments(Line(), RandomPolicy(3), 1, 1, seed=0, max_steps=0)
+    (moment,) = find_moments(Line(), RandomPolicy(ActionSpec.numbered(3)), 1, 1, seed=0, max_steps=0)
     assert moment.context.obs.shape == (1, 1, 1, 2, 4) and moment.context.action.shape == (1, 0)
 
 
 def test_contexts_in_one_batch() -> None:
-    moments = find_moments(Line(), RandomPolicy(3), LENGTH, 5, seed=0, max_steps=8)
+    moments = find_moments(Line(), RandomPolicy(ActionSpec.numbered(3)), LENGTH, 5, seed=0, max_steps=8)
     together = contexts_of(moments)
     for i, moment in enumerate(moments):
         for field in fields(Batch):
@@ -60,7 +63,7 @@ def test_contexts_in_one_batch() -> None:
 
 def test_the_game_goes_on_from_the_moment_and_holds_its_last_frame() -> None:
     game = Line(position=1, length=5)
-    (moment,) = find_moments(game, RandomPolicy(3), LENGTH, 1, seed=0, max_steps=2)
+    (moment,) = find_moments(game, RandomPolicy(ActionSpec.numbered(3)), LENGTH, 1, seed=0, max_steps=2)
     place = moment.saved[0]
     frames = play_on(game, moment, torch.tensor([2, 2, 1, 0, 0]), seed=0)
     places = [walk(place, 2), walk(walk(place, 2), 2)]
@@ -70,7 +73,7 @@ def test_the_game_goes_on_from_the_moment_and_holds_its_last_frame() -> None:
 
 def test_every_dream_holds_the_frame_that_ends_it() -> None:
     """Dreams count up from where they start, and end at 7."""
-    moments = find_moments(Coins(0.0), RandomPolicy(1), 2, 1, seed=0)
+    moments = find_moments(Coins(0.0), RandomPolicy(ActionSpec.numbered(1)), 2, 1, seed=0)
     context = moments[0].context[torch.zeros(3, dtype=torch.int64)]
     context.obs[:, -1, 0, 0, 0] = torch.tensor([0, 4, 5])
     dream = Dream(lambda obs, action, generator: obs + action.to(torch.uint8)[:, None, None, None], last=7)
@@ -81,7 +84,7 @@ def test_every_dream_holds_the_frame_that_ends_it() -> None:
 
 def test_dreams_take_the_actions_in_order() -> None:
     game = Line(position=1)
-    moments = find_moments(game, RandomPolicy(3), 2, 6, seed=0, max_steps=8)
+    moments = find_moments(game, RandomPolicy(ActionSpec.numbered(3)), 2, 6, seed=0, max_steps=8)
     actions = torch.randint(3, (6, 5), generator=torch.Generator().manual_seed(0))
     dreams = dream_on(Dream(on_the_line), contexts_of(moments), actions, torch.Generator())
     for moment, taken, dream in zip(moments, actions, dreams, strict=True):

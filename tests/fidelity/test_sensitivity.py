@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 from toys import WIDTH, Coins, Dream, Line, on_the_line, picture
 
+from adamas.core.actions import ActionSpec
 from adamas.evaluation.protocol import RandomPolicy
 from adamas.fidelity.moments import Moment, find_moments
 from adamas.fidelity.sensitivity import Sensitivity, compare_actions, confusion_plot, measure_sensitivity
@@ -20,7 +21,7 @@ DISTANCE = (2 * 255**2 / (2 * WIDTH)) ** 0.5 / 255  # between two frames that di
 
 def moment_at(position: int) -> Moment:
     game = Line(position)
-    (moment,) = find_moments(game, RandomPolicy(3), 1, 1, seed=0, max_steps=0)
+    (moment,) = find_moments(game, RandomPolicy(ActionSpec.numbered(3)), 1, 1, seed=0, max_steps=0)
     assert moment.saved == (position, 0)
     return moment
 
@@ -101,7 +102,7 @@ def test_actions_are_held_for_the_horizon() -> None:
 def test_moments_without_a_choice_are_left_out() -> None:
     """Coins fall as they like; the seed is the same for all actions, and so is the noise of a dream."""
     game = Coins(0.5, num_actions=3)
-    moments = find_moments(game, RandomPolicy(3), 1, 4, seed=0, max_steps=3)
+    moments = find_moments(game, RandomPolicy(ActionSpec.numbered(3)), 1, 4, seed=0, max_steps=3)
     dream = Dream(lambda o, a, g: torch.randint(256, o.shape, generator=g, dtype=torch.uint8), length=1)
     found = measure_sensitivity(dream, game, moments, horizon=3)
     assert not found.decisive.any()

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from adamas.core.actions import ActionSpec
 from adamas.core.protocols import Component, DreamState, Prediction
-from adamas.core.types import ActionSpec, Batch
+from adamas.core.types import Batch
 from adamas.envs.branching import BranchingGame, GameStep
 
 WIDTH = 4
@@ -21,7 +22,7 @@ class Coins(BranchingGame):
 
     def __init__(self, heads: float, num_actions: int = 1, last: int | None = None) -> None:
         """``last``: the level that ends the game, if any."""
-        self.action_spec = ActionSpec(num_actions, tuple("abc"[:num_actions]))
+        self.action_spec = ActionSpec.discrete(tuple("abc"[:num_actions]))
         self.heads, self.last = heads, last
 
     def reset(self, seed: int) -> Tensor:
@@ -45,7 +46,7 @@ class Line(BranchingGame):
     A second row of one pixel says how many steps have been taken. Nothing is left to chance.
     """
 
-    action_spec = ActionSpec(3, ("left", "stay", "right"))
+    action_spec = ActionSpec.discrete(("left", "stay", "right"))
 
     def __init__(self, position: int = 0, length: int = 1000) -> None:
         self.first, self.length = position, length

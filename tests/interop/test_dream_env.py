@@ -24,6 +24,7 @@ from torch import Generator, Tensor, nn
 
 import adamas
 from adamas.agent import Agent, AgentConfig
+from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
@@ -41,7 +42,7 @@ L = 3
 SHAPE = (3, 8, 4)
 CONFIG = AgentConfig(
     SHAPE,
-    ("stay", "go", "leap"),
+    ActionSpec.discrete(("stay", "go", "leap")),
     DiamondConfig(
         DenoiserConfig(FrameNetworkConfig(L, 12, (1,), (8,), (False,))),
         RewardEndConfig(8, 8, (1,), (8,), (False,)),

@@ -14,6 +14,7 @@ from huggingface_hub import constants
 
 import adamas
 from adamas.agent import Agent, AgentConfig
+from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
@@ -27,7 +28,7 @@ from adamas.world_models.reward_end import RewardEndConfig
 
 CONFIG = AgentConfig(
     (3, 8, 8),
-    ("stay", "go"),
+    ActionSpec.discrete(("stay", "go")),
     DiamondConfig(
         DenoiserConfig(FrameNetworkConfig(2, 8, (1,), (8,), (False,))),
         RewardEndConfig(8, 8, (1,), (8,), (False,)),
@@ -125,7 +126,7 @@ def test_a_published_file(hub: StandIn, tmp_path: Path) -> None:
     there = agent(3)
     hub.add("me/agents", {"games/Pong.pt": published(there, tmp_path)})
     loaded = adamas.load("hf://me/agents/games/Pong.pt", "cpu")
-    assert same(loaded, there) and loaded.config.actions == ("0", "1")
+    assert same(loaded, there) and loaded.action_spec.names == ("0", "1")
 
 
 @pytest.mark.parametrize("name", ["MsPacman", "mspacman", "MSPACMAN", "atari_100k/models/MsPacman.pt"])

@@ -11,6 +11,7 @@ import torch
 
 import adamas
 from adamas.agent import Agent, AgentConfig
+from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
@@ -23,7 +24,7 @@ from adamas.world_models.reward_end import RewardEndConfig
 
 CONFIG = AgentConfig(
     (3, 8, 8),
-    ("stay", "go"),
+    ActionSpec.discrete(("stay", "go")),
     DiamondConfig(
         DenoiserConfig(FrameNetworkConfig(2, 8, (1,), (8,), (False,)), sigma_offset=0.05),
         RewardEndConfig(8, 8, (1,), (8,), (False,)),
@@ -68,7 +69,7 @@ def test_a_published_file_gives_its_agent(tmp_path: Path) -> None:
     agent = Agent(CONFIG)
     save_published(agent, tmp_path / "agent.pt")
     loaded = adamas.load(tmp_path / "agent.pt", device="cpu")
-    assert same(loaded, agent) and loaded.config.actions == ("0", "1")
+    assert same(loaded, agent) and loaded.action_spec.names == ("0", "1")
 
 
 def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_configurations_that_do_not_fit_are_refused(content: str, message: str, 
 def test_weights_of_another_configuration_are_refused(tmp_path: Path) -> None:
     save(tmp_path, 1)
     config = tmp_path / "checkpoints" / "step-00000001" / "config.yaml"
-    config.write_text(config.read_text().replace("- go\n", "- go\n  - fire\n"))
+    config.write_text(config.read_text().replace("- go\n", "- go\n      - fire\n"))
     with pytest.raises(
         UserError, match=r"step-00000001 does not hold an agent: .*act_emb.0.weight is \(2, 4\)"
     ):

@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from adamas.agent import Agent, AgentConfig
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.diffusion.denoiser import DenoiserConfig, sample
 from adamas.diffusion.samplers import SamplerConfig
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 Tensors = Mapping[str, Tensor]
 
 
-def actions(n: int) -> tuple[str, ...]:
-    return tuple(str(i) for i in range(n))
+def actions(n: int) -> ActionSpec:
+    return ActionSpec.numbered(n)
 
 
 SMALL = AgentConfig(

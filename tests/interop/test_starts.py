@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adamas.core.actions import ActionSpec
 from adamas.core.protocols import PolicyOutput
-from adamas.core.types import ActionSpec
 from adamas.envs.vector import Flags, Frames, Integers, RawStep, RealVectorEnv
 from adamas.interop.starts import WARM_UP, PlayedStarts, Trail
 
@@ -18,7 +18,7 @@ class Counting(RealVectorEnv):
     """Frame t of an episode is t everywhere; the action is noted in the second column. Episodes last 7 steps."""
 
     def __init__(self) -> None:
-        super().__init__(1, 0, ActionSpec(3, ("a", "b", "c")), (1, 2, 2))
+        super().__init__(1, 0, ActionSpec.discrete(("a", "b", "c")), (1, 2, 2))
 
     def _reset_envs(self, mask: Flags, seeds: Integers) -> Frames:
         self.time = 0

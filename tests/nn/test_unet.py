@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.nn.blocks import SelfAttention2d
 from adamas.nn.unet import FrameNetwork, FrameNetworkConfig, UNet
@@ -72,13 +73,13 @@ def test_attention_is_where_it_was_asked_for_and_always_in_the_middle(unet: UNet
 
 
 def make_network() -> FrameNetwork:
-    network = FrameNetwork(SMALL, img_channels=3, num_actions=5)
+    network = FrameNetwork(SMALL, img_channels=3, action_spec=ActionSpec.numbered(5))
     shake(network)
     return network
 
 
 def test_a_fresh_network_answers_a_constant() -> None:
-    network = FrameNetwork(SMALL, img_channels=3, num_actions=5)
+    network = FrameNetwork(SMALL, img_channels=3, action_spec=ActionSpec.numbered(5))
     assert not network.conv_out.weight.any()
     y = network(torch.randn(2, 3, 8, 8), torch.zeros(2), torch.randn(2, 2, 3, 8, 8), torch.zeros(2, 2).long())
     assert network.conv_out.bias is not None

@@ -12,6 +12,7 @@ import torch
 from playing import ENV, L, Table, breakout
 
 from adamas.agent import Agent, AgentConfig
+from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import save_config, to_dict
 from adamas.data import EpisodeStore
@@ -35,7 +36,7 @@ def agent() -> Agent:
     network = FrameNetworkConfig(L, cond_channels=16, depths=(1,), channels=(8,), attn_depths=(False,))
     config = AgentConfig(
         (3, 10, 10),
-        ("noop", "left", "right"),
+        ActionSpec.discrete(("noop", "left", "right")),
         DiamondConfig(
             DenoiserConfig(network),
             RewardEndConfig(8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)),

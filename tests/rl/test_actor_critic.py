@@ -1,4 +1,4 @@
-"""The actor-critic against recorded values, and how actions are drawn."""
+"""The actor-critic against recorded values."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, nn
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import to_pixels
-from adamas.rl.actor_critic import ActorCritic, ActorCriticConfig, sample_action
+from adamas.rl.actor_critic import ActorCritic, ActorCriticConfig
 
 if TYPE_CHECKING:
     from tests.conftest import LoadReference
@@ -28,7 +29,7 @@ def test_four_frames_as_recorded(reference: LoadReference) -> None:
     policy = ActorCritic(
         ActorCriticConfig(config["lstm_dim"], tuple(config["channels"]), tuple(map(bool, config["down"]))),
         (config["img_channels"], size, size),
-        config["num_actions"],
+        ActionSpec.numbered(config["num_actions"]),
     )
     policy.load_state_dict(weights)
     hidden, cell = policy.initial_state(len(io["obs"]))
@@ -43,7 +44,7 @@ def test_four_frames_as_recorded(reference: LoadReference) -> None:
 
 
 def test_pixels_enter_in_model_range() -> None:
-    policy = ActorCritic(SMALL, (3, 8, 8), 4)
+    policy = ActorCritic(SMALL, (3, 8, 8), ActionSpec.numbered(4))
     nn.init.normal_(policy.actor_linear.weight)
     obs = torch.randint(256, (2, 3, 8, 8), generator=seeded()).to(torch.uint8)
     state = policy.initial_state(2)
@@ -56,7 +57,7 @@ def test_pixels_enter_in_model_range() -> None:
 
 
 def test_a_fresh_policy_is_uniform_and_expects_nothing() -> None:
-    policy = ActorCritic(SMALL, (3, 8, 8), 4)
+    policy = ActorCritic(SMALL, (3, 8, 8), ActionSpec.numbered(4))
     obs = torch.randint(256, (5, 3, 8, 8), generator=seeded()).to(torch.uint8)
     output = policy(obs, policy.initial_state(5))
     assert not output.logits.any() and not output.value.any()
@@ -67,46 +68,14 @@ def test_a_fresh_policy_is_uniform_and_expects_nothing() -> None:
 
 
 def test_sizes() -> None:
-    policy = ActorCritic(SMALL, (3, 9, 6), 4)  # one pooling: 4x3
+    policy = ActorCritic(SMALL, (3, 9, 6), ActionSpec.numbered(4))  # one pooling: 4x3
     assert policy.lstm.input_size == 8 * 4 * 3
     policy(torch.zeros(1, 3, 9, 6, dtype=torch.uint8), policy.initial_state(1))
     with torch.device("meta"):
-        paper = ActorCritic(ActorCriticConfig(), (3, 64, 64), 4)
+        paper = ActorCritic(ActorCriticConfig(), (3, 64, 64), ActionSpec.numbered(4))
     assert paper.lstm.input_size == 64 * 4 * 4
     assert sum(p.numel() for p in paper.parameters()) == 3_229_637
     with pytest.raises(UserError, match="4 poolings leave nothing of a 8x8 image"):
-        ActorCritic(ActorCriticConfig(), (3, 8, 8), 4)
+        ActorCritic(ActorCriticConfig(), (3, 8, 8), ActionSpec.numbered(4))
     with pytest.raises(UserError, match="got 4 and 1"):
         ActorCriticConfig(down=(True,))
-
-
-def frequencies(logits: list[float], temperature: float = 1.0, epsilon: float = 0.0) -> Tensor:
-    draws = 20_000
-    action = sample_action(torch.tensor([logits]).expand(draws, -1), seeded(), temperature, epsilon)
-    assert action.shape == (draws,) and action.dtype == torch.int64
-    return action.bincount(minlength=len(logits)) / draws
-
-
-@pytest.mark.parametrize(
-    ("temperature", "epsilon", "expected"),
-    [
-        (1.0, 0.0, [0.1, 0.2, 0.7]),
-        (0.5, 0.0, [0.01 / 0.54, 0.04 / 0.54, 0.49 / 0.54]),  # squared, normalised
-        (0.0, 0.0, [0.0, 0.0, 1.0]),
-        (1.0, 1.0, [1 / 3, 1 / 3, 1 / 3]),
-        (0.0, 0.3, [0.1, 0.1, 0.8]),
-    ],
-)
-def test_frequencies(temperature: float, epsilon: float, expected: list[float]) -> None:
-    logits = torch.tensor([0.1, 0.2, 0.7]).log().tolist()
-    torch.testing.assert_close(
-        frequencies(logits, temperature, epsilon), torch.tensor(expected), atol=0.012, rtol=0
-    )
-
-
-def test_actions_depend_on_the_generator_and_on_their_own_logits() -> None:
-    logits = torch.tensor([[9e3, 0.0], [0.0, 9e3]])
-    assert sample_action(logits, seeded()).tolist() == [0, 1]
-    flat = torch.zeros(50, 4)
-    assert torch.equal(sample_action(flat, seeded(1)), sample_action(flat, seeded(1)))
-    assert not torch.equal(sample_action(flat, seeded(1)), sample_action(flat, seeded(2)))

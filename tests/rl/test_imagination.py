@@ -12,8 +12,9 @@ from collections.abc import Mapping
 import torch
 from torch import Generator, Tensor
 
+from adamas.core.actions import ActionSpec
 from adamas.core.protocols import Component, DreamState, Prediction
-from adamas.core.types import ActionSpec, Batch, EnvStep
+from adamas.core.types import Batch, EnvStep
 from adamas.rl.imagination import Imagination
 
 L = 3
@@ -55,7 +56,7 @@ class Contexts:
 
 def make(num_envs: int = 3, horizon: int = 4) -> tuple[Imagination, Contexts]:
     contexts = Contexts()
-    spec = ActionSpec(2, ("stay", "go"))
+    spec = ActionSpec.discrete(("stay", "go"))
     generator = Generator().manual_seed(0)
     dreams = Imagination(CountingModel(), contexts, num_envs, horizon, (1, 1, 1), spec, generator)
     return dreams, contexts

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.rl.losses import ActorCriticLossConfig, actor_critic_loss
 from adamas.rl.rollout import Rollout
@@ -21,6 +22,7 @@ def make_rollout(logits: Tensor, value: Tensor) -> Rollout:
     With gamma = lambda = 0.5 the returns are R_1 = -1 and R_0 = 1 + 0.5 * (0.5 * 2 + 0.5 * -1) = 1.25.
     """
     return Rollout(
+        action_spec=ActionSpec.numbered(2),
         obs=torch.zeros(1, 2, 3, 2, 2, dtype=torch.uint8),
         action=torch.tensor([[0, 1]]),
         logits=logits,

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
+from adamas.core.actions import ActionSpec
 from adamas.core.protocols import PolicyOutput
-from adamas.core.types import ActionSpec, EnvReset, EnvStep, History
+from adamas.core.types import EnvReset, EnvStep, History
 from adamas.rl.rollout import OnHost, Position, Rollout, burn_in, rollout, start
 
 
@@ -23,7 +24,7 @@ class Counters:
         self.truncate = truncate
         self.history = history
         self.num_envs = len(lengths)
-        self.action_spec = ActionSpec(3, ("a", "b", "c"))
+        self.action_spec = ActionSpec.discrete(("a", "b", "c"))
         self.obs_shape = (1, 1, 1)
         self.actions: list[Tensor] = []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from adamas.core.types import ActionSpec
+from adamas.core.actions import ActionSpec
 from adamas.data.store import EpisodeStore
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
@@ -21,9 +21,11 @@ NUM_ACTIONS = 3
 
 def collector(folder: Path, num_envs: int = 2) -> Collector:
     env = make_env(GAME, num_envs, seed=1, training=True)
-    assert env.action_spec == ActionSpec(NUM_ACTIONS, ("noop", "left", "right"))
+    assert env.action_spec == ActionSpec.discrete(("noop", "left", "right"))
     store = EpisodeStore.create(folder, env.obs_shape)
-    return Collector(RandomPolicy(NUM_ACTIONS), env, store, torch.Generator().manual_seed(2))
+    return Collector(
+        RandomPolicy(ActionSpec.numbered(NUM_ACTIONS)), env, store, torch.Generator().manual_seed(2)
+    )
 
 
 def test_the_store_holds_what_was_played(tmp_path: Path) -> None:
@@ -82,7 +84,7 @@ def test_a_collector_goes_on_from_its_state(tmp_path: Path) -> None:
     env = make_env(GAME, 2, seed=99, training=True)
     store = EpisodeStore.open(tmp_path / "a")
     store.commit()
-    second = Collector(RandomPolicy(NUM_ACTIONS), env, store, torch.Generator())
+    second = Collector(RandomPolicy(ActionSpec.numbered(NUM_ACTIONS)), env, store, torch.Generator())
     second.load_state_dict(state)
     assert store.num_steps == 2 * 37
     second.generator.set_state(random)

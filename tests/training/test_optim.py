@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from adamas.agent import Agent, AgentConfig
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.presets import preset
 from adamas.training.optim import (
@@ -83,7 +84,9 @@ def test_a_parameter_without_a_gradient_stays() -> None:
 
 def test_every_weight_decays_and_nothing_else() -> None:
     config = preset("debug")
-    agent = Agent(AgentConfig((3, 16, 16), ("a", "b"), config.world_model, config.actor_critic))
+    agent = Agent(
+        AgentConfig((3, 16, 16), ActionSpec.discrete(("a", "b")), config.world_model, config.actor_critic)
+    )
     decayed, others = parameter_groups(agent, 0.01)
     assert (decayed["weight_decay"], others["weight_decay"]) == (0.01, 0.0)
     names = {id(parameter): name for name, parameter in agent.named_parameters()}

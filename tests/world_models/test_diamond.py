@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Generator, nn
 
+from adamas.core.actions import ActionSpec
 from adamas.core.seeding import draw
 from adamas.core.types import Batch, to_model_range, to_pixels
 from adamas.diffusion.denoiser import DenoiserConfig, sample
@@ -28,7 +29,7 @@ def seeded(seed: int = 0) -> Generator:
 @pytest.fixture
 def diamond() -> Diamond:
     torch.manual_seed(0)
-    diamond = Diamond(CONFIG, (3, 8, 8), 4)
+    diamond = Diamond(CONFIG, (3, 8, 8), ActionSpec.numbered(4))
     for parameter in diamond.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.1)

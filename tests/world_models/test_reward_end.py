@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.nn.blocks import SelfAttention2d
@@ -38,7 +39,7 @@ def recorded(reference: LoadReference) -> Recorded:
             tuple(map(bool, config["attn_depths"])),
         ),
         (config["img_channels"], config["img_size"], config["img_size"]),
-        config["num_actions"],
+        ActionSpec.numbered(config["num_actions"]),
     )
     model.load_state_dict(loaded.weights)
     return model.requires_grad_(False), loaded.io
@@ -75,7 +76,7 @@ def test_both_frames_their_order_and_the_action_matter(recorded: Recorded) -> No
 
 def make_model() -> RewardEndModel:
     torch.manual_seed(0)
-    model = RewardEndModel(SMALL, (3, 9, 7), 4)
+    model = RewardEndModel(SMALL, (3, 9, 7), ActionSpec.numbered(4))
     for parameter in model.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.1)
@@ -141,7 +142,7 @@ def test_attention_is_where_it_was_asked_for_and_always_at_the_end() -> None:
 
 def test_size_of_the_paper_s_model() -> None:
     with torch.device("meta"):
-        model = RewardEndModel(RewardEndConfig(), (3, 64, 64), 4)
+        model = RewardEndModel(RewardEndConfig(), (3, 64, 64), ActionSpec.numbered(4))
     assert sum(p.numel() for p in model.parameters()) == 5_900_864
     assert model.lstm.input_size == 32 * 8 * 8
 
