@@ -1,4 +1,4 @@
-"""Any registered Gymnasium environment with discrete actions, seen through its pixels."""
+"""Any registered Gymnasium environment, seen through its pixels."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.spaces import Box, Discrete, Space
+from gymnasium.spaces import Box, Space
 from torch.nn import functional
 
-from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError, nearest
 from adamas.envs.config import EnvConfig
+from adamas.envs.spaces import action_spec, to_space
 from adamas.envs.vector import Flags, Frames, Integers, RawStep, RealVectorEnv
 
 
@@ -24,16 +24,10 @@ class GymnasiumEnvs(RealVectorEnv):
     """
 
     def __init__(self, config: EnvConfig, num_envs: int, seed: int) -> None:
-        """Make the environments. Raises UserError: unknown id or package, no pixels, no discrete actions."""
+        """Make the environments. Raises UserError: unknown id or package, no pixels, actions of an unknown kind."""
         self._envs = [_make(config) for _ in range(num_envs)]
-        space = self._envs[0].action_space
-        if not isinstance(space, Discrete):
-            raise UserError(
-                f"{config.game} has the action space {space}; only Discrete is supported: choose another game"
-            )
-        self._first_action = int(space.start)
-        names = tuple(str(a) for a in range(int(space.n)))
-        super().__init__(num_envs, seed, ActionSpec.discrete(names), (3, config.size, config.size))
+        self._space = self._envs[0].action_space
+        super().__init__(num_envs, seed, action_spec(self._space), (3, config.size, config.size))
 
     def _reset_envs(self, mask: Flags, seeds: Integers) -> Frames:
         envs = [self._envs[i] for i in np.flatnonzero(mask)]
@@ -48,7 +42,8 @@ class GymnasiumEnvs(RealVectorEnv):
         frames = []
         for i in np.flatnonzero(active):
             env = self._envs[i]
-            seen, reward[i], terminated[i], truncated[i], _ = env.step(self._first_action + int(action[i]))
+            taken = to_space(self._space, self.action_spec, action[i])
+            seen, reward[i], terminated[i], truncated[i], _ = env.step(taken)
             frames.append(_frame(env, seen))
         obs[active] = shrink(np.stack(frames), self.obs_shape[1])
         return RawStep(obs, reward, terminated, truncated, np.zeros_like(terminated))

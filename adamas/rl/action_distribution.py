@@ -86,8 +86,9 @@ def log_prob_and_entropy(spec: ActionSpec, parameters: Tensor, action: Tensor) -
         log_prob = log_prob - F.softplus(torch.where(pressed > 0, -buttons, buttons)).sum(dim=-1)
         entropy = entropy + (F.softplus(buttons) - buttons * buttons.sigmoid()).sum(dim=-1)
     if spec.axes:
-        half = _half(spec, mean)
-        squashed = (entries[..., -len(spec.axes) :] - _middle(spec, mean)) / half
+        low, high = _ends(spec, mean)
+        half = (high - low) / 2
+        squashed = (entries[..., -len(spec.axes) :] - low) / half - 1
         squashed = squashed.clamp(CLOSEST - 1, 1 - CLOSEST)
         x = (squashed.atanh() - mean) / std
         log_normal = -x.square() / 2 - std.log() - math.log(2 * math.pi) / 2
@@ -130,17 +131,15 @@ def _uniform_action(spec: ActionSpec, parameters: Tensor, generator: Generator) 
     return _join(spec, entries)
 
 
-def _half(spec: ActionSpec, like: Tensor) -> Tensor:
-    return like.new_tensor([(axis.high - axis.low) / 2 for axis in spec.axes])
-
-
-def _middle(spec: ActionSpec, like: Tensor) -> Tensor:
-    return like.new_tensor([(axis.high + axis.low) / 2 for axis in spec.axes])
+def _ends(spec: ActionSpec, like: Tensor) -> tuple[Tensor, Tensor]:
+    """(axes,) each: where they begin, and where they end."""
+    return like.new_tensor([axis.low for axis in spec.axes]), like.new_tensor([a.high for a in spec.axes])
 
 
 def _stretch(spec: ActionSpec, x: Tensor) -> Tensor:
     """(..., axes) from [-1, 1] to the axes' ends."""
-    return _middle(spec, x) + _half(spec, x) * x
+    low, high = _ends(spec, x)
+    return torch.lerp(low, high, (x + 1) / 2).clamp(low, high)
 
 
 def _squashed_entropy(mean: Tensor, std: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Dict, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Text
 
 from adamas.core.errors import UserError
 from adamas.envs import EnvConfig, make_env
@@ -62,12 +62,24 @@ class Needy(Walk):
         )
 
 
-class Steered(Walk):
-    """Continuous actions."""
+class Sung(Walk):
+    """Actions that are texts."""
 
     def __init__(self, render_mode: str | None = None) -> None:
         super().__init__(render_mode)
-        self.action_space = Box(-1, 1, (2,))
+        self.action_space = Text(3)
+
+
+class Steered(Walk):
+    """As fast as one likes, if the brake is off."""
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__(render_mode)
+        self.action_space = Dict(brake=MultiBinary(1), speed=Box(-1, 1, (1,)))
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action)
+        return super().step(0 if action["brake"][0] else float(action["speed"][0]))
 
 
 WALKS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -76,6 +88,7 @@ WALKS: dict[str, tuple[Any, dict[str, Any]]] = {
     "AdamasBlind-v0": (Blind, {"pixels": False}),
     "AdamasNeedy-v0": (Needy, {"pixels": False}),
     "AdamasSteered-v0": (Steered, {}),
+    "AdamasSung-v0": (Sung, {}),
 }
 for name, (walk, options) in WALKS.items():
     gymnasium.register(name, walk, max_episode_steps=9, kwargs=options)
@@ -144,10 +157,27 @@ def test_shrink_to_the_same_size_changes_nothing() -> None:
         ("AdamasWalj-v0", "unknown Gymnasium id 'AdamasWalj-v0'; did you mean 'AdamasWalk-v0'"),
         ("AdamasBlind-v0", "neither observes nor renders RGB pixels"),
         ("AdamasNeedy-v0", "AdamasNeedy-v0 cannot be made: nopackage is not installed"),
-        ("AdamasSteered-v0", "action space Box.* only Discrete is supported"),
+        ("AdamasSung-v0", "the action space Text.* is not supported; wrap"),
         ("no_such_module:Walk-v0", "cannot be made: No module named 'no_such_module'"),
     ],
 )
 def test_unusable_environments(game: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_env(EnvConfig("gymnasium", game, size=4), 1, seed=0, training=True)
+
+
+def test_actions_of_several_parts_and_resuming_with_them() -> None:
+    config = EnvConfig("gymnasium", "AdamasSteered-v0", size=4)
+    env = make_env(config, 2, 0, training=True)
+    assert (env.action_spec.buttons, [a.name for a in env.action_spec.axes]) == (("brake/0",), ["speed/0"])
+    env.reset()
+    env.step(torch.tensor([[0.0, 0.5], [1.0, 0.5]]))
+    step = env.step(torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
+    assert step.reward.tolist() == [0.75, -0.5]
+    again = make_env(config, 2, 1, training=True)
+    reset = again.restore(env.snapshot())
+    assert reset is not None and torch.equal(reset.obs, step.obs)
+    assert again.step(torch.zeros(2, 2)).reward.tolist() == [0.75, -0.5]
+    for wrong in ([[0.0, 1.5]] * 2, [[0.5, 0.0]] * 2, [[0.0, 0.0]]):
+        with pytest.raises(ValueError, match=r"speed/0 is 1.5|brake/0 is 0.5|expected 2 actions"):
+            env.step(torch.tensor(wrong))
