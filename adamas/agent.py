@@ -133,9 +133,11 @@ def check_fits(agent: AgentConfig, obs_shape: tuple[int, int, int], spec: Action
         UserError: another frame shape or other actions. Their names may differ.
     """
     if tuple(agent.obs_shape) != tuple(obs_shape):
+        _, height, width = agent.obs_shape
+        options = f"--env.size to {height}" + (f" and --env.width to {width}" if width != height else "")
         raise UserError(
             f"{what} was trained on frames of shape {tuple(agent.obs_shape)}, but the environment gives "
-            f"{tuple(obs_shape)}; set --env.size to {agent.obs_shape[-1]}, or choose its own environment"
+            f"{tuple(obs_shape)}; set {options}, or choose its own environment"
         )
     if agent.actions.kind != spec.kind:
         raise UserError(

@@ -51,7 +51,7 @@ class AtariEnvs(RealVectorEnv):
             max_num_frames_per_episode=MAX_FRAMES if steps is None else steps * config.frame_skip,
             repeat_action_probability=config.sticky_actions or 0.0,
             img_height=config.size,
-            img_width=config.size,
+            img_width=config.obs_shape[2],
             grayscale=False,
             stack_num=1,
             frameskip=config.frame_skip,
@@ -65,7 +65,7 @@ class AtariEnvs(RealVectorEnv):
         self._life_loss_ends = config.life_loss_ends
         self._lives = np.zeros(num_envs, dtype=np.int64)
         names = tuple(action.name.lower() for action in self._ale.ale.get_action_set())
-        super().__init__(num_envs, seed, ActionSpec.discrete(names), (3, config.size, config.size))
+        super().__init__(num_envs, seed, ActionSpec.discrete(names), config.obs_shape)
 
     def _reset_envs(self, mask: Flags, seeds: Integers) -> Frames:
         obs, info = self._ale.reset(seed=seeds, options={"reset_mask": mask})  # (B, 1, H, W, 3)

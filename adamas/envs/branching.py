@@ -90,7 +90,7 @@ class AtariGame(BranchingGame):
         self._ale.setFloat("repeat_action_probability", 0.0)
         self._ale.loadROM(str(roms.get_rom_path(rom_name(config.game))))
         height, width = self._ale.getScreenDims()
-        if config.size > width:
+        if max(config.obs_shape) > width:
             raise UserError(
                 f"env.size is {config.size}; frames larger than {width}, the width of the screen, cannot be "
                 "compared with the game: choose an agent of smaller frames"
@@ -100,7 +100,8 @@ class AtariGame(BranchingGame):
         self._sticky = config.sticky_actions or 0.0
         steps = config.max_episode_steps
         self._max_frames = MAX_FRAMES if steps is None else steps * config.frame_skip
-        self._rows, self._columns = area_taps(height, config.size), area_taps(width, config.size)
+        _, rows, columns = config.obs_shape
+        self._rows, self._columns = area_taps(height, rows), area_taps(width, columns)
         self._actions = self._ale.getMinimalActionSet()
         names = tuple(action.name.lower() for action in self._actions)
         self.action_spec = ActionSpec.discrete(names)

@@ -11,10 +11,12 @@ from adamas.envs.config import EnvConfig
 from adamas.envs.gymnasium_pixels import GymnasiumEnvs
 from adamas.envs.minatar import MinAtarEnvs
 from adamas.envs.vector import RealVectorEnv
+from adamas.envs.vizdoom import VizdoomEnvs
 
 _SUITES: Mapping[str, Callable[[EnvConfig, int, int], RealVectorEnv]] = {
     "atari": AtariEnvs,
     "minatar": MinAtarEnvs,
+    "vizdoom": VizdoomEnvs,
     "gymnasium": GymnasiumEnvs,
 }
 

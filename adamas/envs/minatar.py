@@ -79,7 +79,7 @@ class MinAtarEnvs(RealVectorEnv):
         self._max_steps = config.max_episode_steps or np.inf
         self._steps = np.zeros(num_envs, dtype=np.int64)
         names = tuple(ACTION_NAMES[inner.action_map[a]] for a in self._actions_of_game)
-        super().__init__(num_envs, seed, ActionSpec.discrete(names), (3, config.size, config.size))
+        super().__init__(num_envs, seed, ActionSpec.discrete(names), config.obs_shape)
 
     def _reset_envs(self, mask: Flags, seeds: Integers) -> Frames:
         games = [self._games[i] for i in np.flatnonzero(mask)]

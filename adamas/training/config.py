@@ -179,8 +179,9 @@ class Config:
             )
         levels = len(self.world_model.denoiser.network.channels)
         smallest = 2 ** (levels - 1)
-        if self.env.size < smallest:
+        _, height, width = self.env.obs_shape
+        if min(height, width) < smallest:
             raise UserError(
-                f"env.size {self.env.size} is too small for {levels} levels of the denoiser; "
+                f"frames of {height}x{width} pixels are too small for {levels} levels of the denoiser; "
                 f"use at least {smallest}, or fewer levels"
             )

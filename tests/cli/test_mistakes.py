@@ -195,10 +195,10 @@ class Vectors(gymnasium.Env[Any, Any]):
 
 
 class Steering(Vectors):
-    """Sees pixels, and steers by degrees."""
+    """Sees pixels, and steers as far as one likes."""
 
     observation_space = Box(0, 255, (16, 16, 3), np.uint8)
-    action_space = Box(-1, 1, (1,))
+    action_space = Box(-np.inf, np.inf, (1,))
 
     def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
         super().reset(**options)
@@ -209,7 +209,7 @@ class Steering(Vectors):
     ("env", "message"),
     [
         (Vectors, "neither observes nor renders RGB pixels"),
-        (Steering, "has the action space Box(-1.0, 1.0, (1,), float32); only Discrete is supported"),
+        (Steering, "the action space Box(-inf, inf, (1,), float32) is not supported; wrap the environment"),
     ],
 )
 def test_environments_that_cannot_be_played(

@@ -104,7 +104,7 @@ def test_steps_equal_those_of_gymnasiums_vector_env(game: str) -> None:
     )
 
     def pixels(frames: Any) -> torch.Tensor:
-        return torch.from_numpy(shrink(np.stack(list(frames)), 4))
+        return torch.from_numpy(shrink(np.stack(list(frames)), 4, 4))
 
     assert env.action_spec.names == ("0", "1", "2")
     assert torch.equal(env.reset().obs, pixels(reference.reset()[0]))
@@ -141,14 +141,14 @@ def test_shrink_takes_the_mean_and_rounds() -> None:
     frame = np.zeros((1, 4, 4, 3), np.uint8)
     frame[0, :2, :2, 0] = [[0, 1], [2, 4]]  # mean 1.75
     frame[0, 2:, 2:, 2] = 255
-    small = shrink(frame, 2)
+    small = shrink(frame, 2, 2)
     assert small.shape == (1, 3, 2, 2)
     assert small[0].tolist() == [[[2, 0], [0, 0]], [[0, 0], [0, 0]], [[0, 0], [0, 255]]]
 
 
 def test_shrink_to_the_same_size_changes_nothing() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 6, 6, 3), dtype=np.uint8)
-    assert np.array_equal(shrink(frames, 6), frames.transpose(0, 3, 1, 2))
+    assert np.array_equal(shrink(frames, 6, 6), frames.transpose(0, 3, 1, 2))
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,9 @@ def test_every_environment_plays_its_share(lengths: list[int], num_episodes: int
 def test_temperature_zero_is_greedy() -> None:
     for temperature, only_second in ((0.0, True), (1.0, False)):
         env = ScriptedEnvs([50])
-        play_episodes(PreferSecond(ActionSpec.numbered(2)), env, 1, torch.Generator().manual_seed(0), temperature)
+        play_episodes(
+            PreferSecond(ActionSpec.numbered(2)), env, 1, torch.Generator().manual_seed(0), temperature
+        )
         assert bool(torch.stack(env.actions).eq(1).all()) is only_second
 
 

@@ -131,7 +131,9 @@ def test_impossible_values_are_refused_by_name(part: type, values: dict[str, flo
 
 def test_impossible_combinations_are_refused() -> None:
     config = preset("atari100k")
-    with pytest.raises(UserError, match=r"env.size 7 is too small for 4 levels of the denoiser; .* least 8"):
+    with pytest.raises(
+        UserError, match=r"frames of 7x7 pixels are too small for 4 levels of the denoiser; .* least 8"
+    ):
         replace(config, env=EnvConfig(size=7))
     denoiser = config.world_model.denoiser
     network = replace(denoiser.network, context_length=1)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from adamas.core.errors import UserError
+from adamas.envs import EnvConfig, make_env
+from adamas.envs.vizdoom import scenario_id
+
+pytest.importorskip("vizdoom")
+CONFIG = EnvConfig("vizdoom", "my_way_home", size=30, width=40, max_episode_steps=12)
+
+
+@pytest.mark.parametrize("game", ["my_way_home", "MyWayHome", "VizdoomMyWayHome-v1"])
+def test_scenarios_are_written_in_any_way(game: str) -> None:
+    assert scenario_id(game) == "VizdoomMyWayHome-v1"
+
+
+def test_an_unknown_scenario() -> None:
+    with pytest.raises(UserError, match=r"unknown ViZDoom scenario 'my_way_hom'; did you mean 'mywayhome'"):
+        scenario_id("my_way_hom")
+
+
+def test_turning_turns_and_a_snapshot_goes_on_alike() -> None:
+    env = make_env(CONFIG, 2, 0, training=True)
+    names = env.action_spec.names
+    assert set(names) == {"noop", "turn_left", "turn_right", "move_forward", "move_left", "move_right"}
+    first = env.reset().obs
+    assert first.shape == (2, 3, 30, 40) and first.float().std() > 10
+    step = env.step(torch.tensor([names.index("noop"), names.index("turn_left")]))
+    for _ in range(3):
+        step = env.step(torch.tensor([names.index("noop"), names.index("turn_left")]))
+    change = (step.obs.float() - first.float()).abs().mean(dim=(1, 2, 3))
+    assert change[1] > 3 * change[0]
+    again = make_env(CONFIG, 2, 1, training=True)
+    reset = again.restore(env.snapshot())
+    assert reset is not None and torch.equal(reset.obs, step.obs)
+    action = torch.tensor([names.index("move_forward"), names.index("turn_right")])
+    assert torch.equal(again.step(action).obs, env.step(action).obs)
+    for one in (env, again):
+        one.close()
+
+
+def test_several_buttons_at_once() -> None:
+    env = make_env(
+        EnvConfig("vizdoom", "VizdoomMyWayHome-MultiBinary-v1", size=15, width=20), 1, 0, training=True
+    )
+    assert (env.action_spec.is_discrete, len(env.action_spec.buttons)) == (False, 5)
+    env.reset()
+    assert env.step(torch.tensor([[1.0, 0.0, 1.0, 0.0, 0.0]])).obs.shape == (1, 3, 15, 20)
+    env.close()
