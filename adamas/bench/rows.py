@@ -55,6 +55,7 @@ def small_run(config: Config, folder: Path, group: Group = ALONE) -> Trainer:
     )
     config = replace(config, collection=collection, tensorboard=False, wandb_project=None)
     trainer = new_run(config, folder, quiet=True, group=group)
+    assert trainer.collect is not None  # a preset trains on a game
     trainer.collect.begin(0)
     for _ in range(trainer.collect.planned(0)):
         trainer.collect.update()
@@ -139,6 +140,7 @@ def _epoch(trainer: Trainer) -> Work:
 
 
 def _env_steps(trainer: Trainer) -> Work:
+    assert trainer.collect is not None
     env = trainer.collect.collector.env
     env.reset()
     action = torch.zeros(env.num_envs, dtype=torch.int64)

@@ -257,7 +257,7 @@ class _Film:
             windows = _extended(context, action, nothing, torch.ones_like(action, dtype=torch.bool))
         elif isinstance(self.source, EpisodeStore):
             windows = draw_windows(self.source, count, length, self.steps, self.rng).batch
-            if (windows.action >= self.agent.action_spec.num_actions).any():
+            if self.agent.action_spec.problem(windows.action.numpy()):
                 raise UserError(
                     f"{self.source.folder} holds actions that the agent does not have; give a dataset of its own game"
                 )

@@ -17,7 +17,7 @@ from adamas.core.config import to_dict
 from adamas.core.distributed import Group
 from adamas.core.errors import UserError
 from adamas.core.progress import duration
-from adamas.evaluation.report import write_report
+from adamas.evaluation.report import save_dreams, write_report
 from adamas.evaluation.results import evaluate_agent
 from adamas.presets import PRESETS, preset
 from adamas.training.build import follow, new_run, resume_run
@@ -58,8 +58,9 @@ def train(arguments: Sequence[str]) -> None:
     else:
         name = arguments[0]
         start = parse(Train, arguments[1:], f"train {name}", Train(preset(name)))
-        game = start.config.env.game.replace("/", "-").lower()
-        run_dir = start.run_dir or Path("runs") / name / f"{game}-seed-{start.config.seed}"
+        config = start.config
+        source = config.env.game.replace("/", "-").lower() if config.data is None else Path(config.data).name
+        run_dir = start.run_dir or Path("runs") / name / f"{source}-seed-{config.seed}"
         make = partial(new_run, start.config, run_dir, start.quiet, group)
     if group.rank > 0:
         return follow(run_dir, group).run()
@@ -72,6 +73,12 @@ def _report(trainer: Trainer) -> None:
     """Score a trained agent in the real game, draw the pictures, and say where everything is."""
     config, agent, run_dir = trainer.config, trainer.agent, trainer.run_dir
     protocol = config.evaluation
+    if config.data is not None:
+        print(f"trained for {duration(trainer.clock.seconds)} on {trainer.real_steps:,} recorded steps")
+        heldout = trainer.heldout_dreams()
+        paths = [] if heldout is None else save_dreams(run_dir / "results", heldout)
+        print("\n".join(f"  {path}" for path in paths))
+        return
     if not trainer.quiet:
         print(f"scoring the agent: {protocol.final_episodes} episodes of the real game", flush=True)
     scores = evaluate_agent(

@@ -118,7 +118,7 @@ def play_episode(
     """One episode in the first environment, or as much of it as ``num_steps`` steps hold.
 
     Returns:
-        Its frames (T + 1, C, H, W), the last one included, and its actions (T,).
+        Its frames (T + 1, C, H, W), the last one included, and its actions (T,) or (T, K).
     """
     position = start(policy, env)
     frames, actions = [position.obs[0]], []
@@ -139,12 +139,13 @@ def first_context(obs: Tensor, action: Tensor, length: int) -> Batch:
 
     Args:
         obs: (T + 1, C, H, W).
-        action: (T,).
+        action: (T,) or (T, K).
         length: L.
     """
     known = min(length, len(action))
     padding = length - known
-    context_obs, context_action = obs.new_zeros(1, length, *obs.shape[1:]), action.new_zeros(1, length - 1)
+    context_obs = obs.new_zeros(1, length, *obs.shape[1:])
+    context_action = action.new_zeros(1, length - 1, *action.shape[1:])
     context_obs[0, padding:] = obs[:known]
     context_action[0, padding:] = action[: known - 1]
     none = torch.zeros(1, length - 1, dtype=torch.bool)

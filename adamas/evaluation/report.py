@@ -70,15 +70,22 @@ def write_report(
         save_pair(folder / "agent.gif", real, dream, FPS)
         paths.append(folder / "agent.gif")
     if heldout is not None:
-        real, dream = longest_dream(heldout)
-        save_pair(folder / "dream.gif", real, dream, SLOW_FPS)
-        strip(
-            folder / "dream.png",
-            [("real", real), ("dream", dream)],
-            max(1, fitting_scale(real.shape[-2]) // 2),
-        )
-        paths += [folder / "dream.gif", folder / "dream.png"]
+        paths += save_dreams(folder, heldout)
     if importlib.util.find_spec("matplotlib") is None:
         warnings.warn(f"no plots were drawn: {require('matplotlib', 'report')}", stacklevel=2)
         return paths
     return paths + save_plots(run_dir, scores, folder)
+
+
+def save_dreams(folder: Path, heldout: Continuation) -> list[Path]:
+    """The held-out dream that keeps up with the truth for longest, beside it: a film and a strip, in ``folder``.
+
+    Returns:
+        The files written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    real, dream = longest_dream(heldout)
+    save_pair(folder / "dream.gif", real, dream, SLOW_FPS)
+    scale = max(1, fitting_scale(real.shape[-2]) // 2)
+    strip(folder / "dream.png", [("real", real), ("dream", dream)], scale)
+    return [folder / "dream.gif", folder / "dream.png"]

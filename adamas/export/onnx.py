@@ -91,6 +91,7 @@ def export_model(
 
 def check_export(agent: Agent, opset: int) -> None:
     """Refuse what cannot be exported, before anything is written. Raises UserError, see :func:`export_onnx`."""
+    _ = agent.action_spec.names  # refuses all but one choice
     if not isinstance(agent.denoiser, EdmDenoiser):
         raise UserError("only EDM denoisers can be exported, and this agent has a DDPM one; train with edm")
     if opset not in OPSETS:

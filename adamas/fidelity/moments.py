@@ -53,6 +53,7 @@ def find_moments(
     Raises:
         UserError: the episodes are too short.
     """
+    _ = game.action_spec.names  # refuses all but one choice: games are stepped by number
     rng = np.random.default_rng(derive_seed(seed, "moments"))
     generator = Generator().manual_seed(derive_seed(seed, "moments", "policy"))
     moments: list[Moment] = []

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from adamas.agent import Agent
 from adamas.core import runtime
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.data import EpisodeStore
@@ -45,7 +46,7 @@ class RecordedStarts:
             )
         self._store = store
         self._length = agent.world_model.context_length
-        self._num_actions = agent.action_spec.num_actions
+        self._action_spec = agent.action_spec
         # Of n frames the first n - L can begin a context: one more follows its last one.
         contexts = np.maximum(store.lengths - self._length, 0)
         if not contexts.any():
@@ -66,9 +67,9 @@ class RecordedStarts:
         # Counted from the end: after the last context of an episode there is one more frame.
         start = number - self._ends[episode] + self._store.lengths[episode] - self._length
         context = self._store.read(episode, start, self._length)
-        if (context.action >= self._num_actions).any():
+        if problem := self._action_spec.problem(context.action.numpy()):
             raise UserError(
-                f"{self._store.folder} holds actions that the agent, with {self._num_actions}, does not have; "
+                f"{self._store.folder} holds actions that the agent does not have ({problem}); "
                 "give the dataset of the game it was trained on"
             )
         return context
@@ -81,7 +82,7 @@ class PlayedStarts:
         """Start the game in ``env``, a single environment."""
         self._env = env
         self._policy = OnHost(agent.actor_critic, runtime.device_of(agent))
-        self._trail = Trail(agent.world_model.context_length)
+        self._trail = Trail(agent.world_model.context_length, env.action_spec)
         self._obs, self._state = env.reset().obs[0], self._policy.initial_state(1)
         self._trail.begin(self._obs)
 
@@ -105,15 +106,16 @@ class PlayedStarts:
             self._state = self._policy.initial_state(1)
             self._trail.begin(self._obs)
         else:
-            self._trail.add(int(action), self._obs)
+            self._trail.add(action[0], self._obs)
 
 
 class Trail:
     """The last L frames of one running episode, and the actions between them."""
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int, action_spec: ActionSpec) -> None:
+        self._action_spec = action_spec
         self._obs: deque[Tensor] = deque(maxlen=length)
-        self._action: deque[int] = deque(maxlen=length - 1)
+        self._action: deque[Tensor] = deque(maxlen=length - 1)
 
     def begin(self, obs: Tensor) -> None:
         """Forget everything before the first frame of an episode, (C, H, W) uint8."""
@@ -121,8 +123,8 @@ class Trail:
         self._action.clear()
         self._obs.append(obs)
 
-    def add(self, action: int, obs: Tensor) -> None:
-        """An action, and the frame that followed."""
+    def add(self, action: Tensor, obs: Tensor) -> None:
+        """An action, () int64 or (K,) float32, and the frame that followed."""
         self._action.append(action)
         self._obs.append(obs)
 
@@ -131,8 +133,9 @@ class Trail:
         length, known = self._obs.maxlen or 0, len(self._obs)
         obs = torch.zeros(1, length, *self._obs[-1].shape, dtype=torch.uint8)
         obs[0, length - known :] = torch.stack(list(self._obs))
-        action = torch.zeros(1, length - 1, dtype=torch.int64)
-        action[0, length - known :] = torch.tensor(list(self._action), dtype=torch.int64)
+        action = torch.zeros(1, length - 1, *self._action_spec.shape, dtype=self._action_spec.dtype)
+        if self._action:
+            action[0, length - known :] = torch.stack(list(self._action))
         none = torch.zeros(1, length - 1, dtype=torch.bool)
         mask = torch.arange(length)[None] >= length - known
         return Batch(obs, action, none.float(), none, none.clone(), mask)

@@ -100,7 +100,7 @@ class Game(World):
     def __init__(self, env: RealVectorEnv, context_length: int) -> None:
         super().__init__()
         self._env = env
-        self._trail = Trail(context_length)
+        self._trail = Trail(context_length, env.action_spec)
         self._next: Tensor | None = None  # the next episode's first frame, where the environment restarted
 
     def begin(self) -> None:
@@ -119,7 +119,7 @@ class Game(World):
             self.obs, self._next = step.final_obs[0], step.obs[0]
         else:
             self.obs = step.obs[0]
-            self._trail.add(action, self.obs)
+            self._trail.add(torch.tensor(action), self.obs)
 
     def context(self) -> Batch:
         """The last L frames, for a dream to go on from."""

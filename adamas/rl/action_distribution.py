@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from adamas.core.actions import ActionSpec
 from adamas.core.seeding import draw
 
-LOG_STD_MIN, LOG_STD_MAX = -5.0, 0.5  # of the normal variable behind an axis
+LOG_STD_MIN, LOG_STD_MAX = math.log(0.1), 0.5  # of the normal variable behind an axis
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(32)  # of the quadrature for its entropy
 CLOSEST = 1e-6  # to an axis's ends; there the normal variable is infinite
 

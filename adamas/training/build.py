@@ -12,27 +12,28 @@ from filelock import FileLock, Timeout
 
 from adamas.agent import Agent, AgentConfig, check_fits
 from adamas.core import runtime
+from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import Checkpoint, find_checkpoint
 from adamas.core.config import from_dict, load_config, save_config
 from adamas.core.distributed import ALONE, Group
 from adamas.core.errors import UserError
 from adamas.core.logging import Metrics
-from adamas.core.protocols import VectorEnv
 from adamas.core.seeding import Streams, derive_seed
 from adamas.core.workers import Workers
 from adamas.data.sampling import SegmentSampler
 from adamas.data.store import EpisodeStore
 from adamas.envs.make import make_env
+from adamas.envs.vector import RealVectorEnv
 from adamas.rl.imagination import Imagination
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
 from adamas.training.config import Config
 from adamas.training.distributed import Follower, Led, LedStreams
 from adamas.training.evaluate import EvaluationPhase
-from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, context_sampler
+from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, context_sampler, restore_learning
 from adamas.training.model_free import ModelFreePhase
 from adamas.training.phases import CollectPhase, Phase
-from adamas.training.trainer import Trainer, restore_learning
+from adamas.training.trainer import Trainer
 
 LOCK = "lock"  # the file whose lock a training process holds
 BEFORE_WORK = {
@@ -97,13 +98,16 @@ def _never_began(run_dir: Path) -> bool:
     """
     for name, known in BEFORE_WORK.items():
         folder = run_dir / name
+        if name.startswith("dataset") and (run_dir / "dataset").is_symlink():
+            continue
         if folder.is_dir() and not {path.name for path in folder.iterdir()} <= known:
             return False
     frames = run_dir / "dataset" / "train" / "frames.bin"
+    recorded = (run_dir / "dataset").is_symlink()  # recordings were there before the run
     return (
         (run_dir / "config.yaml").is_file()
         and not any((run_dir / "checkpoints").glob("step-*[0-9]"))
-        and (not frames.exists() or frames.stat().st_size == 0)
+        and (recorded or not frames.exists() or frames.stat().st_size == 0)
     )
 
 
@@ -113,34 +117,36 @@ def _build(
     device = runtime.setup(config.runtime)
     if not quiet:  # what follows may take seconds
         since = f", going on from step {checkpoint.step}" if checkpoint else ""
-        game = f"{config.env.suite} {config.env.game}"
-        print(f"{run_dir}: training on {game}, seed {config.seed}, {device}{since}", flush=True)
+        source = f"{config.env.suite} {config.env.game}" if config.data is None else config.data
+        print(f"{run_dir}: training on {source}, seed {config.seed}, {device}{since}", flush=True)
     streams = Streams(config.seed) if group.size == 1 else LedStreams(config.seed, group)
-    env, heldout_env = (
-        make_env(config.env, config.collection.num_envs, derive_seed(config.seed, name), training=True)
-        for name in ("env", "heldout")
-    )
-    agent_config = AgentConfig(env.obs_shape, env.action_spec, config.world_model, config.actor_critic)
+    envs = [] if config.data is not None else _make_envs(config)
+    obs_shape, action_spec = (envs[0].obs_shape, envs[0].action_spec) if envs else _recorded(config)
+    agent_config = AgentConfig(obs_shape, action_spec, config.world_model, config.actor_critic)
     agent = _new_agent(agent_config, config, device)
     lock = _claim(run_dir)
     with ExitStack() as failure:
         failure.callback(lock.release)
         if checkpoint is None:
-            train, test = _new_stores(config, run_dir, env)
+            _begin(config, run_dir, obs_shape, action_spec)
         else:
             saved = AgentConfig.from_saved(checkpoint.config()["agent"])
-            check_fits(saved, env.obs_shape, env.action_spec, str(run_dir))
-            train, test = (EpisodeStore.open(run_dir / "dataset" / name) for name in ("train", "test"))
+            check_fits(saved, obs_shape, action_spec, str(run_dir))
+        train, test = (EpisodeStore.open(run_dir / "dataset" / name) for name in ("train", "test"))
 
-        policy = OnHost(agent.actor_critic, device)
-        collector = Collector(policy, env, train, streams.torch("collect"))
-        heldout = Collector(policy, heldout_env, test, streams.torch("heldout"))
-        collect, phases = CollectPhase(collector, config.collection), {}
+        collect: CollectPhase | None = None
+        heldout: Collector | None = None
+        phases: dict[str, Phase] = {}
+        if envs:
+            policy = OnHost(agent.actor_critic, device)
+            collector = Collector(policy, envs[0], train, streams.torch("collect"))
+            heldout = Collector(policy, envs[1], test, streams.torch("heldout"))
+            collect = CollectPhase(collector, config.collection)
+            if config.imagination == "off":
+                collect = ModelFreePhase(collector, config.collection, agent.actor_critic, config.policy)
         if config.imagination == "on":
             phases = _learning_phases(config, agent, train, streams, device, group)
-        elif group.size == 1:
-            collect = ModelFreePhase(collector, config.collection, agent.actor_critic, config.policy)
-        else:
+        elif group.size > 1:
             raise UserError("imagination off is for one process; start it without torchrun")
         if group.size > 1:
             phases = {name: Led(name, phase, group, train) for name, phase in phases.items()}
@@ -148,9 +154,10 @@ def _build(
             config,
             run_dir,
             agent,
+            train,
             collect,
             phases,
-            EvaluationPhase(agent, heldout, config, run_dir, device),
+            EvaluationPhase(agent, test, heldout, config, run_dir, device),
             streams,
             Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project),
             lock,
@@ -188,25 +195,48 @@ def _claim(run_dir: Path) -> FileLock:
     return lock
 
 
-def _new_stores(config: Config, run_dir: Path, env: VectorEnv) -> list[EpisodeStore]:
-    """The run's configuration and two empty stores: to train on, and held out."""
-    for leftover in (run_dir / "dataset", run_dir / "metrics"):  # of a run that never began
-        if leftover.exists():
+def _make_envs(config: Config) -> list[RealVectorEnv]:
+    """The games to train on, and those that are held out."""
+    return [
+        make_env(config.env, config.collection.num_envs, derive_seed(config.seed, name), training=True)
+        for name in ("env", "heldout")
+    ]
+
+
+def _recorded(config: Config) -> tuple[tuple[int, int, int], ActionSpec]:
+    """The shape of recorded frames, and what the actions between them are."""
+    train, test = (EpisodeStore.open(Path(str(config.data)) / name) for name in ("train", "test"))
+    if (train.obs_shape, train.action_spec) != (test.obs_shape, test.action_spec):
+        raise UserError(f"{config.data}: train and test differ in their frames or actions; split one dataset")
+    if train.action_spec is None:
+        raise UserError(f"{train.folder} does not say what its actions are; record or import it anew")
+    return train.obs_shape, train.action_spec
+
+
+def _begin(config: Config, run_dir: Path, obs_shape: tuple[int, int, int], action_spec: ActionSpec) -> None:
+    """The run's configuration and its two datasets, to train on and held out: empty, or a link to recordings."""
+    dataset = run_dir / "dataset"
+    for leftover in (dataset, run_dir / "metrics"):  # of a run that never began
+        if leftover.is_symlink():
+            leftover.unlink()
+        elif leftover.exists():
             shutil.rmtree(leftover)
     save_config(run_dir / "config.yaml", config)
-    return [
-        EpisodeStore.create(run_dir / "dataset" / name, env.obs_shape, env.action_spec)
-        for name in ("train", "test")
-    ]
+    if config.data is not None:
+        dataset.symlink_to(Path(config.data).absolute(), target_is_directory=True)
+        return
+    for name in ("train", "test"):
+        EpisodeStore.create(dataset / name, obs_shape, action_spec)
 
 
 def _learning_phases(
     config: Config, agent: Agent, train: EpisodeStore, streams: Streams, device: torch.device, group: Group
 ) -> dict[str, Phase]:
-    """The components of the world model in their order, then the actor-critic."""
+    """The components of the world model in their order, then the actor-critic if there is a game for it."""
     workers = Workers(config.num_shards, group)
     shards = range(config.num_shards)[workers.here]
-    age_weights = config.collection.age_weights
+    # Recordings are no older than each other.
+    age_weights = config.collection.age_weights if config.data is None else None
     sampler = SegmentSampler(train, age_weights)
     learn: dict[str, Phase] = {}
     trained = copy.deepcopy(agent.world_model)
@@ -219,6 +249,8 @@ def _learning_phases(
         learn[name] = ComponentPhase(
             component, average, training, sampler, streams.numpy(name), generators, workers
         )
+    if config.data is not None:
+        return learn
     # A sampler for every shard: it remembers what it has computed, and so is not for two threads at once.
     dreams = [_dreams(config, agent, SegmentSampler(train, age_weights), streams, i, device) for i in shards]
     learn["actor_critic"] = PolicyPhase(agent.actor_critic, config.policy, dreams, workers)

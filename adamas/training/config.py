@@ -140,6 +140,9 @@ class Config:
     seed: int = 0
     """Everything random in the run follows from it."""
     env: EnvConfig = field(default_factory=EnvConfig)
+    data: str | None = None
+    """Folder of recordings to train the world model on, split into train/ and test/ (adamas data split), instead of a
+    game: nothing is collected, and no policy trained. The run then has final_epochs epochs."""
     world_model: DiamondConfig = field(default_factory=DiamondConfig)
     actor_critic: ActorCriticConfig = field(default_factory=ActorCriticConfig)
     collection: CollectionConfig = field(default_factory=CollectionConfig)
@@ -165,6 +168,8 @@ class Config:
 
     def __post_init__(self) -> None:
         _check_minima("", self, seed=0, num_shards=1, final_epochs=0, checkpoint_minutes=0)
+        if self.data is not None and self.imagination == "off":
+            raise UserError("imagination off trains on a game alone; leave out data")
         for name, size in (
             ("denoiser.batch_size", self.denoiser.batch_size),
             ("reward_end.batch_size", self.reward_end.batch_size),
@@ -180,7 +185,7 @@ class Config:
         levels = len(self.world_model.denoiser.network.channels)
         smallest = 2 ** (levels - 1)
         _, height, width = self.env.obs_shape
-        if min(height, width) < smallest:
+        if self.data is None and min(height, width) < smallest:
             raise UserError(
                 f"frames of {height}x{width} pixels are too small for {levels} levels of the denoiser; "
                 f"use at least {smallest}, or fewer levels"

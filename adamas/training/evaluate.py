@@ -11,6 +11,7 @@ import torch
 from adamas.agent import Agent
 from adamas.core.errors import UserError
 from adamas.core.seeding import derive_seed
+from adamas.data.store import EpisodeStore
 from adamas.envs.make import make_env
 from adamas.evaluation.fidelity import Continuation, continue_dreams, dream_error
 from adamas.evaluation.pictures import SLOW_FPS, longest_dream, save_pair
@@ -25,9 +26,17 @@ class EvaluationPhase(Phase):
     """Measures; changes nothing that training depends on. Its randomness depends on seed and epoch alone."""
 
     def __init__(
-        self, agent: Agent, heldout: Collector, config: Config, run_dir: Path, device: torch.device
+        self,
+        agent: Agent,
+        store: EpisodeStore,
+        heldout: Collector | None,
+        config: Config,
+        run_dir: Path,
+        device: torch.device,
     ) -> None:
+        """``store`` has the held-out episodes; ``heldout`` plays more of them. None: there is no game to play."""
         self.agent = agent
+        self.store = store
         self.heldout = heldout
         self.config = config
         self.run_dir = run_dir
@@ -45,24 +54,31 @@ class EvaluationPhase(Phase):
 
     def update(self) -> Metrics:
         """Score the agent, collect held-out steps, and compare dreams with them."""
+        numbers: dict[str, float] = {}
+        if self.heldout is not None:
+            numbers |= self._score()
+        if self.config.imagination == "on":
+            if self.heldout is not None:
+                num_steps = self.config.evaluation.heldout_steps
+                # The first of two steps is a transition whose next frame is known: something to compare with.
+                self.heldout.collect(max(2, -(-num_steps // self.heldout.env.num_envs)))
+            numbers |= self._compare_dreams()
+        return {name: torch.tensor(value) for name, value in numbers.items()}
+
+    def _score(self) -> dict[str, float]:
+        """The agent in the real game."""
         config = self.config.evaluation
         env = make_env(self.config.env, config.num_envs, self._seed("score"), training=False)
         generator = torch.Generator().manual_seed(self._seed("score"))
         episodes = play_episodes(self.policy, env, config.episodes, generator, config.temperature)
         env.close()
-        numbers = {
+        return {
             "return": float(np.mean([e.score for e in episodes])),
             "length": float(np.mean([e.length for e in episodes])),
         }
-        if self.config.imagination == "on":
-            numbers |= self._compare_dreams()
-        return {name: torch.tensor(value) for name, value in numbers.items()}
 
     def _compare_dreams(self) -> dict[str, float]:
-        """Play on in the held-out games, and dream beside them."""
-        num_steps = self.config.evaluation.heldout_steps
-        # The first of two steps is a transition whose next frame is known: something to compare with.
-        self.heldout.collect(max(2, -(-num_steps // self.heldout.env.num_envs)))
+        """Dream beside the held-out episodes."""
         dreams = self.dreams()
         video = self.run_dir / "videos" / f"dream-epoch-{self._epoch:04d}.gif"
         save_pair(video, *longest_dream(dreams), SLOW_FPS)
@@ -74,7 +90,7 @@ class EvaluationPhase(Phase):
         Raises:
             UserError: nothing is held out before the first evaluation.
         """
-        model, config, store = self.agent.world_model, self.config, self.heldout.store
+        model, config, store = self.agent.world_model, self.config, self.store
         transitions = store.lengths - 1  # (E,)
         if not store.num_transitions:
             raise UserError("nothing is held out yet; evaluate first, or lower evaluation.every_epochs")
@@ -92,9 +108,11 @@ class EvaluationPhase(Phase):
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return {"heldout": self.heldout.state_dict(), "epoch": self._epoch}
+        heldout = None if self.heldout is None else self.heldout.state_dict()
+        return {"heldout": heldout, "epoch": self._epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
-        self.heldout.load_state_dict(state["heldout"])
+        if self.heldout is not None:
+            self.heldout.load_state_dict(state["heldout"])
         self._epoch = state["epoch"]

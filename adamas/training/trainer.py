@@ -5,6 +5,10 @@
     epoch 0      collect                    until the replay can start (CollectionConfig.first_steps)
     epoch 1..E   collect -> denoiser -> reward_end -> actor_critic -> evaluate
 
+On recordings instead of a game, nothing is collected and no policy trained::
+
+    epoch 1..E   denoiser -> reward_end -> evaluate
+
 Between any two units of work the run can be saved, and continues from there bit for bit on the same machine.
 """
 
@@ -17,7 +21,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock
@@ -32,9 +35,12 @@ from adamas.core.process import stop_signal
 from adamas.core.progress import Progress
 from adamas.core.runtime import device_of
 from adamas.core.seeding import Streams
+from adamas.data.store import EpisodeStore
 from adamas.evaluation.fidelity import Continuation
+from adamas.training.collect import Collector
 from adamas.training.config import Config
 from adamas.training.evaluate import EvaluationPhase
+from adamas.training.learning import restore_learning
 from adamas.training.meters import Meter
 from adamas.training.optim import NonFiniteLossError
 from adamas.training.phases import CollectPhase, Phase
@@ -67,7 +73,8 @@ class Trainer:
         config: of the run; saved with every checkpoint.
         run_dir: the run's folder.
         agent: what is saved, dreamt with and evaluated; its world model may be an average of the trained one.
-        collect: plays the real game; the first phase of every epoch.
+        store: what is trained on.
+        collect: plays the real game; the first phase of every epoch. None: there are recordings instead.
         learn: the phases that train something, by name, in order.
         evaluate: the last phase.
         streams: the run's random streams.
@@ -82,7 +89,8 @@ class Trainer:
         config: Config,
         run_dir: Path,
         agent: Agent,
-        collect: CollectPhase,
+        store: EpisodeStore,
+        collect: CollectPhase | None,
         learn: Mapping[str, Phase],
         evaluate: EvaluationPhase,
         streams: Streams,
@@ -94,9 +102,12 @@ class Trainer:
         self.config = config
         self.run_dir = run_dir
         self.agent = agent
+        self.store = store
         self.collect = collect
         self.evaluate = evaluate
-        self.phases: dict[str, Phase] = {"collect": collect, **learn, "evaluate": evaluate}
+        self.phases: dict[str, Phase] = {**learn, "evaluate": evaluate}
+        if collect is not None:
+            self.phases = {"collect": collect, **self.phases}
         self.streams = streams
         self.metrics = metrics
         self.lock = lock
@@ -110,8 +121,8 @@ class Trainer:
         """Release files and environments, and the processes that follow."""
         self.group.share(None)
         self.metrics.close()
-        self.collect.collector.env.close()
-        self.evaluate.heldout.env.close()
+        for collector in self._collectors():
+            collector.env.close()
         self.lock.release()
 
     def run(self) -> None:
@@ -124,8 +135,10 @@ class Trainer:
         with stop_signal() as stop:
             if self.clock.step == 0:
                 self.save()  # a run that is killed at once can be resumed all the same
-            if self.clock.epoch == 0:
+            if self.clock.epoch == 0 and self.collect is not None:
                 self._first_steps(stop)
+            elif self.clock.epoch == 0:
+                self.clock.epoch, self.clock.num_epochs = 1, self.config.final_epochs
             self._epochs(stop)
         self.save()
 
@@ -137,11 +150,16 @@ class Trainer:
     @property
     def real_steps(self) -> int:
         """Steps of the real game trained on so far."""
-        return self.collect.collector.store.num_steps
+        return self.store.num_steps
 
     def heldout_dreams(self) -> Continuation | None:
         """Dreams beside the true continuations of held-out steps; None if the run never evaluated."""
-        return self.evaluate.dreams() if self.evaluate.heldout.store.num_transitions else None
+        return self.evaluate.dreams() if self.evaluate.store.num_transitions else None
+
+    def _collectors(self) -> list[Collector]:
+        """Whoever plays the real game."""
+        playing = self.collect.collector if self.collect else None
+        return [collector for collector in (playing, self.evaluate.heldout) if collector]
 
     def _first_steps(self, stop: threading.Event) -> None:
         """Epoch 0, which people see as the first part of epoch 1."""
@@ -200,7 +218,7 @@ class Trainer:
     def _log(self, name: str) -> dict[str, float]:
         """Record the averages since the last record, and return the one worth showing."""
         clock, averages = self.clock, self.meter.averages()
-        if name == "collect":
+        if name == "collect" and self.collect is not None:
             averages["real_steps"] = self.real_steps
             if returns := self.collect.collector.returns:
                 averages["return"] = sum(returns) / len(returns)
@@ -237,8 +255,8 @@ class Trainer:
     def save(self) -> Path:
         """Write a checkpoint of this very moment."""
         self._last_save = time.monotonic()
-        for store in (self.collect.collector.store, self.evaluate.heldout.store):
-            store.commit()
+        for collector in self._collectors():
+            collector.store.commit()
         trainer = {
             "clock": asdict(self.clock),
             "meter": self.meter.state_dict(),
@@ -277,15 +295,3 @@ class Trainer:
             path.write_bytes(content.getvalue())
             message += f", batch in {path}"
         return NonFiniteLossError(message + "; lower the learning rate or look at the batch")
-
-
-def restore_learning(
-    checkpoint: Checkpoint, agent: Agent, phases: Mapping[str, Phase], streams: Streams
-) -> dict[str, Any]:
-    """Continue with the weights, phases and random streams of a checkpoint; returns all that it holds."""
-    state = checkpoint.trainer()
-    agent.load_state_dict(checkpoint.agent())
-    for name, phase in phases.items():
-        phase.load_state_dict(state["phases"][name])
-    streams.load_state_dict(state["streams"])
-    return state

@@ -44,7 +44,7 @@ def test_names_and_numbers_of_actions(tmp_path: Path) -> None:
         ),
         ("--out film.gif --dataset empty", "empty has no episode of more than "),
         ("--out film.gif --dataset other --beside-real", "other holds actions that the agent does not have"),
-        ("--out film.gif --dataset other", "other holds actions that the agent, with 3, does not have"),
+        ("--out film.gif --dataset other", "other holds actions that the agent does not have"),
         (
             "--out film.gif --by agnet",
             "by is agnet; it must be agent, random, or a file of actions (No such file",

@@ -85,11 +85,11 @@ def test_played_starts_follow_from_the_generator() -> None:
 
 
 def test_a_trail_forgets_the_last_episode() -> None:
-    trail = Trail(3)
+    trail = Trail(3, ActionSpec.numbered(6))
     frames = [torch.full((1, 1, 1), i, dtype=torch.uint8) for i in range(10)]
     trail.begin(frames[0])
     for i in range(1, 6):
-        trail.add(i, frames[i])
+        trail.add(torch.tensor(i), frames[i])
     assert trail.context().obs.flatten().tolist() == [3, 4, 5]
     assert trail.context().action.tolist() == [[4, 5]]
     trail.begin(frames[9])

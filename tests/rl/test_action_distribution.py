@@ -39,8 +39,9 @@ def squashed(mean: Tensor, std: Tensor, axis: Axis) -> td.TransformedDistributio
 
 
 def std_of(spread: Tensor) -> Tensor:
-    """From exp(-5) to exp(0.5), and 1 at 0."""
-    return (-5 + 5.5 * torch.sigmoid(spread + math.log(10))).exp()
+    """From 0.1 to exp(0.5), and 1 at 0."""
+    low = math.log(0.1)
+    return (low + (0.5 - low) * torch.sigmoid(spread + math.log(-low / 0.5))).exp()
 
 
 def test_how_many_numbers() -> None:

@@ -1,0 +1,98 @@
+"""Every command with an agent that presses buttons and moves levers, in frames that are not square."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Dict, MultiBinary
+
+import adamas
+from adamas import cli
+from adamas.data import EpisodeStore
+
+GAME = "AdamasLever-v0"
+
+
+class Lever(gymnasium.Env[Any, Any]):
+    """A light that the lever moves while the brake is off; 20 steps."""
+
+    observation_space = Box(0, 255, (8, 12, 3), np.uint8)
+    action_space = Dict(brake=MultiBinary(1), lever=Box(-2.0, 2.0, (1,)))
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.place, self.steps = float(self.np_random.uniform(0, 11)), 0
+        return self.picture(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action)
+        if not action["brake"][0]:
+            self.place = float(np.clip(self.place + action["lever"][0], 0, 11))
+        self.steps += 1
+        return self.picture(), float(self.place > 6), False, self.steps == 20, {}
+
+    def picture(self) -> Any:
+        picture = np.zeros((8, 12, 3), np.uint8)
+        picture[:, round(self.place)] = 255
+        return picture
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    gymnasium.register(GAME, entry_point=Lever)
+    run_dir = tmp_path_factory.mktemp("lever") / "run"
+    choice = ["--env.suite", "gymnasium", "--env.game", GAME, "--env.size", "8", "--env.width", "12"]
+    cli.run(["train", "debug", *choice, "--run-dir", str(run_dir), "--quiet"])
+    yield run_dir
+    del gymnasium.registry[GAME]
+
+
+def test_training_and_its_datasets(run: Path) -> None:
+    agent = adamas.load(run, "cpu")
+    assert agent.config.obs_shape == (3, 8, 12)
+    assert (agent.action_spec.buttons, [axis.name for axis in agent.action_spec.axes]) == (
+        ("brake/0",),
+        ["lever/0"],
+    )
+    store = EpisodeStore.open(run / "dataset" / "train")
+    action = np.concatenate([episode.action for episode in store])
+    assert store.action_spec == agent.action_spec and action.shape == (store.num_transitions, 2)
+    assert set(action[:, 0].tolist()) == {0.0, 1.0} and np.ptp(action[:, 1]) > 1
+    assert (run / "results" / "agent.gif").is_file()
+
+
+def test_acting_in_five_lines(run: Path) -> None:
+    agent = adamas.load(run, "cpu")
+    frame = np.zeros((3, 8, 12), np.uint8)
+    action, state = agent.act(frame)
+    assert isinstance(action, np.ndarray) and agent.action_spec.problem(action) == ""
+    several, _ = agent.act(np.stack([frame] * 3))
+    assert isinstance(several, np.ndarray) and several.shape == (3, 2)
+    assert agent.act(frame, state, temperature=0)[0].shape == (2,)  # type: ignore[union-attr]
+
+
+def test_evaluating_recording_and_filming(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli.run(["evaluate", str(run), "--episodes", "2"])
+    assert "random policy" in capsys.readouterr().out
+    cli.run(["collect", str(run), "--out", "recorded", "--steps", "40"])
+    assert EpisodeStore.open(tmp_path / "recorded").action_spec == adamas.load(run, "cpu").action_spec
+    cli.run(["dream", str(run), "--out", "film.gif", "--steps", "4", "--beside-real"])
+    assert (tmp_path / "film.gif").is_file()
+
+
+@pytest.mark.parametrize("command", ["play", "export onnx --out there", "export web --out there", "fidelity"])
+def test_what_still_wants_one_choice_says_so(
+    run: Path, command: str, complaint: Callable[..., str], tmp_path: Path
+) -> None:
+    words = command.replace("there", str(tmp_path / "there")).split()
+    position = 2 if words[0] == "export" else 1
+    said = complaint(*words[:position], run, *words[position:])
+    assert "one choice among several actions" in said and "brake/0, lever/0" in said

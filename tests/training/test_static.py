@@ -1,0 +1,134 @@
+"""Training a world model on recordings, without a game."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import adamas
+from adamas import cli
+from adamas.core.actions import ActionSpec, Axis
+from adamas.core.errors import UserError
+from adamas.data import NEW, EpisodeStore
+from adamas.presets import preset
+from adamas.training.build import new_run, resume_run
+from adamas.training.config import Config
+
+SPEC = ActionSpec(buttons=("jump",), axes=(Axis("steer", -2.0, 2.0),))
+
+
+def record(folder: Path, episodes: int, seed: int, spec: ActionSpec | None = SPEC) -> None:
+    """Episodes of 12 frames, 12 x 20 pixels."""
+    rng = np.random.default_rng(seed)
+    store = EpisodeStore.create(folder, (3, 12, 20), spec)
+    for _ in range(episodes):
+        number = np.array([NEW])
+        for t in range(11):
+            action = np.array([[rng.integers(2), rng.uniform(-2, 2)]]) if spec is SPEC else np.zeros(1)
+            frame = rng.integers(256, size=(1, 3, 12, 20), dtype=np.uint8)
+            ends = np.array([t == 10])
+            number = store.append(number, frame, action, np.array([t % 3 - 1]), ends, ~ends & ends)
+        store.append_final(number, frame)
+    store.commit()
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    record(tmp_path / "mine" / "train", 6, 0)
+    record(tmp_path / "mine" / "test", 3, 1)
+    return tmp_path / "mine"
+
+
+def config(recordings: Path) -> Config:
+    return replace(preset("debug"), data=str(recordings), final_epochs=2, tensorboard=False)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_world_model_of_recordings(recordings: Path, tmp_path: Path) -> None:
+    before = contents(recordings)
+    with closing(new_run(config(recordings), tmp_path / "run", quiet=True)) as trainer:
+        assert list(trainer.phases) == ["denoiser", "reward_end", "evaluate"]
+        weights = {name: w.clone() for name, w in trainer.agent.state_dict().items()}
+        trainer.run()
+        assert (trainer.clock.epoch, trainer.real_steps) == (3, 66)
+        changed = {
+            name for name, w in trainer.agent.state_dict().items() if not torch.equal(w, weights[name])
+        }
+    assert any("denoiser" in name for name in changed) and any("reward_end" in name for name in changed)
+    assert not any("actor_critic" in name for name in changed)
+    assert contents(recordings) == before
+    agent = adamas.load(tmp_path / "run", "cpu")
+    assert (agent.config.obs_shape, agent.action_spec) == ((3, 12, 20), SPEC)
+
+
+def test_it_resumes_bit_by_bit(recordings: Path, tmp_path: Path) -> None:
+    weights = []
+    for name in ("through", "stopped"):
+        with closing(new_run(config(recordings), tmp_path / name, quiet=True)) as trainer:
+            if name == "stopped":
+                update = trainer.phases["denoiser"].update
+
+                def stop(update=update, trainer=trainer):  # type: ignore[no-untyped-def]
+                    if trainer.clock.epoch == 2:
+                        trainer.save()
+                        raise KeyboardInterrupt
+                    return update()
+
+                trainer.phases["denoiser"].update = stop  # type: ignore[method-assign]
+                with pytest.raises(KeyboardInterrupt):
+                    trainer.run()
+            else:
+                trainer.run()
+        if name == "stopped":
+            with closing(resume_run(tmp_path / name, quiet=True)) as trainer:
+                trainer.run()
+        weights.append(trainer.agent.state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_from_the_command_line_to_a_film(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli.run(["train", "debug", "--data", "mine", "--final-epochs", "1", "--quiet"])
+    run = tmp_path / "runs" / "debug" / "mine-seed-0"
+    assert "on 66 recorded steps" in capsys.readouterr().out
+    assert {path.name for path in (run / "results").iterdir()} == {"dream.gif", "dream.png"}
+    assert (run / "dataset").resolve() == recordings.resolve()
+    cli.run(["dream", str(run), "--out", "film.gif", "--beside-real", "--steps", "3"])
+    assert (tmp_path / "film.gif").is_file()
+
+
+@pytest.mark.parametrize("missing", ["train", "test"])
+def test_recordings_that_are_not_split(tmp_path: Path, missing: str) -> None:
+    record(tmp_path / "mine" / {"train": "test", "test": "train"}[missing], 1, 0)
+    with pytest.raises(UserError, match=rf"no replay in .*mine/{missing} "):
+        new_run(config(tmp_path / "mine"), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_recordings_that_do_not_belong_together(tmp_path: Path) -> None:
+    record(tmp_path / "mine" / "train", 1, 0)
+    record(tmp_path / "mine" / "test", 1, 0, ActionSpec.numbered(3))
+    with pytest.raises(UserError, match="train and test differ in their frames or actions"):
+        new_run(config(tmp_path / "mine"), tmp_path / "run", quiet=True)
+
+
+def test_actions_that_nobody_described(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        record(tmp_path / "mine" / name, 1, 0, None)
+    with pytest.raises(UserError, match="does not say what its actions are"):
+        new_run(config(tmp_path / "mine"), tmp_path / "run", quiet=True)
+
+
+def test_a_policy_alone_needs_a_game(recordings: Path) -> None:
+    with pytest.raises(UserError, match="imagination off trains on a game alone"):
+        replace(config(recordings), imagination="off")
