@@ -168,6 +168,8 @@ def test_training_tells_the_network_of_noise_in_past_frames() -> None:
     assert len(sigma_cond.unique()) == 64
     level = noisy_past.flatten(1, 2).std(dim=(-1, -2)).mean(dim=1)
     torch.testing.assert_close(level, sigma_cond, rtol=0.15, atol=0.0)
+    offset = noisy_past[sigma_cond < 1].mean(dim=(-1, -2))
+    assert offset.std().item() == pytest.approx(denoiser.config.sigma_offset, rel=0.15)
 
     without = make_denoiser(noise_previous_obs=False)
     without.target_loss = spy  # type: ignore[method-assign, assignment]
