@@ -31,7 +31,9 @@ class DdpmDenoiser(Denoiser):
         betas = torch.linspace(BETA_FIRST, BETA_LAST, NUM_TIMESTEPS)
         self.register_buffer("alphas_cumprod", (1 - betas).cumprod(dim=0), persistent=False)
 
-    def predict_noise(self, noisy: Tensor, timestep: Tensor, prev_obs: Tensor, prev_action: Tensor) -> Tensor:
+    def predict_noise(
+        self, noisy: Tensor, timestep: Tensor, prev_obs: Tensor, prev_action: Tensor | None
+    ) -> Tensor:
         """The noise n in ``noisy`` (B, C, H, W) at ``timestep`` (B,) in [0, 1000): (B, C, H, W)."""
         return self.inner_model(noisy, (timestep + 1) / NUM_TIMESTEPS, prev_obs, prev_action)
 
@@ -52,7 +54,7 @@ class DdpmDenoiser(Denoiser):
         obs: Tensor,
         mask: Tensor,
         prev_obs: Tensor,
-        prev_action: Tensor,
+        prev_action: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Mean squared error of the predicted noise over samples in ``mask``, and the estimated clean frame."""
         noisy = self.add_noise(obs, timestep, noise)
@@ -61,7 +63,7 @@ class DdpmDenoiser(Denoiser):
         return masked_error(output, noise, mask), self._quantised(clean)
 
     def random_loss(
-        self, obs: Tensor, mask: Tensor, prev_obs: Tensor, prev_action: Tensor, generator: Generator
+        self, obs: Tensor, mask: Tensor, prev_obs: Tensor, prev_action: Tensor | None, generator: Generator
     ) -> tuple[Tensor, Tensor]:
         """:meth:`target_loss` for timesteps drawn uniformly."""
         timestep = torch.randint(NUM_TIMESTEPS, (len(obs),), generator=generator, device=obs.device)
@@ -72,7 +74,7 @@ class DdpmDenoiser(Denoiser):
         self,
         initial_noise: Tensor,
         prev_obs: Tensor,
-        prev_action: Tensor,
+        prev_action: Tensor | None,
         sampler: SamplerConfig,
         generator: Generator | None = None,
     ) -> list[Tensor]:

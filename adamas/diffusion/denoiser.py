@@ -1,4 +1,4 @@
-"""What every denoiser has in common: its network, its training on its own frames, and drawing the next frame."""
+"""What all denoisers have in common: their network, training on their own frames, and drawing the next frame."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ class DenoiserConfig:
     """Targets per segment beyond the first, each conditioned on the model's own estimate of the one before."""
     quantise: bool = True
     """Round every denoised estimate down to one of 256 levels, as the published models were trained and used."""
+    noise_previous_obs: bool = False
+    """Train on past frames that carry noise too, of a level that the network is told: it learns to continue from
+    frames that are not quite right (the published two-stage model)."""
 
     def __post_init__(self) -> None:
         if not 0 < self.sigma_min <= self.sigma_max:
@@ -47,24 +50,51 @@ class DenoiserConfig:
                 "denoiser: sigma_data > 0, sigma_offset >= 0 and num_autoregressive_steps >= 0, got "
                 f"{self.sigma_data}, {self.sigma_offset} and {self.num_autoregressive_steps}"
             )
+        if self.noise_previous_obs and not self.network.noise_cond:
+            raise UserError(
+                "denoiser: noise_previous_obs needs a network that is told of it; set network.noise_cond"
+            )
+        if self.network.noise_cond and self.diffusion != "edm":
+            raise UserError(f"denoiser: network.noise_cond is for edm, not {self.diffusion}; leave it out")
 
     @property
     def segment_length(self) -> int:
         """Frames per training segment: L of context, one target and the autoregressive ones."""
         return self.network.context_length + 1 + self.num_autoregressive_steps
 
+    def check(self, sampler: SamplerConfig) -> None:
+        """Refuse a sampler that puts noise on past frames if the network is not told of it, as UserError."""
+        if sampler.s_cond > 0 and not self.network.noise_cond:
+            raise UserError(
+                f"sampler: s_cond is {sampler.s_cond}, but the denoiser's network is not told of noise in past "
+                "frames; use s_cond 0, or train with network.noise_cond and noise_previous_obs"
+            )
 
-class Denoiser(nn.Module, ABC):
-    """Draws the next frame from noise, given L frames and actions. Subclasses say what noise is and how to undo it."""
 
-    def __init__(self, config: DenoiserConfig, img_channels: int, action_spec: ActionSpec) -> None:
+class FrameDiffusion(nn.Module, ABC):
+    """Draws a frame from noise, given frames before it. Subclasses say what noise is and how to undo it.
+
+    Args:
+        config: network, noise and training targets.
+        img_channels: C of a frame.
+        action_spec: what actions are; None: it sees no actions, and ``prev_action`` is None everywhere.
+        extra_frames: number of further frames that it sees, after the L past ones in ``prev_obs``.
+    """
+
+    def __init__(
+        self,
+        config: DenoiserConfig,
+        img_channels: int,
+        action_spec: ActionSpec | None,
+        extra_frames: int = 0,
+    ) -> None:
         super().__init__()
         self.config = config
-        self.inner_model = FrameNetwork(config.network, img_channels, action_spec)
+        self.inner_model = FrameNetwork(config.network, img_channels, action_spec, extra_frames)
 
     @abstractmethod
     def random_loss(
-        self, obs: Tensor, mask: Tensor, prev_obs: Tensor, prev_action: Tensor, generator: Generator
+        self, obs: Tensor, mask: Tensor, prev_obs: Tensor, prev_action: Tensor | None, generator: Generator
     ) -> tuple[Tensor, Tensor]:
         """Loss of one target frame at noise levels drawn at random, and the model's estimate of it.
 
@@ -84,29 +114,52 @@ class Denoiser(nn.Module, ABC):
         self,
         initial_noise: Tensor,
         prev_obs: Tensor,
-        prev_action: Tensor,
+        prev_action: Tensor | None,
         sampler: SamplerConfig,
         generator: Generator | None = None,
     ) -> list[Tensor]:
         """The N + 1 points, (B, C, H, W) each, from noise to the next frame; arguments as in :func:`sample`."""
 
-    def loss(self, batch: Batch, generator: Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Denoising loss over all targets of segments of ``config.segment_length`` frames.
+    def unrolled_loss(
+        self,
+        obs: Tensor,
+        mask: Tensor,
+        action: Tensor | None,
+        generator: Generator,
+        extra: Tensor | None = None,
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Mean of the losses of all frames after the first L.
 
         The model's own estimate replaces each target in the context of the next one, so that it learns to
         continue from its own frames (published code; the paper's algorithm 1 has one target).
+
+        Args:
+            obs: (B, T + 1, C, H, W) in [-1, 1].
+            mask: (B, T + 1) bool, which frames are real.
+            action: (B, T) int64, or (B, T, K) float32.
+            generator: source of noise and noise levels.
+            extra: (B, T + 1, C, H, W) in [-1, 1]: for each frame, the extra one that it is drawn from.
         """
         length = self.config.network.context_length
-        obs = to_model_range(batch.obs, batch.mask)  # (B, T + 1, C, H, W)
         frames = list(obs.unbind(1))
         losses = []
         for t in range(length, len(frames)):
-            context = torch.stack(frames[t - length : t], dim=1)  # (B, L, C, H, W)
-            action = batch.action[:, t - length : t]  # (B, L)
-            loss, frames[t] = self.random_loss(obs[:, t], batch.mask[:, t], context, action, generator)
+            known = [] if extra is None else [extra[:, t]]
+            context = torch.stack(frames[t - length : t] + known, dim=1)  # (B, L or L + 1, C, H, W)
+            past_action = None if action is None else action[:, t - length : t]  # (B, L)
+            loss, frames[t] = self.random_loss(obs[:, t], mask[:, t], context, past_action, generator)
             losses.append(loss)
         total = torch.stack(losses).mean()
         return total, {"loss": total.detach()}
+
+
+class Denoiser(FrameDiffusion):
+    """Draws the next frame, given L frames and actions."""
+
+    def loss(self, batch: Batch, generator: Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Denoising loss over all targets of segments of ``config.segment_length`` frames."""
+        obs = to_model_range(batch.obs, batch.mask)  # (B, T + 1, C, H, W)
+        return self.unrolled_loss(obs, batch.mask, batch.action, generator)
 
 
 def masked_error(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -115,7 +168,7 @@ def masked_error(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return (error * mask).sum() / mask.sum().clamp(min=1)
 
 
-def offset_noise(obs: Tensor, sigma_offset: float, generator: Generator) -> tuple[Tensor, Tensor]:
+def offset_noise(obs: Tensor, sigma_offset: float, generator: Generator | None) -> tuple[Tensor, Tensor]:
     """Noise for (B, C, H, W) frames: sigma_offset n_channel (B, C, 1, 1), and n_pixel (B, C, H, W); n ~ N(0, I)."""
     channel_noise = torch.randn((*obs.shape[:2], 1, 1), generator=generator, device=obs.device)
     pixel_noise = torch.randn(obs.shape, generator=generator, device=obs.device)
@@ -154,9 +207,9 @@ def sample(
 
 @torch.no_grad()
 def draw_path(
-    denoiser: Denoiser,
+    denoiser: FrameDiffusion,
     prev_obs: Tensor,
-    prev_action: Tensor,
+    prev_action: Tensor | None,
     sampler: SamplerConfig,
     initial_noise: Tensor | None = None,
     generator: Generator | None = None,

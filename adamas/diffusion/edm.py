@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from adamas.diffusion.denoiser import Denoiser, masked_error, offset_noise, to_levels
+from adamas.diffusion.denoiser import Denoiser, FrameDiffusion, masked_error, offset_noise, to_levels
 from adamas.diffusion.samplers import SamplerConfig, sample_path
 
 
@@ -20,8 +20,12 @@ class Conditioners(NamedTuple):
     c_noise: Tensor
 
 
-class EdmDenoiser(Denoiser):
-    """D(x; sigma, y) = c_skip x + c_out F(c_in x, c_noise, y) (paper equation 6): estimates clean frames."""
+class Edm(FrameDiffusion):
+    """D(x; sigma, y) = c_skip x + c_out F(c_in x, c_noise, y) (paper equation 6): estimates clean frames.
+
+    Where the network is told of it (``noise_cond``), the L past frames in ``prev_obs`` may carry noise themselves, of
+    standard deviation ``sigma_cond`` (B,); None says that they carry none.
+    """
 
     def conditioners(self, sigma: Tensor) -> Conditioners:
         """Preconditioning for noise levels ``sigma``, (B,) or (). Paper equations 9 to 12.
@@ -37,36 +41,62 @@ class EdmDenoiser(Denoiser):
         return Conditioners(c_in, c_out, c_skip, c_noise=variance.log() / 8)
 
     def network_output(
-        self, noisy: Tensor, cond: Conditioners, prev_obs: Tensor, prev_action: Tensor
+        self,
+        noisy: Tensor,
+        cond: Conditioners,
+        prev_obs: Tensor,
+        prev_action: Tensor | None,
+        sigma_cond: Tensor | None = None,
     ) -> Tensor:
-        """F(c_in x, c_noise, y), (B, C, H, W); ``prev_obs`` (B, L, C, H, W) in [-1, 1]."""
+        """F(c_in x, c_noise, y), (B, C, H, W); ``prev_obs`` (B, L, C, H, W) in [-1, 1].
+
+        Of noise in past frames the network is told c_noise_cond = ln(sigma_cond) / 4, or 0 if there is none.
+        """
         c_noise = cond.c_noise.expand(len(noisy))
-        return self.inner_model(noisy * cond.c_in, c_noise, prev_obs / self.config.sigma_data, prev_action)
+        c_noise_cond = None if sigma_cond is None else sigma_cond.log() / 4
+        scaled = prev_obs / self.config.sigma_data
+        return self.inner_model(noisy * cond.c_in, c_noise, scaled, prev_action, c_noise_cond)
 
     def estimate(self, noisy: Tensor, network_output: Tensor, cond: Conditioners) -> Tensor:
         """The clean frame that a network output stands for, (B, C, H, W), in 256 levels when quantising."""
         denoised = cond.c_skip * noisy + cond.c_out * network_output
         return to_levels(denoised) if self.config.quantise else denoised
 
-    def denoise(self, noisy: Tensor, sigma: Tensor, prev_obs: Tensor, prev_action: Tensor) -> Tensor:
+    def denoise(
+        self,
+        noisy: Tensor,
+        sigma: Tensor,
+        prev_obs: Tensor,
+        prev_action: Tensor | None,
+        sigma_cond: Tensor | None = None,
+    ) -> Tensor:
         """Estimate the clean frame.
 
         Args:
             noisy: (B, C, H, W).
             sigma: (B,) or (), the noise level.
             prev_obs: (B, L, C, H, W) in [-1, 1], oldest first.
-            prev_action: (B, L) int64.
+            prev_action: (B, L) int64, or (B, L, K) float32.
+            sigma_cond: (B,), the level of the noise that ``prev_obs`` carries, if any.
 
         Returns:
             (B, C, H, W) in [-1, 1].
         """
         cond = self.conditioners(sigma)
-        return self.estimate(noisy, self.network_output(noisy, cond, prev_obs, prev_action), cond)
+        output = self.network_output(noisy, cond, prev_obs, prev_action, sigma_cond)
+        return self.estimate(noisy, output, cond)
 
     def add_noise(self, obs: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
         """x = o + sigma_offset n_channel + sigma n_pixel, both N(0, I); obs (B, C, H, W), sigma (B,)."""
-        channel_noise, pixel_noise = offset_noise(obs, self.config.sigma_offset, generator)
-        return obs + channel_noise + sigma[:, None, None, None] * pixel_noise
+        return _noisy(obs, sigma, self.config.sigma_offset, generator)
+
+    def noise_past(
+        self, prev_obs: Tensor, sigma_cond: Tensor, sigma_offset: float, generator: Generator | None
+    ) -> Tensor:
+        """The L past frames of ``prev_obs`` with noise of levels ``sigma_cond`` (B,); extra frames stay clean."""
+        past, extra = prev_obs.tensor_split([self.config.network.context_length], dim=1)
+        noisy = _noisy(past.flatten(1, 2), sigma_cond, sigma_offset, generator)  # (B, L C, H, W)
+        return torch.cat((noisy.reshape(past.shape), extra), dim=1)
 
     def draw_sigma(self, batch_size: int, generator: Generator) -> Tensor:
         """(B,) training noise levels: ln sigma ~ N(mean, std^2) (paper equation 13), clipped."""
@@ -75,36 +105,69 @@ class EdmDenoiser(Denoiser):
         return sigma.clamp(self.config.sigma_min, self.config.sigma_max)
 
     def target_loss(
-        self, noisy: Tensor, sigma: Tensor, obs: Tensor, mask: Tensor, prev_obs: Tensor, prev_action: Tensor
+        self,
+        noisy: Tensor,
+        sigma: Tensor,
+        obs: Tensor,
+        mask: Tensor,
+        prev_obs: Tensor,
+        prev_action: Tensor | None,
+        sigma_cond: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Loss of one target frame (paper equation 7), and the model's estimate of it (gradient-free).
 
         The network's target is (o - c_skip x) / c_out; the mean squared error runs over samples in ``mask``.
         """
         cond = self.conditioners(sigma)
-        output = self.network_output(noisy, cond, prev_obs, prev_action)
+        output = self.network_output(noisy, cond, prev_obs, prev_action, sigma_cond)
         target = (obs - cond.c_skip * noisy) / cond.c_out
         return masked_error(output, target, mask), self.estimate(noisy, output, cond).detach()
 
     def random_loss(
-        self, obs: Tensor, mask: Tensor, prev_obs: Tensor, prev_action: Tensor, generator: Generator
+        self, obs: Tensor, mask: Tensor, prev_obs: Tensor, prev_action: Tensor | None, generator: Generator
     ) -> tuple[Tensor, Tensor]:
-        """:meth:`target_loss` for noise of levels drawn by :meth:`draw_sigma`."""
+        """:meth:`target_loss` for noise of levels drawn by :meth:`draw_sigma`.
+
+        With ``noise_previous_obs``, past frames get noise of the same kind: each sample's of a level of its own.
+        """
         sigma = self.draw_sigma(len(obs), generator)
         noisy = self.add_noise(obs, sigma, generator)
-        return self.target_loss(noisy, sigma, obs, mask, prev_obs, prev_action)
+        if not self.config.noise_previous_obs:
+            return self.target_loss(noisy, sigma, obs, mask, prev_obs, prev_action)
+        sigma_cond = self.draw_sigma(len(obs), generator)
+        prev_obs = self.noise_past(prev_obs, sigma_cond, self.config.sigma_offset, generator)
+        return self.target_loss(noisy, sigma, obs, mask, prev_obs, prev_action, sigma_cond)
 
     def path(
         self,
         initial_noise: Tensor,
         prev_obs: Tensor,
-        prev_action: Tensor,
+        prev_action: Tensor | None,
         sampler: SamplerConfig,
         generator: Generator | None = None,
     ) -> list[Tensor]:
-        """The probability-flow ODE from noise to frame: :func:`~adamas.diffusion.samplers.sample_path`."""
+        """The probability-flow ODE from noise to frame: :func:`~adamas.diffusion.samplers.sample_path`.
+
+        With ``s_cond``, past frames get noise of that level first, without an offset.
+        """
+        self.config.check(sampler)
+        sigma_cond = None
+        if sampler.s_cond > 0:
+            # The published code adds it anew, on top, at every step, so that there is more than the network is told.
+            sigma_cond = prev_obs.new_full((len(prev_obs),), sampler.s_cond)
+            prev_obs = self.noise_past(prev_obs, sigma_cond, 0.0, generator)
 
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-            return self.denoise(x, sigma, prev_obs, prev_action)
+            return self.denoise(x, sigma, prev_obs, prev_action, sigma_cond)
 
         return sample_path(denoise, initial_noise, sampler, generator)
+
+
+class EdmDenoiser(Edm, Denoiser):
+    """The paper's denoiser."""
+
+
+def _noisy(obs: Tensor, sigma: Tensor, sigma_offset: float, generator: Generator | None) -> Tensor:
+    """x = o + sigma_offset n_channel + sigma n_pixel; obs (B, C, H, W), sigma (B,)."""
+    channel_noise, pixel_noise = offset_noise(obs, sigma_offset, generator)
+    return obs + channel_noise + sigma[:, None, None, None] * pixel_noise

@@ -36,16 +36,18 @@ class SamplerConfig:
     """Standard deviation of the churn noise (edm), or what the noise of every step is multiplied by (ddpm)."""
     scale_initial_noise: bool = False
     """Start from N(0, sigma_max^2) as in EDM, not from N(0, 1) as DIAMOND does."""
+    s_cond: float = 0.0
+    """Standard deviation of noise that past frames get (edm, where the network is told of it: ``noise_cond``)."""
 
     def __post_init__(self) -> None:
         if self.num_steps < 1 or self.order not in (1, 2):
             raise UserError(
                 f"sampler: num_steps >= 1 and order 1 or 2, got {self.num_steps} and {self.order}"
             )
-        if not (self.rho > 0 and self.s_churn >= 0 and self.s_noise >= 0):
+        if not (self.rho > 0 and self.s_churn >= 0 and self.s_noise >= 0 and self.s_cond >= 0):
             raise UserError(
-                "sampler: rho > 0, s_churn >= 0 and s_noise >= 0, got "
-                f"{self.rho}, {self.s_churn} and {self.s_noise}"
+                "sampler: rho > 0, s_churn >= 0, s_noise >= 0 and s_cond >= 0, got "
+                f"{self.rho}, {self.s_churn}, {self.s_noise} and {self.s_cond}"
             )
         if not 0 < self.sigma_min <= self.sigma_max:
             raise UserError(f"sampler: 0 < sigma_min <= sigma_max, got {self.sigma_min} and {self.sigma_max}")

@@ -94,6 +94,8 @@ def check_export(agent: Agent, opset: int) -> None:
     _ = agent.action_spec.names  # refuses all but one choice
     if not isinstance(agent.denoiser, EdmDenoiser):
         raise UserError("only EDM denoisers can be exported, and this agent has a DDPM one; train with edm")
+    if agent.config.world_model.sampler.s_cond > 0:
+        raise UserError("the sampler puts noise on past frames and exported models do not; set s_cond to 0")
     if opset not in OPSETS:
         raise UserError(f"opset is {opset}; it must lie in [{OPSETS[0]}, {OPSETS[-1]}]")
     for module in ("onnx", "onnxscript", "onnxruntime"):

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
@@ -34,6 +34,9 @@ PREFIXES = {
 }
 """Published prefix -> prefix in the state dict of an :class:`~adamas.agent.Agent`."""
 
+ACTIONS = "inner_model.act_emb.0.weight"
+"""The denoiser's embedding of actions, (A, values of each)."""
+
 
 def load_published(path: Path | str) -> Agent:
     """The agent in a published checkpoint, on the CPU and in evaluation mode. Executes no code from the file.
@@ -44,12 +47,13 @@ def load_published(path: Path | str) -> Agent:
     Raises:
         UserError: the file cannot be read, is something else, or holds only a part of an agent.
     """
-    tensors = _read(Path(path))
+    tensors = read_tensors(Path(path))
     absent = [prefix for prefix in PREFIXES if not any(name.startswith(prefix) for name in tensors)]
     if absent:
         raise UserError(
             f"{path} has no tensors named {', '.join(f'{prefix}*' for prefix in absent)}: it is not a whole "
             "agent (denoiser, reward/end model, actor-critic); choose the checkpoint of an Atari game"
+            + (", or load both stages with adamas.interop.two_stage" if is_two_stage(tensors) else "")
         )
     renamed = {_rename(name, PREFIXES): tensor for name, tensor in tensors.items()}
     return build(infer_config(renamed, str(path)), renamed, str(path))
@@ -97,7 +101,23 @@ def build(config: AgentConfig, tensors: Tensors, source: str) -> Agent:
     """
     with torch.random.fork_rng(devices=[]):  # the initial weights are random, but not for long
         agent = Agent(config)
-    expected = agent.state_dict()
+    load_weights(agent, tensors, source, "an agent")
+    return agent.eval()
+
+
+def load_weights(module: nn.Module, tensors: Tensors, source: str, what: str) -> None:
+    """Put ``tensors`` in the place of a module's weights.
+
+    Args:
+        module: what to fill.
+        tensors: named as in the module's state dict.
+        source: where they come from, for error messages.
+        what: the module is, for error messages.
+
+    Raises:
+        UserError: tensors are missing, superfluous, or of another shape or type than the module's.
+    """
+    expected = module.state_dict()
     problems = [f"{name} is missing" for name in expected if name not in tensors]
     problems += [f"{name} is unexpected" for name in tensors if name not in expected]
     problems += [
@@ -107,9 +127,8 @@ def build(config: AgentConfig, tensors: Tensors, source: str) -> Agent:
     ]
     if problems:
         more = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
-        raise UserError(f"{source} does not hold an agent: {problems[0]}{more}; get the file again")
-    agent.load_state_dict(tensors)
-    return agent.eval()
+        raise UserError(f"{source} does not hold {what}: {problems[0]}{more}; get the file again")
+    module.load_state_dict(tensors)
 
 
 def infer_config(tensors: Tensors, source: str) -> AgentConfig:
@@ -121,9 +140,10 @@ def infer_config(tensors: Tensors, source: str) -> AgentConfig:
     Raises:
         UserError: the tensors are not those of an agent.
     """
-    parts = [_part(tensors, prefix) for prefix in PREFIXES.values()]
+    parts = [with_prefix(tensors, prefix) for prefix in PREFIXES.values()]
     try:
-        network, img_channels, num_actions = _infer_network(parts[0])
+        network, img_channels = infer_network(parts[0])
+        num_actions, _ = parts[0][ACTIONS].shape
         reward_end, sizes = _infer_reward_end(parts[1])
         actor_critic, size = _infer_actor_critic(parts[2], sizes)
         world_model = DiamondConfig(DenoiserConfig(network), reward_end)
@@ -139,14 +159,14 @@ def infer_config(tensors: Tensors, source: str) -> AgentConfig:
     return AgentConfig((img_channels, size, size), actions, world_model, actor_critic)
 
 
-def _infer_network(tensors: Tensors) -> tuple[FrameNetworkConfig, int, int]:
-    """The denoiser's network, channels of a frame, number of actions."""
-    num_actions, values_per_action = tensors["inner_model.act_emb.0.weight"].shape
+def infer_network(tensors: Tensors, extra_frames: int = 0) -> tuple[FrameNetworkConfig, int]:
+    """The network of a denoiser or an upsampler, and the channels of a frame; KeyError or ValueError if it is none."""
     img_channels = len(tensors["inner_model.conv_out.weight"])
     cond_channels = len(tensors["inner_model.cond_proj.0.weight"])
-    depths, channels, attn_depths = _levels(tensors, "inner_model.unet.d_blocks")
-    length = cond_channels // values_per_action
-    return FrameNetworkConfig(length, cond_channels, depths, channels, attn_depths), img_channels, num_actions
+    length = tensors["inner_model.conv_in.weight"].shape[1] // img_channels - 1 - extra_frames
+    levels = _levels(tensors, "inner_model.unet.d_blocks")
+    noise_cond = "inner_model.noise_cond_emb.weight" in tensors
+    return FrameNetworkConfig(length, cond_channels, *levels, noise_cond), img_channels
 
 
 def _infer_reward_end(tensors: Tensors) -> tuple[RewardEndConfig, range]:
@@ -199,7 +219,8 @@ def _side(width: int, channels: int) -> int:
     return side
 
 
-def _part(tensors: Tensors, prefix: str) -> Tensors:
+def with_prefix(tensors: Tensors, prefix: str) -> Tensors:
+    """The tensors whose names start with ``prefix``, under what follows it."""
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
@@ -210,7 +231,13 @@ def _rename(name: str, prefixes: Mapping[str, str]) -> str:
     return name
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def is_two_stage(tensors: Tensors) -> bool:
+    """Whether an upsampler is among tensors under their published names."""
+    return any(name.startswith("upsampler.") for name in tensors)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """What a published file holds; UserError if it cannot be read or is none. Executes no code from the file."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:

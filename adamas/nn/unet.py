@@ -71,6 +71,8 @@ class FrameNetworkConfig:
     """Channels per level; each level halves height and width."""
     attn_depths: tuple[bool, ...] = (False, False, False, False)
     """Levels whose blocks attend (the middle of the U-Net always does)."""
+    noise_cond: bool = False
+    """It is told how much noise its past frames carry (the published two-stage model)."""
 
     def __post_init__(self) -> None:
         if not len(self.depths) == len(self.channels) == len(self.attn_depths) >= 1:
@@ -93,34 +95,70 @@ class FrameNetwork(nn.Module):
 
     Past frames enter by concatenation along channels (oldest first, noisy frame last). Each of the L actions
     has its own ``cond_channels / L`` values of the conditioning vector, so their order is kept.
+
+    Args:
+        config: its sizes.
+        img_channels: C of a frame.
+        action_spec: what actions are; None: it sees no actions.
+        extra_frames: number of frames that it sees between the past ones and the noisy one.
     """
 
-    def __init__(self, config: FrameNetworkConfig, img_channels: int, action_spec: ActionSpec) -> None:
+    def __init__(
+        self,
+        config: FrameNetworkConfig,
+        img_channels: int,
+        action_spec: ActionSpec | None,
+        extra_frames: int = 0,
+    ) -> None:
         super().__init__()
         cond, length, channels = config.cond_channels, config.context_length, config.channels
         self.noise_emb = FourierFeatures(cond)
-        self.act_emb = nn.Sequential(action_encoder(action_spec, cond // length), nn.Flatten())
+        self.noise_cond_emb = FourierFeatures(cond) if config.noise_cond else None
+        self.act_emb = (
+            None
+            if action_spec is None
+            else nn.Sequential(action_encoder(action_spec, cond // length), nn.Flatten())
+        )
         self.cond_proj = nn.Sequential(nn.Linear(cond, cond), nn.SiLU(), nn.Linear(cond, cond))
-        self.conv_in = conv3x3((length + 1) * img_channels, channels[0])
+        self.conv_in = conv3x3((length + extra_frames + 1) * img_channels, channels[0])
         self.unet = UNet(cond, config.depths, channels, config.attn_depths)
         self.norm_out = GroupNorm(channels[0])
         self.conv_out = conv3x3(channels[0], img_channels)
         nn.init.zeros_(self.conv_out.weight)
 
     @in_chosen_mode
-    def forward(self, noisy: Tensor, c_noise: Tensor, prev_obs: Tensor, prev_action: Tensor) -> Tensor:
+    def forward(
+        self,
+        noisy: Tensor,
+        c_noise: Tensor,
+        prev_obs: Tensor,
+        prev_action: Tensor | None,
+        c_noise_cond: Tensor | None = None,
+    ) -> Tensor:
         """Estimate from a noisy frame.
 
         Args:
             noisy: (B, C, H, W), already scaled to unit variance.
             c_noise: (B,), the transformed noise level.
-            prev_obs: (B, L, C, H, W), already scaled, oldest first.
-            prev_action: (B, L) int64, or (B, L, K) float32, the action taken in each of them.
+            prev_obs: (B, L, C, H, W), already scaled, oldest first; extra frames follow them.
+            prev_action: (B, L) int64, or (B, L, K) float32, the action taken in each of them; None if it sees none.
+            c_noise_cond: (B,), the transformed noise level of the past frames; None stands for 0.
 
         Returns:
             (B, C, H, W).
+
+        Raises:
+            ValueError: past frames have a noise level, but ``noise_cond`` is not set.
         """
-        cond = self.cond_proj(self.noise_emb(c_noise) + self.act_emb(prev_action))  # (B, cond_channels)
+        embedded = self.noise_emb(c_noise)  # (B, cond_channels)
+        if self.noise_cond_emb is not None:
+            embedded = embedded + self.noise_cond_emb(
+                torch.zeros_like(c_noise) if c_noise_cond is None else c_noise_cond
+            )
+        elif c_noise_cond is not None:
+            raise ValueError("this network is not told of noise in past frames; set noise_cond")
+        if self.act_emb is not None:
+            embedded = embedded + self.act_emb(prev_action)
         x = self.conv_in(torch.cat((prev_obs.flatten(1, 2), noisy), dim=1))
-        x = self.unet(x, cond)
+        x = self.unet(x, self.cond_proj(embedded))
         return self.conv_out(F.silu(self.norm_out(x)))

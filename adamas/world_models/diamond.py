@@ -37,6 +37,7 @@ class DiamondConfig:
             raise UserError(
                 f"sampler: ddpm draws a frame in at most {NUM_TIMESTEPS} steps, got num_steps {self.sampler.num_steps}"
             )
+        self.denoiser.check(self.sampler)
 
 
 class Thoughts(NamedTuple):

@@ -176,7 +176,7 @@ def test_convolutions_see_channels_in_fours(site: Path) -> None:
 
 
 def test_levels_another_network_and_another_opset(tmp_path: Path) -> None:
-    network = FrameNetworkConfig(1, 4, (1,), (4,), (True,))
+    network = FrameNetworkConfig(1, 4, (1,), (4,), (True,), noise_cond=True)
     world_model = replace(CONFIG.world_model, denoiser=DenoiserConfig(network, quantise=True))
     agent = make_agent(replace(CONFIG, world_model=world_model))
     assert export_model(agent, "denoiser", tmp_path, opset=18) < 1e-4
@@ -299,6 +299,15 @@ def test_without_a_package(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(UserError, match=rf"{module} is not installed; .*adamas\[export\]"):
         export_onnx(agent, tmp_path)
+
+
+def test_noise_in_past_frames_is_refused(tmp_path: Path) -> None:
+    network = replace(CONFIG.world_model.denoiser.network, noise_cond=True)
+    sampler = replace(CONFIG.world_model.sampler, s_cond=0.1)
+    world_model = replace(CONFIG.world_model, denoiser=DenoiserConfig(network), sampler=sampler)
+    with pytest.raises(UserError, match=r"the sampler puts noise on past frames .*; set s_cond to 0"):
+        export_onnx(Agent(replace(CONFIG, world_model=world_model)), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_ddpm_is_refused(tmp_path: Path) -> None:

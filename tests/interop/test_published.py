@@ -45,11 +45,11 @@ SMALL = AgentConfig(
 CONFIGS = {
     "paper": AgentConfig((3, 64, 64), actions(18)),
     "small": SMALL,
-    "grey, one level, last level not pooled": AgentConfig(
+    "grey, one level, last level not pooled, told of noise": AgentConfig(
         (1, 16, 16),
         actions(4),
         DiamondConfig(
-            DenoiserConfig(FrameNetworkConfig(1, 4, (1,), (4,), (False,))),
+            DenoiserConfig(FrameNetworkConfig(1, 4, (1,), (4,), (False,), noise_cond=True)),
             RewardEndConfig(4, 4, (1,), (4,), (True,)),
         ),
         ActorCriticConfig(4, (4, 4), (True, False)),
@@ -266,7 +266,10 @@ def test_several_problems_make_one_line(small: Agent) -> None:
 
 def test_a_world_model_alone_is_refused(tmp_path: Path) -> None:
     torch.save({"denoiser.x": torch.zeros(1), "upsampler.x": torch.zeros(1)}, tmp_path / "csgo.pt")
-    with pytest.raises(UserError, match=r"csgo.pt has no tensors named rew_end_model\.\*, actor_critic\.\*"):
+    with pytest.raises(
+        UserError,
+        match=r"csgo.pt has no tensors named rew_end_model\.\*, actor_critic\.\*: .*, or load both stages with",
+    ):
         load_published(tmp_path / "csgo.pt")
 
 
