@@ -9,6 +9,7 @@ import adamas
 from adamas.bench.command import bench
 from adamas.bench.plan import show_plan
 from adamas.commands.collect import collect
+from adamas.commands.data import data
 from adamas.commands.dream import dream
 from adamas.commands.evaluate import evaluate
 from adamas.commands.export import export
@@ -28,6 +29,8 @@ USAGE = """usage: adamas COMMAND ...
   adamas train --resume DIR                                           go on with one
   adamas evaluate RUN|CHECKPOINT|FILE.pt [--episodes N] [--seed S]    score an agent in the real game
   adamas collect RUN|CHECKPOINT|FILE.pt --out DIR [--steps N]         record its play as a dataset
+  adamas data import VIDEO|FOLDER --out DIR [--actions TABLE]         recordings of one's own as a dataset
+  adamas data inspect|validate|split DIR                             what is in one, is it sound, hold out a part
   adamas fidelity RUN|CHECKPOINT|FILE.pt [--steps 1,3,10]             its dreams beside what really happened
   adamas play RUN|CHECKPOINT|FILE.pt [--terminal] [--host H]           watch and play its dream in the browser
   adamas dream RUN|CHECKPOINT|FILE.pt --out x.mp4 [--beside-real]      film it
@@ -58,6 +61,7 @@ def run(arguments: Sequence[str]) -> None:
         "train": train,
         "evaluate": evaluate,
         "collect": collect,
+        "data": data,
         "fidelity": fidelity,
         "play": play,
         "dream": dream,

@@ -8,11 +8,10 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import torch
 from gymnasium.spaces import Box, Dict, Space
-from torch.nn import functional
 
 from adamas.core.errors import UserError, nearest
+from adamas.core.pixels import shrink
 from adamas.envs.config import EnvConfig
 from adamas.envs.spaces import action_spec, to_space
 from adamas.envs.vector import Flags, Frames, Integers, RawStep, RealVectorEnv
@@ -58,16 +57,6 @@ class GymnasiumEnvs(RealVectorEnv):
         """Close every environment."""
         for env in self._envs:
             env.close()
-
-
-def shrink(frames: Frames, height: int, width: int) -> Frames:
-    """(K, H, W, 3) to (K, 3, height, width): the mean over the pixels that a new pixel covers, rounded.
-
-    Where the sizes are not multiples, a pixel that is covered in part counts in full ("area" in PyTorch).
-    """
-    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
-    shrunk = functional.interpolate(pixels, size=(height, width), mode="area")
-    return np.asarray(shrunk.round().to(torch.uint8).contiguous().numpy())
 
 
 def _make(config: EnvConfig, options: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:

@@ -11,8 +11,8 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Text
 
 from adamas.core.errors import UserError
+from adamas.core.pixels import shrink
 from adamas.envs import EnvConfig, make_env
-from adamas.envs.gymnasium_pixels import shrink
 
 HEIGHT, WIDTH = 8, 12
 

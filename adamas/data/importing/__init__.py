@@ -1,0 +1,1 @@
+"""Recordings of others, in many formats, on their way into a store."""

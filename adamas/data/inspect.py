@@ -1,0 +1,158 @@
+"""What is in a dataset, whether it is sound, and dealing it out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from adamas.core.actions import ActionSpec
+from adamas.core.errors import UserError
+from adamas.core.types import Episode
+from adamas.data.store import NEW, EpisodeStore
+
+SHEET_ROWS, SHEET_COLUMNS = 6, 8
+SHEET_WIDTH = 160  # pixels of a frame on a contact sheet, about
+
+
+def summary(store: EpisodeStore) -> list[str]:
+    """Lines for people: lengths, actions, rewards and ends, and how many frames are like the one before."""
+    lengths = store.lengths
+    if not len(lengths):
+        return [f"{store.folder} is empty"]
+    frames = store.folder / "frames.bin"
+    rewards: dict[float, int] = {}
+    terminated = repeated = 0
+    actions = []
+    for episode in store:
+        values, counts = np.unique(np.sign(episode.reward), return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            rewards[value] = rewards.get(value, 0) + count
+        terminated += int(episode.terminated.sum())
+        repeated += int((episode.obs[1:] == episode.obs[:-1]).all(axis=(1, 2, 3)).sum())
+        actions.append(episode.action)
+    _, height, width = store.obs_shape
+    signs = ", ".join(
+        f"{rewards.get(sign, 0):,} {name}" for sign, name in ((1, "positive"), (-1, "negative"))
+    )
+    return [
+        f"{store.folder}: {len(lengths):,} episodes, {store.num_transitions:,} steps, frames {height}x{width}, "
+        f"{frames.stat().st_size / 2**20:,.1f} MiB",
+        f"frames an episode: {lengths.min():,} to {lengths.max():,}, median {int(np.median(lengths)):,}",
+        f"rewards: {signs}; ends: {terminated:,} true, {int(store.ended.sum()) - terminated:,} cut off",
+        f"frames equal to the one before: {repeated / max(1, store.num_transitions):.1%}",
+        *_uses(store.action_spec, np.concatenate(actions)),
+    ]
+
+
+def _uses(spec: ActionSpec | None, action: np.ndarray) -> list[str]:
+    """How often each option and button is taken, and where each axis stands."""
+    if not len(action):
+        return []
+    if spec is None:
+        spec = ActionSpec.numbered(int(action.max()) + 1)
+    entries = action.reshape(-1, spec.size).T
+    lines = []
+    for choice, column in zip(spec.choices, entries, strict=False):
+        counts = np.bincount(column.astype(np.int64), minlength=len(choice.options)) / len(column)
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in zip(choice.options, counts, strict=True))
+        lines.append(f"choice {choice.name}: {shares}")
+    pressed = entries[len(spec.choices) :][: len(spec.buttons)]
+    if spec.buttons:
+        lines.append(
+            "buttons: " + ", ".join(f"{n} {x.mean():.1%}" for n, x in zip(spec.buttons, pressed, strict=True))
+        )
+    for axis, column in zip(spec.axes, entries[len(spec.choices) + len(spec.buttons) :], strict=True):
+        quantiles = " ".join(f"{q:.3g}" for q in np.quantile(column, (0, 0.05, 0.5, 0.95, 1)))
+        lines.append(
+            f"axis {axis.name} in [{axis.low:g}, {axis.high:g}]: quantiles 0 5 50 95 100 %: {quantiles}"
+        )
+    return lines
+
+
+def contact_sheet(store: EpisodeStore) -> np.ndarray:
+    """(H, W, 3) uint8: frames from all over the dataset, a row for each of some episodes."""
+    _, height, width = store.obs_shape
+    step = max(1, width // SHEET_WIDTH)
+    chosen = np.unique(np.linspace(0, store.num_episodes - 1, SHEET_ROWS).astype(int))
+    rows = []
+    for number in chosen:
+        obs = store.episode(int(number)).obs
+        picked = obs[np.linspace(0, len(obs) - 1, SHEET_COLUMNS).astype(int)]  # (SHEET_COLUMNS, C, H, W)
+        picked = np.broadcast_to(picked, (SHEET_COLUMNS, 3, height, width))[..., ::step, ::step]
+        rows.append(np.concatenate(list(picked.transpose(0, 2, 3, 1)), axis=1))
+    scale = max(1, SHEET_WIDTH // width)
+    return np.concatenate(rows).repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def check(store: EpisodeStore) -> None:
+    """Look at every row.
+
+    Raises:
+        UserError: the first fault, by episode and step.
+    """
+    for number, episode in enumerate(store):
+        where = f"{store.folder}, episode {number}"
+        if problem := _problem(store.action_spec, episode):
+            raise UserError(f"{where}{problem}; import or record it anew")
+
+
+def _problem(spec: ActionSpec | None, episode: Episode) -> str:
+    if not len(episode):
+        return " has a single frame"
+    if spec is not None and spec.problem(episode.action):
+        t = next(t for t in range(len(episode)) if spec.problem(episode.action[t]))
+        return f", step {t}: {spec.problem(episode.action[t])}"
+    for wrong, what in (
+        (~np.isfinite(episode.reward), "the reward is no finite number"),
+        ((episode.terminated | episode.truncated)[:-1], "it ends there, and goes on"),
+    ):
+        if wrong.any():
+            return f", step {int(wrong.argmax())}: {what}"
+    return ""
+
+
+def split(
+    store: EpisodeStore, out: Path, test: float, rng: np.random.Generator
+) -> Iterator[tuple[str, EpisodeStore]]:
+    """Copy a share ``test`` of the episodes, drawn at random, to ``out/test`` and the others to ``out/train``.
+
+    Raises:
+        UserError: ``out`` exists, there are fewer than two episodes, or the disk is full.
+    """
+    if out.exists():
+        raise UserError(f"{out} exists; choose another --out")
+    if store.num_episodes < 2:
+        raise UserError(f"{store.folder} has {store.num_episodes} episodes; two are needed, one to hold out")
+    order = rng.permutation(store.num_episodes)
+    count = min(max(1, round(test * len(order))), len(order) - 1)
+    staging = out.with_name(out.name + ".splitting")
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        for name, numbers in (("train", np.sort(order[count:])), ("test", np.sort(order[:count]))):
+            copy = EpisodeStore.create(staging / name, store.obs_shape, store.action_spec)
+            for number in numbers.tolist():
+                _copy(store.episode(number), copy)
+            copy.commit()
+        staging.rename(out)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    for name in ("train", "test"):
+        yield name, EpisodeStore.open(out / name)
+
+
+def _copy(episode: Episode, store: EpisodeStore) -> None:
+    number = np.array([NEW])
+    for t in range(len(episode)):
+        number = store.append(
+            number,
+            episode.obs[t : t + 1],
+            episode.action[t : t + 1],
+            episode.reward[t : t + 1],
+            episode.terminated[t : t + 1],
+            episode.truncated[t : t + 1],
+        )
+    store.append_final(number, episode.obs[-1:])

@@ -1,0 +1,133 @@
+"""``adamas data`` from a video to a dataset that is split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adamas import cli
+from adamas.core.actions import ActionSpec, Axis
+from adamas.data import NEW, EpisodeStore
+
+
+def store(folder: Path, episodes: int = 5) -> EpisodeStore:
+    """Episodes of 4 steps, of which the last repeats its frame."""
+    store = EpisodeStore.create(folder, (3, 4, 6), ActionSpec(buttons=("fire",), axes=(Axis("x", 0.0, 4.0),)))
+    for e in range(episodes):
+        number = np.array([NEW])
+        frame = np.zeros((1, 3, 4, 6), np.uint8)
+        for t in range(4):
+            frame = np.full((1, 3, 4, 6), 10 * e + t, np.uint8)
+            action = np.array([[t % 2, t]])
+            number = store.append(
+                number,
+                frame,
+                action,
+                np.array([t - 1.0]),
+                np.array([t == 3 and e == 0]),
+                np.array([t == 3 and e > 0]),
+            )
+        store.append_final(number, frame)
+    store.commit()
+    return store
+
+
+def test_from_images_to_train_and_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for e in range(3):
+        (tmp_path / "shots" / str(e)).mkdir(parents=True)
+        for t in range(4):
+            Image.fromarray(np.full((8, 8, 3), 20 * e + t, np.uint8)).save(
+                tmp_path / "shots" / str(e) / f"{t}.png"
+            )
+        (tmp_path / "shots" / str(e) / "actions.csv").write_text("steer\n-1\n0.5\n1\n")
+    cli.run(["data", "import", "shots", "--out", "mine", "--size", "4", "4"])
+    assert "episode 3/3: shots/2" in capsys.readouterr().out
+    cli.run(["data", "validate", "mine"])
+    assert "3 episodes, 12 frames: no fault found" in capsys.readouterr().out
+    cli.run(["data", "split", "mine", "--out", "both", "--test", "0.3"])
+    train, test = (EpisodeStore.open(tmp_path / "both" / name) for name in ("train", "test"))
+    assert (train.num_episodes, test.num_episodes) == (2, 1)
+    seen = sorted(int(e.obs[0, 0, 0, 0]) for s in (train, test) for e in s)
+    assert seen == [0, 20, 40] and train.action_spec == test.action_spec == ActionSpec(axes=(Axis("steer"),))
+
+
+def test_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store(tmp_path / "mine")
+    cli.run(["data", "inspect", str(tmp_path / "mine"), "--sheet", str(tmp_path / "sheet.png")])
+    lines = capsys.readouterr().out.splitlines()
+    assert "5 episodes, 20 steps, frames 4x6" in lines[0]
+    assert lines[1] == "frames an episode: 5 to 5, median 5"
+    assert lines[2] == "rewards: 10 positive, 5 negative; ends: 1 true, 4 cut off"
+    assert lines[3] == "frames equal to the one before: 25.0%"
+    assert lines[4] == "buttons: fire 50.0%"
+    assert lines[5] == "axis x in [0, 4]: quantiles 0 5 50 95 100 %: 0 0 1.5 3 3"
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        picture = np.asarray(sheet)
+    assert picture.shape == (5 * 4 * 26, 8 * 6 * 26, 3)
+    assert (picture[-1, 0] == 40).all() and (picture[-1, -1] == 43).all()
+
+
+def test_split_again_deals_alike(tmp_path: Path) -> None:
+    store(tmp_path / "mine", 20)
+    for out, seed in (("a", "0"), ("b", "0"), ("c", "1")):
+        cli.run(["data", "split", str(tmp_path / "mine"), "--out", str(tmp_path / out), "--seed", seed])
+    held = [(tmp_path / out / "test" / "frames.bin").read_bytes() for out in "abc"]
+    assert held[0] == held[1] != held[2]
+    assert EpisodeStore.open(tmp_path / "a" / "test").num_episodes == 2
+
+
+def damage(folder: Path, column: str, row: int, value: object) -> None:
+    mine = store(folder)
+    rows = np.fromfile(folder / "rows.bin", mine._row)
+    rows[column][row] = value
+    rows.tofile(folder / "rows.bin")
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value", "message"),
+    [
+        ("action", 7, (1, 9.0), "episode 1, step 2: x is 9.0; it must be in [0, 4]"),
+        ("action", 0, (0.5, 1.0), "episode 0, step 0: fire is 0.5; it must be a whole number in [0, 1]"),
+        ("reward", 6, float("nan"), "episode 1, step 1: the reward is no finite number"),
+        ("truncated", 11, True, "episode 2, step 1: it ends there, and goes on"),
+    ],
+)
+def test_validate_names_the_fault(
+    tmp_path: Path, complaint: Callable[..., str], column: str, row: int, value: object, message: str
+) -> None:
+    damage(tmp_path / "mine", column, row, value)
+    assert message in complaint("data", "validate", tmp_path / "mine")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "data needs a command: valid: import, inspect, split, validate"),
+        ("imort mine", "did you mean 'import'?"),
+        ("import", "data import needs a file or folder before any option"),
+        ("import nowhere --out x", "nowhere does not exist"),
+        ("import mine --out mine", "mine exists; choose another --out"),
+        ("import mine --out x --every 0", "every must be at least 1"),
+        ("inspect nowhere", "no replay in nowhere"),
+        ("inspect mine --sheet mine", "mine exists; choose another --sheet"),
+        ("inspect mine --sheet sheet.xyz", "cannot write sheet.xyz"),
+        ("split mine --out mine", "mine exists"),
+        ("split mine --out x --test 1.5", "test is 1.5; it must lie between 0 and 1"),
+        ("split one --out x", "one has 1 episodes; two are needed"),
+    ],
+)
+def test_mistakes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: Callable[..., str], words: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store(tmp_path / "mine")
+    store(tmp_path / "one", 1)
+    assert message in complaint("data", *words.split())
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,56 @@
+"""Recordings in every format, made of the same frames."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import h5py
+import numpy as np
+from PIL import Image
+
+HEIGHT, WIDTH = 16, 32
+
+
+def frames(count: int, seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """(count, H, W, 3) uint8, all different."""
+    return np.random.default_rng(seed).integers(256, size=(count, height, width, 3), dtype=np.uint8)
+
+
+def write_video(path: Path, pictures: np.ndarray, rate: int = 10) -> Path:
+    """A video without loss."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264rgb", rate=rate, options={"crf": "0"})
+        stream.height, stream.width = pictures.shape[1:3]
+        stream.pix_fmt = "rgb24"
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def write_csv(path: Path, **columns: Sequence[Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    return path
+
+
+def write_images(folder: Path, pictures: np.ndarray) -> Path:
+    folder.mkdir(parents=True)
+    for i, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"shot{i}.png")
+    return folder
+
+
+def write_csgo(path: Path, pictures: np.ndarray, actions: np.ndarray) -> Path:
+    with h5py.File(path, "w") as file:
+        for i, (picture, action) in enumerate(zip(pictures, actions, strict=True)):
+            file[f"frame_{i}_x"], file[f"frame_{i}_y"] = picture[..., ::-1], action
+    return path
