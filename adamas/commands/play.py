@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ import numpy as np
 import torch
 import tyro
 
-from adamas.agent import Agent, check_fits
-from adamas.commands.common import check_seed, find_target
+from adamas.agent import Agent
+from adamas.commands.common import Target, check_env, check_seed, find_target
 from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.config import from_dict
@@ -79,7 +78,7 @@ def play(arguments: Sequence[str]) -> None:
     agent = load(target.path, options.device)
     run = target.path if target.is_run else None
     datasets = target.datasets if options.dataset is None else {"dataset": options.dataset}
-    make_real, why_no_real = _real_game(agent, options, str(target))
+    make_real, why_no_real = _real_game(agent, options, target)
     if not datasets and make_real is None:
         raise UserError(
             f"dreams have nothing to start from: {why_no_real}; or give real episodes with --dataset"
@@ -127,7 +126,7 @@ def _play_in_terminal(engine: Engine, hello: Mapping[str, Any]) -> None:
     play_in_terminal(engine, hello)
 
 
-def _real_game(agent: Agent, options: Play, what: str) -> tuple[MakeEnv | None, str]:
+def _real_game(agent: Agent, options: Play, target: Target) -> tuple[MakeEnv | None, str]:
     """What makes a real game; or None, and why not."""
     seeds = np.random.default_rng(options.seed)
 
@@ -135,8 +134,7 @@ def _real_game(agent: Agent, options: Play, what: str) -> tuple[MakeEnv | None, 
         return make_env(options.env, 1, int(seeds.integers(2**31)), training)
 
     try:
-        with contextlib.closing(make(False)) as env:
-            check_fits(agent.config, env.obs_shape, env.action_spec, what)
+        check_env(agent, options.env, target)
     except UserError as error:
         return None, str(error)
     return make, ""

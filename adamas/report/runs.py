@@ -72,7 +72,9 @@ class RunRecord:
 
 
 def find_runs(folders: Sequence[Path]) -> list[RunRecord]:
-    """The runs that ``folders`` are or hold, however deep, in order of their names.
+    """The runs of games that ``folders`` are or hold, however deep, in order of their names.
+
+    Runs on recordings play no game, and are left out.
 
     Raises:
         UserError: there are none, or one cannot be read.
@@ -84,7 +86,12 @@ def find_runs(folders: Sequence[Path]) -> list[RunRecord]:
         found = sorted(path.parents[1] for path in folder.rglob("metrics/metrics.jsonl"))
         if not found:
             raise UserError(f"there is no run in {folder}; start one with: adamas train quickstart")
-        runs += [read_run(run) for run in found]
+        games = [run for run in map(read_run, found) if run.config["data"] is None]
+        if not games:
+            raise UserError(
+                f"the runs in {folder} were trained on recordings, and have no scores; see their results folders"
+            )
+        runs += games
     unique = {run.folder.resolve(): run for run in runs}
     return group(list(unique.values()))
 
