@@ -30,6 +30,7 @@ USAGE = """usage: adamas COMMAND ...
   adamas evaluate RUN|CHECKPOINT|FILE.pt [--episodes N] [--seed S]    score an agent in the real game
   adamas collect RUN|CHECKPOINT|FILE.pt --out DIR [--steps N]         record its play as a dataset
   adamas data import VIDEO|FOLDER --out DIR [--actions TABLE]         recordings of one's own as a dataset
+  adamas data record DIR --env.suite ... [--steps N]                 a game that is played at random, as a dataset
   adamas data inspect|validate|split DIR                             what is in one, is it sound, hold out a part
   adamas fidelity RUN|CHECKPOINT|FILE.pt [--steps 1,3,10]             its dreams beside what really happened
   adamas play RUN|CHECKPOINT|FILE.pt [--terminal] [--host H]           watch and play its dream in the browser

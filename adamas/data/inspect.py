@@ -93,7 +93,9 @@ def check(store: EpisodeStore) -> None:
     Raises:
         UserError: the first fault, by episode and step.
     """
-    for number, episode in enumerate(store):
+    for number, (episode, ended) in enumerate(zip(store, store.ended, strict=True)):
+        if not len(episode) and not ended:
+            continue  # it has only begun
         where = f"{store.folder}, episode {number}"
         if problem := _problem(store.action_spec, episode):
             raise UserError(f"{where}{problem}; import or record it anew")
@@ -124,9 +126,9 @@ def split(
     """
     if out.exists():
         raise UserError(f"{out} exists; choose another --out")
-    if store.num_episodes < 2:
-        raise UserError(f"{store.folder} has {store.num_episodes} episodes; two are needed, one to hold out")
-    order = rng.permutation(store.num_episodes)
+    order = rng.permutation(np.flatnonzero(store.lengths > 1))
+    if len(order) < 2:
+        raise UserError(f"{store.folder} has {len(order)} episodes; two are needed, one to hold out")
     count = min(max(1, round(test * len(order))), len(order) - 1)
     staging = out.with_name(out.name + ".splitting")
     shutil.rmtree(staging, ignore_errors=True)
@@ -145,7 +147,9 @@ def split(
 
 
 def _copy(episode: Episode, store: EpisodeStore) -> None:
+    """Add an episode. One that was still going on is cut off where it stands."""
     number = np.array([NEW])
+    episode.truncated[-1] |= not episode.terminated[-1]
     for t in range(len(episode)):
         number = store.append(
             number,

@@ -106,10 +106,28 @@ def test_validate_names_the_fault(
     assert message in complaint("data", "validate", tmp_path / "mine")
 
 
+def test_record_a_game_played_at_random(tmp_path: Path) -> None:
+    pytest.importorskip("minatar")
+    game = ["--env.suite", "minatar", "--env.game", "breakout", "--env.size", "10"]
+    for out, options in (("a", []), ("b", ["--repeat", "0.9"]), ("c", ["--repeat", "0.9"])):
+        cli.run(["data", "record", str(tmp_path / out), *game, "--steps", "300", "--num-envs", "2", *options])
+    stores = [EpisodeStore.open(tmp_path / out) for out in "abc"]
+    held = [np.mean([(e.action[1:] == e.action[:-1]).mean() for e in s if len(e) > 5]) for s in stores]
+    assert held[0] < 0.5 < 0.8 < held[1]
+    assert stores[1].num_steps == 300 and stores[1].ended.sum() >= stores[1].num_episodes - 2
+    assert (tmp_path / "b" / "rows.bin").read_bytes() == (tmp_path / "c" / "rows.bin").read_bytes()
+    cli.run(["data", "validate", str(tmp_path / "a")])
+    cli.run(["data", "split", str(tmp_path / "a"), "--out", str(tmp_path / "split")])
+    parts = [EpisodeStore.open(tmp_path / "split" / name) for name in ("train", "test")]
+    assert sum(part.num_transitions for part in parts) == stores[0].num_transitions
+    for part in parts:  # the two that were still going on are cut off
+        assert part.ended.all() and all(e.terminated[-1] ^ e.truncated[-1] for e in part)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("", "data needs a command: valid: import, inspect, split, validate"),
+        ("", "data needs a command: valid: import, inspect, record, split, validate"),
         ("imort mine", "did you mean 'import'?"),
         ("import", "data import needs a file or folder before any option"),
         ("import nowhere --out x", "nowhere does not exist"),
@@ -120,6 +138,8 @@ def test_validate_names_the_fault(
         ("inspect mine --sheet sheet.xyz", "cannot write sheet.xyz"),
         ("split mine --out mine", "mine exists"),
         ("split mine --out x --test 1.5", "test is 1.5; it must lie between 0 and 1"),
+        ("record mine --env.suite minatar --env.game breakout --env.size 10", "mine is not empty"),
+        ("record x --steps 3", "two steps or more of each"),
         ("split one --out x", "one has 1 episodes; two are needed"),
     ],
 )
