@@ -87,9 +87,7 @@ def fidelity(arguments: Sequence[str]) -> None:
     """Dream, compare, print and write."""
     target, config, rest = find_target(arguments, "fidelity")
     out = target.path / "results" / "fidelity" if target.is_run else Path("fidelity")
-    default = Fidelity(config.env, out=out)
-    if target.is_recorded:  # no game's moments
-        default = replace(default, moments=0)
+    default = Fidelity(config.env, out=out, moments=0 if target.is_recorded else Fidelity.moments)
     options = parse(Fidelity, rest, f"fidelity {target}", default)
     samplers_asked = parse_steps(options.steps)
     store = EpisodeStore.open(options.dataset or _own_dataset(target))

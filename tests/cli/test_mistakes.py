@@ -45,7 +45,10 @@ from adamas.core.arguments import _gist
             "evaluation.final_episodes is 0; it must be at least 1",
         ),
         ("train debug --denoiser.batch-size 0", "batch_size is 0; it must be at least 1"),
-        ("train debug --world-model.sampler.rho 0", "rho > 0, s_churn >= 0 and s_noise >= 0, got 0.0"),
+        (
+            "train debug --world-model.sampler.rho 0",
+            "rho > 0, s_churn >= 0, s_noise >= 0 and s_cond >= 0, got 0.0",
+        ),
         ("train debug --world-model.denoiser.network.context-length 0", "context_length must be at least 1"),
         (
             "train debug --world-model.denoiser.network.channels 8 100",
