@@ -60,7 +60,15 @@ class Agent(nn.Module):
 
     @property
     def reward_end(self) -> RewardEndModel:
-        """Judges transitions."""
+        """Judges transitions.
+
+        Raises:
+            UserError: its world model has no such part.
+        """
+        if self.world_model.reward_end is None:
+            raise UserError(
+                "this world model predicts neither rewards nor ends: what it learnt from has none; choose another one"
+            )
         return self.world_model.reward_end
 
     @property

@@ -36,7 +36,7 @@ def update_flops(config: Config, agent: Agent) -> Mapping[str, float]:
     denoiser, reward_end, policy = _frame_flops(agent)
     length = agent.world_model.context_length
     targets = config.denoiser.batch_size * (1 + config.world_model.denoiser.num_autoregressive_steps)
-    transitions = config.reward_end.batch_size * (config.world_model.reward_end.segment_length - 1)
+    transitions = config.reward_end.batch_size * (agent.reward_end.config.segment_length - 1)
     sampler, training = config.world_model.sampler, config.policy
     calls = sampler.num_steps if sampler.order == 1 else 2 * sampler.num_steps - 1
     # A dream that has reached its horizon is burnt in anew; ends before it are not foreseen here.
@@ -56,10 +56,10 @@ def _frame_flops(agent: Agent) -> tuple[int, int, int]:
     length = model.context_length
     frames = torch.zeros((1, length, *agent.config.obs_shape))
     action = torch.zeros((1, length), dtype=torch.int64)
-    lstm = model.reward_end.lstm
+    lstm = agent.reward_end.lstm
     return (
         count_flops(lambda: model.denoiser.path(frames[:, 0], frames, action, SamplerConfig(num_steps=1))),
-        count_flops(lambda: model.reward_end(frames[:, :1], action[:, :1], frames[:, :1]))
+        count_flops(lambda: agent.reward_end(frames[:, :1], action[:, :1], frames[:, :1]))
         + _lstm_flops(lstm),
         count_flops(lambda: policy(frames[:, 0].byte(), policy.initial_state(1))),
     )

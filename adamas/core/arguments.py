@@ -38,7 +38,8 @@ def parse(
                 args=list(arguments),
                 prog=f"adamas {command}",
                 default=default,
-                config=(tyro.conf.FlagCreatePairsOff,),
+                # What may be None and is, has no options: a preset decides whether there is such a part.
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands),
             )
     except SystemExit as stop:
         if not stop.code:

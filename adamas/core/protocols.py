@@ -66,18 +66,22 @@ class Prediction(NamedTuple):
     terminated: Tensor
 
 
+Loss = Callable[[Batch, Generator], tuple[Tensor, Mapping[str, Tensor]]]
+"""``(batch, generator) -> (scalar, metrics)``."""
+
+
 @dataclass(frozen=True)
 class Component:
     """One separately optimised part of a world model.
 
     Attributes:
         module: what is trained.
-        loss: ``(batch, generator) -> (scalar, metrics)``.
+        loss: what it minimises.
         segments: which segments of the replay it trains on.
     """
 
     module: nn.Module
-    loss: Callable[[Batch, Generator], tuple[Tensor, Mapping[str, Tensor]]]
+    loss: Loss
     segments: SegmentSpec
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from adamas.core.errors import UserError
-from adamas.core.types import to_model_range
+from adamas.core.types import Batch, to_model_range
 from adamas.diffusion.denoiser import DenoiserConfig, draw_path
 from adamas.diffusion.edm import Edm
 from adamas.diffusion.samplers import SamplerConfig
@@ -38,6 +38,12 @@ class UpsamplerConfig(DenoiserConfig):
     log_sigma_mean: float = -1.2
     factor: int = 5
     """Height and width of a full frame, divided by the small one's."""
+    sampler: SamplerConfig = field(
+        default_factory=lambda: SamplerConfig(
+            10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9
+        )
+    )
+    """How a full frame is drawn."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,6 +64,22 @@ class Upsampler(Edm):
     def __init__(self, config: UpsamplerConfig, img_channels: int) -> None:
         super().__init__(config, img_channels, action_spec=None, extra_frames=1)
 
+    def shrink(self, obs: Tensor) -> Tensor:
+        """Small frames as the published model learnt from them, by bicubic interpolation of a smoothed image.
+
+        Args:
+            obs: (..., C, H, W) uint8.
+
+        Returns:
+            (..., C, h, w) uint8.
+        """
+        factor, (height, width) = self.config.factor, obs.shape[-2:]
+        size = (height // factor, width // factor)
+        small = F.interpolate(
+            obs.flatten(0, -4).float(), size, mode="bicubic", antialias=True
+        )  # (K, C, h, w); values may leave [0, 255] a little
+        return small.round().clamp(0, 255).byte().reshape(*obs.shape[:-2], *size)
+
     def enlarge(self, low_res: Tensor) -> Tensor:
         """Bicubic interpolation: (B, C, h, w) -> (B, C, H, W); values may leave [-1, 1] a little."""
         return F.interpolate(low_res, scale_factor=float(self.config.factor), mode="bicubic")
@@ -74,22 +96,15 @@ class Upsampler(Edm):
         """
         return torch.cat((prev_obs, self.enlarge(low_res)[:, None]), dim=1)
 
-    def loss(
-        self, low_res: Tensor, obs: Tensor, mask: Tensor, generator: Generator
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Denoising loss over all targets of segments of ``config.segment_length`` frames.
+    def loss(self, batch: Batch, generator: Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Denoising loss over all targets of segments of ``config.segment_length`` full frames.
 
         The full frames before a target may be the model's own estimates; the small frames are always real.
-
-        Args:
-            low_res: (B, T + 1, C, h, w) uint8.
-            obs: (B, T + 1, C, H, W) uint8, the same frames at full resolution.
-            mask: (B, T + 1) bool, which frames are real.
-            generator: source of noise and noise levels.
         """
-        small = to_model_range(low_res, mask)
-        enlarged = self.enlarge(small.flatten(0, 1)).reshape(obs.shape)  # (B, T + 1, C, H, W)
-        return self.unrolled_loss(to_model_range(obs, mask), mask, None, generator, extra=enlarged)
+        small = to_model_range(self.shrink(batch.obs), batch.mask)  # (B, T + 1, C, h, w)
+        enlarged = self.enlarge(small.flatten(0, 1)).reshape(batch.obs.shape)  # (B, T + 1, C, H, W)
+        obs = to_model_range(batch.obs, batch.mask)
+        return self.unrolled_loss(obs, batch.mask, None, generator, extra=enlarged)
 
     def sample(
         self,

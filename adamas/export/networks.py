@@ -93,7 +93,7 @@ def draw_inputs(
     """
     b, length = frames.shape[:2]
     obs = to_model_range(frames)
-    dims = agent.config.world_model.reward_end.lstm_dim, agent.config.actor_critic.lstm_dim
+    dims = agent.reward_end.config.lstm_dim, agent.config.actor_critic.lstm_dim
     judge, act = (
         {name: torch.rand(b, dim, generator=generator) * 2 - 1 for name in ("hidden", "cell")} for dim in dims
     )

@@ -94,6 +94,8 @@ def check_export(agent: Agent, opset: int) -> None:
     _ = agent.action_spec.names  # refuses all but one choice
     if not isinstance(agent.denoiser, EdmDenoiser):
         raise UserError("only EDM denoisers can be exported, and this agent has a DDPM one; train with edm")
+    if agent.config.world_model.upsampler is not None:
+        raise UserError("a world model of two stages cannot be exported; choose one of a single stage")
     if agent.config.world_model.sampler.s_cond > 0:
         raise UserError("the sampler puts noise on past frames and exported models do not; set s_cond to 0")
     if opset not in OPSETS:
@@ -120,7 +122,7 @@ def describe(agent: Agent, title: str, opset: int) -> dict[str, Any]:
         "actions": list(config.actions.names),
         "context_length": agent.world_model.context_length,
         "lstm_dim": {
-            "reward_end": config.world_model.reward_end.lstm_dim,
+            "reward_end": agent.reward_end.config.lstm_dim,
             "actor_critic": config.actor_critic.lstm_dim,
         },
         "rewards": [-1, 0, 1],

@@ -87,7 +87,7 @@ def still_step(agent: Agent, context: Batch) -> dict[str, Any]:
     obs, actions = state["obs"], torch.cat((state["action"], action), dim=1)
     sampler = replace(model.config.sampler, num_steps=1, s_churn=0.0)
     x = sample(model.denoiser, obs, actions, sampler, initial_noise=torch.zeros_like(obs[:, 0]))
-    _, end, _ = model.reward_end(obs[:, -1:], action, x[:, None], (state["hidden"], state["cell"]))
+    _, end, _ = agent.reward_end(obs[:, -1:], action, x[:, None], (state["hidden"], state["cell"]))
     pixels = to_pixels(x)
     policy_state = burn_in(agent.actor_critic, History(context.obs, context.mask))
     value = agent.actor_critic(pixels, policy_state).value

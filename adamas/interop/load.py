@@ -13,7 +13,8 @@ from adamas.core.checkpoint import Checkpoint, find_checkpoint
 from adamas.core.config import from_dict
 from adamas.core.errors import UserError
 from adamas.interop.hub import fetch, is_address
-from adamas.interop.published import build, load_published
+from adamas.interop.published import build, published_agent, read_tensors
+from adamas.interop.two_stage import is_two_stage, two_stage_agent
 
 
 def load(path: Path | str, device: str = "auto") -> Agent:
@@ -23,7 +24,7 @@ def load(path: Path | str, device: str = "auto") -> Agent:
         path: a run's folder (its newest intact checkpoint is taken), a checkpoint's folder, or a published
             checkpoint (``.pt``); or one of the latter two on the Hugging Face hub, as
             ``hf://owner/name[/folder or file.pt][@revision]``. ``hf://eloialonso/diamond/Breakout`` is a game of
-            DIAMOND's authors.
+            DIAMOND's authors; ``csgo/model/csgo.pt`` is its world model of CS:GO, in two stages, without a policy.
         device: auto, cpu, cuda or mps; auto takes the first that exists of cuda, mps and cpu.
 
     Raises:
@@ -34,6 +35,17 @@ def load(path: Path | str, device: str = "auto") -> Agent:
     agent = load_published(path) if path.is_file() else _from_checkpoint(checkpoint_in(path))
     runtime.place(agent, config, runtime.choose_device(config.device))
     return agent
+
+
+def load_published(path: Path) -> Agent:
+    """What a published file holds, on the CPU and in evaluation mode. Executes no code from it.
+
+    Raises:
+        UserError: the file cannot be read, or is something else.
+    """
+    tensors = read_tensors(path)
+    make = two_stage_agent if is_two_stage(tensors) else published_agent
+    return make(tensors, str(path))
 
 
 def checkpoint_in(folder: Path) -> Checkpoint:

@@ -38,25 +38,27 @@ ACTIONS = "inner_model.act_emb.0.weight"
 """The denoiser's embedding of actions, (A, values of each)."""
 
 
-def load_published(path: Path | str) -> Agent:
-    """The agent in a published checkpoint, on the CPU and in evaluation mode. Executes no code from the file.
+def published_agent(tensors: Tensors, source: str) -> Agent:
+    """The agent that a published file of an Atari game holds, on the CPU and in evaluation mode.
 
     The file records neither the names of the actions (they become "0", "1", ...) nor noise levels and sampler
     (they take the paper's values, the defaults here).
 
+    Args:
+        tensors: what the file holds.
+        source: its name, for error messages.
+
     Raises:
-        UserError: the file cannot be read, is something else, or holds only a part of an agent.
+        UserError: it is something else, or only a part of an agent.
     """
-    tensors = read_tensors(Path(path))
     absent = [prefix for prefix in PREFIXES if not any(name.startswith(prefix) for name in tensors)]
     if absent:
         raise UserError(
-            f"{path} has no tensors named {', '.join(f'{prefix}*' for prefix in absent)}: it is not a whole "
+            f"{source} has no tensors named {', '.join(f'{prefix}*' for prefix in absent)}: it is not a whole "
             "agent (denoiser, reward/end model, actor-critic); choose the checkpoint of an Atari game"
-            + (", or load both stages with adamas.interop.two_stage" if is_two_stage(tensors) else "")
         )
     renamed = {_rename(name, PREFIXES): tensor for name, tensor in tensors.items()}
-    return build(infer_config(renamed, str(path)), renamed, str(path))
+    return build(infer_config(renamed, source), renamed, source)
 
 
 def save_published(agent: Agent, path: Path | str) -> None:
@@ -66,9 +68,12 @@ def save_published(agent: Agent, path: Path | str) -> None:
         UserError: the file exists or cannot be written, the denoiser is not EDM's, or the weights do not tell the
             size of a frame.
     """
-    path, state = Path(path), agent.state_dict()
-    if agent.config.world_model.denoiser.diffusion != "edm":
-        raise UserError("the published format is for EDM denoisers; keep the checkpoint folder instead")
+    path, state, world_model = Path(path), agent.state_dict(), agent.config.world_model
+    if world_model.denoiser.diffusion != "edm" or world_model.upsampler or not world_model.reward_end:
+        raise UserError(
+            "the published format is for EDM denoisers of one stage, with a reward/end model; keep the checkpoint "
+            "folder instead"
+        )
     shape = agent.config.obs_shape
     if shape[1] != shape[2] or infer_config(state, "the agent").obs_shape != shape:
         raise UserError(
@@ -229,11 +234,6 @@ def _rename(name: str, prefixes: Mapping[str, str]) -> str:
         if name.startswith(old):
             return new + name.removeprefix(old)
     return name
-
-
-def is_two_stage(tensors: Tensors) -> bool:
-    """Whether an upsampler is among tensors under their published names."""
-    return any(name.startswith("upsampler.") for name in tensors)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -79,10 +79,10 @@ class Dream(World):
         self._count(float(prediction.reward[row]))
         self.path = [point[row] for point in thoughts.path]
         reward, end = (
-            logits[row].float().softmax(dim=-1).tolist()
+            None if logits is None else logits[row].float().softmax(dim=-1).tolist()
             for logits in (thoughts.logits_reward, thoughts.logits_end)
         )
-        self._chances = reward, end[1]
+        self._chances = reward, None if end is None else end[1]
         if prediction.terminated[row]:
             self.over = "ended"
         elif horizon and self.age >= horizon:

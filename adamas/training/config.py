@@ -150,6 +150,8 @@ class Config:
     reward_end: ComponentTraining = field(
         default_factory=lambda: ComponentTraining(OptimizerConfig(max_grad_norm=100.0))
     )
+    upsampler: ComponentTraining = field(default_factory=ComponentTraining)
+    """Of two-stage world models alone."""
     policy: PolicyTraining = field(default_factory=PolicyTraining)
     imagination: Literal["on", "off"] = "on"
     """off: no world model; the policy learns on its real steps alone, as a control to compare with."""
@@ -173,6 +175,7 @@ class Config:
         for name, size in (
             ("denoiser.batch_size", self.denoiser.batch_size),
             ("reward_end.batch_size", self.reward_end.batch_size),
+            ("upsampler.batch_size", self.upsampler.batch_size if self.world_model.upsampler else 0),
             ("policy.num_dreams", self.policy.num_dreams),
         ):
             if size % self.num_shards:
@@ -184,8 +187,10 @@ class Config:
             )
         levels = len(self.world_model.denoiser.network.channels)
         smallest = 2 ** (levels - 1)
-        _, height, width = self.env.obs_shape
-        if self.data is None and min(height, width) < smallest:
+        if self.data is not None:
+            return
+        _, height, width = self.world_model.small_shape(self.env.obs_shape)
+        if min(height, width) < smallest:
             raise UserError(
                 f"frames of {height}x{width} pixels are too small for {levels} levels of the denoiser; "
                 f"use at least {smallest}, or fewer levels"

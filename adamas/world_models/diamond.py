@@ -1,4 +1,8 @@
-"""DIAMOND's world model: a diffusion denoiser for the frames, a recurrent model for reward and end."""
+"""DIAMOND's world model: a diffusion denoiser for the frames, a recurrent model for reward and end.
+
+For big scenes it has two stages (published model of CS:GO): everything is dreamt in small frames, and an upsampler
+draws the full ones that are shown.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,14 @@ from torch import Generator, Tensor, nn
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
-from adamas.core.protocols import Component, DreamState, Prediction
+from adamas.core.protocols import Component, DreamState, Loss, Prediction
 from adamas.core.seeding import draw
 from adamas.core.types import Batch, SegmentSpec, to_model_range, to_pixels
 from adamas.diffusion.ddpm import NUM_TIMESTEPS, DdpmDenoiser
 from adamas.diffusion.denoiser import Denoiser, DenoiserConfig, draw_path
 from adamas.diffusion.edm import EdmDenoiser
 from adamas.diffusion.samplers import SamplerConfig
+from adamas.diffusion.upsampler import Upsampler, UpsamplerConfig
 from adamas.world_models.reward_end import RewardEndConfig, RewardEndModel
 
 DENOISERS: Mapping[str, type[Denoiser]] = {"edm": EdmDenoiser, "ddpm": DdpmDenoiser}
@@ -29,8 +34,11 @@ class DiamondConfig:
     """The world model: its two parts and how it draws a frame."""
 
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
-    reward_end: RewardEndConfig = field(default_factory=RewardEndConfig)
+    reward_end: RewardEndConfig | None = field(default_factory=RewardEndConfig)
+    """None: it predicts neither; every reward is 0, and nothing ends."""
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    upsampler: UpsamplerConfig | None = None
+    """The second stage. None: frames are dreamt at their own size."""
 
     def __post_init__(self) -> None:
         if self.denoiser.diffusion == "ddpm" and self.sampler.num_steps > NUM_TIMESTEPS:
@@ -38,15 +46,37 @@ class DiamondConfig:
                 f"sampler: ddpm draws a frame in at most {NUM_TIMESTEPS} steps, got num_steps {self.sampler.num_steps}"
             )
         self.denoiser.check(self.sampler)
+        if self.upsampler is not None:
+            self.upsampler.check(self.upsampler.sampler)
+            past, length = self.upsampler.network.context_length, self.denoiser.network.context_length
+            if past > length:
+                raise UserError(
+                    f"upsampler: context_length is {past}, but dreams start from {length} frames; use {length} or less"
+                )
+
+    def small_shape(self, obs_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """(C, h, w) of the frames that are dreamt, for (C, H, W) of those that are shown.
+
+        Raises:
+            UserError: the upsampler's factor does not divide H and W.
+        """
+        factor = 1 if self.upsampler is None else self.upsampler.factor
+        channels, height, width = obs_shape
+        if height % factor or width % factor:
+            raise UserError(
+                f"upsampler: factor {factor} does not divide frames of {height}x{width}; choose another size or factor"
+            )
+        return channels, height // factor, width // factor
 
 
 class Thoughts(NamedTuple):
     """How B predictions came about: the N + 1 points on the way from noise to the frame, (B, C, H, W) each, in the
-    model's range; logits (B, 3) of a reward of -1, 0 and 1, and (B, 2) of the game's going on and its end."""
+    model's range (of two stages, the first's); logits (B, 3) of a reward of -1, 0 and 1, and (B, 2) of the game's
+    going on and its end, None where they are not predicted."""
 
     path: list[Tensor]
-    logits_reward: Tensor
-    logits_end: Tensor
+    logits_reward: Tensor | None
+    logits_end: Tensor | None
 
 
 class Diamond(nn.Module):
@@ -54,7 +84,8 @@ class Diamond(nn.Module):
 
     The state of B dreams holds ``obs`` (B, L, C, H, W) in [-1, 1], the last L frames, oldest first; ``action``
     (B, L - 1) int64 or (B, L - 1, K) float32, the actions between them; ``hidden`` and ``cell`` (B, lstm_dim) of the
-    reward/end model.
+    reward/end model, if there is one. With an upsampler, ``obs`` are small frames (h, w), and ``full``
+    (B, K, C, H, W) the last full ones, as many as the upsampler sees.
     """
 
     def __init__(
@@ -62,10 +93,14 @@ class Diamond(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
+        small_shape = config.small_shape(obs_shape)
         self.denoiser: Denoiser = DENOISERS[config.denoiser.diffusion](
             config.denoiser, obs_shape[0], action_spec
         )
-        self.reward_end = RewardEndModel(config.reward_end, obs_shape, action_spec)
+        self.reward_end = (
+            None if config.reward_end is None else RewardEndModel(config.reward_end, small_shape, action_spec)
+        )
+        self.upsampler = None if config.upsampler is None else Upsampler(config.upsampler, obs_shape[0])
 
     @property
     def context_length(self) -> int:
@@ -79,20 +114,40 @@ class Diamond(nn.Module):
         return other
 
     def components(self) -> Mapping[str, Component]:
-        """The denoiser, then the reward/end model."""
-        frames = SegmentSpec(self.config.denoiser.segment_length)
-        sequence = SegmentSpec(self.config.reward_end.segment_length, past_end=True)
-        return {
-            "denoiser": Component(self.denoiser, self.denoiser.loss, frames),
-            "reward_end": Component(self.reward_end, self.reward_end.loss, sequence),
-        }
+        """The denoiser, then the reward/end model and the upsampler, if there are such."""
+        config = self.config
+        frames = SegmentSpec(config.denoiser.segment_length)
+        parts = {"denoiser": Component(self.denoiser, self._of_small(self.denoiser.loss), frames)}
+        if config.reward_end is not None and self.reward_end is not None:
+            sequence = SegmentSpec(config.reward_end.segment_length, past_end=True)
+            loss = self._of_small(self.reward_end.loss)
+            parts["reward_end"] = Component(self.reward_end, loss, sequence)
+        if config.upsampler is not None and self.upsampler is not None:
+            frames = SegmentSpec(config.upsampler.segment_length)
+            parts["upsampler"] = Component(self.upsampler, self.upsampler.loss, frames)
+        return parts
+
+    def _of_small(self, loss: Loss) -> Loss:
+        """``loss`` of a batch's small frames."""
+        if self.upsampler is None:
+            return loss
+        shrink = self.upsampler.shrink
+        return lambda batch, generator: loss(replace(batch, obs=shrink(batch.obs)), generator)
 
     @torch.no_grad()
     def initial_state(self, context: Batch) -> DreamState:
         """Burn in on L frames and the L - 1 actions between them; ``context.obs`` is (B, L, C, H, W)."""
-        obs = to_model_range(context.obs, context.mask)
-        _, _, (hidden, cell) = self.reward_end(obs[:, :-1], context.action, obs[:, 1:])
-        return {"obs": obs, "action": context.action, "hidden": hidden, "cell": cell}
+        state = {"action": context.action}
+        pixels = context.obs
+        if self.upsampler is not None:
+            past = self.upsampler.config.network.context_length
+            state["full"] = to_model_range(pixels[:, -past:], context.mask[:, -past:])
+            pixels = self.upsampler.shrink(pixels)
+        obs = state["obs"] = to_model_range(pixels, context.mask)
+        if self.reward_end is not None:
+            _, _, (hidden, cell) = self.reward_end(obs[:, :-1], context.action, obs[:, 1:])
+            state |= {"hidden": hidden, "cell": cell}
+        return state
 
     def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Prediction]:
         """Draw the next frame, then a reward sign and an end for the transition to it; action (B,) int64
@@ -105,16 +160,33 @@ class Diamond(nn.Module):
         self, state: DreamState, action: Tensor, generator: Generator
     ) -> tuple[DreamState, Prediction, Thoughts]:
         """As :meth:`step`, and how the model came to its prediction."""
-        past = state["obs"]  # (B, L, C, H, W)
+        past = state["obs"]  # (B, L, C, H, W), or (B, L, C, h, w)
         actions = torch.cat((state["action"], action[:, None]), dim=1)  # (B, L)
         path = draw_path(self.denoiser, past, actions, self.config.sampler, generator=generator)
-        obs = path[-1][:, None]
-        lstm = (state["hidden"], state["cell"])
-        logits_reward, logits_end, (hidden, cell) = self.reward_end(past[:, -1:], action[:, None], obs, lstm)
-        logits_reward, logits_end = logits_reward[:, 0], logits_end[:, 0]  # (B, 3), (B, 2)
-        reward = draw(logits_reward, generator).float() - 1
-        terminated = draw(logits_end, generator).bool()
-        frames = torch.cat((past[:, 1:], obs), dim=1)
-        next_state = {"obs": frames, "action": actions[:, 1:], "hidden": hidden, "cell": cell}
-        prediction = Prediction(to_pixels(path[-1]), reward, terminated)
-        return next_state, prediction, Thoughts(path, logits_reward, logits_end)
+        obs = path[-1]
+        following = {"obs": _shift(past, obs), "action": actions[:, 1:]}
+        logits_reward = logits_end = None
+        reward, terminated = (
+            torch.zeros(len(obs), device=obs.device),
+            obs.new_zeros(len(obs), dtype=torch.bool),
+        )
+        if self.reward_end is not None:
+            lstm = (state["hidden"], state["cell"])
+            logits_reward, logits_end, lstm = self.reward_end(
+                past[:, -1:], action[:, None], obs[:, None], lstm
+            )
+            following |= {"hidden": lstm[0], "cell": lstm[1]}
+            logits_reward, logits_end = logits_reward[:, 0], logits_end[:, 0]  # (B, 3), (B, 2)
+            reward = draw(logits_reward, generator).float() - 1
+            terminated = draw(logits_end, generator).bool()
+        if self.upsampler is not None:
+            full = state["full"]
+            obs = self.upsampler.sample(full, obs, self.upsampler.config.sampler, generator=generator)
+            following["full"] = _shift(full, obs)
+        prediction = Prediction(to_pixels(obs), reward, terminated)
+        return following, prediction, Thoughts(path, logits_reward, logits_end)
+
+
+def _shift(frames: Tensor, newest: Tensor) -> Tensor:
+    """(B, K, C, H, W): the last K - 1 of ``frames``, then ``newest`` (B, C, H, W)."""
+    return torch.cat((frames[:, 1:], newest[:, None]), dim=1)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Generator, Tensor, nn
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
-from adamas.core.types import to_model_range
+from adamas.core.types import Batch, to_model_range
 from adamas.diffusion.denoiser import DenoiserConfig, sample
 from adamas.diffusion.edm import Edm, EdmDenoiser
 from adamas.diffusion.samplers import SamplerConfig
@@ -58,6 +60,13 @@ def make_upsampler(num_autoregressive_steps: int = 1, noise_previous_obs: bool =
     upsampler = Upsampler(config, 3)
     shake(upsampler)
     return upsampler
+
+
+def frames_alone(obs: Tensor, mask: Tensor | None = None) -> Batch:
+    """A batch of (B, T + 1, C, H, W) frames, without actions and all that follows from them."""
+    nothing = torch.zeros(len(obs), obs.shape[1] - 1)
+    mask = torch.ones(obs.shape[:2], dtype=torch.bool) if mask is None else mask
+    return Batch(obs, nothing.long(), nothing, nothing.bool(), nothing.bool(), mask)
 
 
 def close(x: Tensor, expected: Tensor) -> None:
@@ -229,9 +238,9 @@ def test_the_upsampler_s_context_ends_with_the_enlarged_frame() -> None:
 @pytest.mark.parametrize("noise_previous_obs", [False, True])
 def test_the_upsampler_unrolls_from_its_own_frames_and_real_small_ones(noise_previous_obs: bool) -> None:
     upsampler = make_upsampler(2, noise_previous_obs)
-    small = torch.randint(256, (2, 5, 3, 5, 7), generator=seeded()).byte()
     large = torch.randint(256, (2, 5, 3, 15, 21), generator=seeded(1)).byte()
-    mask = torch.ones(2, 5, dtype=torch.bool)
+    small = upsampler.shrink(large)
+    assert small.shape == (2, 5, 3, 5, 7)
     calls: list[tuple[Tensor, ...]] = []
     estimates: list[Tensor] = []
     losses: list[Tensor] = []
@@ -245,7 +254,7 @@ def test_the_upsampler_unrolls_from_its_own_frames_and_real_small_ones(noise_pre
         return loss, estimate
 
     upsampler.target_loss = spy  # type: ignore[method-assign, assignment]
-    loss, metrics = upsampler.loss(small, large, mask, seeded())
+    loss, metrics = upsampler.loss(frames_alone(large), seeded())
     assert upsampler.config.segment_length == 5 and len(calls) == 3
     torch.testing.assert_close(loss, torch.stack(losses).mean())
     assert torch.equal(metrics["loss"], loss.detach())
@@ -261,19 +270,29 @@ def test_the_upsampler_unrolls_from_its_own_frames_and_real_small_ones(noise_pre
 def test_padding_is_masked_out_of_the_upsampler_s_loss() -> None:
     """The last segment begins with padding: only its last frame is real."""
     upsampler = make_upsampler()
-    small = torch.randint(256, (2, 4, 3, 5, 7), generator=seeded()).byte()
     large = torch.randint(256, (2, 4, 3, 15, 21), generator=seeded(1)).byte()
     mask = torch.ones(2, 4, dtype=torch.bool)
     mask[-1, :3] = False
 
-    def loss(small: Tensor, large: Tensor) -> Tensor:
-        return upsampler.loss(small, large, mask, seeded())[0]
+    def loss() -> Tensor:
+        return upsampler.loss(frames_alone(large, mask), seeded())[0]
 
-    before = loss(small, large)
-    small[-1, :3], large[-1, :3] = 255 - small[-1, :3], 255 - large[-1, :3]
-    assert torch.equal(loss(small, large), before)
-    small[-1, 3] = 255 - small[-1, 3]
-    assert not torch.equal(loss(small, large), before)
+    before = loss()
+    large[-1, :3] = 255 - large[-1, :3]
+    assert torch.equal(loss(), before)
+    large[-1, 3] = 255 - large[-1, 3]
+    assert not torch.equal(loss(), before)
+
+
+def test_small_frames_are_the_published_ones() -> None:
+    """Bicubic interpolation of the smoothed image, as Pillow does it too, but for ties in its rounding."""
+    obs = torch.randint(256, (2, 2, 3, 15, 21), generator=seeded()).byte()
+    small = make_upsampler().shrink(obs)
+    image = Image.fromarray(obs[1, 0].permute(1, 2, 0).numpy()).resize((7, 5), Image.Resampling.BICUBIC)
+    expected = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    assert (small[1, 0].int() - expected.int()).abs().max() <= 1
+    grey = torch.full((1, 3, 15, 21), 77, dtype=torch.uint8)
+    assert torch.equal(make_upsampler().shrink(grey), grey[..., :5, :7])
 
 
 def test_the_upsampler_draws_from_its_generator_and_on_frames_of_odd_sizes() -> None:
@@ -294,11 +313,10 @@ def test_an_upsampler_learns_to_enlarge() -> None:
     upsampler = Upsampler(UpsamplerConfig(TOLD, factor=3, num_autoregressive_steps=0), 3)
     generator = seeded(2)
     optimizer = torch.optim.Adam(upsampler.parameters(), lr=5e-3)
-    mask = torch.ones(16, 3, dtype=torch.bool)
     for _ in range(60):
         small = torch.randint(256, (16, 3, 3, 3, 3), generator=generator).byte()
         large = small.repeat_interleave(3, dim=-1).repeat_interleave(3, dim=-2)
-        loss, _ = upsampler.loss(small, large, mask, generator)
+        loss, _ = upsampler.loss(frames_alone(large), generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

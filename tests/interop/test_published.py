@@ -17,7 +17,8 @@ from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.diffusion.denoiser import DenoiserConfig, sample
 from adamas.diffusion.samplers import SamplerConfig
-from adamas.interop.published import build, infer_config, load_published, save_published
+from adamas.interop.load import load_published
+from adamas.interop.published import build, infer_config, save_published
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.world_models.diamond import DiamondConfig
@@ -238,7 +239,7 @@ def damaged(small: Agent, tmp_path: Path, change: Mapping[str, Tensor | None]) -
             "world_model.denoiser.inner_model.conv_in.bias is missing",
         ),
         ({"denoiser.extra": torch.zeros(1)}, "world_model.denoiser.extra is unexpected"),
-        ({"upsampler.x": torch.zeros(1)}, "upsampler.x is unexpected"),
+        ({"third.x": torch.zeros(1)}, "third.x is unexpected"),
         ({"actor_critic.actor_linear.bias": torch.zeros(9)}, r"actor_linear.bias is \(9,\)"),
         ({"actor_critic.actor_linear.bias": torch.zeros(3).half()}, "torch.float16 instead of"),
         ({"actor_critic.lstm.weight_ih": torch.zeros(40, 8 * 25)}, "frames of different sizes"),
@@ -265,12 +266,12 @@ def test_several_problems_make_one_line(small: Agent) -> None:
 
 
 def test_a_world_model_alone_is_refused(tmp_path: Path) -> None:
-    torch.save({"denoiser.x": torch.zeros(1), "upsampler.x": torch.zeros(1)}, tmp_path / "csgo.pt")
+    torch.save({"denoiser.x": torch.zeros(1)}, tmp_path / "part.pt")
     with pytest.raises(
         UserError,
-        match=r"csgo.pt has no tensors named rew_end_model\.\*, actor_critic\.\*: .*, or load both stages with",
+        match=r"part.pt has no tensors named rew_end_model\.\*, actor_critic\.\*: it is not a whole",
     ):
-        load_published(tmp_path / "csgo.pt")
+        load_published(tmp_path / "part.pt")
 
 
 @pytest.mark.parametrize("num_actions", [3, 4, 6, 18])

@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+import adamas
 from adamas.core.errors import UserError
 from adamas.diffusion.denoiser import sample
 from adamas.diffusion.samplers import SamplerConfig
-from adamas.interop.two_stage import load_two_stage
+from adamas.interop.load import load_published
+from adamas.interop.published import save_published
 from adamas.nn.unet import FrameNetworkConfig
 
 if TYPE_CHECKING:
@@ -33,34 +35,37 @@ def published(reference: LoadReference) -> dict[str, Tensor]:
 def test_there_and_back(reference: LoadReference, published: dict[str, Tensor], tmp_path: Path) -> None:
     torch.save(published, tmp_path / "csgo.pt")
     before = torch.get_rng_state()
-    stages = load_two_stage(tmp_path / "csgo.pt")
+    agent = adamas.load(tmp_path / "csgo.pt", "cpu")
     assert torch.equal(before, torch.get_rng_state())
-    denoiser, upsampler = stages
-    assert denoiser.config.network == FrameNetworkConfig(
+    config, model = agent.config.world_model, agent.world_model
+    assert config.denoiser.network == FrameNetworkConfig(
         4, 32, (1, 1, 1), (16, 16, 32), (False, False, True), noise_cond=True
     )
-    assert denoiser.config.noise_previous_obs and denoiser.config.sigma_offset == 0.1
-    assert upsampler.config.network == FrameNetworkConfig(
+    assert config.denoiser.noise_previous_obs and config.denoiser.sigma_offset == 0.1
+    assert config.upsampler is not None and config.upsampler.network == FrameNetworkConfig(
         1, 32, (1, 1), (16, 16), (False, True), noise_cond=True
     )
-    assert not upsampler.config.noise_previous_obs and upsampler.config.factor == 5
-    assert not denoiser.training and not upsampler.training
-
-    again = {
-        f"{name}.{key}": tensor
-        for name, stage in stages._asdict().items()
-        for key, tensor in stage.state_dict().items()
-    }
+    assert not config.upsampler.noise_previous_obs and config.upsampler.factor == 5
+    assert config.sampler == SamplerConfig(3, s_cond=0.005)
+    assert not model.training
+    again = model.state_dict()
     assert again.keys() == published.keys()
     assert all(torch.equal(again[key], published[key]) for key in published)
 
     io = reference("two_stage_denoiser").io
     arguments = io["obs"], io["act_multi_binary"], SamplerConfig(), io["sample_initial_noise"]
-    frame = sample(denoiser, *arguments)
+    frame = sample(agent.denoiser, *arguments)
     off = (frame - io["sample_order1_steps3_no_cond_noise"]).abs() > 1e-4
     assert off.float().mean() <= 1e-3
-    past = torch.zeros(2, 1, 3, 75, 140)
-    assert upsampler.sample(past, frame, SamplerConfig(1)).shape == (2, 3, 75, 140)
+
+    with pytest.raises(UserError, match="predicts neither rewards nor ends"):
+        _ = agent.reward_end
+    with pytest.raises(UserError, match="of one stage, with a reward/end model; keep the checkpoint folder"):
+        save_published(agent, tmp_path / "again.pt")
+    output = agent.actor_critic(
+        torch.zeros(1, *agent.config.obs_shape).byte(), agent.actor_critic.initial_state(1)
+    )
+    assert not output.logits.any()  # each button is as likely pressed as not
 
 
 @pytest.mark.parametrize(
@@ -78,9 +83,12 @@ def test_there_and_back(reference: LoadReference, published: dict[str, Tensor], 
         ),
         (
             {"upsampler.inner_model.conv_in.bias": None},
-            "the upsampler of a two-stage model: inner_model.conv_in.bias is missing",
+            "a two-stage model: upsampler.inner_model.conv_in.bias is missing",
         ),
-        ({"denoiser.inner_model.conv_in.bias": torch.zeros(3)}, r"the denoiser of .*bias is \(3,\)"),
+        (
+            {"denoiser.inner_model.conv_in.bias": torch.zeros(3)},
+            r"denoiser.inner_model.conv_in.bias is \(3,\)",
+        ),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(
@@ -89,14 +97,5 @@ def test_weights_that_do_not_fit_are_refused(
     changed = {name: tensor for name, tensor in (published | change).items() if tensor is not None}
     torch.save(changed, tmp_path / "csgo.pt")
     with pytest.raises(UserError, match=rf"csgo.pt does not hold .*{message}.*; get the file again") as error:
-        load_two_stage(tmp_path / "csgo.pt")
+        load_published(tmp_path / "csgo.pt")
     assert "\n" not in str(error.value)
-
-
-def test_a_file_without_upsampler_is_refused(published: dict[str, Tensor], tmp_path: Path) -> None:
-    first = {name: tensor for name, tensor in published.items() if name.startswith("denoiser.")}
-    torch.save(first, tmp_path / "one.pt")
-    with pytest.raises(
-        UserError, match=r"one.pt has no tensors named upsampler\.\*: .*load it with adamas.load"
-    ):
-        load_two_stage(tmp_path / "one.pt")
