@@ -205,6 +205,12 @@ class EpisodeStore:
         """(E,) float64: sum of the known rewards of each episode."""
         return self._view.returns
 
+    @property
+    def has_labels(self) -> bool:
+        """Whether anything was rewarded, or came to a true end."""
+        rows = self._view.rows
+        return bool(rows["reward"].any() or rows["terminated"].any())
+
     def episode(self, index: int) -> Episode:
         """Episode number ``index`` (0 is the oldest), copied out. Raises IndexError if there is none."""
         if not 0 <= index < self.num_episodes:

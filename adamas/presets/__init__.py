@@ -8,6 +8,7 @@ from adamas.core.errors import UserError, nearest
 from adamas.presets.ablations import ABLATIONS
 from adamas.presets.atari import atari100k, atari_small, debug
 from adamas.presets.minatar import quickstart, quickstart_long
+from adamas.presets.recordings import csgo, static, vizdoom
 from adamas.training.config import Config
 
 PRESETS: Mapping[str, Callable[[], Config]] = {
@@ -15,6 +16,9 @@ PRESETS: Mapping[str, Callable[[], Config]] = {
     "quickstart-long": quickstart_long,
     "atari-small": atari_small,
     "atari100k": atari100k,
+    "static": static,
+    "vizdoom": vizdoom,
+    "csgo": csgo,
     "debug": debug,
     **ABLATIONS,
 }

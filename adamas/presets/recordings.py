@@ -12,10 +12,38 @@ from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.training.config import ComponentTraining, Config, EvaluationConfig, PolicyTraining
 from adamas.training.optim import OptimizerConfig
 from adamas.world_models.diamond import DiamondConfig
+from adamas.world_models.reward_end import RewardEndConfig
+
+STAND_IN = ActorCriticConfig(8, (8, 8, 8, 8))
+"""A policy that nobody trains, but every agent has one."""
+
+
+def static() -> Config:
+    """Any recordings of small frames (about 64x64), on a CPU: frames, and rewards and ends where there are such."""
+    return Config(
+        data="recordings",
+        world_model=DiamondConfig(
+            DenoiserConfig(
+                FrameNetworkConfig(4, 128, (1, 1, 1), (32, 48, 64), (False,) * 3),
+                sigma_offset=0.1,
+            ),
+            RewardEndConfig(128, 64, (1, 1, 1), (16, 16, 32), (False,) * 3, segment_length=19),
+        ),
+        actor_critic=STAND_IN,
+        denoiser=ComponentTraining(OptimizerConfig(1e-3, 1e-2), 32, 200, 200, average_decay=0.998),
+        reward_end=ComponentTraining(OptimizerConfig(5e-4, 1e-2, max_grad_norm=100.0), 8, 30, 30),
+        num_shards=2,
+        final_epochs=10,
+        evaluation=EvaluationConfig(every_epochs=2, heldout_windows=32),
+        runtime=RuntimeConfig(device="cpu", threads=1),
+    )
 
 
 def vizdoom() -> Config:
-    """A maze of ViZDoom in two stages, 24x32 and 120x160, in an hour on two CPU cores."""
+    """A maze of ViZDoom in two stages, 24x32 and 120x160, in an hour on two CPU cores.
+
+    ``env`` is what it is recorded from; nothing is played while it learns.
+    """
     return Config(
         env=EnvConfig("vizdoom", "my_way_home", size=120, width=160, frame_skip=2, max_episode_steps=300),
         data="doom",
@@ -29,17 +57,51 @@ def vizdoom() -> Config:
             reward_end=None,
             sampler=SamplerConfig(num_steps=3, s_cond=0.005),
             upsampler=UpsamplerConfig(
-                FrameNetworkConfig(1, 64, (1, 1, 1, 1), (16, 24, 32, 64), (False,) * 4, noise_cond=True),
-                num_autoregressive_steps=1,
+                FrameNetworkConfig(1, 64, (1, 1, 1, 1), (16, 24, 32, 64), (False,) * 4),
                 sampler=SamplerConfig(num_steps=1),
             ),
         ),
-        actor_critic=ActorCriticConfig(64, (8, 8, 16, 16), (True,) * 4),
+        actor_critic=STAND_IN,
         denoiser=ComponentTraining(OptimizerConfig(1e-3, 1e-2), 32, 300, 300, average_decay=0.998),
         upsampler=ComponentTraining(OptimizerConfig(1e-3, 1e-2), 8, 100, 100, average_decay=0.998),
-        policy=PolicyTraining(horizon=18),
+        policy=PolicyTraining(horizon=17),
         num_shards=2,
         final_epochs=10,
-        evaluation=EvaluationConfig(every_epochs=1, heldout_windows=32),
+        evaluation=EvaluationConfig(every_epochs=5, heldout_windows=32),
         runtime=RuntimeConfig(device="cpu", threads=1),
+    )
+
+
+def csgo() -> Config:
+    """The published world model of Counter-Strike: Global Offensive, of 381 M parameters, as it was trained. For GPUs.
+
+    On the public recordings (Pearce and Zhu 2021): full frames of 150x280, small ones of 30x56.
+    """
+    optimizer = OptimizerConfig(max_grad_norm=10.0)
+    return Config(
+        data="csgo",
+        world_model=DiamondConfig(
+            DenoiserConfig(
+                FrameNetworkConfig(
+                    cond_channels=2048,
+                    channels=(128, 256, 512, 1024),
+                    attn_depths=(False, False, True, True),
+                    noise_cond=True,
+                ),
+                sigma_offset=0.1,
+                log_sigma_mean=-1.2,
+                num_autoregressive_steps=4,
+                noise_previous_obs=True,
+            ),
+            reward_end=None,
+            sampler=SamplerConfig(s_cond=0.005),
+            upsampler=UpsamplerConfig(),
+        ),
+        actor_critic=STAND_IN,
+        # In shards of 16 and of 4 segments, one after the other on a GPU.
+        denoiser=ComponentTraining(optimizer, 128, 400, 400),
+        upsampler=ComponentTraining(optimizer, 32, 400, 400),
+        num_shards=8,
+        final_epochs=1_500,
+        evaluation=EvaluationConfig(every_epochs=20),
     )

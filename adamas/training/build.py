@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -121,8 +122,15 @@ def _build(
         print(f"{run_dir}: training on {source}, seed {config.seed}, {device}{since}", flush=True)
     streams = Streams(config.seed) if group.size == 1 else LedStreams(config.seed, group)
     envs = [] if config.data is not None else _make_envs(config)
-    obs_shape, action_spec = (envs[0].obs_shape, envs[0].action_spec) if envs else _recorded(config)
-    agent_config = AgentConfig(obs_shape, action_spec, config.world_model, config.actor_critic)
+    if envs:
+        agent_config = AgentConfig(
+            envs[0].obs_shape, envs[0].action_spec, config.world_model, config.actor_critic
+        )
+    else:
+        agent_config = _recorded(config)
+        if not quiet and config.world_model.reward_end and not agent_config.world_model.reward_end:
+            print("no rewards or ends in the recordings: none will be predicted", flush=True)
+    obs_shape, action_spec = agent_config.obs_shape, agent_config.actions
     agent = _new_agent(agent_config, config, device)
     lock = _claim(run_dir)
     with ExitStack() as failure:
@@ -203,14 +211,19 @@ def _make_envs(config: Config) -> list[RealVectorEnv]:
     ]
 
 
-def _recorded(config: Config) -> tuple[tuple[int, int, int], ActionSpec]:
-    """The shape of recorded frames, and what the actions between them are."""
+def _recorded(config: Config) -> AgentConfig:
+    """The agent for recorded frames and actions. Without rewards or ends, it has nothing to predict them with."""
+    if not Path(str(config.data)).is_dir():
+        raise UserError(f"there are no recordings in {config.data}; name their folder with --data")
     train, test = (EpisodeStore.open(Path(str(config.data)) / name) for name in ("train", "test"))
     if (train.obs_shape, train.action_spec) != (test.obs_shape, test.action_spec):
         raise UserError(f"{config.data}: train and test differ in their frames or actions; split one dataset")
     if train.action_spec is None:
         raise UserError(f"{train.folder} does not say what its actions are; record or import it anew")
-    return train.obs_shape, train.action_spec
+    world_model = config.world_model
+    if not train.has_labels:
+        world_model = replace(world_model, reward_end=None)
+    return AgentConfig(train.obs_shape, train.action_spec, world_model, config.actor_critic)
 
 
 def _begin(config: Config, run_dir: Path, obs_shape: tuple[int, int, int], action_spec: ActionSpec) -> None:
