@@ -16,19 +16,19 @@ import torch
 from ale_py import Action, ALEInterface, LoggerMode, roms
 from gymnasium.utils import EzPickle
 from gymnasium.utils.seeding import np_random
-from numpy.typing import NDArray
 from torch import Tensor
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError, nearest
+from adamas.core.pixels import area_taps, shrink_area
 from adamas.envs.atari import MAX_FRAMES, rom_name
 from adamas.envs.config import EnvConfig
 from adamas.envs.gymnasium_pixels import GymnasiumEnvs
 from adamas.envs.minatar import MinAtarEnvs
-from adamas.envs.vector import Frames, Integers
+from adamas.envs.vector import RealVectorEnv
+from adamas.envs.vizdoom import VizdoomEnvs
 
 ONE = np.ones(1, dtype=np.bool_)  # of the one environment of a vector
-Taps = tuple[Integers, NDArray[np.float32]]
 
 
 class GameStep(NamedTuple):
@@ -163,14 +163,12 @@ class AtariGame(BranchingGame):
         return torch.from_numpy(shrink_area(self._screens[0], self._rows, self._columns))
 
 
-class MinAtarGame(BranchingGame):
-    """A MinAtar game. Its one generator draws both which actions stick and what else is random in it."""
+class _OneOfMany(BranchingGame):
+    """A game in a vector of one environment."""
 
-    def __init__(self, config: EnvConfig) -> None:
-        """Make the game. Raises UserError: unknown game, MinAtar not installed, frames too small."""
-        self._envs = MinAtarEnvs(config, 1, seed=0)
-        self._game = self._envs._games[0]
-        self.action_spec = self._envs.action_spec
+    def __init__(self, envs: RealVectorEnv) -> None:
+        self._envs = envs
+        self.action_spec = envs.action_spec
 
     def reset(self, seed: int) -> Tensor:
         """Start the episode of ``seed``: its first frame."""
@@ -178,15 +176,35 @@ class MinAtarGame(BranchingGame):
 
     def step(self, action: int) -> GameStep:
         """Take an action."""
-        return _first(self._envs, action)
+        raw = self._envs._step_envs(np.array([action]), ONE)
+        return GameStep(
+            torch.from_numpy(raw.obs[0]),
+            float(raw.reward[0]),
+            bool(raw.terminated[0]),
+            bool(raw.truncated[0]),
+        )
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._envs.close()
+
+
+class MinAtarGame(_OneOfMany):
+    """A MinAtar game. Its one generator draws both which actions stick and what else is random in it."""
+
+    def __init__(self, config: EnvConfig) -> None:
+        """Make the game. Raises UserError: unknown game, MinAtar not installed, frames too small."""
+        envs = MinAtarEnvs(config, 1, seed=0)
+        super().__init__(envs)
+        self._game, self._steps = envs._games[0], envs._steps
 
     def save(self) -> Any:
         """The game without its generator, the action that may stick, and the steps so far."""
-        return self._copy(self._game.env), self._game.last_action, self._envs._steps[0]
+        return self._copy(self._game.env), self._game.last_action, self._steps[0]
 
     def restore(self, saved: Any, seed: int) -> None:
         """Go back to a moment; ``seed`` says what chance does from here on."""
-        env, self._game.last_action, self._envs._steps[0] = saved
+        env, self._game.last_action, self._steps[0] = saved
         self._game.env = self._copy(env)
         self._game.random.seed(seed)
 
@@ -195,13 +213,14 @@ class MinAtarGame(BranchingGame):
         return copy.deepcopy(env, {id(env.random): self._game.random})
 
 
-class GymnasiumGame(BranchingGame):
+class GymnasiumGame(_OneOfMany):
     """A Gymnasium environment that can be copied. Chance is what it draws from its ``np_random``."""
 
     def __init__(self, config: EnvConfig) -> None:
         """Make the environment. Raises UserError: as for GymnasiumEnvs, or it cannot be copied."""
-        self._envs = GymnasiumEnvs(config, 1, seed=0)
-        self.action_spec = self._envs.action_spec
+        envs = GymnasiumEnvs(config, 1, seed=0)
+        super().__init__(envs)
+        self._all = envs._envs
         reason = "a copy of it would start anew (EzPickle)"
         try:
             copied = self.save()
@@ -212,31 +231,54 @@ class GymnasiumGame(BranchingGame):
                 f"{config.game} cannot go back to a moment: {reason}; use a game that copy.deepcopy can copy"
             )
 
-    def reset(self, seed: int) -> Tensor:
-        """Start the episode of ``seed``: its first frame."""
-        return torch.from_numpy(self._envs._reset_envs(ONE, np.array([seed]))[0])
-
-    def step(self, action: int) -> GameStep:
-        """Take an action."""
-        return _first(self._envs, action)
-
     def save(self) -> Any:
         """A copy of the environment."""
-        return copy.deepcopy(self._envs._envs[0])
+        return copy.deepcopy(self._all[0])
 
     def restore(self, saved: Any, seed: int) -> None:
         """Go back to a moment; ``seed`` says what chance does from here on."""
-        self._envs._envs[0] = copy.deepcopy(saved)
-        self._envs._envs[0].unwrapped.np_random = np_random(seed)[0]
+        self._all[0] = copy.deepcopy(saved)
+        self._all[0].unwrapped.np_random = np_random(seed)[0]
 
-    def close(self) -> None:
-        """Close the environment."""
-        self._envs.close()
+
+class VizdoomGame(_OneOfMany):
+    """A scenario of ViZDoom, which cannot be copied but repeats itself: it goes back by playing an episode again.
+
+    All chance in it follows from the episode's seed.
+    """
+
+    def __init__(self, config: EnvConfig) -> None:
+        """Start the game. Raises UserError: unknown scenario, or ViZDoom is not installed."""
+        super().__init__(VizdoomEnvs(config, 1, seed=0))
+        self._seed = 0
+        self._played: list[int] = []
+
+    def reset(self, seed: int) -> Tensor:
+        """Start the episode of ``seed``: its first frame."""
+        self._seed, self._played = seed, []
+        return super().reset(seed)
+
+    def step(self, action: int) -> GameStep:
+        """Take an action."""
+        self._played.append(action)
+        return super().step(action)
+
+    def save(self) -> Any:
+        """The episode's seed, and what was done since."""
+        return self._seed, tuple(self._played)
+
+    def restore(self, saved: Any, seed: int) -> None:
+        """Go back to a moment; from there on, the same actions have the same effects whatever ``seed`` is."""
+        begun, played = saved
+        self.reset(begun)
+        for action in played:
+            self.step(action)
 
 
 _SUITES: Mapping[str, Callable[[EnvConfig], BranchingGame]] = {
     "atari": AtariGame,
     "minatar": MinAtarGame,
+    "vizdoom": VizdoomGame,
     "gymnasium": GymnasiumGame,
 }
 
@@ -253,34 +295,6 @@ def make_branching(config: EnvConfig, sticky: bool = True) -> BranchingGame:
     """
     if config.suite not in _SUITES:
         raise UserError(f"unknown env.suite {config.suite!r}; {nearest(config.suite, _SUITES)}")
-    if not sticky and config.suite != "gymnasium":
+    if not sticky and config.suite in ("atari", "minatar"):
         config = replace(config, sticky_actions=0.0)
     return _SUITES[config.suite](config)
-
-
-def _first(envs: MinAtarEnvs | GymnasiumEnvs, action: int) -> GameStep:
-    """Step a vector of one environment."""
-    raw = envs._step_envs(np.array([action]), ONE)
-    return GameStep(
-        torch.from_numpy(raw.obs[0]), float(raw.reward[0]), bool(raw.terminated[0]), bool(raw.truncated[0])
-    )
-
-
-def area_taps(old: int, new: int) -> Taps:
-    """Which of ``old`` pixels in a line each of ``new`` <= ``old`` covers, and their weights: (taps, new) each."""
-    scale = old / new
-    edges = np.arange(new) * scale
-    index = np.floor(edges).astype(np.int64) + np.arange(int(np.ceil(scale)) + 1)[:, None]
-    covered = np.minimum(index + 1, edges + scale) - np.maximum(index, edges)
-    return np.minimum(index, old - 1), (covered.clip(0) / scale).astype(np.float32)
-
-
-def shrink_area(screen: Frames, rows: Taps, columns: Taps) -> Frames:
-    """(H, W, 3) to (3, new, new): the mean over the area a new pixel covers, pixels cut by its edge in part.
-
-    Summed in the order of OpenCV's INTER_AREA and in its precision, so that ties are rounded alike (but where both
-    sides are divided exactly, to 10x10 or less on Atari: there a pixel may be off by one level).
-    """
-    lines = sum(screen[:, index] * weight[:, None] for index, weight in zip(*columns, strict=True))
-    frame = sum(lines[index] * weight[:, None, None] for index, weight in zip(*rows, strict=True))
-    return np.ascontiguousarray(np.rint(frame).astype(np.uint8).transpose(2, 0, 1))

@@ -42,32 +42,33 @@ def static() -> Config:
 def vizdoom() -> Config:
     """A maze of ViZDoom in two stages, 24x32 and 120x160, in an hour on two CPU cores.
 
-    ``env`` is what it is recorded from; nothing is played while it learns.
+    ``env`` is what it is recorded from; nothing is played while it learns. Past frames stay clean, and noise levels are
+    high, where one step or three begin: at this size, that learns faster than the published noise.
     """
     return Config(
         env=EnvConfig("vizdoom", "my_way_home", size=120, width=160, frame_skip=2, max_episode_steps=300),
         data="doom",
         world_model=DiamondConfig(
             DenoiserConfig(
-                FrameNetworkConfig(4, 128, (2, 2, 2), (32, 64, 64), (False,) * 3, noise_cond=True),
+                FrameNetworkConfig(4, 128, (1, 1, 1), (32, 64, 64), (False,) * 3),
                 sigma_offset=0.1,
-                log_sigma_mean=-0.4,
-                noise_previous_obs=True,
+                log_sigma_mean=0.4,
             ),
             reward_end=None,
-            sampler=SamplerConfig(num_steps=3, s_cond=0.005),
             upsampler=UpsamplerConfig(
                 FrameNetworkConfig(1, 64, (1, 1, 1, 1), (16, 24, 32, 64), (False,) * 4),
+                log_sigma_mean=1.2,
+                log_sigma_std=1.0,
                 sampler=SamplerConfig(num_steps=1),
             ),
         ),
         actor_critic=STAND_IN,
-        denoiser=ComponentTraining(OptimizerConfig(1e-3, 1e-2), 32, 300, 300, average_decay=0.998),
-        upsampler=ComponentTraining(OptimizerConfig(1e-3, 1e-2), 8, 100, 100, average_decay=0.998),
+        denoiser=ComponentTraining(OptimizerConfig(2e-3, 1e-2), 32, 250, 250, average_decay=0.998),
+        upsampler=ComponentTraining(OptimizerConfig(1e-3, 1e-2), 8, 70, 70, average_decay=0.998),
         policy=PolicyTraining(horizon=17),
         num_shards=2,
-        final_epochs=10,
-        evaluation=EvaluationConfig(every_epochs=5, heldout_windows=32),
+        final_epochs=13,
+        evaluation=EvaluationConfig(every_epochs=4, heldout_windows=16),
         runtime=RuntimeConfig(device="cpu", threads=1),
     )
 

@@ -13,8 +13,9 @@ from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
 from adamas.core.errors import UserError
+from adamas.core.pixels import area_taps, shrink_area
 from adamas.envs import EnvConfig, make_env
-from adamas.envs.branching import BranchingGame, area_taps, make_branching, shrink_area
+from adamas.envs.branching import BranchingGame, make_branching
 from adamas.envs.minatar import PALETTES
 
 FIRE, RIGHT, LEFT = 1, 2, 3  # of Breakout on Atari

@@ -15,6 +15,9 @@ from adamas import cli
 from adamas.core.actions import ActionSpec, Axis
 from adamas.core.errors import UserError
 from adamas.data import NEW, EpisodeStore
+from adamas.diffusion.samplers import SamplerConfig
+from adamas.diffusion.upsampler import UpsamplerConfig
+from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import preset
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
@@ -22,8 +25,10 @@ from adamas.training.config import Config
 SPEC = ActionSpec(buttons=("jump",), axes=(Axis("steer", -2.0, 2.0),))
 
 
-def record(folder: Path, episodes: int, seed: int, spec: ActionSpec | None = SPEC) -> None:
-    """Episodes of 12 frames, 12 x 20 pixels."""
+def record(
+    folder: Path, episodes: int, seed: int, spec: ActionSpec | None = SPEC, labels: bool = True
+) -> None:
+    """Episodes of 12 frames, 12 x 20 pixels; without labels, nothing is rewarded and nothing ends by itself."""
     rng = np.random.default_rng(seed)
     store = EpisodeStore.create(folder, (3, 12, 20), spec)
     for _ in range(episodes):
@@ -31,8 +36,9 @@ def record(folder: Path, episodes: int, seed: int, spec: ActionSpec | None = SPE
         for t in range(11):
             action = np.array([[rng.integers(2), rng.uniform(-2, 2)]]) if spec is SPEC else np.zeros(1)
             frame = rng.integers(256, size=(1, 3, 12, 20), dtype=np.uint8)
-            ends = np.array([t == 10])
-            number = store.append(number, frame, action, np.array([t % 3 - 1]), ends, ~ends & ends)
+            last = np.array([t == 10])
+            reward = np.array([labels * (t % 3 - 1)])
+            number = store.append(number, frame, action, reward, last & labels, last & (not labels))
         store.append_final(number, frame)
     store.commit()
 
@@ -92,6 +98,41 @@ def test_it_resumes_bit_by_bit(recordings: Path, tmp_path: Path) -> None:
                 trainer.run()
         weights.append(trainer.agent.state_dict())
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_two_stages_on_recordings_without_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, name in enumerate(("train", "test")):
+        record(tmp_path / "mine" / name, 3, seed, labels=False)
+    base = config(tmp_path / "mine")
+    upsampler = UpsamplerConfig(
+        FrameNetworkConfig(1, 8, (1,), (8,), (False,)), factor=2, sampler=SamplerConfig(1)
+    )
+    base = replace(
+        base,
+        world_model=replace(base.world_model, upsampler=upsampler),
+        upsampler=base.denoiser,
+        final_epochs=1,
+    )
+    with closing(new_run(base, tmp_path / "run")) as trainer:
+        assert list(trainer.phases) == ["denoiser", "upsampler", "evaluate"]
+        weights = {name: w.clone() for name, w in trainer.agent.state_dict().items()}
+        trainer.run()
+        after = trainer.agent.state_dict()
+        for part in ("denoiser", "upsampler"):
+            assert any(part in name and not torch.equal(w, weights[name]) for name, w in after.items())
+    assert "no rewards or ends in the recordings: none will be predicted" in capsys.readouterr().out
+    agent = adamas.load(tmp_path / "run", "cpu")
+    assert all(torch.equal(w, after[name]) for name, w in agent.state_dict().items())
+    assert agent.world_model.reward_end is None
+    with closing(resume_run(tmp_path / "run", quiet=True)) as trainer:
+        assert trainer.clock.epoch == 2
+
+
+def test_recordings_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"there are no recordings in .*nowhere; name their folder with --data"
+    ):
+        new_run(config(tmp_path / "nowhere"), tmp_path / "run", quiet=True)
 
 
 def test_from_the_command_line_to_a_film(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
+from adamas.core.actions import ActionSpec
 from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError
 from adamas.diffusion.samplers import SamplerConfig
@@ -20,6 +22,7 @@ from adamas.training.config import (
     PolicyTraining,
 )
 from adamas.training.optim import OptimizerConfig
+from adamas.world_models.diamond import Diamond
 
 
 def test_atari100k_world_model_is_the_papers() -> None:
@@ -85,6 +88,33 @@ def test_atari100k_protocol_is_the_papers() -> None:
     assert config.final_epochs == 50
     evaluation = config.evaluation
     assert (evaluation.every_epochs, evaluation.episodes, evaluation.final_episodes) == (10, 4, 100)
+
+
+def test_csgo_is_the_published_model() -> None:
+    config = preset("csgo")
+    with torch.device("meta"):
+        model = Diamond(config.world_model, (3, 150, 280), ActionSpec(buttons=tuple(map(str, range(51)))))
+    sizes = {name: sum(p.numel() for p in m.parameters()) for name, m in model.named_children()}
+    assert sizes == {"denoiser": 330_489_219, "upsampler": 51_149_187}  # published: 381 M together
+    denoiser, upsampler = config.world_model.denoiser, config.world_model.upsampler
+    assert upsampler is not None and config.world_model.small_shape((3, 150, 280)) == (3, 30, 56)
+    for stage in (denoiser, upsampler):
+        noise = (
+            stage.sigma_offset,
+            stage.log_sigma_mean,
+            stage.log_sigma_std,
+            stage.sigma_min,
+            stage.sigma_max,
+        )
+        assert noise == (0.1, -1.2, 1.2, 2e-3, 20.0)
+    assert denoiser.noise_previous_obs and not upsampler.noise_previous_obs
+    assert (denoiser.num_autoregressive_steps, upsampler.num_autoregressive_steps) == (4, 1)
+    assert config.denoiser.batch_size == 16 * config.num_shards == 128
+    assert config.denoiser.optimizer == OptimizerConfig(1e-4, 1e-2, 1e-8, 100, max_grad_norm=10.0)
+    assert config.world_model.sampler == SamplerConfig(3, s_cond=0.005)
+    assert upsampler.sampler == SamplerConfig(
+        10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9
+    )
 
 
 @pytest.mark.parametrize("name", PRESETS)
