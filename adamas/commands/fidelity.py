@@ -21,6 +21,7 @@ from adamas.core.config import to_dict
 from adamas.core.console import console
 from adamas.core.errors import UserError
 from adamas.core.seeding import derive_seed
+from adamas.core.types import Batch
 from adamas.data.store import EpisodeStore
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.envs.branching import make_branching
@@ -29,7 +30,15 @@ from adamas.evaluation.fidelity import Continuation, continue_dreams
 from adamas.evaluation.pictures import SLOW_FPS, fitting_scale, longest_dream, save_pair, strip
 from adamas.evaluation.results import claim, provenance
 from adamas.fidelity.distribution import compare_outcomes
-from adamas.fidelity.drift import Windows, agreement, distances, draw_windows, means, still
+from adamas.fidelity.drift import (
+    Windows,
+    agreement,
+    distances,
+    draw_windows,
+    means,
+    still,
+    under_other_actions,
+)
 from adamas.fidelity.figures import drift_curves, table_rows
 from adamas.fidelity.lpips import Lpips
 from adamas.fidelity.moments import find_moments
@@ -38,8 +47,6 @@ from adamas.fidelity.sensitivity import Sensitivity, confusion_plot, measure_sen
 from adamas.fidelity.summary import summarise_outcomes, summarise_sensitivity
 from adamas.interop.load import load
 from adamas.rl.rollout import OnHost
-
-STILL = "still frame"
 
 
 @dataclass(frozen=True)
@@ -93,11 +100,7 @@ def fidelity(arguments: Sequence[str]) -> None:
     store = EpisodeStore.open(options.dataset or _own_dataset(target))
     runtime.keep_freed_memory()
     agent = load(target.path, options.device)
-    if store.obs_shape != tuple(agent.config.obs_shape):
-        raise UserError(
-            f"{store.folder} has frames of shape {tuple(store.obs_shape)}, the agent sees "
-            f"{tuple(agent.config.obs_shape)}; choose a dataset of its own game"
-        )
+    _check_fits(agent, store)
     if options.moments:
         check_env(agent, options.env, target)
     lpips, features = _networks(options)
@@ -111,19 +114,21 @@ def fidelity(arguments: Sequence[str]) -> None:
         folder = claim(options.out, folder=True)
     except OSError as error:
         raise UserError(f"cannot make {options.out}: {error.strerror}; choose another --out") from error
-    found: dict[str, Any] = {}
+    measure = _Measure(windows, lpips, features, options.seed)
     pictured: Continuation | None = None
-    for name, sampler in _samplers(agent.config.world_model.sampler, samplers_asked).items():
-        dreams = _dream(agent, windows, sampler, options.seed)
-        found[name] = _measure(dreams, windows, lpips, features, options.seed)
+    samplers = _samplers(agent.config.world_model.sampler, samplers_asked)
+    for name, sampler in samplers.items():
+        dreams = _dream(agent, windows.batch, sampler, options.seed)
+        measure.dreams(name, dreams)
         if moments is not None:
-            found[name]["moments"] = moments.measure(sampler)
+            measure.found[name]["moments"] = moments.measure(sampler)
         print(f"{name}: measured", flush=True)
         pictured = pictured or dreams
     assert pictured is not None
-    baseline = still(pictured, windows.batch, length)
-    found[STILL] = _measure(baseline, windows, lpips, {}, options.seed)
-    found[STILL]["agreement"] = {}  # it judges nothing
+    others = under_other_actions(windows.batch, length)
+    blind = _dream(agent, others, next(iter(samplers.values())), options.seed)
+    measure.baseline("other actions", blind)
+    measure.baseline("still frame", still(pictured, windows.batch, length))
     protocol = {
         "target": str(target),
         "target_commit": target.commit,
@@ -136,12 +141,12 @@ def fidelity(arguments: Sequence[str]) -> None:
         "draws": options.draws,
         "seed": options.seed,
     }
-    result = {"protocol": protocol, "dreams": found, "provenance": provenance()}
+    result = {"protocol": protocol, "dreams": measure.found, "provenance": provenance()}
     (folder / "fidelity.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
-    _draw(folder, found, pictured)
+    _draw(folder, measure.found, pictured)
     if moments is not None:
         moments.draw(folder / "obedience.png")
-    _print(found)
+    _print(measure.found)
     print("\n".join(f"  {path}" for path in sorted(folder.iterdir())))
 
 
@@ -156,6 +161,14 @@ def parse_steps(words: Sequence[str]) -> list[int]:
         if not word.isdecimal() or int(word) < 1:
             raise UserError(f"steps: {word!r} is no number of denoising steps; give such as 1,2,3,5,10")
     return [int(word) for word in numbers]
+
+
+def _check_fits(agent: Agent, store: EpisodeStore) -> None:
+    if store.obs_shape != tuple(agent.config.obs_shape):
+        raise UserError(
+            f"{store.folder} has frames of shape {tuple(store.obs_shape)}, the agent sees "
+            f"{tuple(agent.config.obs_shape)}; choose a dataset of its own game"
+        )
 
 
 def _own_dataset(target: Target) -> Path:
@@ -221,28 +234,47 @@ def _samplers(own: SamplerConfig, steps: Sequence[int]) -> dict[str, SamplerConf
     return {f"N = {n}": replace(own, num_steps=n) for n in steps or [own.num_steps]}
 
 
-def _dream(agent: Agent, windows: Windows, sampler: SamplerConfig, seed: int) -> Continuation:
+def _dream(agent: Agent, windows: Batch, sampler: SamplerConfig, seed: int) -> Continuation:
     device = runtime.device_of(agent)
     generator = torch.Generator(device).manual_seed(derive_seed(seed, "dreams"))
-    return continue_dreams(agent.world_model.with_sampler(sampler), windows.batch.to(device), generator)
+    return continue_dreams(agent.world_model.with_sampler(sampler), windows.to(device), generator)
 
 
-def _measure(
-    dreams: Continuation,
-    windows: Windows,
-    lpips: Lpips | None,
-    features: Mapping[str, tuple[Features, bool]],
-    seed: int,
-) -> dict[str, Any]:
-    bootstrap = derive_seed(seed, "bootstrap")
-    found: dict[str, Any] = {
-        name: means(values, windows.episode, bootstrap) for name, values in distances(dreams, lpips).items()
-    }
-    found["agreement"] = agreement(dreams)
-    found["populations"] = {
-        name: population_distance(dreams, windows.episode, *kind) for name, kind in features.items()
-    }
-    return found
+class _Measure:
+    """What is measured of dreams, and of baselines that they should be closer to the truth than."""
+
+    def __init__(
+        self,
+        windows: Windows,
+        lpips: Lpips | None,
+        features: Mapping[str, tuple[Features, bool]],
+        seed: int,
+    ) -> None:
+        self.episode, self.lpips, self.features = windows.episode, lpips, features
+        self.seed = derive_seed(seed, "bootstrap")
+        self.found: dict[str, Any] = {}
+        self._errors: dict[str, np.ndarray] = {}  # squared, of each sampler's dreams
+
+    def dreams(self, name: str, dreams: Continuation) -> None:
+        """Distances, what the dreams judge, and what they are like taken together."""
+        self._errors[name] = self._distances(name, dreams)
+        populations = {
+            kind: population_distance(dreams, self.episode, *features)
+            for kind, features in self.features.items()
+        }
+        self.found[name] |= {"agreement": agreement(dreams), "populations": populations, "margin": {}}
+
+    def baseline(self, name: str, frames: Continuation) -> None:
+        """Distances, and how much smaller those of the dreams are, pair by pair."""
+        error = self._distances(name, frames)
+        self.found[name] |= {"agreement": {}, "populations": {}}
+        for dreamt, own in self._errors.items():
+            self.found[dreamt]["margin"][name] = means(error - own, self.episode, self.seed)
+
+    def _distances(self, name: str, frames: Continuation) -> np.ndarray:
+        found = distances(frames, self.lpips)
+        self.found[name] = {kind: means(values, self.episode, self.seed) for kind, values in found.items()}
+        return found["mse"]
 
 
 # --- what is written ---------------------------------------------------------------------------------------

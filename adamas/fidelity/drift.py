@@ -63,6 +63,12 @@ def still(dreams: Continuation, windows: Batch, length: int) -> Continuation:
     return replace(dreams, obs=last.expand_as(dreams.obs))
 
 
+def under_other_actions(windows: Batch, length: int) -> Batch:
+    """The same windows, to be dreamt on from L frames under the actions of another one: as if nobody knew them."""
+    known, to_come = windows.action[:, : length - 1], windows.action[:, length - 1 :]
+    return replace(windows, action=torch.cat((known, to_come.roll(1, dims=0)), dim=1))
+
+
 def distances(dreams: Continuation, lpips: Lpips | None) -> dict[str, np.ndarray]:
     """Of every dream, how far each of its frames is from the true one, (B, T); nan after the true end.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,8 +23,10 @@ AXES = {
 SHOWN_STEPS = (1, 10, 50)  # and the last that MIN_DREAMS reach
 MIN_DREAMS = 10
 
+BASELINES = {"other actions": (GREY, ":"), "still frame": (GREY, "--")}
+
 Found = Mapping[str, Mapping[str, Any]]
-"""By name of the sampler: what was measured of its dreams. The baseline is called ``still frame``."""
+"""By name of the sampler: what was measured of its dreams. The last two are :data:`BASELINES`."""
 
 
 def table_rows(found: Found) -> Iterator[tuple[str, list[str]]]:
@@ -39,6 +41,9 @@ def table_rows(found: Found) -> Iterator[tuple[str, list[str]]]:
         if distance in first:
             for step in (*(step for step in SHOWN_STEPS if step < reached[-1]), reached[-1]):
                 yield f"{distance}, step {step}", [_at(one[distance], step - 1) for one in found.values()]
+    for baseline in first.get("margin", {}):
+        label = f"steps, of {len(reached)}, at which mse is less than with {baseline}"
+        yield label, [_closer(one.get("margin", {}).get(baseline), reached) for one in found.values()]
     for name, distances in first["populations"].items():
         label = f"{name} (the game's own: {_number(distances['game'])})"
         yield label, [_number(one["populations"].get(name, {}).get("dream")) for one in found.values()]
@@ -59,6 +64,11 @@ def table_rows(found: Found) -> Iterator[tuple[str, list[str]]]:
 
 def _at(means: Mapping[str, Any], t: int) -> str:
     return shown({key: means[key][t] for key in ("mean", "low", "high")})
+
+
+def _closer(margin: Mapping[str, Any] | None, steps: Sequence[int]) -> str:
+    """At how many of ``steps`` the 95 % interval of the paired difference is above 0."""
+    return "" if margin is None else str(sum(margin["low"][step - 1] > 0 for step in steps))
 
 
 def _number(value: float | None) -> str:
@@ -82,8 +92,7 @@ def drift_curves(found: Found) -> Figure:
                 np.array(measured[distance][key], dtype=float) for key in ("mean", "low", "high")
             )
             x = np.arange(1, len(mean) + 1)
-            is_still = name == "still frame"
-            colour, style = (GREY, "--") if is_still else (colours[name], "-")
+            colour, style = BASELINES.get(name, (colours[name], "-"))
             ax.plot(x, mean, style, color=colour, label=name, linewidth=1.2)
             ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         ax.set(xlabel="step of the dream", ylabel=AXES[distance], xlim=(1, None))

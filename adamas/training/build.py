@@ -122,14 +122,9 @@ def _build(
         print(f"{run_dir}: training on {source}, seed {config.seed}, {device}{since}", flush=True)
     streams = Streams(config.seed) if group.size == 1 else LedStreams(config.seed, group)
     envs = [] if config.data is not None else _make_envs(config)
-    if envs:
-        agent_config = AgentConfig(
-            envs[0].obs_shape, envs[0].action_spec, config.world_model, config.actor_critic
-        )
-    else:
-        agent_config = _recorded(config)
-        if not quiet and config.world_model.reward_end and not agent_config.world_model.reward_end:
-            print("no rewards or ends in the recordings: none will be predicted", flush=True)
+    agent_config = _playing(config, envs[0]) if envs else _recorded(config)
+    if not quiet and config.world_model.reward_end and not agent_config.world_model.reward_end:
+        print("no rewards or ends in the recordings: none will be predicted", flush=True)
     obs_shape, action_spec = agent_config.obs_shape, agent_config.actions
     agent = _new_agent(agent_config, config, device)
     lock = _claim(run_dir)
@@ -209,6 +204,11 @@ def _make_envs(config: Config) -> list[RealVectorEnv]:
         make_env(config.env, config.collection.num_envs, derive_seed(config.seed, name), training=True)
         for name in ("env", "heldout")
     ]
+
+
+def _playing(config: Config, env: RealVectorEnv) -> AgentConfig:
+    """The agent for a game."""
+    return AgentConfig(env.obs_shape, env.action_spec, config.world_model, config.actor_critic)
 
 
 def _recorded(config: Config) -> AgentConfig:

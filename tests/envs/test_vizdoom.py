@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 import torch
 
 from adamas.core.errors import UserError
 from adamas.envs import EnvConfig, make_env
+from adamas.envs.branching import make_branching
 from adamas.envs.vizdoom import scenario_id
 
 pytest.importorskip("vizdoom")
@@ -49,3 +52,19 @@ def test_several_buttons_at_once() -> None:
     env.reset()
     assert env.step(torch.tensor([[1.0, 0.0, 1.0, 0.0, 0.0]])).obs.shape == (1, 3, 15, 20)
     env.close()
+
+
+def test_it_goes_back_to_a_moment() -> None:
+    with closing(make_branching(CONFIG, sticky=False)) as game:
+        game.reset(3)
+        for action in (3, 3, 4, 4):
+            game.step(action)
+        moment = game.save()
+        first = [game.step(action).obs for action in (5, 5, 3)]
+        game.reset(4)
+        game.restore(moment, seed=9)
+        again = [game.step(action).obs for action in (5, 5, 3)]
+        game.restore(moment, seed=9)
+        other = [game.step(action).obs for action in (4, 4, 3)]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])

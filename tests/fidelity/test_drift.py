@@ -12,7 +12,7 @@ from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.data.store import NEW, EpisodeStore
 from adamas.evaluation.fidelity import Continuation
-from adamas.fidelity.drift import agreement, distances, draw_windows, means, still
+from adamas.fidelity.drift import agreement, distances, draw_windows, means, still, under_other_actions
 from adamas.fidelity.lpips import Lpips
 from adamas.fidelity.populations import CLIP_LENGTH, population_distance, samples, spaced
 
@@ -79,6 +79,13 @@ def test_the_still_frame_is_the_last_of_the_context() -> None:
     frozen = still(continuation(true_obs + 1, true_obs, torch.ones(1, 3, dtype=torch.bool)), windows, L)
     assert frozen.obs.flatten().tolist() == [9, 9, 9]
     assert torch.equal(frozen.true_obs, true_obs)
+
+
+def test_other_actions_are_those_of_another_window_once_the_dream_begins() -> None:
+    nothing = torch.zeros(2, 4)
+    action = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]])
+    windows = Batch(torch.zeros(2, 5, 1, 1, 1), action, *(nothing,) * 4)
+    assert under_other_actions(windows, 3).action.tolist() == [[1, 2, 7, 8], [5, 6, 3, 4]]
 
 
 def test_intervals_resample_whole_episodes() -> None:
