@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from adamas.core.errors import UserError
 from adamas.core.runtime import in_chosen_mode
 from adamas.nn.actions import action_encoder
 from adamas.nn.blocks import Downsample, GroupNorm, ResBlocks, Upsample, check_channels, conv3x3
+from adamas.nn.cross_attention import CrossAttention2d, PastEncoder
 from adamas.nn.embeddings import FourierFeatures
 
 
@@ -22,11 +24,16 @@ class UNet(nn.Module):
 
     Level i has ``depths[i]`` blocks of ``channels[i]`` on the way down and one more on the way up; every
     block's output (and the level's input) is concatenated into its mirror image. The two blocks in the middle
-    always attend.
+    always attend. With ``cross_attention``, every level but the first also attends to past frames on the way down.
     """
 
     def __init__(
-        self, cond_channels: int, depths: Sequence[int], channels: Sequence[int], attn_depths: Sequence[bool]
+        self,
+        cond_channels: int,
+        depths: Sequence[int],
+        channels: Sequence[int],
+        attn_depths: Sequence[bool],
+        cross_attention: bool = False,
     ) -> None:
         super().__init__()
         down, up = [], []
@@ -40,16 +47,33 @@ class UNet(nn.Module):
         self.u_blocks = nn.ModuleList(reversed(up))
         self.downsamples = nn.ModuleList([nn.Identity(), *(Downsample(c) for c in channels[:-1])])
         self.upsamples = nn.ModuleList([nn.Identity(), *(Upsample(c) for c in reversed(channels[:-1]))])
+        self.cross = nn.ModuleList([CrossAttention2d(c) for c in channels[1:]] if cross_attention else [])
 
-    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
-        """(B, channels[0], H, W), (B, cond_channels) -> (B, channels[0], H, W), for any H and W."""
+    def pad(self, x: Tensor) -> Tensor:
+        """(..., H, W) with zeros at the bottom and on the right, so that every level is halved exactly."""
         height, width = x.shape[-2:]
         factor = 2 ** (len(self.d_blocks) - 1)
-        x = F.pad(x, (0, -width % factor, 0, -height % factor))
+        return F.pad(x, (0, -width % factor, 0, -height % factor))
+
+    def forward(self, x: Tensor, cond: Tensor, past: Sequence[Tensor] = ()) -> Tensor:
+        """A frame's features, for any H and W.
+
+        Args:
+            x: (B, channels[0], H, W).
+            cond: (B, cond_channels).
+            past: with cross-attention, past frames at every level: (B, L, channels[i], H / 2^i, W / 2^i), padded.
+
+        Returns:
+            (B, channels[0], H, W).
+        """
+        height, width = x.shape[-2:]
+        x = self.pad(x)
         skips = []
-        for blocks, downsample in zip(self.d_blocks, self.downsamples, strict=True):
+        for i, (blocks, downsample) in enumerate(zip(self.d_blocks, self.downsamples, strict=True)):
             x_in = downsample(x)
             x, outputs = blocks(x_in, cond)
+            if i and self.cross:
+                x = outputs[-1] = self.cross[i - 1](x, past[i])
             skips.append([x_in, *outputs])
         x, _ = self.mid_blocks(x, cond)
         for blocks, upsample, level in zip(self.u_blocks, self.upsamples, reversed(skips), strict=True):
@@ -73,6 +97,9 @@ class FrameNetworkConfig:
     """Levels whose blocks attend (the middle of the U-Net always does)."""
     noise_cond: bool = False
     """It is told how much noise its past frames carry (the published two-stage model)."""
+    context: Literal["frames", "cross_attention"] = "frames"
+    """How it sees past frames. frames: as channels of its input. cross_attention: encoded one by one, to be attended to
+    on every level but the first; more to compute, but what moved far is within reach."""
 
     def __post_init__(self) -> None:
         if not len(self.depths) == len(self.channels) == len(self.attn_depths) >= 1:
@@ -83,6 +110,8 @@ class FrameNetworkConfig:
         if self.context_length < 1:
             raise UserError(f"denoiser network: context_length must be at least 1, got {self.context_length}")
         check_channels("denoiser network", self.channels)
+        if self.context == "cross_attention" and len(self.channels) < 2:
+            raise UserError("denoiser network: context cross_attention needs two levels; add one to channels")
         if self.cond_channels % (2 * self.context_length):
             raise UserError(
                 f"denoiser network: cond_channels ({self.cond_channels}) must be even and a multiple of "
@@ -93,8 +122,9 @@ class FrameNetworkConfig:
 class FrameNetwork(nn.Module):
     """F in the paper: past frames, past actions and a noisy next frame in, an estimate of the clean one out.
 
-    Past frames enter by concatenation along channels (oldest first, noisy frame last). Each of the L actions
-    has its own ``cond_channels / L`` values of the conditioning vector, so their order is kept.
+    Past frames enter by concatenation along channels (oldest first, noisy frame last), or are attended to
+    (``config.context``). Each of the L actions has its own ``cond_channels / L`` values of the conditioning vector, so
+    their order is kept.
 
     Args:
         config: its sizes.
@@ -120,8 +150,13 @@ class FrameNetwork(nn.Module):
             else nn.Sequential(action_encoder(action_spec, cond // length), nn.Flatten())
         )
         self.cond_proj = nn.Sequential(nn.Linear(cond, cond), nn.SiLU(), nn.Linear(cond, cond))
-        self.conv_in = conv3x3((length + extra_frames + 1) * img_channels, channels[0])
-        self.unet = UNet(cond, config.depths, channels, config.attn_depths)
+        attends = config.context == "cross_attention"
+        self.past = (
+            PastEncoder(img_channels, length, cond, config.depths, channels, action_spec) if attends else None
+        )
+        stacked = extra_frames + 1 + (0 if attends else length)
+        self.conv_in = conv3x3(stacked * img_channels, channels[0])
+        self.unet = UNet(cond, config.depths, channels, config.attn_depths, attends)
         self.norm_out = GroupNorm(channels[0])
         self.conv_out = conv3x3(channels[0], img_channels)
         nn.init.zeros_(self.conv_out.weight)
@@ -159,6 +194,10 @@ class FrameNetwork(nn.Module):
             raise ValueError("this network is not told of noise in past frames; set noise_cond")
         if self.act_emb is not None:
             embedded = embedded + self.act_emb(prev_action)
+        cond, past = self.cond_proj(embedded), []
+        if self.past is not None:
+            seen, prev_obs = prev_obs.tensor_split([self.past.place_emb.num_embeddings], dim=1)
+            past = self.past(self.unet.pad(seen), prev_action, cond)
         x = self.conv_in(torch.cat((prev_obs.flatten(1, 2), noisy), dim=1))
-        x = self.unet(x, self.cond_proj(embedded))
+        x = self.unet(x, cond, past)
         return self.conv_out(F.silu(self.norm_out(x)))

@@ -53,6 +53,9 @@ ABLATIONS: Mapping[str, Callable[[], Config]] = {
     "ablation-ddpm-no-offset": _but(diffusion="ddpm", sigma_offset=0.0),
     "ablation-context-2": _context(2),
     "ablation-context-8": _context(8),
+    "ablation-cross-attention": _but(
+        network=replace(ablation().world_model.denoiser.network, context="cross_attention")
+    ),
     "ablation-one-target": _but(num_autoregressive_steps=0),
     "ablation-four-targets": _but(num_autoregressive_steps=3),
     "ablation-not-quantised": _but(quantise=False),

@@ -60,7 +60,9 @@ def test_there_and_back(reference: LoadReference, published: dict[str, Tensor], 
 
     with pytest.raises(UserError, match="predicts neither rewards nor ends"):
         _ = agent.reward_end
-    with pytest.raises(UserError, match="of one stage, with a reward/end model; keep the checkpoint folder"):
+    with pytest.raises(
+        UserError, match="of one stage on stacked frames, with a reward/end model; keep the checkpoint folder"
+    ):
         save_published(agent, tmp_path / "again.pt")
     output = agent.actor_critic(
         torch.zeros(1, *agent.config.obs_shape).byte(), agent.actor_critic.initial_state(1)
