@@ -17,6 +17,7 @@ from typing import Literal, ParamSpec
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from adamas.core.errors import UserError
 
@@ -39,6 +40,11 @@ class RuntimeConfig:
     """Let PyTorch's inductor fuse the operations of convolutional networks. The first uses of each network then
     wait for a compiler, whose work is kept in ~/.cache/adamas. Where there is none, one line says so and nothing is
     fused. On a GPU, dreams also replay the denoiser as a CUDA graph."""
+    shard_parameters: bool = False
+    """In several processes (torchrun), each keeps a part of every parameter of the denoiser and the upsampler, of its
+    gradient and its optimiser's state, for models too big for one GPU. For training on recordings."""
+    checkpoint_activations: bool = False
+    """Compute what residual blocks did once more on the way back, instead of keeping it: less memory, more time."""
     allocator: Literal["keep", "default"] = "keep"
     """keep: freed memory stays with the process (:func:`keep_freed_memory`)."""
 
@@ -63,6 +69,7 @@ def setup(config: RuntimeConfig) -> torch.device:
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     _mode.dtype = torch.bfloat16 if precision == "bf16" else None
     _mode.compile = config.compile
+    _mode.recompute = config.checkpoint_activations
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.home() / ".cache" / "adamas" / "compiled"))
     return device
 
@@ -101,6 +108,7 @@ class _Mode:
 
     dtype: torch.dtype | None = None
     compile: bool = False
+    recompute: bool = False
 
 
 _mode = _Mode()
@@ -141,6 +149,16 @@ def in_chosen_mode(network: Callable[Arguments, Tensor]) -> Callable[Arguments, 
             return compute(*args, **kwargs).float()
 
     return forward
+
+
+def keep_or_recompute(block: nn.Module, *args: Tensor) -> Tensor:
+    """``block(*args)``; on the way back its activations are computed again if ``RuntimeConfig`` says so.
+
+    The block must draw no random numbers.
+    """
+    if _mode.recompute and torch.is_grad_enabled():
+        return checkpoint(block, *args, use_reentrant=False, preserve_rng_state=False)
+    return block(*args)
 
 
 _replay: ContextVar[bool] = ContextVar("replay", default=False)

@@ -31,7 +31,8 @@ class Workers:
     come first, and share out the others among themselves.
     """
 
-    def __init__(self, num_shards: int, group: Group = ALONE) -> None:
+    def __init__(self, num_shards: int, group: Group = ALONE, threads: bool = True) -> None:
+        """``threads`` False: one shard after the other."""
         if num_shards % group.size:
             raise UserError(
                 f"num_shards is {num_shards}; {group.size} processes need a multiple of {group.size}"
@@ -41,7 +42,7 @@ class Workers:
         self.group = group
         self.here = slice(group.rank * count, (group.rank + 1) * count)
         """Which shards are this process's."""
-        self._pool = _pool(min(count, num_cores()))
+        self._pool = _pool(min(count, num_cores()) if threads else 1)
 
     def map(self, work: Callable[..., T], *parts: Sequence[Any]) -> list[T]:
         """``list(map(work, *parts))`` at the same time, one call for every shard of this process.

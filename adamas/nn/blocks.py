@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adamas.core.errors import UserError
+from adamas.core.runtime import keep_or_recompute
 
 GROUP_SIZE = 32  # channels per normalisation group (a single group below that)
 GROUP_NORM_EPS = 1e-5
@@ -159,7 +160,8 @@ class ResBlocks(nn.Module):
         """Output of the last block, and of every block; ``skips[i]`` is concatenated to block i's input."""
         outputs = []
         for i, block in enumerate(self.resblocks):
-            x = block(x if skips is None else torch.cat((x, skips[i]), dim=1), cond)
+            x_in = x if skips is None else torch.cat((x, skips[i]), dim=1)
+            x = keep_or_recompute(block, x_in, cond)
             outputs.append(x)
         return x, outputs
 

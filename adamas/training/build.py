@@ -246,7 +246,8 @@ def _learning_phases(
     config: Config, agent: Agent, train: EpisodeStore, streams: Streams, device: torch.device, group: Group
 ) -> dict[str, Phase]:
     """The components of the world model in their order, then the actor-critic if there is a game for it."""
-    workers = Workers(config.num_shards, group)
+    sharded = config.runtime.shard_parameters and group.size > 1
+    workers = Workers(config.num_shards, group, threads=not sharded)
     shards = range(config.num_shards)[workers.here]
     # Recordings are no older than each other.
     age_weights = config.collection.age_weights if config.data is None else None
@@ -256,12 +257,14 @@ def _learning_phases(
     for name, component in agent.world_model.components().items():
         training = getattr(config, name)
         average = component.module
-        if training.average_decay:
+        make: type[ComponentPhase] = ComponentPhase
+        if sharded and name != "reward_end":  # that is small
+            from adamas.training.sharded import ShardedPhase as make  # needs a newer PyTorch than the rest
+
+        if training.average_decay or make is not ComponentPhase:
             component = trained.components()[name]
         generators = [streams.torch(f"{name} {i}", device) for i in shards]
-        learn[name] = ComponentPhase(
-            component, average, training, sampler, streams.numpy(name), generators, workers
-        )
+        learn[name] = make(component, average, training, sampler, streams.numpy(name), generators, workers)
     if config.data is not None:
         return learn
     # A sampler for every shard: it remembers what it has computed, and so is not for two threads at once.

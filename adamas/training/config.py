@@ -172,6 +172,8 @@ class Config:
         _check_minima("", self, seed=0, num_shards=1, final_epochs=0, checkpoint_minutes=0)
         if self.data is not None and self.imagination == "off":
             raise UserError("imagination off trains on a game alone; leave out data")
+        if self.data is None and self.runtime.shard_parameters:
+            raise UserError("runtime.shard_parameters is for training on recordings; name them with data")
         for name, size in (
             ("denoiser.batch_size", self.denoiser.batch_size),
             ("reward_end.batch_size", self.reward_end.batch_size),

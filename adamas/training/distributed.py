@@ -40,6 +40,14 @@ class Led(Phase):
         self.group.share((self.name, "begin", (epoch,)))
         self.phase.begin(epoch)
 
+    def finished(self, epoch: int, done: int, planned: int) -> bool:
+        """As the phase itself; then it ends everywhere."""
+        over = self.phase.finished(epoch, done, planned)
+        if over:
+            self.group.share((self.name, "end", ()))
+            self.phase.end()
+        return over
+
     def update(self) -> Metrics:
         """Update everywhere."""
         self.group.share((self.name, "update", ()))

@@ -40,6 +40,8 @@ def planned_updates(config: ComponentTraining | PolicyTraining, epoch: int) -> i
 class ComponentPhase(Phase):
     """Updates of one component of the world model."""
 
+    make_optimizer: type[Optimizer] = Optimizer
+
     def __init__(
         self,
         component: Component,
@@ -58,7 +60,7 @@ class ComponentPhase(Phase):
         self.rng = rng
         self.generators = generators
         self.workers = workers
-        self.optimizer = Optimizer(component.module, config.optimizer, workers.group)
+        self.optimizer = self.make_optimizer(component.module, config.optimizer, workers.group)
 
     def planned(self, epoch: int) -> int:
         """Number of updates."""
@@ -87,10 +89,12 @@ class ComponentPhase(Phase):
             error.batch = batch
             raise
         if self.average is not self.component.module:
-            update_average(
-                self.average, self.component.module, self.config.average_decay, self.optimizer.num_updates
-            )
+            self._update_average()
         return {**mean_of_shards(metrics, self.workers.group), "grad_norm": norm}
+
+    def _update_average(self) -> None:
+        decay, num_updates = self.config.average_decay, self.optimizer.num_updates
+        update_average(self.average, self.component.module, decay, num_updates)
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint; the averaged weights are saved with the agent."""

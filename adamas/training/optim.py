@@ -64,11 +64,14 @@ class Optimizer:
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         self.num_updates = 0
         groups = parameter_groups(module, config.weight_decay)
-        # Fused: one kernel for all parameters, which for small models is a tenth of an update faster.
-        self._adamw = torch.optim.AdamW(groups, lr=config.lr, eps=config.eps, fused=True)
+        self._adamw = self._adamw_for(groups)
         device = self.parameters[0].device
         self._ask = device.type == "cpu"  # whether all went well: others would make the program wait
         self._skipped = torch.zeros((), dtype=torch.int64, device=device)  # updates since one was not finite
+
+    def _adamw_for(self, groups: list[dict[str, Any]]) -> torch.optim.AdamW:
+        # Fused: one kernel for all parameters, which for small models is a tenth of an update faster.
+        return torch.optim.AdamW(groups, lr=self.config.lr, eps=self.config.eps, fused=True)
 
     def gradient(self, loss: Tensor) -> Gradient:
         """Differentiate one shard's loss; several threads may do so at once."""
@@ -93,9 +96,7 @@ class Optimizer:
         skip = ~(torch.isfinite(loss) & torch.isfinite(norm)) | (self._skipped > 0)
         self._skipped += skip
         self._adamw.found_inf = skip.float()  # type: ignore[attr-defined]  # the fused kernel looks for it
-        warmup = self.config.warmup_updates
-        for group in self._adamw.param_groups:
-            group["lr"] = self.config.lr * (min(1.0, self.num_updates / warmup) if warmup else 1.0)
+        self._warm_up()
         self._adamw.step()
         self.num_updates += 1
         if self._ask and skip:
@@ -105,6 +106,15 @@ class Optimizer:
             raise NonFiniteLossError(f"the loss is {loss.item():g} and its gradient's norm {norm.item():g}")
         return norm
 
+    def _laid_out(self, value: Tensor, parameter: Tensor) -> Tensor:
+        # The fused kernel walks through memory, so moments must lie there as their parameter does.
+        return torch.empty_like(parameter).copy_(value)
+
+    def _warm_up(self) -> None:
+        warmup = self.config.warmup_updates
+        for group in self._adamw.param_groups:
+            group["lr"] = self.config.lr * (min(1.0, self.num_updates / warmup) if warmup else 1.0)
+
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint: the state before the first update that was skipped, if one was."""
         return {"adamw": self._adamw.state_dict(), "num_updates": self.num_updates - int(self._skipped)}
@@ -112,7 +122,14 @@ class Optimizer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint."""
         self._skipped.zero_()
+        fused = self._adamw.param_groups[0]["fused"]
         self._adamw.load_state_dict(state["adamw"])
+        for group in self._adamw.param_groups:
+            group["fused"] = fused  # how this process computes, not the one that wrote the checkpoint
+        for parameter, values in self._adamw.state.items():
+            for name, value in values.items():
+                if value.shape == parameter.shape:
+                    values[name] = self._laid_out(value, parameter)
         self.num_updates = state["num_updates"]
 
 
@@ -134,9 +151,11 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
 
 @torch.no_grad()
 def update_average(average: nn.Module, module: nn.Module, decay: float, num_updates: int) -> None:
-    """Move ``average`` towards ``module``: average <- d average + (1 - d) module.
+    """Move ``average`` towards ``module``: average <- d average + (1 - d) module."""
+    weight = average_weight(decay, num_updates)
+    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), weight)
 
-    d rises from 0.1 to ``decay``, so that the random weights of the start are soon forgotten.
-    """
-    decay = min(decay, (1 + num_updates) / (10 + num_updates))
-    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - decay)
+
+def average_weight(decay: float, num_updates: int) -> float:
+    """1 - d: d rises from 0.1 to ``decay``, so that the random weights of the start are soon forgotten."""
+    return 1 - min(decay, (1 + num_updates) / (10 + num_updates))

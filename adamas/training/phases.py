@@ -35,6 +35,10 @@ class Phase(Protocol):
         """Do one unit of work."""
         ...
 
+    def end(self) -> None:
+        """Called after the last unit of an epoch, in every process of a group of several."""
+        return
+
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
         ...

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from adamas.core import runtime
 from adamas.nn.blocks import (
     AdaGroupNorm,
     Downsample,
@@ -134,3 +135,29 @@ def test_lstm_starts_orthogonal_with_open_forget_gates(kind: type[nn.LSTM] | typ
     assert 0.9 * bound < parameters["weight_ih"].abs().max() <= bound
     assert parameters["bias_ih"].tolist() == [0] * 6 + [1] * 6 + [0] * 12  # input, forget, cell, output
     assert not parameters["bias_hh"].any()
+
+
+def test_activations_computed_again_save_memory_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    blocks = ResBlocks([8, 8], [8, 8], 4, attn=True)
+    for parameter in blocks.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    x, cond = torch.randn(2, 8, 9, 9, requires_grad=True), torch.randn(2, 4)
+
+    def measure() -> tuple[int, list[torch.Tensor]]:
+        kept = 0
+
+        def count(tensor: torch.Tensor) -> torch.Tensor:
+            nonlocal kept
+            kept += tensor.nbytes
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            loss = blocks(x, cond)[0].square().sum()
+        return kept, list(torch.autograd.grad(loss, [x, *blocks.parameters()]))
+
+    kept, gradients = measure()
+    monkeypatch.setattr(runtime._mode, "recompute", True)
+    kept_less, same = measure()
+    assert kept_less < kept / 3
+    assert all(torch.equal(a, b) for a, b in zip(gradients, same, strict=True))

@@ -41,6 +41,30 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> str:
     return out
 
 
+def kill_two_at(step: int, run_dir: Path, *arguments: str | Path) -> None:
+    """Start a run in two processes, and kill them once there is the checkpoint of ``step``."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = [
+        adamas(
+            *(*arguments, "--run-dir", run_dir, "--checkpoint-minutes", "0"),
+            env={"RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+        )
+        for rank in "01"
+    ]
+    deadline = time.monotonic() + LIMIT
+    while not any(run_dir.glob(f"checkpoints/step-*{step:02}")):
+        assert time.monotonic() < deadline and all(process.poll() is None for process in group)
+        time.sleep(0.002)
+    for process in group:
+        process.kill()
+    for process in group:
+        process.communicate()
+    assert [process.returncode for process in group] == [-signal.SIGKILL] * 2
+    assert not (run_dir / "results").exists()  # it was not at its end
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("one") / "run"
@@ -56,27 +80,8 @@ def test_two_processes_compute_what_one_does(whole: Path, tmp_path: Path) -> Non
 
 def test_two_processes_killed_and_resumed(whole: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    group = [
-        adamas(
-            *(*DEBUG, "--run-dir", run_dir, "--checkpoint-minutes", "0"),
-            env={"RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
-        )
-        for rank in "01"
-    ]
-    deadline = time.monotonic() + LIMIT
     # In the middle of the policy's updates, when every process has dreams of its own.
-    while not any(run_dir.glob("checkpoints/step-*10")):
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    for process in group:
-        process.kill()
-    for process in group:
-        process.communicate()
-    assert [process.returncode for process in group] == [-signal.SIGKILL] * 2
-    assert not (run_dir / "results").exists()  # it was not at its end
+    kill_two_at(10, run_dir, *DEBUG)
     finish(adamas("train", "--resume", run_dir, processes=2))
     assert not differing(fingerprint(whole), fingerprint(run_dir))
 

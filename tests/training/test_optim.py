@@ -203,3 +203,20 @@ def test_an_average_lies_between_old_and_new(old: float, new: float, decay: floa
 def test_impossible_settings_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(UserError, match=f"optimizer: .*{next(iter(values))}"):
         OptimizerConfig(**values)  # type: ignore[arg-type]
+
+
+def test_moments_are_laid_out_in_memory_as_their_parameters() -> None:
+    """A checkpoint may come from a run that kept images in another order."""
+    torch.manual_seed(0)
+    convs = [nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)]
+    convs[1].load_state_dict(convs[0].state_dict())
+    first = Optimizer(convs[0], OptimizerConfig(lr=0.1))
+    batches = torch.randn(3, 2, 3, 6, 6)
+    first.update(first.gradient(convs[0](batches[0]).square().mean()))
+    convs[1].load_state_dict(convs[0].state_dict())
+    second = Optimizer(convs[1], OptimizerConfig(lr=0.1))
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    for optimizer, conv in zip((first, second), convs, strict=True):
+        for batch in batches[1:]:
+            optimizer.update(optimizer.gradient(conv(batch).square().mean()))
+    torch.testing.assert_close(convs[0].weight, convs[1].weight, atol=1e-6, rtol=1e-5)
