@@ -61,7 +61,7 @@ def positions(height: int, width: int, like: Tensor) -> Tensor:
 
 
 def _beside(x: Tensor, position: Tensor) -> Tensor:
-    return torch.cat((x, position.expand(len(x), -1, -1, -1)), dim=1)
+    return torch.cat((x, position.expand(x.shape[0], -1, -1, -1)), dim=1)
 
 
 class PastEncoder(nn.Module):
