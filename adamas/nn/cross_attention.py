@@ -1,6 +1,10 @@
-"""Past frames as something to look at, instead of further channels of the input (paper, appendix on 3D environments).
+"""Past frames as something to look at, instead of further channels of the input (paper, appendix M.2, figure 9).
 
 Past frames are encoded one by one; the U-Net's pixels attend to theirs. So what moved far is found where it was.
+
+The paper says this much: the U-Net itself sees the noisy frame alone, and attends to the activations of a lighter
+one, whose weights all past frames share, and which is told each one's place in time. At which levels it attends, that
+pixels know their positions, that the encoder knows actions and noise level, and all sizes are choices made here.
 """
 
 from __future__ import annotations
@@ -48,19 +52,23 @@ class CrossAttention2d(nn.Module):
 
 
 def positions(height: int, width: int, like: Tensor) -> Tensor:
-    """(1, POSITION_CHANNELS, H, W): sines and cosines of each pixel's row and column, at 1/2 to 16 periods a frame."""
-    frequency = math.pi * 2.0 ** torch.arange(NUM_FREQUENCIES, device=like.device, dtype=like.dtype)
+    """(1, POSITION_CHANNELS, H, W): sines and cosines of each pixel's row and column, at 1/2 to 16 periods a frame.
+
+    On ``like``'s device and of its type, but computed in fp32: bf16 angles are off by up to a third of a radian.
+    """
+    frequency = math.pi * 2.0 ** torch.arange(NUM_FREQUENCIES, device=like.device, dtype=torch.float32)
     angles = []
     for size in (height, width):
-        place = (torch.arange(size, device=like.device, dtype=like.dtype) + 0.5) / size
+        place = (torch.arange(size, device=like.device, dtype=torch.float32) + 0.5) / size
         angles.append(frequency[:, None] * place)  # (NUM_FREQUENCIES, size)
     grid = torch.cat(
         (angles[0][:, :, None].expand(-1, -1, width), angles[1][:, None].expand(-1, height, -1))
     )  # (2 NUM_FREQUENCIES, H, W)
-    return torch.cat((grid.sin(), grid.cos()))[None]
+    return torch.cat((grid.sin(), grid.cos()))[None].to(like.dtype)
 
 
 def _beside(x: Tensor, position: Tensor) -> Tensor:
+    # Not len(x): it would fix the batch of exported models.
     return torch.cat((x, position.expand(x.shape[0], -1, -1, -1)), dim=1)
 
 

@@ -98,8 +98,8 @@ class FrameNetworkConfig:
     noise_cond: bool = False
     """It is told how much noise its past frames carry (the published two-stage model)."""
     context: Literal["frames", "cross_attention"] = "frames"
-    """How it sees past frames. frames: as channels of its input. cross_attention: encoded one by one, to be attended to
-    on every level but the first; more to compute, but what moved far is within reach."""
+    """How it sees past frames (paper, appendix M.2). frames: as channels of its input. cross_attention: encoded one by
+    one, to be attended to on every level but the first; more to compute, but what moved far is within reach."""
 
     def __post_init__(self) -> None:
         if not len(self.depths) == len(self.channels) == len(self.attn_depths) >= 1:

@@ -176,7 +176,9 @@ def test_convolutions_see_channels_in_fours(site: Path) -> None:
 
 
 def test_levels_another_network_and_another_opset(tmp_path: Path) -> None:
-    network = FrameNetworkConfig(1, 4, (1,), (4,), (True,), noise_cond=True)
+    network = FrameNetworkConfig(
+        1, 4, (1, 1), (4, 4), (True, False), noise_cond=True, context="cross_attention"
+    )
     world_model = replace(CONFIG.world_model, denoiser=DenoiserConfig(network, quantise=True))
     agent = make_agent(replace(CONFIG, world_model=world_model))
     assert export_model(agent, "denoiser", tmp_path, opset=18) < 1e-4

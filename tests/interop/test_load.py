@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,12 +34,12 @@ CONFIG = AgentConfig(
 )
 
 
-def save(run: Path, step: int) -> Agent:
+def save(run: Path, step: int, config: AgentConfig = CONFIG) -> Agent:
     """A checkpoint such as a run writes."""
     torch.manual_seed(step)
-    agent = Agent(CONFIG)
-    config = {"agent": to_dict(CONFIG), "run": {"seed": 0}}
-    save_checkpoint(run / "checkpoints", step, agent.state_dict(), config, {})
+    agent = Agent(config)
+    settings = {"agent": to_dict(config), "run": {"seed": 0}}
+    save_checkpoint(run / "checkpoints", step, agent.state_dict(), settings, {})
     return agent
 
 
@@ -63,6 +64,14 @@ def test_a_checkpoint_gives_itself(tmp_path: Path) -> None:
     first = save(tmp_path, 1)
     save(tmp_path, 2)
     assert same(adamas.load(str(tmp_path / "checkpoints" / "step-00000001"), "cpu"), first)
+
+
+def test_denoisers_that_attend_to_past_frames_come_back(tmp_path: Path) -> None:
+    network = FrameNetworkConfig(2, 8, (1, 1), (8, 8), (False, False), context="cross_attention")
+    world_model = replace(CONFIG.world_model, denoiser=DenoiserConfig(network))
+    saved = save(tmp_path, 1, replace(CONFIG, world_model=world_model))
+    loaded = adamas.load(tmp_path, device="cpu")
+    assert same(loaded, saved) and loaded.config == saved.config
 
 
 def test_a_published_file_gives_its_agent(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -162,9 +162,17 @@ def test_an_existing_file_is_not_overwritten(small: Agent, tmp_path: Path) -> No
         save_published(small, tmp_path / "nowhere" / "agent.pt")
 
 
-def test_only_edm_denoisers_are_saved(tmp_path: Path) -> None:
-    world_model = replace(SMALL.world_model, denoiser=replace(SMALL.world_model.denoiser, diffusion="ddpm"))
-    with pytest.raises(UserError, match="EDM"):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"diffusion": "ddpm"},
+        {"network": replace(SMALL.world_model.denoiser.network, context="cross_attention")},
+    ],
+    ids=["ddpm", "cross_attention"],
+)
+def test_only_edm_denoisers_on_stacked_frames_are_saved(change: dict[str, Any], tmp_path: Path) -> None:
+    world_model = replace(SMALL.world_model, denoiser=replace(SMALL.world_model.denoiser, **change))
+    with pytest.raises(UserError, match="EDM denoisers of one stage on stacked frames"):
         save_published(Agent(replace(SMALL, world_model=world_model)), tmp_path / "agent.pt")
     assert not any(tmp_path.iterdir())
 

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from adamas.core.actions import ActionSpec
+from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError
+from adamas.core.types import Batch
+from adamas.diffusion.ddpm import DdpmDenoiser
+from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.edm import EdmDenoiser
+from adamas.diffusion.upsampler import Upsampler, UpsamplerConfig
 from adamas.nn.cross_attention import CrossAttention2d, positions
 from adamas.nn.unet import FrameNetwork, FrameNetworkConfig
 
@@ -72,6 +78,12 @@ def test_positions_differ_from_pixel_to_pixel() -> None:
     assert apart.min() > 0.1
 
 
+def test_positions_in_bf16_are_those_of_fp32_rounded() -> None:
+    exact = positions(48, 64, torch.zeros(1))
+    rounded = positions(48, 64, torch.zeros(1, dtype=torch.bfloat16))
+    assert rounded.dtype == torch.bfloat16 and torch.equal(rounded, exact.bfloat16())
+
+
 def test_at_first_past_frames_are_not_looked_at() -> None:
     torch.manual_seed(0)
     network = FrameNetwork(CONFIG, 3, SPEC)
@@ -94,13 +106,14 @@ def test_every_past_frame_counts_and_so_does_its_place(size: tuple[int, int]) ->
 
 
 def test_what_is_far_away_is_within_reach() -> None:
-    """A corner of the past changes the opposite corner of a frame that convolutions on it alone do not."""
-    network = make()
-    noisy, c_noise, past, action = inputs(40, 40)
-    other = past.clone()
-    other[..., :2, :2] += 3
-    change = network(noisy, c_noise, other, action) - network(noisy, c_noise, past, action)
-    assert change[..., -2:, -2:].abs().max() > 1e-6
+    """One corner of the frame depends on the opposite one of every past frame: through attention, not normalisation."""
+    torch.manual_seed(0)
+    attention = CrossAttention2d(8)
+    shake(attention)
+    attention.norm, attention.past_norm = nn.Identity(), nn.Identity()  # type: ignore[assignment]
+    past = torch.randn(1, 3, 8, 20, 20, requires_grad=True)
+    attention(torch.randn(1, 8, 20, 20), past)[..., 0, 0].sum().backward()
+    assert past.grad is not None and (past.grad[0, :, :, -1, -1].abs().amax(dim=1) > 1e-6).all()
 
 
 def test_extra_frames_are_still_stacked_and_actions_may_be_missing() -> None:
@@ -118,6 +131,44 @@ def test_all_weights_learn() -> None:
     assert all(p.grad is not None and p.grad.any() for p in network.parameters())
 
 
-def test_one_level_is_refused() -> None:
+@pytest.mark.parametrize(
+    "config",
+    [DenoiserConfig(CONFIG), DenoiserConfig(CONFIG, "ddpm"), UpsamplerConfig(CONFIG, factor=2)],
+    ids=["edm", "ddpm", "upsampler"],
+)
+def test_every_model_of_frames_trains_on_rectangles(config: DenoiserConfig) -> None:
+    """The upsampler's small frame lies where the noisy one does, so it stays stacked with it."""
+    torch.manual_seed(0)
+    model: nn.Module
+    if isinstance(config, UpsamplerConfig):
+        model = Upsampler(config, 3)
+    else:
+        model = (DdpmDenoiser if config.diffusion == "ddpm" else EdmDenoiser)(config, 3, SPEC)
+    shake(model)
+    obs = torch.randint(256, (2, config.segment_length, 3, 8, 12), dtype=torch.uint8)
+    action = torch.ones(obs.shape[:2], dtype=torch.long)[:, 1:]
+    flags = torch.zeros(action.shape, dtype=torch.bool)
+    batch = Batch(obs, action, flags.float(), flags, flags, torch.ones(obs.shape[:2], dtype=torch.bool))
+    model.loss(batch, torch.Generator().manual_seed(0))[0].backward()
+    stacked = model.inner_model.conv_in.in_channels
+    assert stacked == (6 if isinstance(config, UpsamplerConfig) else 3)
+    weights = model.inner_model.past.conv_in.weight
+    assert weights.grad.isfinite().all() and weights.grad.any()
+
+
+def test_noise_in_past_frames_counts() -> None:
+    network = FrameNetwork(replace(CONFIG, noise_cond=True), 3, SPEC)
+    shake(network)
+    noisy, c_noise, past, action = inputs()
+    out = [network(noisy, c_noise, past, action, torch.full((2,), level)) for level in (-1.0, 0.5)]
+    assert not torch.allclose(*out, atol=1e-4)
+
+
+def test_the_choice_is_kept_with_a_model_and_refused_where_it_cannot_be() -> None:
+    assert from_dict(FrameNetworkConfig, to_dict(CONFIG)) == CONFIG
+    before = {key: value for key, value in to_dict(STACKED).items() if key != "context"}
+    assert from_dict(FrameNetworkConfig, before) == STACKED  # models from before there was a choice
+    with pytest.raises(UserError, match="context"):
+        from_dict(FrameNetworkConfig, to_dict(STACKED) | {"context": "attention"})
     with pytest.raises(UserError, match="cross_attention needs two levels; add one to channels"):
         FrameNetworkConfig(2, 16, (1,), (8,), (False,), context="cross_attention")
