@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from adamas.core.errors import UserError, nearest
 from adamas.presets.ablations import ABLATIONS
 from adamas.presets.atari import atari100k, atari_small, debug
+from adamas.presets.control import car_racing, cartpole
 from adamas.presets.minatar import quickstart, quickstart_long
 from adamas.presets.recordings import csgo, static, vizdoom
 from adamas.training.config import Config
@@ -16,6 +17,8 @@ PRESETS: Mapping[str, Callable[[], Config]] = {
     "quickstart-long": quickstart_long,
     "atari-small": atari_small,
     "atari100k": atari100k,
+    "car-racing": car_racing,
+    "cartpole": cartpole,
     "static": static,
     "vizdoom": vizdoom,
     "csgo": csgo,
