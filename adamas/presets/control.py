@@ -10,12 +10,12 @@ from adamas.training.config import Config
 
 
 def car_racing() -> Config:
-    """Gymnasium's race track from above: steering, gas and brake."""
+    """Gymnasium's race track from above, with steering, gas and brake: pip install 'adamas[box2d]'."""
     return _on(EnvConfig("gymnasium", "CarRacing-v3", size=32, max_episode_steps=500))
 
 
 def cartpole() -> Config:
-    """Balancing a pole on a cart, of the DeepMind control suite (through Shimmy)."""
+    """Balancing a pole on a cart, of the DeepMind control suite: pip install 'adamas[control]', and MUJOCO_GL=egl."""
     return _on(
         EnvConfig("gymnasium", "shimmy:dm_control/cartpole-balance-v0", size=32, max_episode_steps=500)
     )
