@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Any
@@ -65,6 +67,8 @@ class GymnasiumEnvs(RealVectorEnv):
 def _make(config: EnvConfig, options: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
     """One environment, tried out: whatever is missing shows at its first frame."""
     game = config.game
+    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+        os.environ.setdefault("MUJOCO_GL", "egl")  # so that MuJoCo draws without a screen
     options = {**options, "max_episode_steps": config.max_episode_steps, "disable_env_checker": True}
     try:
         env = gymnasium.make(game, **options)

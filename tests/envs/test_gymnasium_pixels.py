@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -13,6 +15,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Text
 from adamas.core.errors import UserError
 from adamas.core.pixels import shrink
 from adamas.envs import EnvConfig, make_env
+from adamas.presets import preset
 
 HEIGHT, WIDTH = 8, 12
 
@@ -181,3 +184,37 @@ def test_actions_of_several_parts_and_resuming_with_them() -> None:
     for wrong in ([[0.0, 1.5]] * 2, [[0.5, 0.0]] * 2, [[0.0, 0.0]]):
         with pytest.raises(ValueError, match=r"speed/0 is 1.5|brake/0 is 0.5|expected 2 actions"):
             env.step(torch.tensor(wrong))
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "ends"),
+    [
+        ("car-racing", "Box2D", [(-1, 1), (0, 1), (0, 1)]),
+        ("cartpole", "shimmy", [(-1, 1)]),
+    ],
+)
+def test_continuous_control_goes_on_where_it_was(
+    name: str, package: str, ends: list[tuple[int, int]]
+) -> None:
+    pytest.importorskip(package)
+    config = replace(preset(name).env, max_episode_steps=4)
+    env, again = (make_env(config, 1, seed, training=True) for seed in (0, 1))
+    assert [(axis.low, axis.high) for axis in env.action_spec.axes] == ends
+    action = torch.tensor([[high for _, high in ends]], dtype=torch.float32)
+    first = env.reset().obs
+    steps = [env.step(action) for _ in range(6)]  # the last in the second episode
+    assert first.shape == (1, 3, 32, 32) and first.float().std() > 5
+    assert [bool(step.truncated) for step in steps] == [False] * 3 + [True] + [False] * 2
+    reset = again.restore(env.snapshot())
+    assert reset is not None and torch.equal(reset.obs, steps[-1].obs)
+    assert torch.equal(again.step(action).obs, env.step(action).obs)
+    for one in (env, again):
+        one.close()
+
+
+def test_shimmy_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "shimmy", None)
+    with pytest.raises(
+        UserError, match=r"^shimmy, which .* needs, is not installed; .*'adamas\[dm-control\]'$"
+    ):
+        make_env(preset("cartpole").env, 1, seed=0, training=True)
