@@ -33,7 +33,7 @@ CSGO_BUTTONS = (
 
 def npz(path: Path, actions: Path | None) -> list[Source]:
     """An episode in a file, or a folder of such files."""
-    _no_table(path, actions)
+    refuse_table(path, actions)
     files = [path] if path.is_file() else sorted(path.glob("*.npz"))
     sources = []
     for file in files:
@@ -47,7 +47,7 @@ def npz(path: Path, actions: Path | None) -> list[Source]:
 
 def hdf5(path: Path, actions: Path | None) -> list[Source]:
     """Episodes in a file or a folder of such files: one a file, one a group, or in the layout of CS:GO's recordings."""
-    _no_table(path, actions)
+    refuse_table(path, actions)
     try:
         import h5py
     except ModuleNotFoundError as error:
@@ -72,33 +72,41 @@ def hdf5(path: Path, actions: Path | None) -> list[Source]:
 def _episode(file: Path, content: Mapping[str, Any], group: str = "") -> Source:
     """An episode of which the arrays are at hand, or datasets that h5py reads in parts."""
     where = f"{file}, {group}" if group else str(file)
-    found = {part: next((name for name in names if name in content), None) for part, names in NAMES.items()}
-    for part in ("obs", "action"):
-        if found[part] is None:
-            raise UserError(
-                f"{where} has no array called {' or '.join(NAMES[part])}; it has {', '.join(content)}"
-            )
-    obs, action = content[str(found["obs"])], np.asarray(content[str(found["action"])])
+    name = _find("obs", where, content)
+    obs = content[name]
     if obs.dtype != np.uint8 or len(obs.shape) != 4 or 3 not in (obs.shape[1], obs.shape[3]):
         raise UserError(
-            f"{where}: {found['obs']} is {obs.dtype} {tuple(obs.shape)}; frames must be uint8, (T, H, W, 3) or "
-            "(T, 3, H, W)"
+            f"{where}: {name} is {obs.dtype} {tuple(obs.shape)}; frames must be uint8, (T, H, W, 3) or (T, 3, H, W)"
         )
+    columns = columns_of(where, content)
+    path = Path(f"{file}:{group}") if group else file
+    return Source(path, Table(path, columns), partial(_frames, file, group, name))
+
+
+def columns_of(where: str, content: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The columns of an episode's table: what was done, and what came of it. ``where`` that is, errors say."""
+    name = _find("action", where, content)
+    action = np.asarray(content[name])
     if action.dtype.kind not in "biuf" or action.ndim not in (1, 2) or not np.isfinite(action).all():
-        raise UserError(
-            f"{where}: {found['action']} must be finite numbers (T,) or (T, K), got {action.shape}"
-        )
+        raise UserError(f"{where}: {name} must be finite numbers (T,) or (T, K), got {action.shape}")
     columns = {"action": action.astype(np.float64)} if action.ndim == 1 else _columns(action)
     for part in EVENTS:
-        if found[part] is not None:
-            column = np.asarray(content[str(found[part])]).astype(np.float64)
+        if event := next((name for name in NAMES[part] if name in content), None):
+            column = np.asarray(content[event]).astype(np.float64)
             if column.shape != (len(action),) or not np.isfinite(column).all():
-                raise UserError(
-                    f"{where}: {found[part]} must be {len(action)} finite numbers, as many as {found['action']}"
-                )
+                raise UserError(f"{where}: {event} must be {len(action)} finite numbers, as many as {name}")
             columns[part] = column
-    path = Path(f"{file}:{group}") if group else file
-    return Source(path, Table(path, columns), partial(_frames, file, group, str(found["obs"])))
+    return columns
+
+
+def _find(part: str, where: str, content: Mapping[str, Any]) -> str:
+    """What a part that must be there is called."""
+    name = next((name for name in NAMES[part] if name in content), None)
+    if name is None:
+        raise UserError(
+            f"{where} has no array called {' or '.join(NAMES[part])}; it has {', '.join(content)}"
+        )
+    return name
 
 
 def _columns(action: np.ndarray) -> dict[str, np.ndarray]:
@@ -150,6 +158,7 @@ def _csgo_frames(file: Path, count: int) -> Iterator[tuple[float, np.ndarray]]:
             yield float(i), np.asarray(content[f"frame_{i}_x"])[..., ::-1]  # blue first, as OpenCV has it
 
 
-def _no_table(path: Path, actions: Path | None) -> None:
+def refuse_table(path: Path, actions: Path | None) -> None:
+    """Raise UserError if a table is given for what has its actions in itself."""
     if actions is not None:
         raise UserError(f"{path} holds its own actions; leave out --actions")

@@ -19,12 +19,14 @@ from adamas.core.pixels import shrink
 from adamas.data.importing.actions import describe, encode
 from adamas.data.importing.arrays import hdf5, npz
 from adamas.data.importing.frames import IMAGES, VIDEOS, images, videos
+from adamas.data.importing.minari import minari
 from adamas.data.importing.source import EVENTS, Source
 from adamas.data.store import NEW, EpisodeStore
 
 READERS: Mapping[Callable[[Path, Path | None], list[Source]], tuple[str, ...]] = {
     videos: VIDEOS,
     npz: (".npz",),
+    minari: (".hdf5",),
     hdf5: (".hdf5", ".h5"),
     images: IMAGES,
 }
@@ -80,7 +82,9 @@ def import_recordings(
         raise UserError(f"{out} exists; choose another --out, or remove it")
     sources = find_sources(path, actions)
     tables = [source.table for source in sources]
-    spec = describe(tables, options.choices, options.buttons, options.axes, options.ignore)
+    said = (options.choices, options.buttons, options.axes, options.ignore)
+    known = None if any(said) else sources[0].action_spec
+    spec = known or describe(tables, *said)
     staging = out.with_name(out.name + ".importing")
     store = _resumed(staging, _plan(sources, spec, options))
     try:
@@ -117,7 +121,7 @@ def find_sources(path: Path, actions: Path | None) -> list[Source]:
     for reader, suffixes in READERS.items():
         if endings & set(suffixes) and (sources := reader(path, actions)):
             return sources
-    known = ", ".join(suffix for suffixes in READERS.values() for suffix in suffixes)
+    known = ", ".join(dict.fromkeys(suffix for suffixes in READERS.values() for suffix in suffixes))
     raise UserError(f"nothing in {path} can be imported; give a file or a folder of {known}")
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from adamas.core.actions import ActionSpec
+
 Column = np.ndarray
 """(rows,) float64, or texts."""
 
@@ -44,8 +46,10 @@ class Source:
         path: the file or folder, for messages.
         table: a row for every frame, or for every frame but the last; or rows that hold from their ``time`` on.
         frames: starts to read: (H, W, 3) or (H, W) uint8 each, with the time in seconds at which it is shown.
+        action_spec: what an action is, where the recording says so; None: the tables' numbers do.
     """
 
     path: Path
     table: Table
     frames: Callable[[], Iterator[tuple[float, np.ndarray]]]
+    action_spec: ActionSpec | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ pytest.importorskip("av")
 pytest.importorskip("h5py")
 
 import h5py
+from PIL import Image
 from recordings import HEIGHT, WIDTH, frames, write_csgo, write_csv, write_images, write_video
 
 import adamas
@@ -187,3 +189,71 @@ def test_a_killed_import_goes_on(tmp_path: Path) -> None:
     for name in ("frames.bin", "rows.bin", "index.json"):
         assert (store.folder / name).read_bytes() == (whole.folder / name).read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clips", "imported clips", "out"]
+
+
+def write_minari(path: Path, space: dict[str, object], action: np.ndarray, jpeg: bool) -> np.ndarray:
+    """A dataset of 11 episodes of three steps, as Minari 0.5 lays it out; returns the frames of each."""
+    (path / "data").mkdir(parents=True)
+    (path / "data" / "metadata.json").write_text(json.dumps({"action_space": json.dumps(space)}))
+    pictures = np.stack([frames(4, seed) for seed in range(11)])
+    with h5py.File(path / "data" / "main_data.hdf5", "w") as file:
+        for i, episode in enumerate(pictures):
+            group = file.create_group(f"episode_{i}")
+            group["actions"], group["rewards"] = action, [0.0, i, 0.5]
+            group["terminations"], group["truncations"] = [False, False, i == 0], [False, False, i > 0]
+            seen = group.create_group("observations")
+            seen["speed"] = np.zeros((4, 2), np.float32)
+            if not jpeg:
+                seen["camera"] = episode
+                continue
+            files = []
+            for t, picture in enumerate(episode):
+                Image.fromarray(picture).save(buffer := io.BytesIO(), format="JPEG")
+                files.append(np.frombuffer(buffer.getvalue(), np.uint8))
+                pictures[i, t] = np.asarray(Image.open(buffer))
+            rows = h5py.vlen_dtype(np.uint8) if len(set(map(len, files))) > 1 else None
+            seen.create_dataset("camera", data=files, dtype=rows)
+    return pictures
+
+
+BOX = {"type": "Box", "shape": [2], "low": [-1.0, 0.0], "high": [1.0, 3.0]}
+AXES = ActionSpec(axes=(Axis("action_0", -1.0, 1.0), Axis("action_1", 0.0, 3.0)))
+DISCRETE = {"type": "Discrete", "n": 6, "start": 2}
+MINARI = [
+    (DISCRETE, np.array([2, 3, 2]), ActionSpec((Choice(tuple("012345"), "action"),)), [0, 1, 0]),
+    (BOX, np.array([[0.5, 2], [0, 0], [1, 3]]), AXES, [[0.5, 2], [0, 0], [1, 3]]),
+    (
+        {"type": "MultiDiscrete", "nvec": [2, 3], "start": [0, 1]},
+        np.array([[1, 1], [0, 3], [0, 2]]),
+        ActionSpec((Choice(("0", "1"), "action_0"), Choice(("0", "1", "2"), "action_1"))),
+        [[1, 0], [0, 2], [0, 1]],
+    ),
+    (
+        {"type": "MultiBinary", "n": 2},
+        np.array([[1, 0], [1, 1], [0, 0]]),
+        ActionSpec(buttons=("action_0", "action_1")),
+        [[1, 0], [1, 1], [0, 0]],
+    ),
+]
+
+
+@pytest.mark.parametrize("jpeg", [False, True])
+@pytest.mark.parametrize(("space", "action", "spec", "expected"), MINARI)
+def test_minari(
+    tmp_path: Path,
+    space: dict[str, object],
+    action: np.ndarray,
+    spec: ActionSpec,
+    expected: object,
+    jpeg: bool,
+) -> None:
+    pictures = write_minari(tmp_path / "game-v0", space, action, jpeg)
+    store = imported(tmp_path / "game-v0")
+    assert store.action_spec == spec and store.num_episodes == 11
+    for i, episode in enumerate(store):  # episode_10 is the last, not the third
+        assert np.array_equal(pixels(store, i), pictures[i])
+        assert episode.action.tolist() == expected and episode.reward.tolist() == [0, i, 0.5]
+        assert (episode.terminated.tolist(), episode.truncated.tolist()) == (
+            [False, False, i == 0],
+            [False, False, i > 0],
+        )

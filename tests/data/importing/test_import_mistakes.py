@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -205,3 +206,48 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="No space left"):
         import_recordings(path, tmp_path / "out", None, ImportOptions())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.csv", "clip.mp4"]
+
+
+def _beyond_the_space(file: h5py.File) -> None:
+    file["episode_0/actions"][0] = 3
+
+
+def _two_images(file: h5py.File) -> None:
+    file["episode_0/observations/map"] = frames(3)
+
+
+def _no_image(file: h5py.File) -> None:
+    del file["episode_0/observations/camera"]
+
+
+def _no_actions(file: h5py.File) -> None:
+    del file["episode_0/actions"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            _beyond_the_space,
+            r"episode_0: action is 3; it must be a whole number in \[0, 2\], as metadata.json",
+        ),
+        (_two_images, "one part .* that is an image .* not observations/camera, observations/map"),
+        (_no_image, "that is an image .*, not none"),
+        (_no_actions, "episode_0 has no array called action or actions"),
+    ],
+)
+def test_faulty_datasets_of_minari(tmp_path: Path, damage: Callable[[h5py.File], None], message: str) -> None:
+    data = tmp_path / "game-v0" / "data"
+    data.mkdir(parents=True)
+    (data / "metadata.json").write_text(
+        json.dumps({"action_space": '{"type": "Discrete", "n": 3, "start": 0}'})
+    )
+    with h5py.File(data / "main_data.hdf5", "w") as file:
+        file["episode_0/actions"] = [0, 2]
+        file["episode_0/observations/camera"] = frames(3)
+        damage(file)
+    with pytest.raises(UserError, match=message):
+        import_recordings(data.parent, tmp_path / "out", None, ImportOptions())
+    (data / "metadata.json").write_text("{}")
+    with pytest.raises(UserError, match="data is no dataset of Minari"):
+        import_recordings(data.parent, tmp_path / "out", None, ImportOptions())
