@@ -11,7 +11,7 @@ from typing import Annotated
 import torch
 import tyro
 
-from adamas.commands.common import check_env, check_seed, find_target
+from adamas.commands.common import Target, check_env, check_seed, find_target
 from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.errors import UserError
@@ -55,6 +55,12 @@ def collect(arguments: Sequence[str]) -> None:
     target, config, rest = find_target(arguments, "collect")
     default = Collect(config.env, tyro.MISSING, num_envs=config.collection.num_envs)
     options = parse(Collect, rest, f"collect {target}", default)
+    store = record_agent(target, options)
+    print(f"{store.num_steps:,} steps in {store.num_episodes:,} episodes: {options.out}")
+
+
+def record_agent(target: Target, options: Collect) -> EpisodeStore:
+    """Let an agent play, and record it."""
     runtime.keep_freed_memory()
     agent = load(target.path, options.device)
     check_env(agent, options.env, target)
@@ -69,4 +75,4 @@ def collect(arguments: Sequence[str]) -> None:
             collector.collect(chunk, options.temperature, options.epsilon)
             left -= chunk
         store.commit()
-    print(f"{store.num_steps:,} steps in {store.num_episodes:,} episodes: {options.out}")
+    return store

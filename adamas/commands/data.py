@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,19 +9,16 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import tyro
 from PIL import Image
 
 from adamas.commands.common import check_seed
+from adamas.commands.record import record
 from adamas.core.arguments import parse
 from adamas.core.errors import UserError, nearest
 from adamas.data.importing.run import ImportOptions, import_recordings
 from adamas.data.inspect import check, contact_sheet, split, summary
-from adamas.data.store import NEW, EpisodeStore
-from adamas.envs.config import EnvConfig
-from adamas.envs.make import make_env
-from adamas.rl.action_distribution import num_parameters, sample_action
+from adamas.data.store import EpisodeStore
 
 
 @dataclass(frozen=True)
@@ -34,26 +30,6 @@ class Import:
     actions: Path | None = None
     """Table of a video's or a folder of images' actions, or a folder of tables. None: beside them, by their name."""
     options: Annotated[ImportOptions, tyro.conf.arg(name="")] = field(default_factory=ImportOptions)
-
-
-@dataclass(frozen=True)
-class Record:
-    """Record a game that is played at random."""
-
-    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff] = field(default_factory=EnvConfig)
-    steps: int = 10_000
-    num_envs: int = 4
-    repeat: float = 0.0
-    """Probability of taking the last action again, so that one is held for a while."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
-        if self.steps < 2 * self.num_envs or self.num_envs < 1 or not 0 <= self.repeat < 1:
-            raise UserError(
-                "num_envs >= 1, two steps or more of each, and repeat in [0, 1), got "
-                f"{self.num_envs}, {self.steps} and {self.repeat}"
-            )
 
 
 @dataclass(frozen=True)
@@ -89,7 +65,7 @@ def data(arguments: Sequence[str]) -> None:
     """Run one of the commands below."""
     commands: Mapping[str, Callable[[Path, Sequence[str]], None]] = {
         "import": _import,
-        "record": _record,
+        "record": record,
         "inspect": _inspect,
         "validate": _validate,
         "split": _split,
@@ -113,27 +89,6 @@ def _import(path: Path, rest: Sequence[str]) -> None:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on with the rest", file=sys.stderr)
         raise
-    print("\n".join(summary(store)))
-
-
-def _record(path: Path, rest: Sequence[str]) -> None:
-    options = parse(Record, rest, f"data record {path}")
-    with contextlib.closing(make_env(options.env, options.num_envs, options.seed, training=True)) as env:
-        store = EpisodeStore.create(path, env.obs_shape, env.action_spec)
-        spec, generator = env.action_spec, torch.Generator().manual_seed(options.seed)
-        nothing = torch.zeros(env.num_envs, num_parameters(spec))
-        obs, episode = env.reset().obs, np.full(env.num_envs, NEW)
-        action = sample_action(spec, nothing, generator, epsilon=1.0)
-        for _ in range(-(-options.steps // env.num_envs)):
-            step = env.step(action)
-            episode = store.append(episode, obs, action, step.reward, step.terminated, step.truncated)
-            ended = step.ended.numpy()
-            store.append_final(episode[ended], step.final_obs)
-            episode[ended], obs = NEW, step.obs
-            again = torch.rand(env.num_envs, generator=generator) < options.repeat
-            drawn = sample_action(spec, nothing, generator, epsilon=1.0)
-            action = torch.where(again.view(-1, *(1 for _ in spec.shape)), action, drawn)
-        store.commit()
     print("\n".join(summary(store)))
 
 

@@ -10,11 +10,14 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict, Space
 
-from adamas.core.errors import UserError, nearest
+from adamas.core.errors import UserError, nearest, require
 from adamas.core.pixels import shrink
 from adamas.envs.config import EnvConfig
 from adamas.envs.spaces import action_spec, to_space
 from adamas.envs.vector import Flags, Frames, Integers, RawStep, RealVectorEnv
+
+EXTRAS = {"box2d": "box2d", "shimmy": "dm-control"}
+"""What brings a missing package, by a word of Gymnasium's complaint."""
 
 
 class GymnasiumEnvs(RealVectorEnv):
@@ -75,6 +78,9 @@ def _make(config: EnvConfig, options: Mapping[str, Any]) -> gymnasium.Env[Any, A
         raise UserError(f"unknown Gymnasium id {game!r}; {nearest(game, gymnasium.registry)}") from error
     except (gymnasium.error.Error, ModuleNotFoundError) as error:
         reason = " ".join(str(error).split())
+        for word, extra in EXTRAS.items():
+            if word in reason.lower():
+                raise require(f"{word}, which {game} needs,", extra) from error
         raise UserError(f"{game} cannot be made: {reason}") from error
     return env
 

@@ -69,11 +69,7 @@ def play_in_terminal(engine: Engine, hello: Mapping[str, Any]) -> None:
         UserError: this is not a terminal.
         Exception: whatever ended the engine's thread.
     """
-    for name in ("stdin", "stdout", "stderr"):  # Textual draws on the last
-        if not getattr(sys, name).isatty():
-            raise UserError(
-                f"{name} is not a terminal; run adamas play --terminal in one, or play in the browser"
-            )
+    check_terminal("adamas play --terminal", "play in the browser")
     app = Terminal(engine, hello)
     with engine.running(app.failed.set), suppress(KeyboardInterrupt):
         app.run(mouse=False)  # the terminal's own: to select and copy
@@ -81,6 +77,13 @@ def play_in_terminal(engine: Engine, hello: Mapping[str, Any]) -> None:
         print(in_words(note))
     if app.return_code:
         raise SystemExit(app.return_code)  # a fault of the app, which it has printed
+
+
+def check_terminal(command: str, otherwise: str) -> None:
+    """Refuse to run ``command`` where there is no terminal, as UserError; what to do ``otherwise`` is its remedy."""
+    for name in ("stdin", "stdout", "stderr"):  # Textual draws on the last
+        if not getattr(sys, name).isatty():
+            raise UserError(f"{name} is not a terminal; run {command} in one, or {otherwise}")
 
 
 # --- keys ----------------------------------------------------------------------------------------------------
@@ -101,9 +104,13 @@ class Pressed:
             self._times[key] = now  # the newest is last
         return known
 
+    def held(self, now: float) -> list[str]:
+        """The keys that are, the newest last."""
+        return [key for key, then in self._times.items() if now - then < HELD]
+
     def action(self, now: float) -> int | None:
         """That of all keys together, or of as many of the newest as have one; None: nothing is pressed."""
-        keys = [key for key, then in self._times.items() if now - then < HELD]
+        keys = self.held(now)
         if keys and keys[-1].isdigit():
             number = int(keys[-1])
             return number if number < len(self._numbers) else None

@@ -10,7 +10,8 @@ from torch import Generator, Tensor
 
 from adamas.core.protocols import Policy
 from adamas.core.types import EnvReset
-from adamas.data.store import NEW, EpisodeStore
+from adamas.data.recording import Recording
+from adamas.data.store import EpisodeStore
 from adamas.envs.vector import RealVectorEnv
 from adamas.rl.rollout import Position, Rollout, rollout
 
@@ -26,7 +27,7 @@ class Collector:
         self.returns: list[float] = []  # of the episodes that ended since the list was last cleared
         self.reward_signs = torch.zeros(3, dtype=torch.int64)  # how often -1, 0 and +1 were seen
         self._running_return = torch.zeros(env.num_envs)
-        self._episode = np.full(env.num_envs, NEW)
+        self._recording = Recording(store, env.num_envs)
         self._position: Position | None = None
 
     def collect(
@@ -52,22 +53,11 @@ class Collector:
 
     def _store(self, steps: Rollout) -> None:
         for t, step in enumerate(steps.steps):
-            self._episode = self.store.append(
-                self._episode,
-                steps.obs[:, t],
-                steps.action[:, t],
-                step.reward,
-                step.terminated,
-                step.truncated,
-            )
+            self._recording.add(steps.obs[:, t], steps.action[:, t], step)
             self._running_return += step.reward
             self.reward_signs += torch.bincount(step.reward.sign().long() + 1, minlength=3)
-            ended = step.ended.numpy()
-            if ended.any():
-                self.store.append_final(self._episode[ended], step.final_obs)
-                self.returns += self._running_return[step.ended].tolist()
-                self._running_return[step.ended] = 0
-                self._episode[ended] = NEW
+            self.returns += self._running_return[step.ended].tolist()
+            self._running_return[step.ended] = 0
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint: where every running episode stands."""
@@ -75,7 +65,7 @@ class Collector:
         return {
             "env": self.env.snapshot(),
             "policy_state": None if position is None else list(position.policy_state),
-            "episode": self._episode.tolist(),
+            "episode": self._recording.episode.tolist(),
             "reward_signs": self.reward_signs.clone(),
             "running_return": self._running_return.clone(),
             "returns": list(self.returns),
@@ -87,7 +77,7 @@ class Collector:
         self.store.truncate(state["num_rows"])
         reset = self.env.restore(state["env"])
         self._position = None if reset is None else _position(reset, state["policy_state"])
-        self._episode = np.array(state["episode"])
+        self._recording.episode = np.array(state["episode"])
         self.reward_signs = state["reward_signs"].clone()
         self._running_return = state["running_return"].clone()
         self.returns = list(state["returns"])

@@ -1,0 +1,169 @@
+"""``adamas data record``: a game as a dataset, whoever plays it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import tyro
+from torch import Generator, Tensor
+
+from adamas.commands.collect import Collect, record_agent
+from adamas.commands.common import check_seed, find_target
+from adamas.core.actions import ActionSpec
+from adamas.core.arguments import parse
+from adamas.core.errors import UserError, nearest, require
+from adamas.data.inspect import summary
+from adamas.data.recording import Recording
+from adamas.data.store import EpisodeStore
+from adamas.envs.config import EnvConfig
+from adamas.envs.make import make_env
+from adamas.rl.action_distribution import num_parameters, sample_action
+
+PLAYERS = ("random", "agent", "keyboard")
+
+
+@dataclass(frozen=True)
+class Record:
+    """Record a game."""
+
+    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff] = field(default_factory=EnvConfig)
+    policy: str = "random"
+    """Who plays: random, agent, keyboard (you, in this terminal), or MODULE:FUNCTION, a function of your own from
+    frames, (B, 3, H, W) uint8, to B actions."""
+    agent: str | None = None
+    """The agent: a run, a checkpoint, a published .pt file or hf://owner/name. It plays its own game by default."""
+    steps: int = 10_000
+    """Of all games together. The keyboard plays until you stop."""
+    num_envs: int = 4
+    """Games that are played at a time. The keyboard plays one."""
+    repeat: float = 0.0
+    """Probability of taking the last action again, so that one is held for a while (random and MODULE:FUNCTION)."""
+    epsilon: float = 0.0
+    """Probability of a uniformly random action instead (agent and MODULE:FUNCTION)."""
+    temperature: float = 1.0
+    """Of the agent; 0 is greedy."""
+    fps: float = 15.0
+    """Steps a second (keyboard)."""
+    seed: int = 0
+    device: str = "auto"
+    """Of the agent."""
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.policy not in PLAYERS and ":" not in self.policy:
+            hint = nearest(self.policy, PLAYERS)
+            raise UserError(
+                f"policy is {self.policy!r}; {hint} Or MODULE:FUNCTION for a function of your own"
+            )
+        if (self.policy == "agent") != (self.agent is not None):
+            raise UserError("--policy agent and --agent RUN go together; give both, or neither")
+        if self.steps < 2 * self.num_envs or self.num_envs < 1 or not 0 <= self.repeat < 1:
+            raise UserError(
+                "num_envs >= 1, two steps or more of each, and repeat in [0, 1), got "
+                f"{self.num_envs}, {self.steps} and {self.repeat}"
+            )
+        if not 0 <= self.epsilon <= 1 or not self.temperature >= 0 or not self.fps > 0:
+            raise UserError(
+                "epsilon in [0, 1], temperature >= 0 and fps > 0, got "
+                f"{self.epsilon}, {self.temperature} and {self.fps}"
+            )
+
+
+def record(path: Path, rest: Sequence[str]) -> None:
+    """Play and record."""
+    options = parse(Record, rest, f"data record {path}")
+    if options.agent is not None:
+        store = _record_agent(path, rest, options.agent)
+    elif options.policy == "keyboard":
+        store = _record_keyboard(path, options)
+    else:
+        store = _record_function(path, options)
+    print("\n".join(summary(store)))
+
+
+def _record_agent(path: Path, rest: Sequence[str], agent: str) -> EpisodeStore:
+    target, config, _ = find_target([agent], "data record --agent")
+    options = parse(Record, rest, f"data record {path}", Record(config.env))
+    return record_agent(
+        target,
+        Collect(
+            options.env,
+            path,
+            options.steps,
+            options.num_envs,
+            options.seed,
+            options.temperature,
+            options.epsilon,
+            options.device,
+        ),
+    )
+
+
+def _record_keyboard(path: Path, options: Record) -> EpisodeStore:
+    try:
+        from adamas.play.keyboard import record_keyboard
+    except ModuleNotFoundError as error:
+        raise require(str(error.name), "play") from error
+    with contextlib.closing(make_env(options.env, 1, options.seed, training=True)) as env:
+        return record_keyboard(path, env, options.fps)
+
+
+def _record_function(path: Path, options: Record) -> EpisodeStore:
+    """Random actions, or those of a function of the user's."""
+    with contextlib.closing(make_env(options.env, options.num_envs, options.seed, training=True)) as env:
+        spec, generator = env.action_spec, Generator().manual_seed(options.seed)
+        draw = _player(options, spec, generator)
+        obs = env.reset().obs
+        action = draw(obs)
+        recording = Recording(EpisodeStore.create(path, env.obs_shape, spec), env.num_envs)
+        for _ in range(-(-options.steps // env.num_envs)):
+            step = env.step(action)
+            recording.add(obs, action, step)
+            obs = step.obs
+            again = torch.rand(env.num_envs, generator=generator) < options.repeat
+            action = torch.where(again.view(-1, *(1 for _ in spec.shape)), action, draw(obs))
+        recording.store.commit()
+    return recording.store
+
+
+def _player(options: Record, spec: ActionSpec, generator: Generator) -> Callable[[Tensor], Tensor]:
+    """What draws the actions, (B, ``*spec.shape``), for frames (B, 3, H, W)."""
+    nothing = torch.zeros(options.num_envs, num_parameters(spec))
+
+    def at_random(obs: Tensor) -> Tensor:
+        return sample_action(spec, nothing, generator, epsilon=1.0)
+
+    if options.policy == "random":
+        return at_random
+    act = _function(options.policy)
+
+    def own(obs: Tensor) -> Tensor:
+        action = np.asarray(act(obs.numpy()))
+        problem = (
+            spec.problem(action) if len(action) == len(obs) else f"gave {len(action)} for {len(obs)} frames"
+        )
+        if problem:
+            raise UserError(f"the actions of {options.policy}: {problem}")
+        explore = torch.rand(len(obs), generator=generator) < options.epsilon
+        explore = explore.view(-1, *(1 for _ in spec.shape))
+        return torch.where(explore, at_random(obs), torch.from_numpy(action).to(spec.dtype))
+
+    return own
+
+
+def _function(word: str) -> Callable[[np.ndarray], np.ndarray]:
+    """What ``word``, MODULE:FUNCTION, names."""
+    module, _, name = word.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"there is no {word} ({error}); give MODULE:FUNCTION, with the module's folder in PYTHONPATH"
+        ) from error

@@ -1,0 +1,145 @@
+"""Playing a real game in a terminal, to record it. No agent is needed, and actions may be of any kind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.events import Key
+from torch import Tensor
+
+from adamas.core.actions import ActionSpec
+from adamas.core.errors import UserError
+from adamas.data.recording import Recording
+from adamas.data.store import EpisodeStore
+from adamas.envs.vector import RealVectorEnv
+from adamas.play.cells import FAINT, Lines, Picture
+from adamas.play.terminal import KEYS, Pressed, check_terminal
+
+HINT = "arrows, wasd, space, digits: act; the first key begins   q quit"
+
+
+def record_keyboard(folder: Path, env: RealVectorEnv, fps: float) -> EpisodeStore:
+    """Play in this terminal until the player quits; every episode that ends is safe from then on.
+
+    Args:
+        folder: of the new dataset.
+        env: one game.
+        fps: its steps a second.
+
+    Raises:
+        UserError: this is not a terminal, ``folder`` is in use, or the disk is full.
+    """
+    check_terminal("adamas data record --policy keyboard", "let another policy play")
+    store = EpisodeStore.create(folder, env.obs_shape, env.action_spec)
+    app = Keyboard(env, store, fps)
+    with suppress(KeyboardInterrupt):
+        app.run(mouse=False)
+    if app.failure is not None:
+        raise app.failure
+    store.commit()
+    if app.return_code:
+        raise SystemExit(app.return_code)  # a fault of the app, which it has printed
+    return store
+
+
+def action_of(spec: ActionSpec, keys: Collection[str]) -> Tensor:
+    """What keys mean where an action is a vector: (K,) float32.
+
+    Left and right move the first axis to its ends. Up and down move the second; where that rests at its low end, as a
+    gas pedal does, down moves the third. With one axis alone they move that. Space presses the first button, and a
+    digit the button of that number. At rest are all else: choices at their first option, axes at 0 or nearest to it.
+    """
+    choices = [0.0] * len(spec.choices)
+    buttons = [float(str(i) in keys or (i == 1 and "fire" in keys)) for i in range(1, len(spec.buttons) + 1)]
+    axes = [min(max(0.0, axis.low), axis.high) for axis in spec.axes]
+    if axes:
+        second = min(1, len(axes) - 1)
+        pedals = len(axes) > 2 and axes[1] == spec.axes[1].low
+        moves = {
+            "left": (0, spec.axes[0].low),
+            "right": (0, spec.axes[0].high),
+            "up": (second, spec.axes[second].high),
+            "down": (2, spec.axes[2].high) if pedals else (second, spec.axes[second].low),
+        }
+        for key, (axis, place) in moves.items():
+            if key in keys:
+                axes[axis] = place
+    return torch.tensor([*choices, *buttons, *axes])
+
+
+class Keyboard(App[None]):
+    """The application.
+
+    Attributes:
+        failure: why nothing can be recorded any more.
+    """
+
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("q,ctrl+c", "quit", priority=True)]
+    CSS = "Picture { height: 1fr; } #line { height: 1; }"
+
+    def __init__(self, env: RealVectorEnv, store: EpisodeStore, fps: float) -> None:
+        super().__init__()
+        self.failure: UserError | None = None
+        self._env, self._fps = env, fps
+        self._recording = Recording(store, 1)
+        spec = env.action_spec
+        self._pressed = Pressed(spec.names if spec.is_discrete else ())
+        self._begun = False
+        self._reward, self._return, self._age, self._over = 0.0, 0.0, 0, ""
+        self._obs = env.reset().obs
+
+    def compose(self) -> ComposeResult:
+        """The game, and a line about the keys."""
+        yield from (Picture("game"), Lines("line"))
+
+    def on_mount(self) -> None:
+        """Show the first frame."""
+        self.query_one("#line", Lines).put([(HINT, FAINT)])
+        self._draw()
+        self.set_interval(1 / self._fps, self._step)
+
+    def on_key(self, event: Key) -> None:
+        """Act."""
+        key = KEYS.get(event.key.lower(), event.key.lower())
+        self._begun |= self._pressed.press(key, time.monotonic())
+
+    def _step(self) -> None:
+        """Take a step, and record it."""
+        if not (self._begun and self.is_running):
+            return
+        action = self._action()[None]
+        step = self._env.step(action)
+        try:
+            self._recording.add(self._obs, action, step)
+            if step.ended.any():
+                self._recording.store.commit()
+        except UserError as error:
+            self.failure = error
+            self.exit()
+            return
+        if self._over:  # the frame on show was the next episode's first
+            self._return, self._age = 0.0, 0
+        self._reward = float(step.reward)
+        self._return += self._reward
+        self._age += 1
+        self._over = "ended" if step.terminated else "cut off" if step.truncated else ""
+        self._obs = step.obs
+        self._draw()
+
+    def _action(self) -> Tensor:
+        spec, now = self._env.action_spec, time.monotonic()
+        if spec.is_discrete:
+            return torch.tensor(self._pressed.action(now) or 0)
+        return action_of(spec, self._pressed.held(now))
+
+    def _draw(self) -> None:
+        world = {"reward": self._reward, "return": self._return, "age": self._age, "over": self._over}
+        self.query_one("#game", Picture).show(world, self._obs[0].permute(1, 2, 0).numpy())

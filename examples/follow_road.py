@@ -1,0 +1,43 @@
+"""A driver for Gymnasium's race track that looks at the frames alone, and how it is recorded.
+
+    pip install -e '.[box2d]'
+    PYTHONPATH=examples adamas data record cars --env.suite gymnasium --env.game CarRacing-v3 --env.size 64 \\
+        --policy follow_road:drive --epsilon 0.1 --repeat 0.7 --steps 10000
+
+Any function like ``drive`` can be recorded so. On its own it drives round after round; with those two options it holds
+each action for a few frames and takes one in ten at random, so that it also leaves the road, and returns to it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+CAR, HORIZON = 0.66, 0.40  # rows of the car and of the road ahead, from the top
+REACH = 0.16  # columns to each side in which the road goes on, a row further
+GAUGE = 250  # units of length a second that the white bar shows when all of its place is filled
+
+
+def drive(frames: np.ndarray) -> np.ndarray:
+    """Steering, gas and brake, (B, 3), for frames (B, 3, H, W) uint8."""
+    height, width = frames.shape[2:]
+    bar = frames[:, 0, int(0.875 * height) :, round(0.125 * width) : round(0.15 * width)]
+    speed = GAUGE * bar.mean(axis=(1, 2)) / 255
+    turn = np.array([_turn(frame.astype(np.int64)) for frame in frames])
+    faster = np.maximum(60 - 90 * abs(turn), 15) - speed
+    return np.stack(
+        [np.clip(1.5 * turn, -1, 1), np.clip(faster / 60, 0, 1), np.clip(-faster / 60, 0, 1)], axis=1
+    )
+
+
+def _turn(frame: np.ndarray) -> float:
+    """How far the road ahead lies to the left (-1) or to the right (1)."""
+    _, height, width = frame.shape
+    red, green, _ = frame
+    road = (abs(green - red) < 40) & (red < 160)  # it is grey, the grass green
+    columns = np.arange(width) + 0.5
+    centre = width / 2
+    for row in range(int(CAR * height), int(HORIZON * height), -1):
+        near = road[row] & (abs(columns - centre) < REACH * width)
+        if near.any():
+            centre = (centre + columns[near].mean()) / 2
+    return float(2 * centre / width - 1)

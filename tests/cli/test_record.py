@@ -1,0 +1,173 @@
+"""``adamas data record``: whoever plays, what happened is in the dataset."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from adamas import cli
+from adamas.core.actions import ActionSpec, Axis, Choice
+from adamas.data import EpisodeStore
+from adamas.envs import EnvConfig, make_env
+
+BREAKOUT = ["--env.suite", "minatar", "--env.game", "breakout", "--env.size", "10"]
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PLAYER = """
+import numpy as np
+
+def always_left(frames):
+    assert frames.shape == (2, 3, 10, 10) and frames.dtype == np.uint8
+    return np.full(2, 1)
+
+def too_few(frames):
+    return np.ones(1)
+
+def too_far(frames):
+    return np.full(2, 7)
+"""
+
+
+@pytest.fixture
+def player(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module called player_of_breakout, in the working folder."""
+    pytest.importorskip("minatar")
+    (tmp_path / "player_of_breakout.py").write_text(PLAYER)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def actions(folder: str) -> np.ndarray:
+    return np.concatenate([episode.action for episode in EpisodeStore.open(folder)])
+
+
+@pytest.mark.usefixtures("player")
+def test_a_function_of_ones_own() -> None:
+    words = [*BREAKOUT, "--steps", "200", "--num-envs", "2", "--policy", "player_of_breakout:always_left"]
+    cli.run(["data", "record", "left", *words])
+    assert EpisodeStore.open("left").num_steps == 200 and set(actions("left").tolist()) == {1}
+    cli.run(["data", "record", "mixed", *words, "--epsilon", "0.5"])
+    assert 0.5 < (actions("mixed") == 1).mean() < 0.83  # a third of the random half is 1 as well
+    assert set(actions("mixed").tolist()) == {0, 1, 2}
+
+
+@pytest.mark.usefixtures("player")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--policy rondom", "policy is 'rondom'; did you mean 'random'? Or MODULE:FUNCTION"),
+        ("--policy agent", "--policy agent and --agent RUN go together"),
+        ("--agent runs/a", "--policy agent and --agent RUN go together"),
+        ("--policy agent --agent nowhere", "nowhere"),
+        ("--policy nowhere:play", "there is no nowhere:play (No module named 'nowhere')"),
+        ("--policy player_of_breakout:win", "there is no player_of_breakout:win"),
+        ("--policy player_of_breakout:too_few", "player_of_breakout:too_few: gave 1 for 2 frames"),
+        ("--policy player_of_breakout:too_far", "too_far: action is 7; it must be a whole number in [0, 2]"),
+        ("--policy random --epsilon 2", "epsilon in [0, 1]"),
+        (
+            "--policy keyboard",
+            "stdin is not a terminal; run adamas data record --policy keyboard in one, or let",
+        ),
+    ],
+)
+def test_mistakes_leave_nothing_behind(complaint: Callable[..., str], words: str, message: str) -> None:
+    assert message in complaint("data", "record", "new", *BREAKOUT, "--num-envs", "2", *words.split())
+    assert not Path("new").exists()
+
+
+def test_an_agent_plays_as_in_collect(dreamer: Path) -> None:
+    words = ["--steps", "60", "--num-envs", "2", "--seed", "3", "--epsilon", "0.1", "--device", "cpu"]
+    cli.run(["collect", str(dreamer), "--out", "collected", *words])
+    cli.run(["data", "record", "recorded", "--policy", "agent", "--agent", str(dreamer), *words])
+    for name in ("frames.bin", "rows.bin"):
+        assert Path("collected", name).read_bytes() == Path("recorded", name).read_bytes()
+
+
+def test_keys_as_vectors() -> None:
+    pytest.importorskip("textual")
+    from adamas.play.keyboard import action_of
+
+    car = ActionSpec(axes=(Axis("steer"), Axis("gas", 0, 1), Axis("brake", 0, 1)))
+    assert action_of(car, []).tolist() == [0, 0, 0]
+    assert action_of(car, ["left", "up"]).tolist() == [-1, 1, 0]
+    assert action_of(car, ["right", "down"]).tolist() == [1, 0, 1]
+    arm = ActionSpec(axes=(Axis("x", 1, 2), Axis("y", -3, 3), Axis("z")))
+    assert action_of(arm, []).tolist() == [1, 0, 0]  # x rests at the end nearest to 0
+    assert action_of(arm, ["down"]).tolist() == [1, -3, 0]
+    mixed = ActionSpec((Choice(("a", "b")),), ("jump", "fire"), (Axis("lever", -2, 2),))
+    assert action_of(mixed, ["fire", "down"]).tolist() == [0, 1, 0, -2]
+    assert action_of(mixed, ["2"]).tolist() == [0, 0, 1, 0]
+
+
+def test_the_keyboard_plays_and_records(tmp_path: Path) -> None:
+    pytest.importorskip("minatar")
+    pytest.importorskip("textual")
+    from adamas.play.keyboard import Keyboard
+
+    env = make_env(EnvConfig("minatar", "breakout", size=10, max_episode_steps=6), 1, 0, training=True)
+    store = EpisodeStore.create(tmp_path / "mine", env.obs_shape, env.action_spec)
+
+    async def main() -> None:
+        app = Keyboard(env, store, fps=1_000)
+        async with app.run_test(size=(60, 24)) as pilot:
+            await pilot.pause(0.05)
+            assert store.num_steps == 0  # until a key is pressed
+            await pilot.press("right")
+            while store.num_steps < 8:
+                await pilot.pause(0.01)
+            await pilot.press("q")
+
+    asyncio.run(main())
+    first = next(iter(EpisodeStore.open(tmp_path / "mine")))  # what is over is committed
+    again = make_env(EnvConfig("minatar", "breakout", size=10, max_episode_steps=6), 1, 0, training=True)
+    frames = [again.reset().obs[0]]
+    assert first.truncated.tolist() == [False] * 5 + [True] and first.action[0] == 2
+    for action in first.action.tolist():
+        step = again.step(torch.tensor([action]))
+        frames.append(step.final_obs[0] if step.ended else step.obs[0])
+    assert np.array_equal(first.obs, torch.stack(frames).numpy())
+
+
+def test_the_driver_of_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    drive: Any = __import__("follow_road").drive
+    frames = np.zeros((3, 3, 64, 64), np.uint8)
+    frames[:, 1, :56] = 200  # grass
+    for frame, shift in zip(frames, (-1, 0, 1), strict=True):
+        for row in range(20, 56):  # a road that bends ahead
+            centre = 32 + shift * (42 - row) // 2 if row < 42 else 32
+            frame[:, row, centre - 6 : centre + 6] = 100
+    frames[1, :, 56:, 8:10] = 255  # at full speed
+    steer, gas, brake = drive(frames).T
+    assert steer[0] < -0.1 < steer[1] < 0.1 < steer[2]
+    assert gas[0] > 0 == brake[0] and gas[1] == 0 < brake[1]
+
+
+def test_the_race_track(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("Box2D")
+    monkeypatch.syspath_prepend(EXAMPLES)
+    game = ["--env.suite", "gymnasium", "--env.game", "CarRacing-v3", "--env.size", "48"]
+    words = ["--steps", "40", "--num-envs", "1", "--policy", "follow_road:drive"]
+    cli.run(["data", "record", str(tmp_path / "cars"), *game, *words])
+    (episode,) = EpisodeStore.open(tmp_path / "cars")
+    assert episode.obs.shape == (40, 3, 48, 48) and episode.action.shape == (39, 3)
+    assert episode.reward.sum() > 0  # it has driven over tiles
+
+
+def test_a_game_whose_package_is_missing(
+    complaint: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "Box2D", None)
+    for module in [name for name in sys.modules if name.startswith("gymnasium.envs.box2d")]:
+        monkeypatch.delitem(sys.modules, module)
+    line = complaint("data", "record", "x", "--env.suite", "gymnasium", "--env.game", "CarRacing-v3")
+    assert (
+        line
+        == "box2d, which CarRacing-v3 needs, is not installed; install it with: pip install 'adamas[box2d]'"
+    )
