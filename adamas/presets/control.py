@@ -15,7 +15,7 @@ def car_racing() -> Config:
 
 
 def cartpole() -> Config:
-    """Balancing a pole on a cart, of the DeepMind control suite: pip install 'adamas[control]', and MUJOCO_GL=egl."""
+    """Balancing a pole on a cart, of DeepMind's control suite: pip install 'adamas[dm-control]'."""
     return _on(
         EnvConfig("gymnasium", "shimmy:dm_control/cartpole-balance-v0", size=32, max_episode_steps=500)
     )
