@@ -110,6 +110,9 @@ class FrameNetworkConfig:
         if self.context_length < 1:
             raise UserError(f"denoiser network: context_length must be at least 1, got {self.context_length}")
         check_channels("denoiser network", self.channels)
+        above = (self.channels[0], *self.channels)
+        joined = [2 * c for c in self.channels] + [a + c for a, c in zip(above, self.channels, strict=False)]
+        check_channels("denoiser network, where the way up joins two levels", joined)
         if self.context == "cross_attention" and len(self.channels) < 2:
             raise UserError("denoiser network: context cross_attention needs two levels; add one to channels")
         if self.cond_channels % (2 * self.context_length):

@@ -24,7 +24,7 @@ def static() -> Config:
         data="recordings",
         world_model=DiamondConfig(
             DenoiserConfig(
-                FrameNetworkConfig(4, 128, (1, 1, 1), (32, 48, 64), (False,) * 3),
+                FrameNetworkConfig(4, 128, (1, 1, 1), (32, 64, 64), (False,) * 3),
                 sigma_offset=0.1,
             ),
             RewardEndConfig(128, 64, (1, 1, 1), (16, 16, 32), (False,) * 3, segment_length=19),

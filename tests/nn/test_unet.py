@@ -120,3 +120,9 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
         UserError, match=r"cond_channels \(18\) must be even and a multiple of context_length"
     ):
         dataclasses.replace(SMALL, cond_channels=18)
+
+
+def test_levels_that_cannot_be_joined_are_refused() -> None:
+    with pytest.raises(UserError, match="joins two levels: channels .* got 112; use a multiple of 32"):
+        FrameNetworkConfig(2, 16, (1, 1), (48, 64), (False, False))
+    FrameNetworkConfig(2, 16, (1, 1), (32, 48), (False, False))

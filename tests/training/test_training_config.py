@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
 from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError
@@ -115,6 +116,33 @@ def test_csgo_is_the_published_model() -> None:
     assert upsampler.sampler == SamplerConfig(
         10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9
     )
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_computes_its_networks(name: str) -> None:
+    """On PyTorch's meta device: all shapes, no numbers."""
+    config = preset(name)
+    shape = config.env.obs_shape if config.data is None or name == "vizdoom" else (3, 150, 280)
+    spec = ActionSpec.numbered(3)
+    with torch.device("meta"):
+        agent = Agent(AgentConfig(shape, spec, config.world_model, config.actor_critic))
+        model = agent.world_model
+        frames, length = torch.zeros(1, *model.config.small_shape(shape)), model.context_length
+        past, action, sigma = (
+            frames[:, None].expand(-1, length, -1, -1, -1),
+            torch.zeros(1, length).long(),
+            torch.ones(1),
+        )
+        network = model.denoiser.inner_model
+        assert network(frames, sigma, past, action).shape == frames.shape
+        if model.reward_end is not None:
+            assert model.reward_end(past, action, past)[0].shape == (1, length, 3)
+        if model.upsampler is not None:
+            full = torch.zeros(1, *shape)
+            seen = torch.zeros(1, model.upsampler.config.network.context_length + 1, *shape)
+            assert model.upsampler.inner_model(full, sigma, seen, None).shape == full.shape
+        policy = agent.actor_critic
+        assert policy(torch.zeros(1, *shape).byte(), policy.initial_state(1)).logits.shape == (1, 3)
 
 
 @pytest.mark.parametrize("name", PRESETS)
