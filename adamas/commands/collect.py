@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -25,20 +25,22 @@ from adamas.training.collect import Collector
 COLLECT_CHUNK = 20  # steps held in memory before they go to disk
 
 
-@dataclass(frozen=True)
-class Collect:
-    """Record episodes of an agent in the real game, in the format of the replay."""
+@dataclass(frozen=True, kw_only=True)
+class Playing:
+    """How a game is played for a recording."""
 
-    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff]
-    out: Path
-    """Folder of the dataset; must not exist yet."""
+    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff] = field(default_factory=EnvConfig)
     steps: int = 10_000
+    """Of all games together."""
     num_envs: int = 4
-    seed: int = 0
-    temperature: float = 1.0
+    """Games that are played at a time."""
     epsilon: float = 0.0
-    """Probability of a uniformly random action."""
+    """Probability of a uniformly random action instead of the policy's."""
+    temperature: float = 1.0
+    """Of an agent; 0 is greedy."""
+    seed: int = 0
     device: str = "auto"
+    """Of an agent."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -50,22 +52,30 @@ class Collect:
             raise UserError(f"temperature is {self.temperature}; it must be at least 0 (0 is greedy)")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Collect(Playing):
+    """Record episodes of an agent in the real game, in the format of the replay."""
+
+    out: Path
+    """Folder of the dataset; must not exist yet."""
+
+
 def collect(arguments: Sequence[str]) -> None:
     """Play and record."""
     target, config, rest = find_target(arguments, "collect")
-    default = Collect(config.env, tyro.MISSING, num_envs=config.collection.num_envs)
+    default = Collect(env=config.env, out=tyro.MISSING, num_envs=config.collection.num_envs)
     options = parse(Collect, rest, f"collect {target}", default)
-    store = record_agent(target, options)
+    store = record_agent(target, options, options.out)
     print(f"{store.num_steps:,} steps in {store.num_episodes:,} episodes: {options.out}")
 
 
-def record_agent(target: Target, options: Collect) -> EpisodeStore:
-    """Let an agent play, and record it."""
+def record_agent(target: Target, options: Playing, out: Path) -> EpisodeStore:
+    """Let an agent play, and record it in a new folder."""
     runtime.keep_freed_memory()
     agent = load(target.path, options.device)
     check_env(agent, options.env, target)
     with contextlib.closing(make_env(options.env, options.num_envs, options.seed, training=True)) as env:
-        store = EpisodeStore.create(options.out, env.obs_shape, env.action_spec)
+        store = EpisodeStore.create(out, env.obs_shape, env.action_spec)
         generator = torch.Generator().manual_seed(options.seed)
         policy = OnHost(agent.actor_critic, runtime.device_of(agent))
         collector = Collector(policy, env, store, generator)

@@ -31,6 +31,8 @@ from adamas.evaluation.pictures import SLOW_FPS, fitting_scale, longest_dream, s
 from adamas.evaluation.results import claim, provenance
 from adamas.fidelity.distribution import compare_outcomes
 from adamas.fidelity.drift import (
+    OTHER_ACTIONS,
+    STILL,
     Windows,
     agreement,
     distances,
@@ -127,8 +129,8 @@ def fidelity(arguments: Sequence[str]) -> None:
     assert pictured is not None
     others = under_other_actions(windows.batch, length)
     blind = _dream(agent, others, next(iter(samplers.values())), options.seed)
-    measure.baseline("other actions", blind)
-    measure.baseline("still frame", still(pictured, windows.batch, length))
+    measure.baseline(OTHER_ACTIONS, blind)
+    measure.baseline(STILL, still(pictured, windows.batch, length))
     protocol = {
         "target": str(target),
         "target_commit": target.commit,

@@ -5,58 +5,43 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
-import tyro
 from torch import Generator, Tensor
 
-from adamas.commands.collect import Collect, record_agent
-from adamas.commands.common import check_seed, find_target
+from adamas.commands.collect import Playing, record_agent
+from adamas.commands.common import find_target
 from adamas.core.actions import ActionSpec
 from adamas.core.arguments import parse
 from adamas.core.errors import UserError, nearest, require
 from adamas.data.inspect import summary
 from adamas.data.recording import Recording
 from adamas.data.store import EpisodeStore
-from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
 from adamas.rl.action_distribution import num_parameters, sample_action
 
 PLAYERS = ("random", "agent", "keyboard")
 
 
-@dataclass(frozen=True)
-class Record:
-    """Record a game."""
+@dataclass(frozen=True, kw_only=True)
+class Record(Playing):
+    """Record a game. The keyboard plays one, until you stop."""
 
-    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff] = field(default_factory=EnvConfig)
     policy: str = "random"
     """Who plays: random, agent, keyboard (you, in this terminal), or MODULE:FUNCTION, a function of your own from
     frames, (B, 3, H, W) uint8, to B actions."""
     agent: str | None = None
     """The agent: a run, a checkpoint, a published .pt file or hf://owner/name. It plays its own game by default."""
-    steps: int = 10_000
-    """Of all games together. The keyboard plays until you stop."""
-    num_envs: int = 4
-    """Games that are played at a time. The keyboard plays one."""
     repeat: float = 0.0
     """Probability of taking the last action again, so that one is held for a while (random and MODULE:FUNCTION)."""
-    epsilon: float = 0.0
-    """Probability of a uniformly random action instead (agent and MODULE:FUNCTION)."""
-    temperature: float = 1.0
-    """Of the agent; 0 is greedy."""
     fps: float = 15.0
     """Steps a second (keyboard)."""
-    seed: int = 0
-    device: str = "auto"
-    """Of the agent."""
 
     def __post_init__(self) -> None:
-        check_seed(self.seed)
+        super().__post_init__()
         if self.policy not in PLAYERS and ":" not in self.policy:
             hint = nearest(self.policy, PLAYERS)
             raise UserError(
@@ -69,11 +54,8 @@ class Record:
                 "num_envs >= 1, two steps or more of each, and repeat in [0, 1), got "
                 f"{self.num_envs}, {self.steps} and {self.repeat}"
             )
-        if not 0 <= self.epsilon <= 1 or not self.temperature >= 0 or not self.fps > 0:
-            raise UserError(
-                "epsilon in [0, 1], temperature >= 0 and fps > 0, got "
-                f"{self.epsilon}, {self.temperature} and {self.fps}"
-            )
+        if not self.fps > 0:
+            raise UserError(f"fps is {self.fps}; it must be greater than 0")
 
 
 def record(path: Path, rest: Sequence[str]) -> None:
@@ -90,20 +72,8 @@ def record(path: Path, rest: Sequence[str]) -> None:
 
 def _record_agent(path: Path, rest: Sequence[str], agent: str) -> EpisodeStore:
     target, config, _ = find_target([agent], "data record --agent")
-    options = parse(Record, rest, f"data record {path}", Record(config.env))
-    return record_agent(
-        target,
-        Collect(
-            options.env,
-            path,
-            options.steps,
-            options.num_envs,
-            options.seed,
-            options.temperature,
-            options.epsilon,
-            options.device,
-        ),
-    )
+    options = parse(Record, rest, f"data record {path}", Record(env=config.env))
+    return record_agent(target, options, path)
 
 
 def _record_keyboard(path: Path, options: Record) -> EpisodeStore:

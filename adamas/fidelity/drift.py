@@ -16,6 +16,8 @@ from adamas.fidelity.distances import mse, ssim
 from adamas.fidelity.lpips import Lpips
 
 NUM_RESAMPLES = 2_000
+OTHER_ACTIONS, STILL = "other actions", "still frame"
+"""What the baselines are called: :func:`under_other_actions` and :func:`still`."""
 
 
 @dataclass(frozen=True)

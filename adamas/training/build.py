@@ -257,13 +257,11 @@ def _learning_phases(
     for name, component in agent.world_model.components().items():
         training = getattr(config, name)
         average = component.module
-        make: type[ComponentPhase] = ComponentPhase
-        if sharded and name != "reward_end":  # that is small
-            from adamas.training.sharded import ShardedPhase as make  # needs a newer PyTorch than the rest
-
-        if training.average_decay or make is not ComponentPhase:
+        in_parts = sharded and name != "reward_end"  # that is small
+        if training.average_decay or in_parts:
             component = trained.components()[name]
         generators = [streams.torch(f"{name} {i}", device) for i in shards]
+        make = _sharded_phase() if in_parts else ComponentPhase
         learn[name] = make(component, average, training, sampler, streams.numpy(name), generators, workers)
     if config.data is not None:
         return learn
@@ -271,6 +269,12 @@ def _learning_phases(
     dreams = [_dreams(config, agent, SegmentSampler(train, age_weights), streams, i, device) for i in shards]
     learn["actor_critic"] = PolicyPhase(agent.actor_critic, config.policy, dreams, workers)
     return learn
+
+
+def _sharded_phase() -> type[ComponentPhase]:
+    from adamas.training.sharded import ShardedPhase  # needs a newer PyTorch than the rest
+
+    return ShardedPhase
 
 
 def _dreams(

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from adamas.core.errors import UserError
+from adamas.core.protocols import Component
 from adamas.core.runtime import device_of
 from adamas.diffusion.denoiser import FrameDiffusion
 from adamas.nn.blocks import ResBlocks
+from adamas.training.config import ComponentTraining
 from adamas.training.learning import ComponentPhase
 from adamas.training.optim import Gradient, NonFiniteLossError, Optimizer, average_weight
 
@@ -30,8 +32,9 @@ except ImportError as error:
     ) from error
 
 
-def shard(module: FrameDiffusion) -> None:
-    """Keep this process's part of every parameter alone: :class:`DTensor` s take the parameters' places."""
+def shard(module: nn.Module) -> None:
+    """Keep this process's part of every parameter of a denoiser or an upsampler alone, as a :class:`DTensor`."""
+    assert isinstance(module, FrameDiffusion)
     module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # FSDP2 knows no other
     mesh = init_device_mesh(device_of(module).type, (torch.distributed.get_world_size(),))
     for blocks in module.modules():
@@ -101,12 +104,16 @@ class ShardedPhase(ComponentPhase):
 
     make_optimizer = ShardedOptimizer
 
-    def __init__(self, component: Any, average: nn.Module, config: Any, *rest: Any) -> None:
+    def __init__(
+        self, component: Component, average: nn.Module, config: ComponentTraining, *rest: Any
+    ) -> None:
         """As :class:`ComponentPhase`; ``average`` is the agent's own module and stays whole."""
         self.agents = average
-        mean = copy.deepcopy(component.module) if config.average_decay else component.module
-        for module in {id(m): m for m in (component.module, mean)}.values():
-            shard(module)
+        mean = component.module
+        if config.average_decay:
+            mean = copy.deepcopy(mean)
+            shard(mean)
+        shard(component.module)
         super().__init__(component, mean, config, *rest)
 
     def end(self) -> None:

@@ -115,15 +115,14 @@ class Diamond(nn.Module):
 
     def components(self) -> Mapping[str, Component]:
         """The denoiser, then the reward/end model and the upsampler, if there are such."""
-        config = self.config
-        frames = SegmentSpec(config.denoiser.segment_length)
+        frames = SegmentSpec(self.config.denoiser.segment_length)
         parts = {"denoiser": Component(self.denoiser, self._of_small(self.denoiser.loss), frames)}
-        if config.reward_end is not None and self.reward_end is not None:
-            sequence = SegmentSpec(config.reward_end.segment_length, past_end=True)
+        if self.reward_end is not None:
+            sequence = SegmentSpec(self.reward_end.config.segment_length, past_end=True)
             loss = self._of_small(self.reward_end.loss)
             parts["reward_end"] = Component(self.reward_end, loss, sequence)
-        if config.upsampler is not None and self.upsampler is not None:
-            frames = SegmentSpec(config.upsampler.segment_length)
+        if self.upsampler is not None:
+            frames = SegmentSpec(self.upsampler.config.segment_length)
             parts["upsampler"] = Component(self.upsampler, self.upsampler.loss, frames)
         return parts
 
@@ -166,10 +165,8 @@ class Diamond(nn.Module):
         obs = path[-1]
         following = {"obs": _shift(past, obs), "action": actions[:, 1:]}
         logits_reward = logits_end = None
-        reward, terminated = (
-            torch.zeros(len(obs), device=obs.device),
-            obs.new_zeros(len(obs), dtype=torch.bool),
-        )
+        reward = torch.zeros(len(obs), device=obs.device)
+        terminated = torch.zeros(len(obs), dtype=torch.bool, device=obs.device)
         if self.reward_end is not None:
             lstm = (state["hidden"], state["cell"])
             logits_reward, logits_end, lstm = self.reward_end(

@@ -69,7 +69,7 @@ def test_a_function_of_ones_own() -> None:
         ("--policy player_of_breakout:win", "there is no player_of_breakout:win"),
         ("--policy player_of_breakout:too_few", "player_of_breakout:too_few: gave 1 for 2 frames"),
         ("--policy player_of_breakout:too_far", "too_far: action is 7; it must be a whole number in [0, 2]"),
-        ("--policy random --epsilon 2", "epsilon in [0, 1]"),
+        ("--policy random --epsilon 2", "epsilon is 2.0; a probability lies in [0, 1]"),
         (
             "--policy keyboard",
             "stdin is not a terminal; run adamas data record --policy keyboard in one, or let",
