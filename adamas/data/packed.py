@@ -56,8 +56,9 @@ class PackedFrames:
         """
         block, place = np.unique(row // BLOCK, return_inverse=True)
         frames = np.empty((len(block), BLOCK, *self.obs_shape), np.uint8)
+        decompressor = zstandard().ZstdDecompressor()  # not for two threads at once
         for unpacked, number, data in zip(frames, block.tolist(), self._fetch(block), strict=True):
-            self._unpack(number, data, unpacked)
+            self._unpack(decompressor, number, data, unpacked)
         return frames[place.reshape(row.shape), row % BLOCK]
 
     def _fetch(self, block: np.ndarray) -> list[bytes]:
@@ -73,14 +74,13 @@ class PackedFrames:
         low, high = self.starts[block] - begin[run], self.starts[block + 1] - begin[run]
         return [runs[i][a:b] for i, a, b in zip(run.tolist(), low.tolist(), high.tolist(), strict=True)]
 
-    def _unpack(self, number: int, data: bytes, out: np.ndarray) -> None:
+    def _unpack(self, decompressor: Any, number: int, data: bytes, out: np.ndarray) -> None:
         """Fill the first entries of ``out`` with a block's frames; the last block may have fewer than BLOCK."""
-        library = zstandard()
         try:
-            content = library.ZstdDecompressor().decompress(data, max_output_size=out.nbytes)
+            content = decompressor.decompress(data, max_output_size=out.nbytes)
             frames = np.frombuffer(content, np.uint8).reshape(-1, *self.obs_shape)
             out[: len(frames)] = frames
-        except (library.ZstdError, ValueError) as error:
+        except (zstandard().ZstdError, ValueError) as error:
             raise UserError(
                 f"{self.name}, rows {number * BLOCK} to {(number + 1) * BLOCK - 1}: damaged; pack the dataset anew"
             ) from error
