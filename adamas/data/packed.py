@@ -14,6 +14,7 @@ a single read, in storage a single request; the requests of a batch are made sid
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class PackedFrames:
         self.obs_shape = obs_shape
         self.name = join(place, PACKED_FRAMES)
         self.files, self.path = filesystem(self.name)
+        self.one_at_a_time = Lock()  # two threads in fsspec's block cache give each other blocks of zeros
         self.starts = read_rows(place, BLOCKS, np.dtype("<i8"), -(-num_rows // BLOCK) + 1)
         if self.starts[0] != 0 or (np.diff(self.starts) <= 0).any():
             raise damaged(join(place, BLOCKS))
@@ -66,7 +68,7 @@ class PackedFrames:
         first = np.flatnonzero(np.diff(block, prepend=-2) != 1)
         last = np.append(first[1:], len(block)) - 1
         begin, end = self.starts[block[first]], self.starts[block[last] + 1]
-        with reaching(self.name):
+        with reaching(self.name), self.one_at_a_time:
             runs = self.files.cat_ranges(
                 [self.path] * len(first), begin.tolist(), end.tolist(), on_error="raise"
             )

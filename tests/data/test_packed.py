@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 import uuid
 from pathlib import Path
 
@@ -199,6 +200,27 @@ def test_reading_ahead_changes_no_batch(store: EpisodeStore) -> None:
             batch = ahead.sample(4, spec, other)
             assert all(torch.equal(getattr(expected, name), getattr(batch, name)) for name in FIELDS)
             assert one.bit_generator.state == other.bit_generator.state
+
+
+def test_storage_is_asked_by_one_thread_at_a_time(
+    store: EpisodeStore, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = packed(store, url)
+    files = copy.view.frames.files  # type: ignore[attr-defined]
+    fetch, inside, most = files.cat_ranges, [0], [0]
+
+    def slow(*arguments: object, **options: object) -> list[bytes]:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.01)
+        inside[0] -= 1
+        return fetch(*arguments, **options)
+
+    monkeypatch.setattr(files, "cat_ranges", slow)
+    sampler, rng = ReadAhead(copy), np.random.default_rng(0)
+    for _ in range(6):
+        sampler.sample(4, SegmentSpec(3), rng)
+    assert most == [1]
 
 
 def test_what_fails_ahead_is_told_and_tried_again(store: EpisodeStore, url: str) -> None:
