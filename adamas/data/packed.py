@@ -56,12 +56,15 @@ class PackedFrames:
         Raises:
             UserError: a block is damaged, or cannot be read.
         """
-        block, place = np.unique(row // BLOCK, return_inverse=True)
-        frames = np.empty((len(block), BLOCK, *self.obs_shape), np.uint8)
+        flat = row.ravel()
+        order = np.argsort(flat // BLOCK, kind="stable")
+        block, first = np.unique(flat[order] // BLOCK, return_index=True)
+        obs = np.empty((len(flat), *self.obs_shape), np.uint8)
         decompressor = zstandard().ZstdDecompressor()  # not for two threads at once
-        for unpacked, number, data in zip(frames, block.tolist(), self._fetch(block), strict=True):
-            self._unpack(decompressor, number, data, unpacked)
-        return frames[place.reshape(row.shape), row % BLOCK]
+        asked = np.split(order, first[1:])  # where in ``flat`` the rows of each block are
+        for number, data, i in zip(block.tolist(), self._fetch(block), asked, strict=True):
+            obs[i] = self._unpack(decompressor, number, data)[flat[i] % BLOCK]
+        return obs.reshape(*row.shape, *self.obs_shape)
 
     def _fetch(self, block: np.ndarray) -> list[bytes]:
         """Compressed blocks, by increasing numbers; neighbours are read together."""
@@ -76,12 +79,11 @@ class PackedFrames:
         low, high = self.starts[block] - begin[run], self.starts[block + 1] - begin[run]
         return [runs[i][a:b] for i, a, b in zip(run.tolist(), low.tolist(), high.tolist(), strict=True)]
 
-    def _unpack(self, decompressor: Any, number: int, data: bytes, out: np.ndarray) -> None:
-        """Fill the first entries of ``out`` with a block's frames; the last block may have fewer than BLOCK."""
+    def _unpack(self, decompressor: Any, number: int, data: bytes) -> np.ndarray:
+        """The frames of a block, (BLOCK, C, H, W); the last block may have fewer."""
         try:
-            content = decompressor.decompress(data, max_output_size=out.nbytes)
-            frames = np.frombuffer(content, np.uint8).reshape(-1, *self.obs_shape)
-            out[: len(frames)] = frames
+            content = decompressor.decompress(data)
+            return np.frombuffer(content, np.uint8).reshape(-1, *self.obs_shape)
         except (zstandard().ZstdError, ValueError) as error:
             raise UserError(
                 f"{self.name}, rows {number * BLOCK} to {(number + 1) * BLOCK - 1}: damaged; pack the dataset anew"
