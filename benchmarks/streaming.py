@@ -19,10 +19,12 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from adamas.cli import run as command
+from adamas.core.types import Batch
 from adamas.data.collate import FRAMES, ROWS
 from adamas.data.index import read_index, write_index
 from adamas.data.packed import BLOCK, BLOCKS, PACKED_FRAMES
@@ -36,7 +38,7 @@ STEPS = 2_000  # recorded
 SIZE, LIMIT = 4 * 2**30, 2**30  # bytes
 SECONDS, WINDOW = 24, 4  # of training in each process, and of one line
 SMALL = FrameNetworkConfig(4, 64, (1, 1, 1), (16, 16, 16), (False,) * 3)
-CONDITIONS = "in memory", "limited", "limited, not ahead"
+CONDITIONS = "in memory", "limited", "limited, not ahead"  # run from the last to the first
 
 
 def main(folder: Path) -> None:
@@ -54,10 +56,10 @@ def main(folder: Path) -> None:
             repeat(folder / small, data / "train", -(-SIZE // (folder / small / frames).stat().st_size))
             shutil.copytree(folder / small, data / "test")
             rates = {}
-            for condition in CONDITIONS if name == "packed" else CONDITIONS[:2]:
+            for condition in reversed(CONDITIONS if name == "packed" else CONDITIONS[:2]):
                 in_memory(data / "train" / frames, condition == CONDITIONS[0])
                 print(
-                    f"{name}, {condition}: updates a second, GiB in memory, GiB in the page cache, GiB read"
+                    f"{name}, {condition}: updates a second, ms waited for each batch; GiB: own memory, page cache, read"
                 )
                 enter = f"echo $$ > {group}/cgroup.procs; " if condition != CONDITIONS[0] else ""
                 child = f"{enter}exec {sys.executable} {__file__} {data} '{condition}'"
@@ -113,7 +115,7 @@ def in_memory(file: Path, wanted: bool) -> None:
 
 
 def train(data: Path, condition: str) -> None:
-    """Print a list of windows, [updates a second, GiB of memory, of page cache, read from the disk]."""
+    """Print a list of windows, [updates a second, ms that one waits for its batch, GiB of memory, of page cache, read from the disk]."""
     config = preset("vizdoom")
     denoiser = replace(config.world_model.denoiser, network=SMALL)
     world_model = replace(config.world_model, denoiser=denoiser)
@@ -122,14 +124,25 @@ def train(data: Path, condition: str) -> None:
         phase = trainer.phases["denoiser"]
         if condition == CONDITIONS[2]:
             phase.sampler = SegmentSampler(trainer.store, None)  # type: ignore[attr-defined]
+        sample = phase.sampler.sample  # type: ignore[attr-defined]
+        waited = 0.0
+
+        def timed(*request: Any) -> Batch:
+            nonlocal waited
+            asked = time.perf_counter()
+            batch = sample(*request)
+            waited += time.perf_counter() - asked
+            return batch
+
+        phase.sampler.sample = timed  # type: ignore[attr-defined]
         windows, began = [], time.perf_counter()
         while time.perf_counter() - began < SECONDS:
-            updates, read, since = 0, bytes_read(), time.perf_counter()
+            updates, waited, read, since = 0, 0.0, bytes_read(), time.perf_counter()
             while (seconds := time.perf_counter() - since) < WINDOW:
                 phase.update()
                 updates += 1
             used = (*memory(), bytes_read() - read)
-            windows.append([updates / seconds, *(value / 2**30 for value in used)])
+            windows.append([updates / seconds, 1000 * waited / updates, *(value / 2**30 for value in used)])
     print(json.dumps(windows))
 
 
