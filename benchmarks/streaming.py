@@ -59,7 +59,7 @@ def main(folder: Path) -> None:
             for condition in reversed(CONDITIONS if name == "packed" else CONDITIONS[:2]):
                 in_memory(data / "train" / frames, condition == CONDITIONS[0])
                 print(
-                    f"{name}, {condition}: updates a second, ms waited for each batch; GiB: own memory, page cache, read"
+                    f"{name}, {condition}: updates a second, ms waited for a batch; GiB: own, page cache, read"
                 )
                 enter = f"echo $$ > {group}/cgroup.procs; " if condition != CONDITIONS[0] else ""
                 child = f"{enter}exec {sys.executable} {__file__} {data} '{condition}'"
@@ -115,7 +115,7 @@ def in_memory(file: Path, wanted: bool) -> None:
 
 
 def train(data: Path, condition: str) -> None:
-    """Print a list of windows, [updates a second, ms that one waits for its batch, GiB of memory, of page cache, read from the disk]."""
+    """Print a list of windows: [updates a second, ms that one waits for its batch, GiB of memory, of page cache, read]."""
     config = preset("vizdoom")
     denoiser = replace(config.world_model.denoiser, network=SMALL)
     world_model = replace(config.world_model, denoiser=denoiser)
