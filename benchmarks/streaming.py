@@ -115,7 +115,7 @@ def in_memory(file: Path, wanted: bool) -> None:
 
 
 def train(data: Path, condition: str) -> None:
-    """Print a list of windows: [updates a second, ms that one waits for its batch, GiB of memory, of page cache, read]."""
+    """Print a list of windows: [updates a second, ms that one waits for its batch, GiB: own, page cache, read]."""
     config = preset("vizdoom")
     denoiser = replace(config.world_model.denoiser, network=SMALL)
     world_model = replace(config.world_model, denoiser=denoiser)
