@@ -13,6 +13,7 @@ import yaml
 from adamas.agent import Agent, check_fits
 from adamas.core.config import from_dict
 from adamas.core.errors import UserError
+from adamas.data.index import is_link
 from adamas.envs.atari import rom_name
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
@@ -54,7 +55,8 @@ class Target:
     @property
     def is_recorded(self) -> bool:
         """It is a run on recordings, to which it links, instead of on a game."""
-        return (self.path / "dataset").is_symlink()
+        dataset = self.path / "dataset"
+        return dataset.is_symlink() or is_link(dataset / "train")
 
     @property
     def datasets(self) -> dict[str, Path]:

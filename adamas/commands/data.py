@@ -1,8 +1,9 @@
-"""``adamas data``: recordings, made or imported, looked at, checked and split."""
+"""``adamas data``: recordings, made or imported, looked at, checked, split and packed."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +18,20 @@ from adamas.commands.record import record
 from adamas.core.arguments import parse
 from adamas.core.errors import UserError, nearest
 from adamas.data.importing.run import ImportOptions, import_recordings
-from adamas.data.inspect import check, contact_sheet, split, summary
+from adamas.data.index import INDEX
+from adamas.data.inspect import check, contact_sheet, size, split, summary
+from adamas.data.pack import pack
+from adamas.data.places import Place, is_url, join, local, parse_place
 from adamas.data.store import EpisodeStore
+
+TELL_SECONDS = 10  # between two lines about a dataset that is being packed
 
 
 @dataclass(frozen=True)
 class Import:
     """Make a dataset of recordings."""
 
-    out: Path
+    out: str
     """Folder of the dataset; must not exist yet."""
     actions: Path | None = None
     """Table of a video's or a folder of images' actions, or a folder of tables. None: beside them, by their name."""
@@ -49,7 +55,7 @@ class Validate:
 class Split:
     """Deal a dataset's episodes out to train and test."""
 
-    out: Path
+    out: str
     """Folder for train/ and test/; must not exist yet."""
     test: float = 0.1
     """Share of the episodes to hold out; at least one."""
@@ -61,38 +67,47 @@ class Split:
             raise UserError(f"test is {self.test}; it must lie between 0 and 1")
 
 
+@dataclass(frozen=True)
+class Pack:
+    """Compress a dataset, for good; or its parts, if it was split."""
+
+    out: str
+    """Folder or URL (s3://BUCKET/NAME); must not be a dataset yet."""
+
+
 def data(arguments: Sequence[str]) -> None:
     """Run one of the commands below."""
-    commands: Mapping[str, Callable[[Path, Sequence[str]], None]] = {
+    commands: Mapping[str, Callable[[Place, Sequence[str]], None]] = {
         "import": _import,
-        "record": record,
+        "record": lambda place, rest: record(local(place), rest),
         "inspect": _inspect,
         "validate": _validate,
         "split": _split,
+        "pack": _pack,
     }
     word = arguments[0] if arguments else ""
     if word not in commands:
         raise UserError(f"data needs a command: {nearest(word, commands)}")
     if len(arguments) < 2 or arguments[1].startswith("-"):
         raise UserError(f"data {word} needs a file or folder before any option")
-    commands[word](Path(arguments[1]), arguments[2:])
+    commands[word](parse_place(arguments[1]), arguments[2:])
 
 
-def _import(path: Path, rest: Sequence[str]) -> None:
+def _import(path: Place, rest: Sequence[str]) -> None:
     options = parse(Import, rest, f"data import {path}")
 
     def tell(done: int, count: int, name: str) -> None:
         print(f"episode {done + 1}/{count}: {name}", flush=True)
 
     try:
-        store = import_recordings(path, options.out, options.actions, options.options, tell)
+        store = import_recordings(local(path), local(options.out), options.actions, options.options, tell)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on with the rest", file=sys.stderr)
         raise
     print("\n".join(summary(store)))
 
 
-def _inspect(path: Path, rest: Sequence[str]) -> None:
+def _inspect(path: Place, rest: Sequence[str]) -> None:
     options = parse(Inspect, rest, f"data inspect {path}")
     store = EpisodeStore.open(path)
     print("\n".join(summary(store)))
@@ -108,16 +123,30 @@ def _inspect(path: Path, rest: Sequence[str]) -> None:
         print(f"  {options.sheet}")
 
 
-def _validate(path: Path, rest: Sequence[str]) -> None:
+def _validate(path: Place, rest: Sequence[str]) -> None:
     parse(Validate, rest, f"data validate {path}")
     store = EpisodeStore.open(path)
     check(store)
     print(f"{path}: {store.num_episodes:,} episodes, {store.num_rows:,} frames: no fault found")
 
 
-def _split(path: Path, rest: Sequence[str]) -> None:
+def _split(path: Place, rest: Sequence[str]) -> None:
     options = parse(Split, rest, f"data split {path}")
     for name, store in split(
-        EpisodeStore.open(path), options.out, options.test, np.random.default_rng(options.seed)
+        EpisodeStore.open(path), local(options.out), options.test, np.random.default_rng(options.seed)
     ):
         print(f"{name}: {store.num_episodes:,} episodes, {store.num_transitions:,} steps: {store.folder}")
+
+
+def _pack(path: Place, rest: Sequence[str]) -> None:
+    out = parse_place(parse(Pack, rest, f"data pack {path}").out)
+    parted = not is_url(path) and not (Path(path) / INDEX).is_file() and (Path(path) / "train").is_dir()
+    for name in ("train", "test") if parted else ("",):
+        place = join(out, name) if name else out
+        store = EpisodeStore.open(join(path, name) if name else path)
+        told = time.monotonic()
+        for done in pack(store, place):
+            if time.monotonic() - told > TELL_SECONDS:
+                told = time.monotonic()
+                print(f"{place}: {done:,} of {store.num_rows:,} frames", flush=True)
+        print(size(EpisodeStore.open(place)))

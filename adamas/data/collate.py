@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ import torch
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch, Episode
+from adamas.data.places import Place, join
 
 FRAMES, ROWS = "frames.bin", "rows.bin"
 TRANSITION = ("action", "reward", "terminated", "truncated")
@@ -31,42 +32,63 @@ def row_dtype(spec: ActionSpec | None) -> np.dtype[Any]:
     return np.dtype(fields)
 
 
+class Frames(Protocol):
+    """Frames by their row numbers (...,): (..., C, H, W) uint8. An array of R frames is one."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that they take where they lie."""
+        ...
+
+    def __getitem__(self, row: np.ndarray, /) -> np.ndarray:
+        """Copy some out."""
+        ...
+
+
 @dataclass(frozen=True)
 class View:
     """R rows of a store, indexed by the E episodes they belong to.
 
     Attributes:
-        frames: (R, C, H, W) uint8, mapped.
-        rows: (R,) of :func:`row_dtype`, mapped: the episode of each frame and the transition taken from it.
+        frames: the R frames.
+        rows: (R,) of :func:`row_dtype`: the episode of each frame and the transition taken from it.
         order: (R,) int64, row numbers sorted by episode, then by time.
         first: (E,) int64, where each episode starts in ``order``.
         lengths: (E,) int64, frames of each episode.
     """
 
-    frames: np.ndarray
+    frames: Frames
     rows: np.ndarray
     order: np.ndarray
     first: np.ndarray
     lengths: np.ndarray
 
     @classmethod
-    def of(cls, folder: Path, obs_shape: tuple[int, int, int], num_rows: int, dtype: np.dtype[Any]) -> View:
+    def of(cls, folder: Place, obs_shape: tuple[int, int, int], num_rows: int, dtype: np.dtype[Any]) -> View:
         """Map the first ``num_rows`` rows of a folder and index them.
 
         Raises:
             UserError: a file is missing, too short or damaged.
         """
-        frames = _map(folder / FRAMES, np.dtype(np.uint8), (num_rows, *obs_shape))
-        rows = _map(folder / ROWS, dtype, (num_rows,))
+        frames = map_file(Path(join(folder, FRAMES)), np.dtype(np.uint8), (num_rows, *obs_shape))
+        return cls.indexed(folder, frames, map_file(Path(join(folder, ROWS)), dtype, (num_rows,)))
+
+    @classmethod
+    def indexed(cls, folder: Place, frames: Frames, rows: np.ndarray) -> View:
+        """Index the rows of ``folder``.
+
+        Raises:
+            UserError: they are damaged.
+        """
         episode = rows["episode"]
-        if episode.min(initial=0) < 0 or episode.max(initial=-1) >= num_rows:
-            raise damaged(folder / ROWS)
+        if episode.min(initial=0) < 0 or episode.max(initial=-1) >= len(rows):
+            raise damaged(join(folder, ROWS))
         lengths = np.bincount(episode)
         first = np.cumsum(lengths) - lengths
         # NumPy sorts integers of 16 bits in linear time, and there are seldom more episodes than that.
         order = np.argsort(episode.astype(np.min_scalar_type(len(lengths))), kind="stable")
         if not lengths.all() or (np.diff(order[first]) < 0).any():  # numbers follow the order of first rows
-            raise damaged(folder / ROWS)
+            raise damaged(join(folder, ROWS))
         return cls(frames, rows, order, first, lengths)
 
     @property
@@ -104,7 +126,7 @@ class View:
         mask = (t >= 0) & (t < end[:, None])
         inside = np.clip(t, 0, self.lengths[episode, None] - 1)  # padding needs some frame to overwrite
         row = self.order[self.first[episode, None] + inside]
-        obs = np.take(self.frames, row, axis=0)  # (B, T + 1, C, H, W)
+        obs = self.frames[row]  # (B, T + 1, C, H, W)
         obs[~mask] = 0
         step = self.rows[row[:, :-1]]  # (B, T)
         step[~(mask[:, :-1] & mask[:, 1:])] = 0
@@ -112,13 +134,17 @@ class View:
         return Batch(*map(torch.from_numpy, arrays))
 
 
-def damaged(path: Path) -> UserError:
+def damaged(path: Place) -> UserError:
     """The error for a file with impossible content."""
     return UserError(f"{path} is damaged; restore the folder from a copy")
 
 
-def _map(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
-    """The first rows of a file as a read-only array that takes no memory of its own."""
+def map_file(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
+    """The first rows of a file as a read-only array that takes no memory of its own.
+
+    Raises:
+        UserError: the file is missing or too short.
+    """
     try:
         size = path.stat().st_size
     except OSError as error:

@@ -17,12 +17,22 @@ SHEET_ROWS, SHEET_COLUMNS = 6, 8
 SHEET_WIDTH = 160  # pixels of a frame on a contact sheet, about
 
 
+def size(store: EpisodeStore) -> str:
+    """A line for people: how much there is, and the room it takes."""
+    _, height, width = store.obs_shape
+    ratio = store.num_rows * int(np.prod(store.obs_shape)) / max(1, store.num_bytes)
+    packed = f", packed {ratio:.2f} times smaller" if store.packed else ""
+    return (
+        f"{store.folder}: {store.num_episodes:,} episodes, {store.num_transitions:,} steps, "
+        f"frames {height}x{width}, {store.num_bytes / 2**20:,.1f} MiB{packed}"
+    )
+
+
 def summary(store: EpisodeStore) -> list[str]:
     """Lines for people: lengths, actions, rewards and ends, and how many frames are like the one before."""
     lengths = store.lengths
     if not len(lengths):
         return [f"{store.folder} is empty"]
-    frames = store.folder / "frames.bin"
     rewards: dict[float, int] = {}
     terminated = repeated = 0
     actions = []
@@ -33,13 +43,11 @@ def summary(store: EpisodeStore) -> list[str]:
         terminated += int(episode.terminated.sum())
         repeated += int((episode.obs[1:] == episode.obs[:-1]).all(axis=(1, 2, 3)).sum())
         actions.append(episode.action)
-    _, height, width = store.obs_shape
     signs = ", ".join(
         f"{rewards.get(sign, 0):,} {name}" for sign, name in ((1, "positive"), (-1, "negative"))
     )
     return [
-        f"{store.folder}: {len(lengths):,} episodes, {store.num_transitions:,} steps, frames {height}x{width}, "
-        f"{frames.stat().st_size / 2**20:,.1f} MiB",
+        size(store),
         f"frames an episode: {lengths.min():,} to {lengths.max():,}, median {int(np.median(lengths)):,}",
         f"rewards: {signs}; ends: {terminated:,} true, {int(store.ended.sum()) - terminated:,} cut off",
         f"frames equal to the one before: {repeated / max(1, store.num_transitions):.1%}",

@@ -46,13 +46,19 @@ class SegmentSampler:
         Raises:
             UserError: no episode that may be drawn has a transition yet.
         """
+        return self.store.read(*self._draw(batch_size, spec, rng))
+
+    def _draw(
+        self, batch_size: int, spec: SegmentSpec, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
+        """What :meth:`EpisodeStore.read` is asked for."""
         cumulative = self._cumulative_probabilities(spec.final_frame)
         episode = np.searchsorted(cumulative, rng.random(batch_size), side="right")
         length = self.store.lengths[episode] - (not spec.final_frame)
         t = rng.integers(length)
         offset = rng.integers(spec.num_frames, size=batch_size)
         start = t - offset if spec.past_end else np.minimum(length, t + 1 + offset) - spec.num_frames
-        return self.store.read(episode, start, spec.num_frames, end=length)
+        return episode, start, spec.num_frames, length
 
     def _cumulative_probabilities(self, final_frame: bool) -> np.ndarray:
         if self._lengths is not self.store.lengths:  # the store has changed

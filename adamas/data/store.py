@@ -17,11 +17,13 @@ out. So an episode of n rows, running or ended, has n frames and n - 1 transitio
 
 Files are read through memory maps: frames live in the page cache, once. Bytes past the committed rows are
 leftovers of an interrupted write; a reopened store does not see them and its next rows overwrite them.
+
+A packed dataset (:mod:`adamas.data.packed`), in a folder or in object storage, is opened and read alike; nothing can
+be added to it.
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +34,9 @@ from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch, Episode
 from adamas.data.collate import FRAMES, ROWS, View, row_dtype
-from adamas.data.index import Index, read_index, sync, write_index
+from adamas.data.index import Index, cannot_write, follow_link, read_index, sync, write_index
+from adamas.data.packed import packed_view
+from adamas.data.places import Place, parse_place
 
 NEW = -1  # in place of an episode's number: an episode begins here
 
@@ -45,9 +49,10 @@ class EpisodeStore:
     One process may append at a time; opening and reading never change a file.
     """
 
-    def __init__(self, folder: Path, index: Index) -> None:
+    def __init__(self, folder: Place, index: Index) -> None:
         """Take what ``index`` says of a folder; :meth:`create` and :meth:`open` know it."""
-        self.folder = folder
+        self.folder = folder  # or a URL
+        self.packed = index.packed
         self.obs_shape = index.obs_shape  # (C, H, W)
         self.action_spec = index.action_spec
         self._row = row_dtype(index.action_spec)
@@ -78,17 +83,18 @@ class EpisodeStore:
             index = Index(obs_shape, 0, action_spec)
             write_index(folder, index)
         except OSError as error:
-            raise _cannot_write(folder, error) from error
+            raise cannot_write(folder, error) from error
         return cls(folder, index)
 
     @classmethod
-    def open(cls, folder: str | Path) -> EpisodeStore:
-        """Open a store at its last commit.
+    def open(cls, folder: Place) -> EpisodeStore:
+        """Open a store at its last commit, or a packed dataset, which may be a URL.
 
         Raises:
             UserError: a file is missing, damaged or too short, or a newer version wrote the store.
         """
-        return cls(Path(folder), read_index(Path(folder)))
+        place = follow_link(parse_place(str(folder)))
+        return cls(place, read_index(place))
 
     # --- writing -------------------------------------------------------------------------------------------
 
@@ -143,7 +149,8 @@ class EpisodeStore:
         Raises:
             UserError: the disk is full. The commit before this one still stands.
         """
-        self._commit(self.num_rows)
+        if not self.packed:  # nothing was added
+            self._commit(self.num_rows)
 
     def truncate(self, num_rows: int) -> None:
         """Go back to an earlier ``num_rows`` and commit that: what a resumed run does.
@@ -193,29 +200,34 @@ class EpisodeStore:
     @property
     def lengths(self) -> np.ndarray:
         """(E,) int64: frames of each episode, oldest first. The same array object until the store changes."""
-        return self._view.lengths
+        return self.view.lengths
 
     @property
     def ended(self) -> np.ndarray:
         """(E,) bool: which episodes are closed."""
-        return self._view.ended
+        return self.view.ended
 
     @property
     def returns(self) -> np.ndarray:
         """(E,) float64: sum of the known rewards of each episode."""
-        return self._view.returns
+        return self.view.returns
 
     @property
     def has_labels(self) -> bool:
         """Whether anything was rewarded, or came to a true end."""
-        rows = self._view.rows
+        rows = self.view.rows
         return bool(rows["reward"].any() or rows["terminated"].any())
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that the frames take where they lie."""
+        return self.view.frames.nbytes
 
     def episode(self, index: int) -> Episode:
         """Episode number ``index`` (0 is the oldest), copied out. Raises IndexError if there is none."""
         if not 0 <= index < self.num_episodes:
             raise IndexError(f"episode {index} of {self.num_episodes}")
-        return self._view.episode(index)
+        return self.view.episode(index)
 
     def __iter__(self) -> Iterator[Episode]:
         """All episodes, oldest first."""
@@ -232,22 +244,23 @@ class EpisodeStore:
         """
         episode, length = np.asarray(episode), self.lengths[np.asarray(episode)]
         last = length if end is None else np.minimum(np.asarray(end), length)
-        return self._view.segments(episode, np.asarray(start), num_frames, last)
+        return self.view.segments(episode, np.asarray(start), num_frames, last)
 
     # --- inside --------------------------------------------------------------------------------------------
 
     @property
-    def _view(self) -> View:
+    def view(self) -> View:
         """The index of all rows, rebuilt at the first use after rows were added."""
         if self._cached_view is None:
-            self._cached_view = View.of(self.folder, self.obs_shape, self._num_rows, self._row)
+            view = packed_view if self.packed else View.of
+            self._cached_view = view(self.folder, self.obs_shape, self._num_rows, self._row)
         return self._cached_view
 
     def _set_rows(self, num_rows: int) -> None:
         self._num_rows = num_rows
         self._cached_view = None
-        self._num_episodes = len(self._view.lengths)
-        self._running = set(np.flatnonzero(~self._view.ended).tolist())
+        self._num_episodes = len(self.view.lengths)
+        self._running = set(np.flatnonzero(~self.view.ended).tolist())
 
     def _check_running(self, episode: np.ndarray) -> None:
         numbers = set(episode.tolist())
@@ -259,27 +272,27 @@ class EpisodeStore:
             raise TypeError(f"pixels must be uint8, got {obs.dtype}")
         if obs.shape != (len(rows), *self.obs_shape):
             raise ValueError(f"frames must be {(len(rows), *self.obs_shape)}, got {obs.shape}")
-        frame_bytes = int(np.prod(self.obs_shape))
+        folder, frame_bytes = self._writable(), int(np.prod(self.obs_shape))
         try:
             for name, data, size in ((FRAMES, obs, frame_bytes), (ROWS, rows, self._row.itemsize)):
-                with open(self.folder / name, "r+b") as file:
+                with open(folder / name, "r+b") as file:
                     file.seek(self._num_rows * size)
                     file.write(data.tobytes())
         except OSError as error:
-            raise _cannot_write(self.folder, error) from error
+            raise cannot_write(self.folder, error) from error
         self._num_rows += len(rows)
         self._cached_view = None
 
+    def _writable(self) -> Path:
+        if self.packed:
+            raise UserError(f"{self.folder} is packed, and nothing can be added to it; choose another folder")
+        return Path(self.folder)
+
     def _commit(self, num_rows: int) -> None:
+        folder = self._writable()
         try:
-            sync(self.folder / FRAMES)
-            sync(self.folder / ROWS)
-            write_index(self.folder, Index(self.obs_shape, num_rows, self.action_spec))
+            sync(folder / FRAMES)
+            sync(folder / ROWS)
+            write_index(folder, Index(self.obs_shape, num_rows, self.action_spec))
         except OSError as error:
-            raise _cannot_write(self.folder, error) from error
-
-
-def _cannot_write(folder: Path, error: OSError) -> UserError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    remedy = "free some disk space" if full else "check that the folder exists and is writable"
-    return UserError(f"cannot write to {folder}: {error.strerror}; {remedy} (what was committed is intact)")
+            raise cannot_write(self.folder, error) from error

@@ -21,6 +21,9 @@ from adamas.core.errors import UserError
 from adamas.core.logging import Metrics
 from adamas.core.seeding import Streams, derive_seed
 from adamas.core.workers import Workers
+from adamas.data.ahead import ReadAhead
+from adamas.data.index import link_recordings
+from adamas.data.places import is_url, join
 from adamas.data.sampling import SegmentSampler
 from adamas.data.store import EpisodeStore
 from adamas.envs.make import make_env
@@ -213,9 +216,10 @@ def _playing(config: Config, env: RealVectorEnv) -> AgentConfig:
 
 def _recorded(config: Config) -> AgentConfig:
     """The agent for recorded frames and actions. Without rewards or ends, it has nothing to predict them with."""
-    if not Path(str(config.data)).is_dir():
-        raise UserError(f"there are no recordings in {config.data}; name their folder with --data")
-    train, test = (EpisodeStore.open(Path(str(config.data)) / name) for name in ("train", "test"))
+    place = str(config.data)
+    if not is_url(place) and not Path(place).is_dir():
+        raise UserError(f"there are no recordings in {place}; name their folder with --data")
+    train, test = (EpisodeStore.open(join(place, name)) for name in ("train", "test"))
     if (train.obs_shape, train.action_spec) != (test.obs_shape, test.action_spec):
         raise UserError(f"{config.data}: train and test differ in their frames or actions; split one dataset")
     if train.action_spec is None:
@@ -236,7 +240,7 @@ def _begin(config: Config, run_dir: Path, obs_shape: tuple[int, int, int], actio
             shutil.rmtree(leftover)
     save_config(run_dir / "config.yaml", config)
     if config.data is not None:
-        dataset.symlink_to(Path(config.data).absolute(), target_is_directory=True)
+        link_recordings(dataset, config.data)
         return
     for name in ("train", "test"):
         EpisodeStore.create(dataset / name, obs_shape, action_spec)
@@ -249,9 +253,9 @@ def _learning_phases(
     sharded = config.runtime.shard_parameters and group.size > 1
     workers = Workers(config.num_shards, group, threads=not sharded)
     shards = range(config.num_shards)[workers.here]
-    # Recordings are no older than each other.
-    age_weights = config.collection.age_weights if config.data is None else None
-    sampler = SegmentSampler(train, age_weights)
+    age_weights = config.collection.age_weights
+    # Recordings are no older than each other, they do not grow, and they may be slow to read.
+    sampler = SegmentSampler(train, age_weights) if config.data is None else ReadAhead(train)
     learn: dict[str, Phase] = {}
     trained = copy.deepcopy(agent.world_model)
     for name, component in agent.world_model.components().items():

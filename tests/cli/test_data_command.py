@@ -127,7 +127,7 @@ def test_record_a_game_played_at_random(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("", "data needs a command: valid: import, inspect, record, split, validate"),
+        ("", "data needs a command: valid: import, inspect, pack, record, split, validate"),
         ("imort mine", "did you mean 'import'?"),
         ("import", "data import needs a file or folder before any option"),
         ("import nowhere --out x", "nowhere does not exist"),

@@ -162,7 +162,7 @@ def rows(*episodes: int) -> bytes:
         ("index.json", index(num_rows=-1), "index.json is damaged"),
         ("index.json", index(action_spec={"buttons": []}), "index.json is damaged"),
         ("index.json", index(action_spec=["fire"]), "index.json is damaged"),
-        ("index.json", index(version=3), r"newer adamas.*upgrade"),
+        ("index.json", index(version=4), r"newer adamas.*upgrade"),
         ("frames.bin", None, "frames.bin: No such file"),
         ("frames.bin", bytes(5 * FRAME_BYTES - 1), "frames.bin is shorter"),
         ("rows.bin", None, "rows.bin: No such file"),

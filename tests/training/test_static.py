@@ -12,6 +12,7 @@ import torch
 
 import adamas
 from adamas import cli
+from adamas.commands.common import find_target
 from adamas.core.actions import ActionSpec, Axis
 from adamas.core.errors import UserError
 from adamas.data import NEW, EpisodeStore
@@ -76,9 +77,14 @@ def test_a_world_model_of_recordings(recordings: Path, tmp_path: Path) -> None:
 
 
 def test_it_resumes_bit_by_bit(recordings: Path, tmp_path: Path) -> None:
+    """And the same from a packed copy in other storage, with batches that were read ahead when it was stopped."""
+    cli.run(["data", "pack", str(recordings), "--out", "memory://resumes/mine"])
     weights = []
     for name in ("through", "stopped"):
-        with closing(new_run(config(recordings), tmp_path / name, quiet=True)) as trainer:
+        start = config(recordings)
+        if name == "stopped":
+            start = replace(start, data="memory://resumes/mine")
+        with closing(new_run(start, tmp_path / name, quiet=True)) as trainer:
             if name == "stopped":
                 update = trainer.phases["denoiser"].update
 
@@ -146,6 +152,22 @@ def test_from_the_command_line_to_a_film(
     assert (run / "dataset").resolve() == recordings.resolve()
     cli.run(["dream", str(run), "--out", "film.gif", "--beside-real", "--steps", "3"])
     assert (tmp_path / "film.gif").is_file()
+
+
+def test_recordings_at_a_url(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli.run(["data", "pack", "mine", "--out", "memory://url/mine"])
+    assert "memory://url/mine/test: 3 episodes, 33 steps, frames 12x20" in capsys.readouterr().out
+    cli.run(["data", "validate", "memory://url/mine/train"])
+    assert "6 episodes, 72 frames: no fault found" in capsys.readouterr().out
+    cli.run(["train", "debug", "--data", "memory://url/mine", "--final-epochs", "1", "--quiet"])
+    run = tmp_path / "runs" / "debug" / "mine-seed-0"
+    cli.run(["dream", str(run), "--out", "film.gif", "--beside-real", "--steps", "3"])
+    assert find_target([str(run)], "play")[0].is_recorded
+    with pytest.raises(UserError, match=r"cannot read memory://url/theirs/train/index\.json"):
+        new_run(replace(config(recordings), data="memory://url/theirs"), tmp_path / "run", quiet=True)
 
 
 @pytest.mark.parametrize("missing", ["train", "test"])
