@@ -27,6 +27,7 @@ from adamas.interop.load import load
 from adamas.interop.starts import PlayedStarts, RecordedStarts, Starts
 from adamas.play.engine import Engine
 from adamas.play.messages import LIMITS, Settings, View
+from adamas.play.moves import Moves
 from adamas.play.recording import KINDS, Recordings
 from adamas.play.scene import Stage
 from adamas.play.worlds import MakeEnv
@@ -84,10 +85,11 @@ def play(arguments: Sequence[str]) -> None:
             f"dreams have nothing to start from: {why_no_real}; or give real episodes with --dataset"
         )
     folder = options.recordings or (run or Path()) / "recordings"
-    recordings = Recordings(folder, agent.config.obs_shape)
+    recordings = Recordings(folder, agent.config.obs_shape, agent.action_spec)
     trained = agent.config.world_model.sampler
     stage = Stage(
         agent,
+        Moves(agent.action_spec),
         _starts(agent, datasets, make_real),
         make_real,
         recordings,
@@ -163,7 +165,7 @@ def _hello(agent: Agent, title: str, env: EnvConfig, why_no_real: str) -> dict[s
         "game": f"{env.game} ({env.suite})",
         "height": height,
         "width": width,
-        "actions": list(agent.action_spec.names),
+        "actions": list(Moves(agent.action_spec).names),
         "views": ["dream"] if why_no_real else list(get_args(View)),
         "why_no_real": why_no_real,
         "limits": {name: list(limits) for name, limits in LIMITS.items()},

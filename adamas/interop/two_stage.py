@@ -10,6 +10,7 @@ import torch
 from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
+from adamas.data.importing.arrays import CSGO_BUTTONS
 from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
@@ -63,7 +64,9 @@ def _infer(tensors: Tensors, source: str) -> AgentConfig:
             noise_previous_obs=True,
         )
         upsampler = UpsamplerConfig(infer_network(second, extra_frames=1)[0])
-        buttons = ActionSpec(buttons=tuple(str(i) for i in range(len(first[ACTIONS]))))
+        num_buttons = len(first[ACTIONS])
+        numbered = tuple(str(i) for i in range(num_buttons))
+        buttons = ActionSpec(buttons=CSGO_BUTTONS if num_buttons == len(CSGO_BUTTONS) else numbered)
         world_model = DiamondConfig(denoiser, None, SamplerConfig(s_cond=0.005), upsampler)
     except KeyError as error:
         raise UserError(

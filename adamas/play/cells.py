@@ -89,7 +89,8 @@ def caption(name: str, world: Mapping[str, Any], width: int) -> str:
 def actor(header: Mapping[str, Any], actions: Sequence[str]) -> str:
     """Who plays, what they did, and what else goes on."""
     who = "you" if header["control"] == "human" else "agent"
-    action = "(start)" if header["action"] is None else actions[header["action"]]
+    action = header["action"]
+    action = "(start)" if action is None else actions[action] if isinstance(action, int) else action
     return "  ".join([f"{who}: {action}", *(state for state in ("paused", "recording") if header[state])])
 
 
@@ -129,7 +130,7 @@ def panel(hello: Mapping[str, Any], header: Mapping[str, Any], height: int) -> l
     lines += [(f"value {policy['value']:+.2f}  entropy {policy['entropy']:.2f}", PLAIN)]
     if len(lines) + len(actions) > height:
         return [*lines, (columns(policy["probabilities"]), PLAIN)]
-    bars = zip(actions, policy["probabilities"], strict=True)
+    bars = zip(actions, policy["probabilities"], strict=False)  # of a policy of vectors there are none
     return lines + [(f"{name:<13.13} {bar(p, 10)} {p:5.0%}", PLAIN) for name, p in bars]
 
 

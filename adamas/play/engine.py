@@ -172,7 +172,7 @@ class Engine:
         for sampler, members in alike.items():
             states = [dream.state for _, dream in members]
             state = {name: torch.cat([s[name] for s in states]) for name in states[0]}
-            action = torch.tensor([session.action for session, _ in members], device=self._device)
+            action = torch.stack([session.action_taken for session, _ in members]).to(self._device)
             world_model = self._stage.agent.world_model.with_sampler(sampler)
             imagined = world_model.imagine(state, action, self._stage.generator)
             for row, (session, _) in enumerate(members):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
@@ -14,12 +13,12 @@ from textual.binding import Binding, BindingType
 from textual.events import Key
 from torch import Tensor
 
-from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.data.recording import Recording
 from adamas.data.store import EpisodeStore
 from adamas.envs.vector import RealVectorEnv
 from adamas.play.cells import FAINT, Lines, Picture
+from adamas.play.moves import Controls
 from adamas.play.terminal import KEYS, Pressed, check_terminal
 
 HINT = "arrows, wasd, space, digits: act; the first key begins   q quit"
@@ -49,31 +48,6 @@ def record_keyboard(folder: Path, env: RealVectorEnv, fps: float) -> EpisodeStor
     return store
 
 
-def action_of(spec: ActionSpec, keys: Collection[str]) -> Tensor:
-    """What keys mean where an action is a vector: (K,) float32.
-
-    Left and right move the first axis to its ends. Up and down move the second; where that rests at its low end, as a
-    gas pedal does, down moves the third. With one axis alone they move that. Space presses the first button, and a
-    digit the button of that number. At rest are all else: choices at their first option, axes at 0 or nearest to it.
-    """
-    choices = [0.0] * len(spec.choices)
-    buttons = [float(str(i) in keys or (i == 1 and "fire" in keys)) for i in range(1, len(spec.buttons) + 1)]
-    axes = [min(max(0.0, axis.low), axis.high) for axis in spec.axes]
-    if axes:
-        second = min(1, len(axes) - 1)
-        pedals = len(axes) > 2 and axes[1] == spec.axes[1].low
-        moves = {
-            "left": (0, spec.axes[0].low),
-            "right": (0, spec.axes[0].high),
-            "up": (second, spec.axes[second].high),
-            "down": (2, spec.axes[2].high) if pedals else (second, spec.axes[second].low),
-        }
-        for key, (axis, place) in moves.items():
-            if key in keys:
-                axes[axis] = place
-    return torch.tensor([*choices, *buttons, *axes])
-
-
 class Keyboard(App[None]):
     """The application.
 
@@ -92,6 +66,7 @@ class Keyboard(App[None]):
         self._recording = Recording(store, 1)
         spec = env.action_spec
         self._pressed = Pressed(spec.names if spec.is_discrete else ())
+        self._controls = None if spec.is_discrete else Controls(spec)
         self._begun = False
         self._reward, self._return, self._age, self._over = 0.0, 0.0, 0, ""
         self._obs = env.reset().obs
@@ -135,10 +110,10 @@ class Keyboard(App[None]):
         self._draw()
 
     def _action(self) -> Tensor:
-        spec, now = self._env.action_spec, time.monotonic()
-        if spec.is_discrete:
+        now = time.monotonic()
+        if self._controls is None:
             return torch.tensor(self._pressed.action(now) or 0)
-        return action_of(spec, self._pressed.held(now))
+        return self._controls.action(self._pressed.held(now))
 
     def _draw(self) -> None:
         world = {"reward": self._reward, "return": self._return, "age": self._age, "over": self._over}

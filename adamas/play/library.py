@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.data import EpisodeStore
 from adamas.evaluation.video import FASTEST, film_bytes
+from adamas.play.moves import Moves
 
 MAX_EPISODES = 200  # in one answer
 MAX_FRAMES = 128  # in one answer
@@ -76,7 +78,7 @@ class Library:
             "height": store.obs_shape[1],
             "width": store.obs_shape[2],
             "fps": self._fps,
-            "actions": steps.action[0].tolist(),
+            "actions": _told(store.action_spec, steps.action[0]),
             "rewards": steps.reward[0].tolist(),
             "terminated": bool(steps.terminated[0].any()),
             "truncated": bool(steps.truncated[0].any()),
@@ -130,3 +132,12 @@ class Library:
                     raise Unknown(str(error)) from error
                 self._open[name] = known
             return known[1]
+
+
+def _told(spec: ActionSpec | None, action: Tensor) -> list[int | str]:
+    """Actions, (T, ``*spec.shape``), as a page is told of them: by the numbers of moves, or in words."""
+    if spec is None or spec.is_discrete:
+        numbers: list[int | str] = action.tolist()
+        return numbers
+    moves = Moves(spec)
+    return [moves.number(one) for one in action]

@@ -10,6 +10,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from torch import Tensor
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.data.store import NEW, EpisodeStore
 from adamas.play.worlds import World
@@ -25,9 +26,9 @@ class Recordings:
     One process at a time may record into a folder. All calls come from one thread.
     """
 
-    def __init__(self, folder: Path, obs_shape: tuple[int, int, int]) -> None:
+    def __init__(self, folder: Path, obs_shape: tuple[int, int, int], action_spec: ActionSpec) -> None:
         self.folder = folder
-        self._obs_shape = obs_shape
+        self._obs_shape, self._action_spec = obs_shape, action_spec
         self._stores: dict[str, EpisodeStore] = {}
         self._lock = FileLock(folder / "lock", timeout=0)
         self._left = MAX_BYTES
@@ -60,13 +61,16 @@ class Recordings:
                 f"cannot record into {self.folder}: {error.strerror}; give another folder with --recordings"
             ) from error
         if not folder.exists():
-            return EpisodeStore.create(folder, self._obs_shape)
+            return EpisodeStore.create(folder, self._obs_shape, self._action_spec)
         store = EpisodeStore.open(folder)
         if store.obs_shape != tuple(self._obs_shape):
             raise UserError(
                 f"{folder} holds frames of shape {store.obs_shape}, not {tuple(self._obs_shape)}; give another "
                 "folder with --recordings"
             )
+        known, spec = store.action_spec, self._action_spec  # older recordings of one choice say nothing of it
+        if not (spec.is_discrete if known is None else known.kind == spec.kind):
+            raise UserError(f"{folder} holds other actions; give another folder with --recordings")
         return store
 
     def spend(self, num_bytes: int) -> None:
@@ -92,8 +96,8 @@ class Recorder:
         self._last: dict[str, Any] | None = None  # the newest step; how the episode ends is part of it
         self.steps = 0
 
-    def add(self, obs: Tensor, action: int, reward: float, terminated: bool, truncated: bool) -> None:
-        """The frame acted in, (C, H, W) uint8, the action, and what came of it.
+    def add(self, obs: Tensor, action: Tensor, reward: float, terminated: bool, truncated: bool) -> None:
+        """The frame acted in, (C, H, W) uint8, the action, (``*spec.shape``), and what came of it.
 
         Raises:
             UserError: the disk is full, or the limit reached. What was recorded before stays.
@@ -102,7 +106,7 @@ class Recorder:
         self._write()
         self._last = {
             "obs": obs.numpy()[None],
-            "action": np.array([action]),
+            "action": action.numpy()[None],
             "reward": np.array([reward], np.float32),
             "terminated": np.array([terminated]),
             "truncated": np.array([truncated]),
@@ -158,7 +162,7 @@ class Tape:
             except UserError as error:
                 self._fail(error)
 
-    def add(self, name: str, before: Tensor, action: int, world: World) -> None:
+    def add(self, name: str, before: Tensor, action: Tensor, world: World) -> None:
         """One step of a world: the frame acted in, the action, and how it stands since."""
         recorder = self._recorders.get(name)
         if recorder is None:

@@ -15,6 +15,7 @@ from adamas.core.errors import UserError
 from adamas.core.types import History
 from adamas.interop.starts import Starts
 from adamas.play.messages import Settings, View
+from adamas.play.moves import Moves
 from adamas.play.recording import Recordings
 from adamas.play.worlds import Dream, Game, MakeEnv, World
 from adamas.rl.rollout import PolicyState, burn_in
@@ -26,6 +27,7 @@ class Stage:
 
     Attributes:
         agent: its world model dreams, its policy plays.
+        moves: what a player can do.
         starts: where dreams start.
         make_env: makes a real game; None where there is none.
         recordings: where episodes go; None if nothing can be recorded.
@@ -35,6 +37,7 @@ class Stage:
     """
 
     agent: Agent
+    moves: Moves
     starts: Starts
     make_env: MakeEnv | None
     recordings: Recordings | None
@@ -136,12 +139,12 @@ class Scene:
             self.restart(training)
 
     def steps(
-        self, action: int, dream_step: Callable[[Dream], None] | None
+        self, action: Tensor, dream_step: Callable[[Dream], None] | None
     ) -> Iterator[tuple[str, World, Tensor]]:
         """Take an action in the worlds that go on: what each is called, how it stands, and the frame before.
 
         Args:
-            action: which.
+            action: (``*spec.shape``).
             dream_step: brings the dream to its next frame; None where it does not go on.
         """
         self.memory = self.next_memory

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from adamas.core.errors import UserError
@@ -18,7 +17,7 @@ from adamas.play.messages import Moment, Settings, Who
 from adamas.play.recording import Tape
 from adamas.play.scene import Scene, Stage
 from adamas.play.worlds import Dream
-from adamas.rl.action_distribution import sample_action
+from adamas.rl.action_distribution import log_prob_and_entropy, sample_action
 
 HOLD = 1.0  # seconds that the last frame of an episode stays
 
@@ -31,7 +30,7 @@ class Session:
         settings: how they run.
         due: when the next step is, by ``time.perf_counter``; infinity while paused.
         fresh: there is something to show that no step brought about.
-        action: of the last step; None after a beginning.
+        action: of the last step, (``*spec.shape``); None after a beginning.
     """
 
     def __init__(
@@ -103,7 +102,7 @@ class Session:
 
     def _begun(self) -> None:
         """The worlds are others than before: show them, and go on from there at the usual pace."""
-        self.action: int | None = None
+        self.action: Tensor | None = None
         self.fresh = True
         self._single = False
         self._schedule()
@@ -119,26 +118,35 @@ class Session:
 
     # --- how it goes on ----------------------------------------------------------------------------------------
 
-    def choose(self) -> int | None:
+    def choose(self) -> Tensor | None:
         """The action of the step that is due; None if the episode is over, and begins anew instead."""
         if self.scene.main.over:
             self._rearrange(lambda: self.scene.restart(self.settings.training))
         elif self._who == "agent":
             temperature = self.settings.temperature
             spec, generator = self._stage.agent.action_spec, self._stage.generator
-            self.action = int(sample_action(spec, self._logits, generator, temperature)[0])
+            self.action = sample_action(spec, self._logits, generator, temperature)[0].cpu()
         else:
-            names = self._stage.agent.action_spec.names
-            noop = names.index("noop") if "noop" in names else 0
-            self.action = noop if self._pressed.action is None else self._pressed.action
+            moves, pressed = self._stage.moves, self._pressed.action
+            self.action = moves.actions[moves.rest if pressed is None else pressed]
+        return self.action
+
+    @property
+    def action_taken(self) -> Tensor:
+        """:attr:`action`, of a step that is being taken.
+
+        Raises:
+            RuntimeError: none was chosen.
+        """
+        if self.action is None:
+            raise RuntimeError("choose an action before the step")
         return self.action
 
     def step(self, dream_step: Callable[[Dream], None] | None) -> None:
         """Take :attr:`action`; ``dream_step`` as in :meth:`Scene.steps`."""
-        if self.action is None:
-            raise RuntimeError("choose an action before the step")
-        for name, world, before in self.scene.steps(self.action, dream_step):
-            self._tape.add(name, before, self.action, world)
+        action = self.action_taken
+        for name, world, before in self.scene.steps(action, dream_step):
+            self._tape.add(name, before, action, world)
 
     def show(self, now: float, logits: Tensor, value: Tensor, speed: dict[str, float]) -> None:
         """Show where things stand, and say when the next step is.
@@ -166,8 +174,9 @@ class Session:
 
     def _describe(self, value: Tensor) -> tuple[dict[str, Any], list[Tensor]]:
         """The description of what is shown, and its pictures, (C, H, W) uint8 each."""
-        probabilities = self._logits.softmax(dim=-1)[0]
-        scene = self.scene
+        scene, moves, spec = self.scene, self._stage.moves, self._stage.agent.action_spec
+        probabilities = self._logits[0].softmax(dim=-1).tolist() if spec.is_discrete else []
+        _, entropy = log_prob_and_entropy(spec, self._logits, moves.actions[:1].to(self._logits.device))
         pictures = {name: world.obs for name, world in scene.worlds.items()}
         header: dict[str, Any] = {name: world.describe() for name, world in scene.worlds.items()}
         if scene.dream is not None and scene.game is not None:
@@ -185,11 +194,11 @@ class Session:
             "recording": self._tape.on,
             "settings": vars(self.settings),
             "images": list(pictures),
-            "action": self.action,
+            "action": None if self.action is None else moves.number(self.action),
             "policy": {
-                "probabilities": probabilities.tolist(),
+                "probabilities": probabilities,
                 "value": float(value[0]),
-                "entropy": float(torch.special.entr(probabilities).sum()),
+                "entropy": float(entropy[0]),
             },
         }
         return header, list(pictures.values())

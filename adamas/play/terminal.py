@@ -34,6 +34,7 @@ from adamas.play.messages import (
     Reset,
     Step,
 )
+from adamas.play.moves import PARTS
 
 RATE = 30  # looks at the newest moment, per second
 HELD = 0.25  # seconds for which a key counts as pressed; terminals tell of no release
@@ -41,7 +42,6 @@ NOTICE = 6.0  # seconds for which a notice stays
 SMALLEST = 40, 12  # cells
 PANEL, PICTURE = 32, 40  # cells: width of the side panel, and what it must leave to every picture
 
-PARTS = ("up", "down", "right", "left", "fire")  # of the names of actions, in their order
 KEYS = {"w": "up", "s": "down", "d": "right", "a": "left", "space": "fire", "equals_sign": "plus"}
 HINT = "? help  c play  p pause  v view  q quit"
 HELP = """\

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from adamas.core.protocols import DreamState, Prediction
@@ -110,16 +109,16 @@ class Game(World):
         self._next = None
         self._trail.begin(self.obs)
 
-    def go_on(self, action: int) -> None:
-        """Take an action."""
-        step = self._env.step(torch.tensor([action]))
+    def go_on(self, action: Tensor) -> None:
+        """Take an action, (``*spec.shape``)."""
+        step = self._env.step(action[None])
         self._count(float(step.reward[0]))
         if step.ended[0]:
             self.over = "ended" if step.terminated[0] else "cut off"
             self.obs, self._next = step.final_obs[0], step.obs[0]
         else:
             self.obs = step.obs[0]
-            self._trail.add(torch.tensor(action), self.obs)
+            self._trail.add(action, self.obs)
 
     def context(self) -> Batch:
         """The last L frames, for a dream to go on from."""

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from adamas import cli
-from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.data import EpisodeStore
 from adamas.envs import EnvConfig, make_env
 
@@ -87,22 +86,6 @@ def test_an_agent_plays_as_in_collect(dreamer: Path) -> None:
     cli.run(["data", "record", "recorded", "--policy", "agent", "--agent", str(dreamer), *words])
     for name in ("frames.bin", "rows.bin"):
         assert Path("collected", name).read_bytes() == Path("recorded", name).read_bytes()
-
-
-def test_keys_as_vectors() -> None:
-    pytest.importorskip("textual")
-    from adamas.play.keyboard import action_of
-
-    car = ActionSpec(axes=(Axis("steer"), Axis("gas", 0, 1), Axis("brake", 0, 1)))
-    assert action_of(car, []).tolist() == [0, 0, 0]
-    assert action_of(car, ["left", "up"]).tolist() == [-1, 1, 0]
-    assert action_of(car, ["right", "down"]).tolist() == [1, 0, 1]
-    arm = ActionSpec(axes=(Axis("x", 1, 2), Axis("y", -3, 3), Axis("z")))
-    assert action_of(arm, []).tolist() == [1, 0, 0]  # x rests at the end nearest to 0
-    assert action_of(arm, ["down"]).tolist() == [1, -3, 0]
-    mixed = ActionSpec((Choice(("a", "b")),), ("jump", "fire"), (Axis("lever", -2, 2),))
-    assert action_of(mixed, ["fire", "down"]).tolist() == [0, 1, 0, -2]
-    assert action_of(mixed, ["2"]).tolist() == [0, 0, 1, 0]
 
 
 def test_the_keyboard_plays_and_records(tmp_path: Path) -> None:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.spaces import Box, Dict, MultiBinary
 
 import adamas
 from adamas import cli
 from adamas.data import EpisodeStore
+from adamas.envs.config import EnvConfig
+from adamas.envs.make import make_env
+from adamas.envs.vector import RealVectorEnv
+from adamas.interop.starts import RecordedStarts
+from adamas.play.engine import Engine, Player
+from adamas.play.library import Library
+from adamas.play.messages import Action, Control, Look, Moment, Pause, Record, Request, Settings, Step
+from adamas.play.moves import Moves
+from adamas.play.recording import Recordings
+from adamas.play.scene import Stage
 
 GAME = "AdamasLever-v0"
 
@@ -88,7 +99,46 @@ def test_evaluating_recording_and_filming(
     assert (tmp_path / "film.gif").is_file()
 
 
-@pytest.mark.parametrize("command", ["play", "export onnx --out there", "export web --out there", "fidelity"])
+def test_playing(run: Path, tmp_path: Path) -> None:
+    """A player makes moves, what the agent does is told in words, and both worlds get the same."""
+    agent = adamas.load(run, "cpu")
+    spec, moves = agent.action_spec, Moves(agent.action_spec)
+    assert moves.names == ("noop", "fire", "right", "rightfire", "left", "leftfire")
+
+    def game(training: bool) -> RealVectorEnv:
+        return make_env(EnvConfig("gymnasium", GAME, 8, 12), 1, 7, training)
+
+    recordings = Recordings(tmp_path, agent.config.obs_shape, spec)
+    rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    starts = RecordedStarts(EpisodeStore.open(run / "dataset" / "train"), agent)
+    engine = Engine(Stage(agent, moves, starts, game, recordings, Settings(steps=1), rng, generator))
+    moments: list[Moment] = []
+    player = Player(moments.append, lambda note: None)
+    engine.join(player)
+
+    def ask(*requests: Request) -> Mapping[str, Any]:
+        for request in requests:
+            engine.request(player, request)
+        engine._take_requests()
+        engine._advance()
+        return moments[-1].header
+
+    ask(Look("both"), Pause(True), Record(True))
+    agents = ask(Step())
+    assert "lever/0 " in agents["action"] and agents["policy"]["probabilities"] == []
+    assert -5 < agents["policy"]["entropy"] < 5
+    ask(Control("human"), Action(moves.names.index("leftfire"), 1))
+    assert ask(Step())["action"] == moves.names.index("leftfire")
+    ask(Record(False))
+    dream, real = (EpisodeStore.open(tmp_path / name).episode(0).action for name in ("dream", "real"))
+    assert (dream == real[: len(dream)]).all() and real[1].tolist() == [1.0, -2.0]  # a dream may end early
+    assert agents["action"].endswith(f"lever/0 {real[0, 1]:.2f}")
+    told = Library({"played-real": tmp_path / "real"}, 15.0).episode("played-real", 0)["actions"]
+    assert told == [agents["action"], moves.names.index("leftfire")]
+    recordings.close()
+
+
+@pytest.mark.parametrize("command", ["export onnx --out there", "export web --out there", "fidelity"])
 def test_what_still_wants_one_choice_says_so(
     run: Path, command: str, complaint: Callable[..., str], tmp_path: Path
 ) -> None:

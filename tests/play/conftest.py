@@ -21,6 +21,7 @@ from adamas.diffusion.samplers import SamplerConfig
 from adamas.interop.starts import PlayedStarts
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.play.messages import Settings
+from adamas.play.moves import Moves
 from adamas.play.recording import Recordings
 from adamas.play.scene import Stage
 from adamas.rl.actor_critic import ActorCriticConfig
@@ -56,9 +57,10 @@ def agent() -> Agent:
 
 @pytest.fixture
 def stage(agent: Agent, tmp_path: Path) -> Iterator[Stage]:
-    recordings = Recordings(tmp_path / "recordings", (3, 10, 10))
+    recordings = Recordings(tmp_path / "recordings", (3, 10, 10), agent.action_spec)
     yield Stage(
         agent,
+        Moves(agent.action_spec),
         PlayedStarts(breakout(False), agent),
         breakout,
         recordings,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from adamas.core.actions import ActionSpec
 from adamas.data import EpisodeStore
 from adamas.play.library import MAX_EPISODES, MAX_FRAMES, Library, Unknown
 from adamas.play.recording import Recordings
@@ -22,9 +23,9 @@ def test_datasets_that_do_not_exist_yet_are_left_out_until_they_do(library: Libr
     store = EpisodeStore.create(tmp_path / "dream", (3, 10, 10))
     listed = library.datasets()["datasets"][1]
     assert (listed["name"], listed["episodes"], listed["steps"]) == ("played-dream", 0, 0)
-    recorder = Recordings(tmp_path, (3, 10, 10)).begin("dream")
+    recorder = Recordings(tmp_path, (3, 10, 10), ActionSpec.numbered(3)).begin("dream")
     frame = np.zeros((3, 10, 10), np.uint8)
-    recorder.add(torch.from_numpy(frame), 1, 0.0, False, False)
+    recorder.add(torch.from_numpy(frame), torch.tensor(1), 0.0, False, False)
     recorder.finish(torch.from_numpy(frame))
     listed = library.datasets()["datasets"][1]
     assert (listed["episodes"], listed["steps"]) == (1, 1)

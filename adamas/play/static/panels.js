@@ -39,9 +39,9 @@ export class Panels {
     setText(byId("action"), action === null ? "none yet" : (this.#names[action] ?? String(action)));
     const best = Math.max(...policy.probabilities);
     this.#rows.forEach(({ bar, number, row }, i) => {
-      const p = policy.probabilities[i] ?? 0;
-      bar.style.width = `${100 * p}%`;
-      setText(number, percent(p));
+      const p = policy.probabilities[i]; // where actions are vectors, a move has none
+      bar.style.width = `${100 * (p ?? 0)}%`;
+      setText(number, p === undefined ? "" : percent(p));
       row.classList.toggle("taken", i === action);
       row.classList.toggle("best", p === best);
     });
