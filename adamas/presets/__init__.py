@@ -9,7 +9,7 @@ from adamas.presets.ablations import ABLATIONS
 from adamas.presets.atari import atari100k, atari_small, debug
 from adamas.presets.control import car_racing, cartpole
 from adamas.presets.minatar import quickstart, quickstart_long
-from adamas.presets.recordings import csgo, static, vizdoom
+from adamas.presets.recordings import csgo, driving, static, vizdoom
 from adamas.training.config import Config
 
 PRESETS: Mapping[str, Callable[[], Config]] = {
@@ -21,6 +21,7 @@ PRESETS: Mapping[str, Callable[[], Config]] = {
     "cartpole": cartpole,
     "static": static,
     "vizdoom": vizdoom,
+    "driving": driving,
     "csgo": csgo,
     "debug": debug,
     **ABLATIONS,

@@ -122,7 +122,7 @@ def test_csgo_is_the_published_model() -> None:
 def test_every_preset_computes_its_networks(name: str) -> None:
     """On PyTorch's meta device: all shapes, no numbers."""
     config = preset(name)
-    shape = config.env.obs_shape if config.data is None or name == "vizdoom" else (3, 150, 280)
+    shape = config.env.obs_shape if config.data is None or name in ("vizdoom", "driving") else (3, 150, 280)
     spec = ActionSpec.numbered(3)
     with torch.device("meta"):
         agent = Agent(AgentConfig(shape, spec, config.world_model, config.actor_critic))
