@@ -60,9 +60,13 @@ class Split:
     test: float = 0.1
     """Share of the episodes to hold out; at least one."""
     seed: int = 0
+    cut: int | None = None
+    """Cut longer episodes into pieces of so many steps first, as where all is one long recording."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
+        if self.cut is not None and self.cut < 1:
+            raise UserError(f"cut is {self.cut}; it must be at least 1")
         if not 0 < self.test < 1:
             raise UserError(f"test is {self.test}; it must lie between 0 and 1")
 
@@ -132,9 +136,8 @@ def _validate(path: Place, rest: Sequence[str]) -> None:
 
 def _split(path: Place, rest: Sequence[str]) -> None:
     options = parse(Split, rest, f"data split {path}")
-    for name, store in split(
-        EpisodeStore.open(path), local(options.out), options.test, np.random.default_rng(options.seed)
-    ):
+    rng = np.random.default_rng(options.seed)
+    for name, store in split(EpisodeStore.open(path), local(options.out), options.test, rng, options.cut):
         print(f"{name}: {store.num_episodes:,} episodes, {store.num_transitions:,} steps: {store.folder}")
 
 

@@ -125,33 +125,61 @@ def _problem(spec: ActionSpec | None, episode: Episode) -> str:
 
 
 def split(
-    store: EpisodeStore, out: Path, test: float, rng: np.random.Generator
+    store: EpisodeStore, out: Path, test: float, rng: np.random.Generator, cut: int | None = None
 ) -> Iterator[tuple[str, EpisodeStore]]:
     """Copy a share ``test`` of the episodes, drawn at random, to ``out/test`` and the others to ``out/train``.
+
+    Args:
+        store: where they are.
+        out: a new folder.
+        test: in (0, 1).
+        rng: draws them.
+        cut: steps of the pieces into which longer episodes are cut first. None: they stay whole.
 
     Raises:
         UserError: ``out`` exists, there are fewer than two episodes, or the disk is full.
     """
     if out.exists():
         raise UserError(f"{out} exists; choose another --out")
-    order = rng.permutation(np.flatnonzero(store.lengths > 1))
+    step = cut or store.num_rows
+    order = rng.permutation(sum(len(range(0, length - 1, step)) for length in store.lengths.tolist()))
     if len(order) < 2:
-        raise UserError(f"{store.folder} has {len(order)} episodes; two are needed, one to hold out")
+        raise UserError(
+            f"{store.folder} has {len(order)} episodes; two are needed, one to hold out (--cut makes several of one)"
+        )
     count = min(max(1, round(test * len(order))), len(order) - 1)
     staging = out.with_name(out.name + ".splitting")
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        for name, numbers in (("train", np.sort(order[count:])), ("test", np.sort(order[:count]))):
-            copy = EpisodeStore.create(staging / name, store.obs_shape, store.action_spec)
-            for number in numbers.tolist():
-                _copy(store.episode(number), copy)
-            copy.commit()
+        train, held = (
+            EpisodeStore.create(staging / name, store.obs_shape, store.action_spec)
+            for name in ("train", "test")
+        )
+        held_numbers = set(order[:count].tolist())
+        for number, piece in enumerate(_pieces(store, step)):
+            _copy(piece, held if number in held_numbers else train)
+        train.commit()
+        held.commit()
         staging.rename(out)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
     for name in ("train", "test"):
         yield name, EpisodeStore.open(out / name)
+
+
+def _pieces(store: EpisodeStore, step: int) -> Iterator[Episode]:
+    """All episodes, cut after every ``step`` steps; the frame at a cut is the last of one and the first of the next."""
+    for episode in store:
+        for t in range(0, len(episode), step):
+            part = slice(t, t + step)
+            yield Episode(
+                episode.obs[t : t + step + 1],
+                episode.action[part],
+                episode.reward[part],
+                episode.terminated[part],
+                episode.truncated[part],
+            )
 
 
 def _copy(episode: Episode, store: EpisodeStore) -> None:

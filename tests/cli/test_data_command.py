@@ -83,6 +83,19 @@ def test_split_again_deals_alike(tmp_path: Path) -> None:
     assert EpisodeStore.open(tmp_path / "a" / "test").num_episodes == 2
 
 
+def test_one_long_recording_is_cut_into_pieces(tmp_path: Path) -> None:
+    mine = store(tmp_path / "mine", 1)
+    whole = mine.episode(0)
+    cli.run(["data", "split", str(tmp_path / "mine"), "--out", str(tmp_path / "cut"), "--cut", "2"])
+    train, test = (EpisodeStore.open(tmp_path / "cut" / name) for name in ("train", "test"))
+    assert test.num_episodes == 1 and train.num_transitions + test.num_transitions == len(whole)
+    pieces = [*train, *test]
+    assert all(len(piece) <= 2 and (piece.terminated[-1] ^ piece.truncated[-1]) for piece in pieces)
+    first = next(piece for piece in pieces if (piece.obs[0] == whole.obs[0]).all())
+    assert (first.obs == whole.obs[:3]).all() and (first.action == whole.action[:2]).all()
+    assert sorted(piece.obs[0].tobytes() for piece in pieces) == sorted(x.tobytes() for x in whole.obs[:-1:2])
+
+
 def damage(folder: Path, column: str, row: int, value: object) -> None:
     mine = store(folder)
     rows = np.fromfile(folder / "rows.bin", mine._row)
@@ -141,6 +154,7 @@ def test_record_a_game_played_at_random(tmp_path: Path) -> None:
         ("record mine --env.suite minatar --env.game breakout --env.size 10", "mine is not empty"),
         ("record x --steps 3", "two steps or more of each"),
         ("split one --out x", "one has 1 episodes; two are needed"),
+        ("split mine --out x --cut 0", "cut is 0; it must be at least 1"),
     ],
 )
 def test_mistakes(
