@@ -142,5 +142,6 @@ def in_words(spec: ActionSpec, action: Tensor) -> str:
     words += [
         name for name, pressed in zip(spec.buttons, values[: len(spec.buttons)], strict=True) if pressed
     ]
-    axes = zip(spec.axes, values[len(spec.buttons) :], strict=True)
-    return ", ".join([*words, *(f"{axis.name} {value:.2f}" for axis, value in axes)]) or "noop"
+    axes = [f"axis {axis.name}" if axis.name.isdigit() else axis.name for axis in spec.axes]
+    places = zip(axes, values[len(spec.buttons) :], strict=True)
+    return ", ".join([*words, *(f"{axis} {value:.2f}" for axis, value in places)]) or "noop"

@@ -52,6 +52,7 @@ def test_moves_of_levers_are_what_arrows_do() -> None:
     assert moves.actions[moves.names.index("upleft")].tolist() == [-1, 1, 0]
     assert moves.number(torch.tensor([1.0, 0.0, 1.0])) == moves.names.index("downright")
     assert moves.number(torch.tensor([0.25, 1.0, 0.0])) == "steer 0.25, gas 1.00, brake 0.00"
+    assert Moves(ActionSpec(axes=(Axis("0"),))).number(torch.tensor([0.5])) == "axis 0 0.50"
 
 
 def test_moves_reach_every_button_and_option() -> None:

@@ -42,6 +42,7 @@ export class Panels {
       const p = policy.probabilities[i]; // where actions are vectors, a move has none
       bar.style.width = `${100 * (p ?? 0)}%`;
       setText(number, p === undefined ? "" : percent(p));
+      row.classList.toggle("unknown", p === undefined);
       row.classList.toggle("taken", i === action);
       row.classList.toggle("best", p === best);
     });
