@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
-import torch
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import Key
@@ -18,7 +17,7 @@ from adamas.data.recording import Recording
 from adamas.data.store import EpisodeStore
 from adamas.envs.vector import RealVectorEnv
 from adamas.play.cells import FAINT, Lines, Picture
-from adamas.play.moves import Controls
+from adamas.play.moves import Controls, Moves
 from adamas.play.terminal import KEYS, Pressed, check_terminal
 
 HINT = "arrows, wasd, space, digits: act; the first key begins   q quit"
@@ -65,7 +64,8 @@ class Keyboard(App[None]):
         self._env, self._fps = env, fps
         self._recording = Recording(store, 1)
         spec = env.action_spec
-        self._pressed = Pressed(spec.names if spec.is_discrete else ())
+        self._moves = Moves(spec)
+        self._pressed = Pressed(self._moves.names)
         self._controls = None if spec.is_discrete else Controls(spec)
         self._begun = False
         self._reward, self._return, self._age, self._over = 0.0, 0.0, 0, ""
@@ -112,7 +112,8 @@ class Keyboard(App[None]):
     def _action(self) -> Tensor:
         now = time.monotonic()
         if self._controls is None:
-            return torch.tensor(self._pressed.action(now) or 0)
+            pressed = self._pressed.action(now)
+            return self._moves.actions[self._moves.rest if pressed is None else pressed]
         return self._controls.action(self._pressed.held(now))
 
     def _draw(self) -> None:

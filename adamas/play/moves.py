@@ -1,13 +1,14 @@
 """What a player can do: a list of moves, whatever an action is made of.
 
-Keys, pads and messages know moves by numbers and names alone. Where one choice is all there is, they are its options.
+Keys, pads and messages know moves by numbers and names alone. Where one choice is all there is, they are its options
+(and ``turn_left`` is called left, so that arrows find it).
 Where an action is a vector, they are what arrows and the space bar mean together, and every other button and option by
 itself; the agent, which acts as it likes, is described in words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import product
 
 import torch
@@ -23,7 +24,7 @@ SYNONYMS = {
     "left": ("a", "turn_left", "move_left"),
     "fire": ("attack", "left_click"),
 }
-"""Other names that a button has which does what a part says."""
+"""Other names that buttons and options have which do what a part says; the first that is there gets its key."""
 
 
 class Controls:
@@ -44,19 +45,12 @@ class Controls:
         ends = [min(max(0.0, axis.low), axis.high) for axis in spec.axes]
         self.rest = torch.tensor([0.0] * (spec.size - len(ends)) + ends)
         axes = _axes(spec)
-        buttons = {name: len(spec.choices) + i for i, name in enumerate(spec.buttons)}
-        named = {
-            part: buttons[name]
-            for part in PARTS
-            if part not in axes
-            for name in (part, *SYNONYMS[part])
-            if name in buttons
-        }
-        left = [entry for entry in buttons.values() if entry not in named.values()]
-        if "fire" not in named and left:
-            named["fire"] = left[0]
-        numbered = {str(i): entry for i, entry in enumerate(buttons.values(), 1)}
-        self.effects = {**axes, **{key: (entry, 1.0) for key, entry in {**numbered, **named}.items()}}
+        pressed = {part: button for part, button in _said(spec.buttons).items() if part not in axes}
+        left = [button for button in range(len(spec.buttons)) if button not in pressed.values()]
+        if "fire" not in pressed and left:
+            pressed["fire"] = left[0]
+        pressed |= {str(i + 1): i for i in range(len(spec.buttons))}
+        self.effects = {**axes, **{key: (len(spec.choices) + i, 1.0) for key, i in pressed.items()}}
 
     def action(self, keys: Collection[str]) -> Tensor:
         """(K,) float32: what ``keys`` mean together; of two that change the same entry, the last counts."""
@@ -66,6 +60,16 @@ class Controls:
                 entry, value = self.effects[key]
                 action[entry] = value
         return action
+
+
+def _said(names: Sequence[str]) -> dict[str, int]:
+    """Which of ``names`` says what a part of a move does: the one of that name, or the first synonym that is there."""
+    found = {}
+    for part in PARTS:
+        known = [name for name in (part, *SYNONYMS[part]) if name in names]
+        if known:
+            found[part] = names.index(known[0])
+    return found
 
 
 def _axes(spec: ActionSpec) -> dict[str, tuple[int, float]]:
@@ -95,7 +99,9 @@ class Moves:
         """All that ``spec`` allows, or what keys reach of it."""
         self._spec = spec
         if spec.is_discrete:
-            self.names, self.actions = spec.names, torch.arange(spec.num_actions)
+            said = {number: part for part, number in _said(spec.names).items()}
+            self.names = tuple(said.get(i, name) for i, name in enumerate(spec.names))
+            self.actions = torch.arange(spec.num_actions)
             self.rest = spec.names.index("noop") if "noop" in spec.names else 0
             return
         moves = _moves(spec)

@@ -40,6 +40,10 @@ def test_moves_of_one_choice_are_its_options() -> None:
     assert moves.actions.tolist() == [0, 1, 2] and moves.actions.dtype == torch.int64
     assert moves.number(torch.tensor(2)) == 2
     assert Moves(ActionSpec.numbered(3)).rest == 0
+    maze = Moves(
+        ActionSpec.discrete(("noop", "move_right", "move_left", "move_forward", "turn_right", "turn_left"))
+    )
+    assert maze.names == ("noop", "move_right", "move_left", "up", "right", "left")
 
 
 def test_moves_of_levers_are_what_arrows_do() -> None:
