@@ -46,7 +46,7 @@ def vizdoom() -> Config:
 
     ``env`` is what it is recorded from; nothing is played while it learns. Past frames stay clean, and noise levels are
     high, where a single step begins: at this size, that learns faster than the published noise. Dreams start from EDM's
-    noise; from DIAMOND's, of variance 1, they went dark (docs/data.md).
+    noise; from DIAMOND's, of variance 1, they went dark (docs/scenes.md).
     """
     one_step = SamplerConfig(num_steps=1, scale_initial_noise=True)
     return Config(
