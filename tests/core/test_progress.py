@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from adamas.core.progress import Eta, Progress, duration, memory
+from adamas.core.progress import Eta, Progress, duration
 
 
 def test_eta_is_not_misled_by_a_long_first_epoch() -> None:
