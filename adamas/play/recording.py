@@ -41,7 +41,7 @@ class Recordings:
 
         Raises:
             UserError: another process records there, the folder cannot be written, or what is in it are frames of
-                another shape.
+                another shape, or other actions.
         """
         if kind not in self._stores:
             self._stores[kind] = self._open(kind)
