@@ -7,9 +7,10 @@ import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from starlette.applications import Starlette
@@ -35,6 +36,7 @@ CONTENT_TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
+Content = TypeVar("Content", str, bytes)
 FILMS = {".mp4": "video/mp4", ".gif": "image/gif"}
 
 
@@ -66,16 +68,24 @@ class Mailbox:
 
         Raises:
             TimeoutError: the page takes nothing.
+            WebSocketDisconnect: the connection is closed.
         """
         while True:
             await self._waiting.wait()
             self._waiting.clear()
             while self._notes:
-                with anyio.fail_after(SEND_TIMEOUT):
-                    await socket.send_text(json.dumps(self._notes.popleft()))
+                await _deliver(socket.send_text, json.dumps(self._notes.popleft()))
             if self._newest:
-                with anyio.fail_after(SEND_TIMEOUT):
-                    await socket.send_bytes(encode(self._newest.pop()))
+                await _deliver(socket.send_bytes, encode(self._newest.pop()))
+
+
+async def _deliver(send: Callable[[Content], Awaitable[None]], content: Content) -> None:
+    with anyio.fail_after(SEND_TIMEOUT):
+        try:
+            await send(content)
+        except RuntimeError as error:
+            # Uvicorn closes by itself where a message is too large, and tells who listens only after who sends.
+            raise WebSocketDisconnect(reason=str(error)) from error
 
 
 class Budget:
@@ -154,8 +164,8 @@ async def _serve(
         misuse = await _receive(socket, engine, player, num_actions)
         tasks.cancel_scope.cancel()
     if misuse and socket.application_state is WebSocketState.CONNECTED:
-        with contextlib.suppress(WebSocketDisconnect):  # it did not wait for that
-            await socket.close(MISUSE, misuse)
+        with contextlib.suppress(WebSocketDisconnect, TimeoutError):  # it did not wait for that
+            await _deliver(partial(socket.close, MISUSE), misuse)
 
 
 async def _receive(socket: WebSocket, engine: Engine, player: Player, num_actions: int) -> str:

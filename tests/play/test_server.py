@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import signal
@@ -15,14 +16,16 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from playing import Server, fetch
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from adamas.data import EpisodeStore
+from adamas.play.server import Mailbox
 
 MOMENTS = 10  # that a page must get while others do harm
 
@@ -199,6 +202,20 @@ def test_a_huge_message_in_small_pieces(server: Server, others: Callable[[], Non
         with pytest.raises((ConnectionClosed, OSError)):
             page.send("x" * 100 for _ in range(1_000_000))
         assert page.close_code in (1009, 1006)
+
+
+def test_a_connection_that_the_server_closed_before_anyone_was_told() -> None:
+    class Closed:
+        async def send_text(self, text: str) -> None:
+            raise RuntimeError("Unexpected ASGI message 'websocket.send', after sending 'websocket.close'.")
+
+    async def send() -> None:
+        mailbox = Mailbox()
+        mailbox.tell({"type": "notice"})
+        await mailbox.send_to(cast(WebSocket, Closed()))
+
+    with pytest.raises(WebSocketDisconnect):
+        asyncio.run(send())
 
 
 @pytest.mark.parametrize(
