@@ -62,6 +62,8 @@ class Split:
     seed: int = 0
     cut: int | None = None
     """Cut longer episodes into pieces of so many steps first, as where all is one long recording."""
+    without_actions: bool = False
+    """Leave out what was done, for a model to compare with one that knows (adamas fidelity --baseline)."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -137,7 +139,15 @@ def _validate(path: Place, rest: Sequence[str]) -> None:
 def _split(path: Place, rest: Sequence[str]) -> None:
     options = parse(Split, rest, f"data split {path}")
     rng = np.random.default_rng(options.seed)
-    for name, store in split(EpisodeStore.open(path), local(options.out), options.test, rng, options.cut):
+    parts = split(
+        EpisodeStore.open(path),
+        local(options.out),
+        options.test,
+        rng,
+        options.cut,
+        not options.without_actions,
+    )
+    for name, store in parts:
         print(f"{name}: {store.num_episodes:,} episodes, {store.num_transitions:,} steps: {store.folder}")
 
 

@@ -36,7 +36,7 @@ from adamas.evaluation.pictures import (
     true_and_dream,
 )
 from adamas.evaluation.video import check_film, film_scale, save_film
-from adamas.fidelity.drift import draw_windows
+from adamas.fidelity.drift import as_known, draw_windows
 from adamas.interop.load import load
 from adamas.interop.starts import PlayedStarts, RecordedStarts, Starts
 from adamas.rl.action_distribution import sample_action
@@ -256,11 +256,8 @@ class _Film:
             nothing = context.obs.new_zeros(count, self.steps, *context.obs.shape[2:])
             windows = _extended(context, action, nothing, torch.ones_like(action, dtype=torch.bool))
         elif isinstance(self.source, EpisodeStore):
-            windows = draw_windows(self.source, count, length, self.steps, self.rng).batch
-            if self.agent.action_spec.problem(windows.action.numpy()):
-                raise UserError(
-                    f"{self.source.folder} holds actions that the agent does not have; give a dataset of its own game"
-                )
+            drawn = draw_windows(self.source, count, length, self.steps, self.rng).batch
+            windows = as_known(drawn, self.agent.action_spec, str(self.source.folder))
         else:
             played = [vars(self._played(self.source)).values() for _ in range(count)]
             windows = Batch(*(torch.cat(parts) for parts in zip(*played, strict=True)))

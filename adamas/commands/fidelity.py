@@ -31,20 +31,20 @@ from adamas.evaluation.pictures import SLOW_FPS, fitting_scale, longest_dream, s
 from adamas.evaluation.results import claim, provenance
 from adamas.fidelity.distribution import compare_outcomes
 from adamas.fidelity.drift import (
+    BASELINE,
     OTHER_ACTIONS,
     STILL,
     Windows,
-    agreement,
-    distances,
+    as_known,
     draw_windows,
-    means,
     still,
     under_other_actions,
 )
 from adamas.fidelity.figures import drift_curves, table_rows
 from adamas.fidelity.lpips import Lpips
+from adamas.fidelity.measure import Measure
 from adamas.fidelity.moments import find_moments
-from adamas.fidelity.populations import Features, features_of, population_distance
+from adamas.fidelity.populations import Features, features_of
 from adamas.fidelity.sensitivity import Sensitivity, confusion_plot, measure_sensitivity
 from adamas.fidelity.summary import summarise_outcomes, summarise_sensitivity
 from adamas.interop.load import load
@@ -57,8 +57,11 @@ class Fidelity:
 
     env: Annotated[EnvConfig, tyro.conf.FlagConversionOff]
     """The game, for what is measured in moments of it."""
-    dataset: Path | None = None
-    """Episodes that the model was not trained on. None: the run's own held-out ones."""
+    dataset: str | None = None
+    """Episodes that the model was not trained on: a folder or a URL. None: the run's own held-out ones."""
+    baseline: Path | None = None
+    """Another agent that dreams on from the same frames, such as one that never saw actions (adamas data split
+    --without-actions)."""
     horizon: int = 100
     """Steps of a dream."""
     steps: tuple[str, ...] = ()
@@ -103,12 +106,14 @@ def fidelity(arguments: Sequence[str]) -> None:
     runtime.keep_freed_memory()
     agent = load(target.path, options.device)
     _check_fits(agent, store)
+    baseline = None if options.baseline is None else _baseline(options.baseline, agent, store)
     if options.moments:
         check_env(agent, options.env, target)
     lpips, features = _networks(options)
     rng = np.random.default_rng(derive_seed(options.seed, "windows"))
     length = agent.world_model.context_length
     windows = draw_windows(store, options.windows, length, options.horizon, rng)
+    known = as_known(windows.batch, agent.action_spec, str(store.folder))
 
     moments = _Moments(agent, options) if options.moments else None
     # Before minutes of work, not after them: a place that cannot be written to is found out now.
@@ -116,34 +121,30 @@ def fidelity(arguments: Sequence[str]) -> None:
         folder = claim(options.out, folder=True)
     except OSError as error:
         raise UserError(f"cannot make {options.out}: {error.strerror}; choose another --out") from error
-    measure = _Measure(windows, lpips, features, options.seed)
+    measure = Measure(windows, lpips, features, options.seed)
     pictured: Continuation | None = None
     samplers = _samplers(agent.config.world_model.sampler, samplers_asked)
     for name, sampler in samplers.items():
-        dreams = _dream(agent, windows.batch, sampler, options.seed)
+        dreams = _dream(agent, known, sampler, options.seed)
         measure.dreams(name, dreams)
         if moments is not None:
             measure.found[name]["moments"] = moments.measure(sampler)
         print(f"{name}: measured", flush=True)
         pictured = pictured or dreams
     assert pictured is not None
-    others = under_other_actions(windows.batch, length)
+    others = under_other_actions(known, length)
     blind = _dream(agent, others, next(iter(samplers.values())), options.seed)
     measure.baseline(OTHER_ACTIONS, blind)
     measure.baseline(STILL, still(pictured, windows.batch, length))
-    protocol = {
-        "target": str(target),
-        "target_commit": target.commit,
-        "dataset": str(store.folder),
-        "windows": options.windows,
-        "episodes": len(np.unique(windows.episode)),
-        "horizon": options.horizon,
-        "env": to_dict(options.env),
-        "moments": options.moments,
-        "draws": options.draws,
-        "seed": options.seed,
+    if baseline is not None:
+        seen = as_known(windows.batch, baseline.action_spec, str(store.folder))
+        sampler = baseline.config.world_model.sampler
+        measure.baseline(BASELINE, _dream(baseline, seen, sampler, options.seed))
+    result = {
+        "protocol": _protocol(target, store, windows, options),
+        "dreams": measure.found,
+        "provenance": provenance(),
     }
-    result = {"protocol": protocol, "dreams": measure.found, "provenance": provenance()}
     (folder / "fidelity.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
     _draw(folder, measure.found, pictured)
     if moments is not None:
@@ -173,6 +174,17 @@ def _check_fits(agent: Agent, store: EpisodeStore) -> None:
         )
 
 
+def _baseline(path: Path, agent: Agent, store: EpisodeStore) -> Agent:
+    baseline = load(path, str(runtime.device_of(agent)))
+    _check_fits(baseline, store)
+    lengths = baseline.world_model.context_length, agent.world_model.context_length
+    if lengths[0] != lengths[1]:
+        raise UserError(
+            f"{path} dreams on from {lengths[0]} frames, the agent from {lengths[1]}; choose another --baseline"
+        )
+    return baseline
+
+
 def _own_dataset(target: Target) -> Path:
     folder = target.path / "dataset" / "test"
     if not folder.is_dir():
@@ -196,6 +208,22 @@ def _networks(options: Fidelity) -> tuple[Lpips | None, Mapping[str, tuple[Featu
             raise
         print(f"no LPIPS and no Frechet distances: {error}")
         return None, {}
+
+
+def _protocol(target: Target, store: EpisodeStore, windows: Windows, options: Fidelity) -> dict[str, Any]:
+    return {
+        "target": str(target),
+        "target_commit": target.commit,
+        "dataset": str(store.folder),
+        "baseline": None if options.baseline is None else str(options.baseline),
+        "windows": options.windows,
+        "episodes": len(np.unique(windows.episode)),
+        "horizon": options.horizon,
+        "env": to_dict(options.env),
+        "moments": options.moments,
+        "draws": options.draws,
+        "seed": options.seed,
+    }
 
 
 class _Moments:
@@ -240,43 +268,6 @@ def _dream(agent: Agent, windows: Batch, sampler: SamplerConfig, seed: int) -> C
     device = runtime.device_of(agent)
     generator = torch.Generator(device).manual_seed(derive_seed(seed, "dreams"))
     return continue_dreams(agent.world_model.with_sampler(sampler), windows.to(device), generator)
-
-
-class _Measure:
-    """What is measured of dreams, and of baselines that they should be closer to the truth than."""
-
-    def __init__(
-        self,
-        windows: Windows,
-        lpips: Lpips | None,
-        features: Mapping[str, tuple[Features, bool]],
-        seed: int,
-    ) -> None:
-        self.episode, self.lpips, self.features = windows.episode, lpips, features
-        self.seed = derive_seed(seed, "bootstrap")
-        self.found: dict[str, Any] = {}
-        self._errors: dict[str, np.ndarray] = {}  # squared, of each sampler's dreams
-
-    def dreams(self, name: str, dreams: Continuation) -> None:
-        """Distances, what the dreams judge, and what they are like taken together."""
-        self._errors[name] = self._distances(name, dreams)
-        populations = {
-            kind: population_distance(dreams, self.episode, *features)
-            for kind, features in self.features.items()
-        }
-        self.found[name] |= {"agreement": agreement(dreams), "populations": populations, "margin": {}}
-
-    def baseline(self, name: str, frames: Continuation) -> None:
-        """Distances, and how much smaller those of the dreams are, pair by pair."""
-        error = self._distances(name, frames)
-        self.found[name] |= {"agreement": {}, "populations": {}}
-        for dreamt, own in self._errors.items():
-            self.found[dreamt]["margin"][name] = means(error - own, self.episode, self.seed)
-
-    def _distances(self, name: str, frames: Continuation) -> np.ndarray:
-        found = distances(frames, self.lpips)
-        self.found[name] = {kind: means(values, self.episode, self.seed) for kind, values in found.items()}
-        return found["mse"]
 
 
 # --- what is written ---------------------------------------------------------------------------------------

@@ -73,6 +73,11 @@ class ActionSpec:
         """One choice among options without names: 0, 1, ..."""
         return cls.discrete([str(i) for i in range(num_actions)])
 
+    @classmethod
+    def nothing(cls) -> ActionSpec:
+        """Of recordings that leave out what was done: the same single action at every step."""
+        return cls.discrete(["nothing"])
+
     @property
     def entries(self) -> tuple[str, ...]:
         """(K,) names: of the choices, the buttons and the axes."""

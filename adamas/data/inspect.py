@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +126,12 @@ def _problem(spec: ActionSpec | None, episode: Episode) -> str:
 
 
 def split(
-    store: EpisodeStore, out: Path, test: float, rng: np.random.Generator, cut: int | None = None
+    store: EpisodeStore,
+    out: Path,
+    test: float,
+    rng: np.random.Generator,
+    cut: int | None = None,
+    actions: bool = True,
 ) -> Iterator[tuple[str, EpisodeStore]]:
     """Copy a share ``test`` of the episodes, drawn at random, to ``out/test`` and the others to ``out/train``.
 
@@ -135,6 +141,7 @@ def split(
         test: in (0, 1).
         rng: draws them.
         cut: steps of the pieces into which longer episodes are cut first. None: they stay whole.
+        actions: False: leave them out (:meth:`~adamas.core.actions.ActionSpec.nothing`).
 
     Raises:
         UserError: ``out`` exists, there are fewer than two episodes, or the disk is full.
@@ -148,15 +155,17 @@ def split(
             f"{store.folder} has {len(order)} episodes; two are needed, one to hold out (--cut makes several of one)"
         )
     count = min(max(1, round(test * len(order))), len(order) - 1)
+    spec = store.action_spec if actions else ActionSpec.nothing()
     staging = out.with_name(out.name + ".splitting")
     shutil.rmtree(staging, ignore_errors=True)
     try:
         train, held = (
-            EpisodeStore.create(staging / name, store.obs_shape, store.action_spec)
-            for name in ("train", "test")
+            EpisodeStore.create(staging / name, store.obs_shape, spec) for name in ("train", "test")
         )
         held_numbers = set(order[:count].tolist())
         for number, piece in enumerate(_pieces(store, step)):
+            if not actions:
+                piece = replace(piece, action=np.zeros(len(piece), np.int64))
             _copy(piece, held if number in held_numbers else train)
         train.commit()
         held.commit()

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.data.store import EpisodeStore
@@ -16,8 +17,8 @@ from adamas.fidelity.distances import mse, ssim
 from adamas.fidelity.lpips import Lpips
 
 NUM_RESAMPLES = 2_000
-OTHER_ACTIONS, STILL = "other actions", "still frame"
-"""What the baselines are called: :func:`under_other_actions` and :func:`still`."""
+OTHER_ACTIONS, STILL, BASELINE = "other actions", "still frame", "baseline"
+"""What the baselines are called: :func:`under_other_actions`, :func:`still`, and another agent's dreams."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,26 @@ def draw_windows(
     episode = np.searchsorted(starts.cumsum(), number, side="right")
     start = number - (starts.cumsum() - starts)[episode]
     return Windows(store.read(episode, start, length + horizon), episode)
+
+
+def as_known(windows: Batch, spec: ActionSpec, what: str) -> Batch:
+    """The same windows with actions of ``spec``: an agent of a single one is not told which was taken.
+
+    Args:
+        windows: the windows.
+        spec: the agent's.
+        what: where they are from.
+
+    Raises:
+        UserError: they hold actions that the agent does not have.
+    """
+    if spec.kind == ActionSpec.nothing().kind:
+        return replace(windows, action=torch.zeros_like(windows.mask[:, :-1], dtype=torch.int64))
+    if spec.problem(windows.action.numpy()):
+        raise UserError(
+            f"{what} holds actions that the agent does not have ({spec}); give a dataset of its own game"
+        )
+    return windows
 
 
 def still(dreams: Continuation, windows: Batch, length: int) -> Continuation:

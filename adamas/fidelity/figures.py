@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adamas.evaluation.plots import GREY, new_figure
-from adamas.fidelity.drift import OTHER_ACTIONS, STILL
+from adamas.fidelity.drift import BASELINE, OTHER_ACTIONS, STILL
 from adamas.fidelity.summary import moment_rows, shown
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ AXES = {
 SHOWN_STEPS = (1, 10, 50)  # and the last that MIN_DREAMS reach
 MIN_DREAMS = 10
 
-BASELINES = {OTHER_ACTIONS: (GREY, ":"), STILL: (GREY, "--")}
+BASELINES = {OTHER_ACTIONS: (GREY, ":"), STILL: (GREY, "--"), BASELINE: (GREY, "-.")}
 
 Found = Mapping[str, Mapping[str, Any]]
-"""By name of the sampler: what was measured of its dreams. The last two are :data:`BASELINES`."""
+"""By name of the sampler: what was measured of its dreams. The last are :data:`BASELINES`."""
 
 
 def table_rows(found: Found) -> Iterator[tuple[str, list[str]]]:

@@ -96,6 +96,18 @@ def test_one_long_recording_is_cut_into_pieces(tmp_path: Path) -> None:
     assert sorted(piece.obs[0].tobytes() for piece in pieces) == sorted(x.tobytes() for x in whole.obs[:-1:2])
 
 
+def test_the_same_recordings_without_their_actions(tmp_path: Path) -> None:
+    mine = str(store(tmp_path / "mine").folder)
+    cli.run(["data", "split", mine, "--out", str(tmp_path / "known")])
+    cli.run(["data", "split", mine, "--out", str(tmp_path / "blind"), "--without-actions"])
+    for part in ("train", "test"):
+        known, blind = (EpisodeStore.open(tmp_path / name / part) for name in ("known", "blind"))
+        assert blind.action_spec == ActionSpec.nothing() and known.action_spec != blind.action_spec
+        for one, other in zip(known, blind, strict=True):
+            assert (other.obs == one.obs).all() and (other.reward == one.reward).all()
+            assert other.action.tolist() == [0] * len(one)
+
+
 def damage(folder: Path, column: str, row: int, value: object) -> None:
     mine = store(folder)
     rows = np.fromfile(folder / "rows.bin", mine._row)

@@ -45,6 +45,19 @@ def test_nothing_is_overwritten_and_the_same_seed_measures_the_same(
     assert first["dreams"] == second["dreams"] and "N = 2" in first["dreams"]
 
 
+def test_another_agent_dreams_on_from_the_same_frames(
+    trained: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent = str(trained[0])
+    run(["fidelity", agent, "--out", str(tmp_path / "found"), "--baseline", agent, *OPTIONS])
+    result = json.loads((tmp_path / "found" / "fidelity.json").read_text())
+    dreams = result["dreams"]
+    assert result["protocol"]["baseline"] == agent and list(dreams)[-1] == "baseline"
+    assert dreams["baseline"]["mse"] == dreams["N = 2"]["mse"]  # it is the same agent
+    assert set(dreams["N = 2"]["margin"]["baseline"]["mean"]) == {0.0}
+    assert "at which mse is less than with baseline" in capsys.readouterr().out
+
+
 def test_moments_of_the_game(
     trained: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,6 +98,7 @@ def test_rows_of_the_table() -> None:
         (["--steps", "0"], "steps: '0' is no number of denoising steps"),
         (["--windows", "1"], "horizon >= 1, windows >= 2, moments >= 0 and draws >= 1, got 6, 1, 0 and 64"),
         (["--dataset", "nowhere"], "nowhere"),
+        (["--baseline", "nowhere"], "nowhere"),
         (["--weights-inception", "absent.pt"], "absent.pt does not exist"),
         (["--weights-lpips", "absent"], "alexnet.ckpt does not exist"),
         (["--out", "file/folder"], "cannot make file/folder"),

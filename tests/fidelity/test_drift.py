@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.data.store import NEW, EpisodeStore
 from adamas.evaluation.fidelity import Continuation
-from adamas.fidelity.drift import agreement, distances, draw_windows, means, still, under_other_actions
+from adamas.fidelity.drift import (
+    agreement,
+    as_known,
+    distances,
+    draw_windows,
+    means,
+    still,
+    under_other_actions,
+)
 from adamas.fidelity.lpips import Lpips
 from adamas.fidelity.populations import CLIP_LENGTH, population_distance, samples, spaced
 
@@ -86,6 +96,20 @@ def test_other_actions_are_those_of_another_window_once_the_dream_begins() -> No
     action = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]])
     windows = Batch(torch.zeros(2, 5, 1, 1, 1), action, *(nothing,) * 4)
     assert under_other_actions(windows, 3).action.tolist() == [[1, 2, 7, 8], [5, 6, 3, 4]]
+
+
+def test_actions_as_an_agent_knows_them() -> None:
+    action = torch.tensor([[0, 1, 2]])
+    transition = torch.zeros(1, 3)
+    windows = Batch(
+        torch.zeros(1, 4, 1, 2, 2), action, transition, transition, transition, torch.ones(1, 4).bool()
+    )
+    assert as_known(windows, ActionSpec.numbered(3), "data") is windows
+    assert as_known(windows, ActionSpec.nothing(), "data").action.tolist() == [[0, 0, 0]]
+    vectors = replace(windows, action=torch.ones(1, 3, 2))
+    assert as_known(vectors, ActionSpec.nothing(), "data").action.tolist() == [[0, 0, 0]]
+    with pytest.raises(UserError, match="data holds actions that the agent does not have"):
+        as_known(windows, ActionSpec.numbered(2), "data")
 
 
 def test_intervals_resample_whole_episodes() -> None:
