@@ -75,9 +75,9 @@ class Dream:
     by: str | None = None
     """Who acts: agent, random, or a text file with an action on every line, its number or its name. None: the
     agent; beside held-out episodes whoever acted there."""
-    dataset: Path | None = None
-    """Episodes to start from. None: the run's held-out ones, else those it learnt from, else the agent plays the
-    game up to each start."""
+    dataset: str | None = None
+    """Episodes to start from, in a folder or at a URL. None: the run's held-out ones, else those it learnt from,
+    else the agent plays the game up to each start."""
     temperature: float = 1.0
     """Of the agent; 0 is greedy."""
     denoising_steps: int | None = None

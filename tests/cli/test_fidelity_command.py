@@ -58,6 +58,19 @@ def test_another_agent_dreams_on_from_the_same_frames(
     assert "at which mse is less than with baseline" in capsys.readouterr().out
 
 
+def test_recordings_at_a_url(trained: tuple[Path, str], tmp_path: Path) -> None:
+    episodes = trained[0] / "dataset" / "test"
+    run(["data", "pack", str(episodes), "--out", str(tmp_path / "packed")])
+    for name, place in (("here", str(episodes)), ("there", (tmp_path / "packed").as_uri())):
+        run(["fidelity", str(trained[0]), "--dataset", place, "--out", str(tmp_path / name), *OPTIONS])
+    here, there = (json.loads((tmp_path / name / "fidelity.json").read_text()) for name in ("here", "there"))
+    assert here["dreams"] == there["dreams"] and there["protocol"]["dataset"].startswith("file://")
+    film = tmp_path / "film.mp4"
+    place = (tmp_path / "packed").as_uri()
+    run(["dream", str(trained[0]), "--dataset", place, "--out", str(film), "--steps", "3", "--device", "cpu"])
+    assert film.stat().st_size
+
+
 def test_moments_of_the_game(
     trained: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
