@@ -105,7 +105,7 @@ def fidelity(arguments: Sequence[str]) -> None:
     store = EpisodeStore.open(options.dataset or _own_dataset(target))
     runtime.keep_freed_memory()
     agent = load(target.path, options.device)
-    _check_fits(agent, store)
+    _check_fits(agent, store, str(target))
     baseline = None if options.baseline is None else _baseline(options.baseline, agent, store)
     if options.moments:
         check_env(agent, options.env, target)
@@ -113,7 +113,9 @@ def fidelity(arguments: Sequence[str]) -> None:
     rng = np.random.default_rng(derive_seed(options.seed, "windows"))
     length = agent.world_model.context_length
     windows = draw_windows(store, options.windows, length, options.horizon, rng)
-    known = as_known(windows.batch, agent.action_spec, str(store.folder))
+    place = str(store.folder)
+    known = as_known(windows.batch, agent.action_spec, place)
+    seen = known if baseline is None else as_known(windows.batch, baseline.action_spec, place)
 
     moments = _Moments(agent, options) if options.moments else None
     # Before minutes of work, not after them: a place that cannot be written to is found out now.
@@ -137,7 +139,6 @@ def fidelity(arguments: Sequence[str]) -> None:
     measure.baseline(OTHER_ACTIONS, blind)
     measure.baseline(STILL, still(pictured, windows.batch, length))
     if baseline is not None:
-        seen = as_known(windows.batch, baseline.action_spec, str(store.folder))
         sampler = baseline.config.world_model.sampler
         measure.baseline(BASELINE, _dream(baseline, seen, sampler, options.seed))
     result = {
@@ -166,17 +167,17 @@ def parse_steps(words: Sequence[str]) -> list[int]:
     return [int(word) for word in numbers]
 
 
-def _check_fits(agent: Agent, store: EpisodeStore) -> None:
+def _check_fits(agent: Agent, store: EpisodeStore, name: str) -> None:
     if store.obs_shape != tuple(agent.config.obs_shape):
         raise UserError(
-            f"{store.folder} has frames of shape {tuple(store.obs_shape)}, the agent sees "
+            f"{store.folder} has frames of shape {tuple(store.obs_shape)}, {name} sees "
             f"{tuple(agent.config.obs_shape)}; choose a dataset of its own game"
         )
 
 
 def _baseline(path: Path, agent: Agent, store: EpisodeStore) -> Agent:
     baseline = load(path, str(runtime.device_of(agent)))
-    _check_fits(baseline, store)
+    _check_fits(baseline, store, str(path))
     lengths = baseline.world_model.context_length, agent.world_model.context_length
     if lengths[0] != lengths[1]:
         raise UserError(
