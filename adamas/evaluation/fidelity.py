@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Generator, Tensor
@@ -11,6 +11,7 @@ from adamas.core.protocols import WorldModel
 from adamas.core.types import Batch
 
 EXACT_TOLERANCE = 38  # levels of 255; 0.3 in [-1, 1]
+DREAMS_AT_ONCE = 64  # so that memory does not grow with their number
 
 
 @dataclass(frozen=True)
@@ -38,21 +39,33 @@ class Continuation:
 
 @torch.no_grad()
 def continue_dreams(world_model: WorldModel, windows: Batch, generator: Generator) -> Continuation:
-    """Dream on from the first L frames of every window, under the window's own actions.
+    """Dream on from the first L frames of every window, under the window's own actions, ``DREAMS_AT_ONCE`` at a time.
 
     Args:
         world_model: the world model.
         windows: B windows of L + T frames.
         generator: source of the dreams' randomness.
 
+    Returns:
+        The dreams of all windows that have their last context frame and the one after it.
+
     Raises:
-        ValueError: no window has its last context frame and the one after it.
+        ValueError: no window has.
     """
     length = world_model.context_length
     usable = windows.mask[:, length - 1] & windows.mask[:, length]
     if not usable.any():
         raise ValueError("no window starts inside an episode")
     windows = windows[usable]
+    parts = [
+        _continue_together(world_model, windows[start : start + DREAMS_AT_ONCE], generator)
+        for start in range(0, len(windows.mask), DREAMS_AT_ONCE)
+    ]
+    return Continuation(*(torch.cat([getattr(x, f.name) for x in parts]) for f in fields(Continuation)))
+
+
+def _continue_together(world_model: WorldModel, windows: Batch, generator: Generator) -> Continuation:
+    length = world_model.context_length
     state = world_model.initial_state(windows.first_frames(length))
     predictions = []
     for action in windows.action[:, length - 1 :].unbind(1):

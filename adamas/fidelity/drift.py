@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from adamas.fidelity.distances import mse, ssim
 from adamas.fidelity.lpips import Lpips
 
 NUM_RESAMPLES = 2_000
+BATCH = 256  # frames compared at a time: on the way each needs 80 times its memory
 OTHER_ACTIONS, STILL, BASELINE = "other actions", "still frame", "baseline"
 """What the baselines are called: :func:`under_other_actions`, :func:`still`, and another agent's dreams."""
 
@@ -98,16 +100,16 @@ def distances(dreams: Continuation, lpips: Lpips | None) -> dict[str, np.ndarray
     ``mse`` in [0, 1], ``psnr`` in dB, ``ssim``, ``exact`` (share of frames without a wrong pixel) and, given the
     network, ``lpips``.
     """
-    obs, true_obs = dreams.obs[dreams.mask].cpu(), dreams.true_obs[dreams.mask].cpu()  # (K, C, H, W)
-    frames = {
-        "mse": mse(obs, true_obs),
-        "psnr": psnr(obs, true_obs),
-        "ssim": ssim(obs, true_obs),
-        "exact": exact(obs, true_obs).float(),
-    }
+    compare: dict[str, Callable[[Tensor, Tensor], Tensor]]
+    compare = {"mse": mse, "psnr": psnr, "ssim": ssim, "exact": exact}
     if lpips is not None:
-        frames["lpips"] = lpips(obs, true_obs)
-    return {name: _placed(values, dreams.mask.cpu()) for name, values in frames.items()}
+        compare["lpips"] = lpips
+    frames = dreams.obs[dreams.mask].cpu(), dreams.true_obs[dreams.mask].cpu()  # (K, C, H, W) each
+    pairs = list(zip(*(torch.split(x, BATCH) for x in frames), strict=True))
+    return {
+        name: _placed(torch.cat([distance(*pair) for pair in pairs]), dreams.mask.cpu())
+        for name, distance in compare.items()
+    }
 
 
 def _placed(values: Tensor, mask: Tensor) -> np.ndarray:

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 
 from adamas.core.protocols import Component, DreamState, Prediction
 from adamas.core.types import Batch
+from adamas.evaluation import fidelity
 from adamas.evaluation.fidelity import (
     EXACT_TOLERANCE,
     Continuation,
@@ -61,7 +62,8 @@ def windows(actions: list[list[int]], first: list[int]) -> Batch:
     return Batch(obs, action * real, reward, terminated & real, torch.zeros_like(terminated), mask)
 
 
-def test_a_perfect_world_model_has_no_error() -> None:
+def test_a_perfect_world_model_has_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fidelity, "DREAMS_AT_ONCE", 2)  # three dreams in two parts
     truth = windows([[0, 1, 2, 0, 1], [1, 1, 2, 2, 2], [0, 2, 2, 2, 2]], first=[10, 90, 0])
     dreams = continue_dreams(Counting(), truth, torch.Generator())
     assert dreams.mask.tolist() == [[True] * 4, [True] * 3 + [False], [True] * 4]  # the second ends at 100

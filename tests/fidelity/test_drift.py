@@ -14,6 +14,7 @@ from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.data.store import NEW, EpisodeStore
 from adamas.evaluation.fidelity import Continuation
+from adamas.fidelity import drift
 from adamas.fidelity.drift import (
     agreement,
     as_known,
@@ -69,7 +70,8 @@ def continuation(obs: torch.Tensor, true_obs: torch.Tensor, mask: torch.Tensor) 
     return Continuation(obs, true_obs, nothing, nothing, nothing.bool(), nothing.bool(), mask)
 
 
-def test_distances_by_step_and_nothing_after_the_end() -> None:
+def test_distances_by_step_and_nothing_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drift, "BATCH", 2)  # five frames in three parts
     true_obs = torch.zeros(2, 3, 1, 11, 11, dtype=torch.uint8)
     obs = true_obs.clone()
     obs[0, 1], obs[1, 2] = 51, 255
