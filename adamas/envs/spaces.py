@@ -1,8 +1,8 @@
-"""Gymnasium's action spaces as choices, buttons and axes, and actions back in the space's own form."""
+"""Gymnasium's action spaces as choices, buttons and axes and back, and actions in either form."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,43 @@ def to_space(space: Space[Any], spec: ActionSpec, action: np.ndarray) -> Any:
     entries = action.reshape(-1)
     ends = np.cumsum([len(spec.choices), len(spec.buttons)])
     return _take(space, *map(iter, np.split(entries, ends)))
+
+
+def space_of(spec: ActionSpec) -> Space[Any]:
+    """The space of the actions of ``spec``.
+
+    Discrete, MultiDiscrete, MultiBinary or Box where there are only such parts, else a Dict of "choices", "buttons" and
+    "axes".
+    """
+    if spec.is_discrete:
+        return Discrete(spec.num_actions)
+    parts: dict[str, Space[Any]] = {}
+    if spec.choices:
+        parts["choices"] = MultiDiscrete([len(choice.options) for choice in spec.choices])
+    if spec.buttons:
+        parts["buttons"] = MultiBinary(len(spec.buttons))
+    if spec.axes:
+        low, high = np.array([(axis.low, axis.high) for axis in spec.axes], np.float32).T
+        parts["axes"] = Box(low, high)
+    return Dict(parts) if len(parts) > 1 else next(iter(parts.values()))
+
+
+def from_space(spec: ActionSpec, action: Any) -> np.ndarray:
+    """Actions of :func:`space_of`, one or a batch, as (..., ``*spec.shape``) numbers; they may still be out of range.
+
+    Raises:
+        ValueError: a dict that lacks a part, or something that is no dict where one is needed.
+    """
+    if spec.is_discrete:
+        return np.asarray(action)
+    if not isinstance(space_of(spec), Dict):
+        return np.asarray(action, np.float32)
+    parts = ("choices", "buttons", "axes")
+    sizes = len(spec.choices), len(spec.buttons), len(spec.axes)
+    expected = [part for part, size in zip(parts, sizes, strict=True) if size]  # in the order of the entries
+    if not isinstance(action, Mapping) or set(action) != set(expected):
+        raise ValueError(f"expected a dict of {' and '.join(expected)}, got {action}")
+    return np.concatenate([np.asarray(action[part], np.float32) for part in expected], axis=-1)
 
 
 def _take(space: Space[Any], choices: Iterator[Any], buttons: Iterator[Any], axes: Iterator[Any]) -> Any:

@@ -8,6 +8,7 @@ Importing this module registers ``adamas/Dream-v0``. ``import adamas`` does not:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium.error import ResetNeeded
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from adamas.core import runtime
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.data import EpisodeStore
+from adamas.envs.spaces import from_space, space_of
 from adamas.interop.load import load
 from adamas.interop.starts import RecordedStarts
 from adamas.rl.imagination import Imagination
@@ -33,7 +35,7 @@ from adamas.rl.imagination import Imagination
 Frames = NDArray[np.uint8]
 
 
-class DreamEnvs(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
+class DreamEnvs(VectorEnv[Frames, Any, NDArray[Any]]):
     """B dreams, stepped together, that restart within the step in which they end (``AutoresetMode.SAME_STEP``).
 
     Make them with :func:`make_dream`, or with ``gymnasium.make_vec``.
@@ -68,7 +70,7 @@ class DreamEnvs(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         channels, height, width = agent.config.obs_shape
         self.num_envs = num_envs
         self.single_observation_space = Box(0, 255, (height, width, channels), np.uint8)
-        self.single_action_space = Discrete(agent.action_spec.num_actions)
+        self.single_action_space = space_of(agent.action_spec)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
@@ -90,10 +92,8 @@ class DreamEnvs(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         self._started = True
         return obs, {}
 
-    def step(
-        self, actions: NDArray[np.int64]
-    ) -> tuple[Frames, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
-        """Imagine what follows ``actions``, (B,) int.
+    def step(self, actions: Any) -> tuple[Frames, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """Imagine what follows ``actions``, (B,) int, or as ``action_space`` has them where one choice is not all.
 
         Returns:
             the frames to act in next, (B, H, W, C) uint8; the rewards' signs, (B,) float32; terminated, (B,)
@@ -106,13 +106,13 @@ class DreamEnvs(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         """
         if not self._started:
             raise ResetNeeded("reset the dreams before the first step")
-        actions = np.asarray(actions)  # of any kind of integer; older spaces take fractions as well
-        if actions.dtype.kind not in "iu" or not self.action_space.contains(actions):
-            raise ValueError(
-                f"expected {self.num_envs} actions in [0, {self._dreams.action_spec.num_actions}), got {actions}"
-            )
+        spec = self._dreams.action_spec
+        entries = from_space(spec, actions)
+        # Not action_space.contains: it is strict about types, so that a list would not do.
+        if entries.shape != (self.num_envs, *spec.shape) or spec.problem(entries):
+            raise ValueError(f"expected {self.num_envs} actions in {self.single_action_space}, got {actions}")
         step = self._dreams.step(
-            torch.as_tensor(actions, dtype=torch.int64, device=self._dreams.generator.device)
+            torch.as_tensor(entries, dtype=spec.dtype, device=self._dreams.generator.device)
         )
         info: dict[str, Any] = {}
         ended = np.flatnonzero(step.ended.cpu().numpy()).tolist()
@@ -127,7 +127,7 @@ class DreamEnvs(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         return self._starts.draw(k, self.np_random).to(self._dreams.generator.device)
 
 
-class DreamEnv(gymnasium.Env[Frames, int]):
+class DreamEnv(gymnasium.Env[Frames, Any]):
     """One dream; after its end it waits for :meth:`reset`. Make it with ``gymnasium.make``.
 
     ``render_mode`` "rgb_array" shows the frame to act in, or the last one.
@@ -160,7 +160,7 @@ class DreamEnv(gymnasium.Env[Frames, int]):
         self._frame, self._over = obs[0], False
         return self._frame, info
 
-    def step(self, action: int) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
         """As :meth:`DreamEnvs.step`, for one dream.
 
         Raises:
@@ -169,7 +169,8 @@ class DreamEnv(gymnasium.Env[Frames, int]):
         """
         if self._over:
             raise ResetNeeded("the dream is over, or has not begun; reset it before the next step")
-        obs, reward, terminated, truncated, info = self._dreams.step(np.array([action]))
+        batch = {part: [value] for part, value in action.items()} if isinstance(action, Mapping) else [action]
+        obs, reward, terminated, truncated, info = self._dreams.step(batch)
         self._over = bool(terminated[0] or truncated[0])
         self._frame = info["final_obs"][0] if self._over else obs[0]
         return self._frame, float(reward[0]), bool(terminated[0]), bool(truncated[0]), {}

@@ -8,7 +8,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sp
 
 from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.core.errors import UserError
-from adamas.envs.spaces import action_spec, to_space
+from adamas.envs.spaces import action_spec, from_space, space_of, to_space
 
 NESTED = Dict(
     arm=Tuple((Box(np.array([-1, 0], np.float32), np.array([1, 2], np.float32)), Discrete(2, start=5))),
@@ -61,6 +61,21 @@ def test_ends_that_float32_rounds_outwards() -> None:
     space = Box(-0.3, 0.3, (1,), np.float64)
     action = to_space(space, action_spec(space), np.array([0.3], np.float32))
     assert float(np.float32(0.3)) > 0.3 and space.contains(action)
+
+
+def test_a_specification_is_the_space_that_it_came_from() -> None:
+    for space in (Discrete(3), MultiDiscrete([2, 3]), MultiBinary(2), Box(-2, 2, (2,))):
+        assert space_of(action_spec(space)) == space
+
+
+def test_the_ends_of_an_axis_are_actions_although_float32_rounds_them() -> None:
+    spec = ActionSpec((), ("horn",), (Axis("gas", -0.3, 0.1),))
+    space = space_of(spec)
+    assert isinstance(space, Dict) and isinstance(space["axes"], Box)
+    for end in (space["axes"].low, space["axes"].high):
+        entries = from_space(spec, {"axes": end, "buttons": [1]})
+        assert spec.problem(entries) == ""
+        assert entries.tolist() == [1, end[0]]
 
 
 @pytest.mark.parametrize("space", [Text(3), Box(-np.inf, np.inf, (2,)), Dict(a=Discrete(2), b=Text(1))])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Box, Dict, MultiBinary, MultiDiscrete, Space
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
@@ -24,7 +26,7 @@ from torch import Generator, Tensor, nn
 
 import adamas
 from adamas.agent import Agent, AgentConfig
-from adamas.core.actions import ActionSpec
+from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
@@ -74,13 +76,19 @@ class CountingModel(nn.Module):
         return {"count": count}, Prediction(frames(count), sign, count >= 50)
 
 
-def write(folder: Path, lengths: Sequence[int], shape: tuple[int, int, int] = SHAPE, action: int = 2) -> Path:
-    store = EpisodeStore.create(folder, shape)
+def write(
+    folder: Path,
+    lengths: Sequence[int],
+    shape: tuple[int, int, int] = SHAPE,
+    action: Any = (2,),
+    spec: ActionSpec | None = None,
+) -> Path:
+    store = EpisodeStore.create(folder, shape, spec)
     for e, length in enumerate(lengths):
         obs = [np.full((1, *shape), 10 * e + t, np.uint8) for t in range(length)]
         number, no = np.array([NEW]), np.zeros(1, bool)
         for one in obs[:-1]:
-            number = store.append(number, one, np.array([action]), np.zeros(1, np.float32), no, no)
+            number = store.append(number, one, np.asarray(action), np.zeros(1, np.float32), no, no)
         store.append_final(number, obs[-1])
     store.commit()
     return folder
@@ -263,8 +271,76 @@ def test_impossible_actions_are_refused(actions: list[float], counting: Agent, d
     with pytest.raises(ResetNeeded):
         dreams.step(np.array([0, 0]))
     dreams.reset()
-    with pytest.raises(ValueError, match=r"expected 2 actions in \[0, 3\)"):
+    with pytest.raises(ValueError, match=r"expected 2 actions in Discrete\(3\)"):
         dreams.step(np.array(actions))
+
+
+def steer(folder: Path, spec: ActionSpec, action: np.ndarray) -> Path:
+    """An agent of random weights with these actions, and one episode of 20 frames under the same action."""
+    torch.manual_seed(0)
+    config = replace(CONFIG, actions=spec)
+    agent = Agent(config)
+    save_checkpoint(folder / "checkpoints", 1, agent.state_dict(), {"agent": to_dict(config)}, {})
+    write(folder / "dataset" / "train", (20,), action=action, spec=spec)
+    return folder
+
+
+MIXED = ActionSpec(
+    (Choice(("left", "right"), "way"), Choice(("low", "middle", "high"), "gear")),
+    ("horn",),
+    (Axis("gas"),),
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "space"),
+    [
+        (ActionSpec(MIXED.choices), MultiDiscrete([2, 3])),
+        (ActionSpec(buttons=("a", "b")), MultiBinary(2)),
+        (ActionSpec(axes=(Axis("x"),)), Box(-1, 1, (1,))),
+        (MIXED, Dict(choices=MultiDiscrete([2, 3]), buttons=MultiBinary(1), axes=Box(-1, 1, (1,)))),
+    ],
+)
+def test_actions_of_several_parts(spec: ActionSpec, space: Space[Any], tmp_path: Path) -> None:
+    run = steer(tmp_path, spec, np.zeros((1, spec.size), np.float32))
+    dream = gymnasium.make(MAKE, checkpoint=run, horizon=4)
+    assert dream.action_space == space
+    check_env(dream.unwrapped)  # its warnings are errors here
+    dreams = adamas.make_dream(run, num_envs=3)
+    dreams.action_space.seed(0)
+    dreams.reset(seed=0)
+    for _ in range(3):
+        assert dreams.step(dreams.action_space.sample())[0].shape == (3, 8, 4, 3)
+
+
+def test_every_part_arrives_at_its_place(counting: Agent, tmp_path: Path) -> None:
+    run = steer(tmp_path, MIXED, np.zeros((1, 4), np.float32))
+    agent = Agent(replace(CONFIG, actions=MIXED))
+    seen: list[Tensor] = []
+
+    class Listening(CountingModel):
+        def step(
+            self, state: DreamState, action: Tensor, generator: Generator
+        ) -> tuple[DreamState, Prediction]:
+            seen.append(action)
+            return super().step(state, action[:, 0].long(), generator)
+
+    agent.world_model = Listening()  # type: ignore[assignment]
+    dreams = adamas.make_dream(agent, run / "dataset" / "train", num_envs=2)
+    dreams.reset(seed=0)
+    action = {"axes": [[-1.0], [0.5]], "buttons": [[0], [1]], "choices": [[1, 2], [0, 0]]}
+    dreams.step(action)
+    torch.testing.assert_close(seen[0], torch.tensor([[1, 2, 0, -1.0], [0, 0, 1, 0.5]]))
+    wrong = [
+        (action["axes"], "expected a dict of choices and buttons and axes"),
+        (action | {"horn": 1}, "expected a dict"),
+        (action | {"axes": [[-1.01], [0.5]]}, "expected 2 actions in Dict"),
+        (action | {"choices": [[1, 2.5], [0, 0]]}, "expected 2 actions in Dict"),
+    ]
+    for other, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            dreams.step(other)
+    assert len(seen) == 1
 
 
 def test_mistakes_get_one_line(counting: Agent, dataset: Path, run: Path, tmp_path: Path) -> None:
@@ -289,7 +365,7 @@ def test_mistakes_get_one_line(counting: Agent, dataset: Path, run: Path, tmp_pa
         with pytest.raises(UserError, match=message) as error:
             adamas.make_dream(**arguments)
         assert "\n" not in str(error.value)
-    other_game = write(tmp_path / "other", (9,), action=3)
+    other_game = write(tmp_path / "other", (9,), action=(3,))
     with pytest.raises(UserError, match="other holds actions that the agent does not have"):
         adamas.make_dream(counting, other_game).reset()
 
