@@ -12,6 +12,7 @@ from adamas.agent import Agent
 from adamas.core.types import to_model_range
 from adamas.diffusion.denoiser import to_levels
 from adamas.diffusion.edm import EdmDenoiser
+from adamas.rl.action_distribution import num_parameters, sample_action
 
 
 class DenoiseStep(nn.Module):
@@ -30,7 +31,7 @@ class DenoiseStep(nn.Module):
     def forward(
         self, noisy: Tensor, sigma: Tensor, prev_obs: Tensor, prev_action: Tensor
     ) -> tuple[Tensor, ...]:
-        """(B, C, H, W), (B,), (B, L, C, H, W), (B, L) -> one or two times (B, C, H, W)."""
+        """(B, C, H, W), (B,), (B, L, C, H, W), (B, L) or (B, L, K) -> one or two times (B, C, H, W)."""
         # Not denoise(): it asks for the length of the batch, which the exporter would then fix.
         cond = self.denoiser.conditioners(sigma)
         scaled = prev_obs / self.denoiser.config.sigma_data
@@ -51,7 +52,7 @@ class JudgeStep(nn.Module):
     def forward(
         self, obs: Tensor, action: Tensor, next_obs: Tensor, hidden: Tensor, cell: Tensor
     ) -> tuple[Tensor, ...]:
-        """(B, C, H, W), (B,), (B, C, H, W), twice (B, lstm_dim) -> (B, 3), (B, 2), twice (B, lstm_dim)."""
+        """(B, C, H, W), (B,) or (B, K), (B, C, H, W), twice (B, lstm_dim) -> (B, 3), (B, 2), twice (B, lstm_dim)."""
         reward, end, state = self.model(obs[:, None], action[:, None], next_obs[:, None], (hidden, cell))
         return reward[:, 0], end[:, 0], *state
 
@@ -66,7 +67,7 @@ class ActStep(nn.Module):
         self.model = agent.actor_critic
 
     def forward(self, obs: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, ...]:
-        """(B, C, H, W) uint8, twice (B, lstm_dim) -> (B, A), (B,), twice (B, lstm_dim)."""
+        """(B, C, H, W) uint8, twice (B, lstm_dim) -> (B, P), (B,), twice (B, lstm_dim)."""
         logits, value, state = self.model(obs, (hidden, cell))
         return logits, value, *state
 
@@ -97,7 +98,9 @@ def draw_inputs(
     judge, act = (
         {name: torch.rand(b, dim, generator=generator) * 2 - 1 for name in ("hidden", "cell")} for dim in dims
     )
-    actions = torch.randint(agent.action_spec.num_actions, (b, length), generator=generator)
+    spec = agent.action_spec
+    undecided = torch.zeros(b * length, num_parameters(spec))
+    actions = sample_action(spec, undecided, generator).view(b, length, *spec.shape)
     noise = torch.randn(obs[:, -1].shape, generator=generator)
     return {
         "denoiser": {

@@ -28,11 +28,13 @@ from torch import Generator, Tensor
 
 import adamas
 from adamas.agent import Agent
+from adamas.core.actions import ActionSpec
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError, require
 from adamas.diffusion.edm import EdmDenoiser
 from adamas.diffusion.schedules import karras_sigmas
 from adamas.export.networks import MODELS, Step, draw_inputs, pad_channels
+from adamas.rl.action_distribution import LOG_STD_MAX, LOG_STD_MIN
 
 OPSET = 20  # onnxruntime is fastest with it: from 21 on, group normalisation is another operator
 OPSETS = range(18, 25)
@@ -60,8 +62,8 @@ def export_onnx(
         is that of the frames before, and how far the levels are from where those should be cut.
 
     Raises:
-        UserError: the denoiser is not EDM's, the opset is none of those, the packages are missing, or a difference is
-            above :data:`TOLERANCE`.
+        UserError: the denoiser is not EDM's, nothing judges rewards and ends, the opset is none of those, the packages
+            are missing, or a difference is above :data:`TOLERANCE`.
     """
     check_export(agent, opset)
     errors = {name: export_model(agent, name, folder, frames, opset) for name in MODELS}
@@ -91,7 +93,7 @@ def export_model(
 
 def check_export(agent: Agent, opset: int) -> None:
     """Refuse what cannot be exported, before anything is written. Raises UserError, see :func:`export_onnx`."""
-    _ = agent.action_spec.names  # refuses all but one choice
+    _ = agent.reward_end  # refuses agents without
     if not isinstance(agent.denoiser, EdmDenoiser):
         raise UserError("only EDM denoisers can be exported, and this agent has a DDPM one; train with edm")
     if agent.config.world_model.upsampler is not None:
@@ -119,7 +121,7 @@ def describe(agent: Agent, title: str, opset: int) -> dict[str, Any]:
         "channels": channels,
         "height": height,
         "width": width,
-        "actions": list(config.actions.names),
+        "actions": describe_actions(config.actions),
         "context_length": agent.world_model.context_length,
         "lstm_dim": {
             "reward_end": agent.reward_end.config.lstm_dim,
@@ -134,6 +136,13 @@ def describe(agent: Agent, title: str, opset: int) -> dict[str, Any]:
         "opset": opset,
         "adamas": adamas.__version__,
     }
+
+
+def describe_actions(spec: ActionSpec) -> list[str] | dict[str, Any]:
+    """Names where one choice is all there is; else the parts of an action, and what makes a policy's axes."""
+    if spec.is_discrete:
+        return list(spec.names)
+    return to_dict(spec) | {"log_std": [LOG_STD_MIN, LOG_STD_MAX]}
 
 
 def level_error(estimate: NDArray[np.float32], cut: NDArray[np.float32]) -> float:

@@ -45,7 +45,12 @@ NPM_SECONDS = 600
 
 
 def check_page(agent: Agent) -> None:
-    """Refuse frames that a page cannot draw, as UserError."""
+    """Refuse frames that a page cannot draw, and actions that it has no keys for, as UserError."""
+    if not agent.action_spec.is_discrete:
+        raise UserError(
+            f"a page has keys for one choice among several, and the agent has {agent.action_spec}; use: "
+            "adamas export onnx"
+        )
     if agent.config.obs_shape[0] not in (1, 3):
         raise UserError(
             f"a page draws frames of 1 or 3 channels, and the agent's have {agent.config.obs_shape[0]}; use: "

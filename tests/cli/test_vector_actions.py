@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from adamas.data import EpisodeStore
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
+from adamas.export.onnx import describe_actions, export_model
 from adamas.interop.starts import RecordedStarts
 from adamas.play.engine import Engine, Player
 from adamas.play.library import Library
@@ -138,11 +140,33 @@ def test_playing(run: Path, tmp_path: Path) -> None:
     recordings.close()
 
 
-@pytest.mark.parametrize("command", ["export onnx --out there", "export web --out there", "fidelity"])
+def test_exporting(run: Path, tmp_path: Path) -> None:
+    """Models are compared with PyTorch as they are written; here, that every entry of an action matters."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    agent = adamas.load(run, "cpu")
+    for model, name in (("denoiser", "prev_action"), ("reward_end", "action")):
+        assert export_model(agent, model, tmp_path) < 1e-4
+        session = onnxruntime.InferenceSession(str(tmp_path / f"{model}.onnx"))
+        inputs = {x.name: np.ones([2, *x.shape[1:]], np.float32) for x in session.get_inputs()}
+        for entry in (None, 0, 1):
+            inputs[name] = np.zeros_like(inputs[name])
+            if entry is not None:
+                inputs[name][1, ..., entry] = 1
+            last = session.run(None, inputs)[-1]
+            assert np.array_equal(last[0], last[1]) == (entry is None), (model, entry)
+    assert describe_actions(agent.action_spec) == {
+        "choices": [],
+        "buttons": ["brake/0"],
+        "axes": [{"name": "lever/0", "low": -2.0, "high": 2.0}],
+        "log_std": [math.log(0.1), 0.5],
+    }
+
+
+@pytest.mark.parametrize("command", ["export web --out there", "fidelity"])
 def test_what_still_wants_one_choice_says_so(
     run: Path, command: str, complaint: Callable[..., str], tmp_path: Path
 ) -> None:
     words = command.replace("there", str(tmp_path / "there")).split()
     position = 2 if words[0] == "export" else 1
     said = complaint(*words[:position], run, *words[position:])
-    assert "one choice among several actions" in said and "brake/0, lever/0" in said
+    assert "one choice among several" in said and "brake/0, lever/0" in said

@@ -133,7 +133,7 @@ def test_names_shapes_and_types_are_those_of_the_docs(site: Path) -> None:
                 value.type
             ]
             found[f"{name} {value.name}"] = ([str(d) for d in value.shape], kind)
-    letters = {"B": "batch", "L": "2", "C": "3", "H": "6", "W": "8", "A": "5", "J": "6", "P": "5"}
+    letters = {"B": "batch", "L": "2", "C": "3", "H": "6", "W": "8", "P": "5", "J": "6", "Q": "5"}
     documented = {}
     table = re.findall(
         r"^\| `(\w+)` (?:in|out) \| `(\w+)` \| \((.*?)\) \| (\w+) \|", DOCS.read_text(), re.MULTILINE
@@ -309,6 +309,13 @@ def test_noise_in_past_frames_is_refused(tmp_path: Path) -> None:
     world_model = replace(CONFIG.world_model, denoiser=DenoiserConfig(network), sampler=sampler)
     with pytest.raises(UserError, match=r"the sampler puts noise on past frames .*; set s_cond to 0"):
         export_onnx(Agent(replace(CONFIG, world_model=world_model)), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_world_without_rewards_and_ends_is_refused(tmp_path: Path) -> None:
+    agent = Agent(replace(CONFIG, world_model=replace(CONFIG.world_model, reward_end=None)))
+    with pytest.raises(UserError, match="predicts neither rewards nor ends"):
+        export_onnx(agent, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
