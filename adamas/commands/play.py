@@ -20,6 +20,7 @@ from adamas.core.config import from_dict
 from adamas.core.errors import UserError, require
 from adamas.core.runtime import RuntimeConfig
 from adamas.data import EpisodeStore
+from adamas.data.places import Place, parse_place
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
@@ -40,8 +41,8 @@ class Play:
     """Watch and play a dream in the browser, beside the real game."""
 
     env: Annotated[EnvConfig, tyro.conf.FlagConversionOff]
-    dataset: Path | None = None
-    """Real episodes that dreams start from. Default: the run's held-out ones, else what the agent plays."""
+    dataset: str | None = None
+    """Real episodes that dreams start from: a folder or a URL. Default: the run's held-out ones, else what it plays."""
     recordings: Path | None = None
     """Folder for what is recorded. Default: recordings/ in the run's folder, or in the working folder."""
     host: str = LOOPBACK
@@ -78,7 +79,9 @@ def play(arguments: Sequence[str]) -> None:
     torch.set_num_threads(1)  # of this thread: the cores are the engine's
     agent = load(target.path, options.device)
     run = target.path if target.is_run else None
-    datasets = target.datasets if options.dataset is None else {"dataset": options.dataset}
+    datasets: Mapping[str, Place] = (
+        target.datasets if options.dataset is None else {"dataset": parse_place(options.dataset)}
+    )
     make_real, why_no_real = _real_game(agent, options, target)
     if not datasets and make_real is None:
         raise UserError(
@@ -111,7 +114,7 @@ def play(arguments: Sequence[str]) -> None:
         recordings.close()
 
 
-def _serve(engine: Engine, datasets: Mapping[str, Path], hello: Mapping[str, Any], options: Play) -> None:
+def _serve(engine: Engine, datasets: Mapping[str, Place], hello: Mapping[str, Any], options: Play) -> None:
     try:
         from adamas.play.library import Library
         from adamas.play.serving import serve
@@ -142,7 +145,7 @@ def _real_game(agent: Agent, options: Play, target: Target) -> tuple[MakeEnv | N
     return make, ""
 
 
-def _starts(agent: Agent, datasets: Mapping[str, Path], make_real: MakeEnv | None) -> Starts:
+def _starts(agent: Agent, datasets: Mapping[str, Place], make_real: MakeEnv | None) -> Starts:
     """Where dreams start: in the first dataset that holds enough; else in what the agent plays, if it can."""
     problems = []
     for name, folder in datasets.items():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import gymnasium
 
@@ -19,7 +22,18 @@ class VizdoomEnvs(GymnasiumEnvs):
         """Start the games. Raises UserError: unknown scenario, or ViZDoom is not installed."""
         config = replace(config, game=scenario_id(config.game))
         at_once = 0 if "MultiBinary" in config.game else 1  # 0: as many buttons as one likes
-        super().__init__(config, num_envs, seed, frame_skip=config.frame_skip, max_buttons_pressed=at_once)
+        super().__init__(
+            config,
+            num_envs,
+            seed,
+            frame_skip=config.frame_skip,
+            max_buttons_pressed=at_once,
+            doom_config_path=os.devnull,  # else the engine leaves _vizdoom.ini in the working folder
+        )
+        with contextlib.suppress(
+            OSError
+        ):  # another thing that it leaves, unless somebody put something there
+            Path("_vizdoom").rmdir()
         if self.action_spec.is_discrete:
             game = self._envs[0].unwrapped
             buttons = [button.name.lower() for button in game.game.get_available_buttons()]  # type: ignore[attr-defined]

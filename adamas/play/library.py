@@ -14,6 +14,7 @@ from torch import Tensor
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.data import EpisodeStore
+from adamas.data.places import Place, is_url
 from adamas.evaluation.video import FASTEST, film_bytes
 from adamas.play.moves import Moves
 
@@ -37,9 +38,9 @@ class Unknown(Exception):
 class Library:
     """Reads datasets, also while they grow. Every method may be called from any thread."""
 
-    def __init__(self, folders: Mapping[str, Path], fps: float) -> None:
+    def __init__(self, places: Mapping[str, Place], fps: float) -> None:
         """Offer datasets by name, as films at ``fps``. Those that do not exist yet are left out until they do."""
-        self._folders = folders
+        self._places = places
         self._fps = fps
         self._open: dict[str, tuple[int, EpisodeStore]] = {}
         self._lock = threading.Lock()
@@ -48,7 +49,7 @@ class Library:
     def datasets(self) -> dict[str, Any]:
         """All of them, and how much they hold."""
         found = []
-        for name in self._folders:
+        for name in self._places:
             try:
                 store = self._store(name)
             except Unknown:
@@ -116,18 +117,19 @@ class Library:
 
     def _store(self, name: str) -> EpisodeStore:
         """The dataset at its last commit."""
-        folder = self._folders.get(name)
+        place = self._places.get(name)
         try:
-            if folder is None:
+            if place is None:
                 raise FileNotFoundError
-            committed = (folder / "index.json").stat().st_mtime_ns
+            # Only packed datasets lie at URLs, and those do not grow.
+            committed = 0 if is_url(place) else (Path(place) / "index.json").stat().st_mtime_ns
         except OSError:
             raise Unknown(f"there is no dataset {name!r}") from None
         with self._lock:
             known = self._open.get(name)
             if known is None or known[0] != committed:
                 try:
-                    known = committed, EpisodeStore.open(folder)
+                    known = committed, EpisodeStore.open(place)
                 except UserError as error:
                     raise Unknown(str(error)) from error
                 self._open[name] = known

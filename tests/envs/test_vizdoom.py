@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import torch
@@ -42,6 +43,15 @@ def test_turning_turns_and_a_snapshot_goes_on_alike() -> None:
     assert torch.equal(again.step(action).obs, env.step(action).obs)
     for one in (env, again):
         one.close()
+
+
+def test_nothing_is_left_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with closing(make_env(CONFIG, 1, 0, training=True)) as env:
+        env.reset()
+        for _ in range(13):  # into a second episode
+            env.step(torch.zeros(1, dtype=torch.int64))
+    assert not list(tmp_path.iterdir())
 
 
 def test_several_buttons_at_once() -> None:

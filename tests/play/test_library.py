@@ -9,6 +9,7 @@ import torch
 
 from adamas.core.actions import ActionSpec
 from adamas.data import EpisodeStore
+from adamas.data.pack import pack
 from adamas.play.library import MAX_EPISODES, MAX_FRAMES, Library, Unknown
 from adamas.play.recording import Recordings
 
@@ -50,6 +51,16 @@ def test_an_episode_and_its_frames(library: Library, run: Path) -> None:
     data = library.frames("test", 2, 1, 3)
     shown = np.frombuffer(data, np.uint8).reshape(3, 10, 10, 3)
     assert np.array_equal(shown, episode.obs[1:4].transpose(0, 2, 3, 1))
+
+
+def test_a_dataset_at_a_url(library: Library, run: Path, tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/packed"
+    list(pack(EpisodeStore.open(run / "dataset" / "test"), url))
+    far = Library({"dataset": url, "test": f"file://{tmp_path}/nowhere"}, fps=15.0)
+    assert [d["name"] for d in far.datasets()["datasets"]] == ["dataset"]
+    assert far.episodes("dataset", 0, 9)["episodes"] == library.episodes("test", 0, 9)["episodes"]
+    assert far.episode("dataset", 2) == library.episode("test", 2)
+    assert far.frames("dataset", 2, 1, 3) == library.frames("test", 2, 1, 3)
 
 
 def test_answers_are_bounded(library: Library, run: Path, tmp_path: Path) -> None:
