@@ -14,6 +14,7 @@ import tyro
 from adamas.commands.common import Target, check_env, check_seed, find_target
 from adamas.core import runtime
 from adamas.core.arguments import parse
+from adamas.core.config import to_dict
 from adamas.core.errors import UserError
 from adamas.data.store import EpisodeStore
 from adamas.envs.config import EnvConfig
@@ -75,7 +76,7 @@ def record_agent(target: Target, options: Playing, out: Path) -> EpisodeStore:
     agent = load(target.path, options.device)
     check_env(agent, options.env, target)
     with contextlib.closing(make_env(options.env, options.num_envs, options.seed, training=True)) as env:
-        store = EpisodeStore.create(out, env.obs_shape, env.action_spec)
+        store = EpisodeStore.create(out, env.obs_shape, env.action_spec, to_dict(options.env))
         generator = torch.Generator().manual_seed(options.seed)
         policy = OnHost(agent.actor_critic, runtime.device_of(agent))
         collector = Collector(policy, env, store, generator)

@@ -90,9 +90,7 @@ def find_target(arguments: Sequence[str], command: str) -> tuple[Target, Config,
         raise UserError(f"{file} is not valid YAML; restore it from a checkpoint's") from error
     # A checkpoint keeps the agent's configuration beside the run's.
     run = data["run"] if isinstance(data, dict) and "run" in data else data
-    config = from_dict(Config, run)
-    # The game of a run on recordings is that of its preset: it plays none.
-    return target, config if config.data is None else replace(config, env=EnvConfig()), rest
+    return target, from_dict(Config, run), rest
 
 
 def _papers_config(file: Path) -> Config:
@@ -108,7 +106,7 @@ def check_env(agent: Agent, config: EnvConfig, target: Target) -> None:
     """Refuse a game that the agent was not trained for, as UserError."""
     if target.is_recorded and config == EnvConfig():
         raise UserError(
-            f"{target} was trained on recordings, to which no game belongs; name one with --env.suite and --env.game"
+            f"{target} was trained on recordings that name no game; name one with --env.suite and --env.game"
         )
     with contextlib.closing(make_env(config, 1, 0, training=False)) as env:
         check_fits(agent.config, env.obs_shape, env.action_spec, str(target))

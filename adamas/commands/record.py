@@ -16,6 +16,7 @@ from adamas.commands.collect import Playing, record_agent
 from adamas.commands.common import find_target
 from adamas.core.actions import ActionSpec
 from adamas.core.arguments import parse
+from adamas.core.config import to_dict
 from adamas.core.errors import UserError, nearest, require
 from adamas.data.inspect import summary
 from adamas.data.recording import Recording
@@ -82,7 +83,7 @@ def _record_keyboard(path: Path, options: Record) -> EpisodeStore:
     except ModuleNotFoundError as error:
         raise require(str(error.name), "play") from error
     with contextlib.closing(make_env(options.env, 1, options.seed, training=True)) as env:
-        return record_keyboard(path, env, options.fps)
+        return record_keyboard(path, env, to_dict(options.env), options.fps)
 
 
 def _record_function(path: Path, options: Record) -> EpisodeStore:
@@ -92,15 +93,16 @@ def _record_function(path: Path, options: Record) -> EpisodeStore:
         draw = _player(options, spec, generator)
         obs = env.reset().obs
         action = draw(obs)
-        recording = Recording(EpisodeStore.create(path, env.obs_shape, spec), env.num_envs)
+        store = EpisodeStore.create(path, env.obs_shape, spec, to_dict(options.env))
+        recording = Recording(store, env.num_envs)
         for _ in range(-(-options.steps // env.num_envs)):
             step = env.step(action)
             recording.add(obs, action, step)
             obs = step.obs
             again = torch.rand(env.num_envs, generator=generator) < options.repeat
             action = torch.where(again.view(-1, *(1 for _ in spec.shape)), action, draw(obs))
-        recording.store.commit()
-    return recording.store
+        store.commit()
+    return store
 
 
 def _player(options: Record, spec: ActionSpec, generator: Generator) -> Callable[[Tensor], Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,13 +22,15 @@ INDEX = "index.json"
 class Index(NamedTuple):
     """What a store says of itself: the shape (C, H, W) of its frames, its committed rows, and what its actions are.
 
-    ``action_spec`` is None in stores of older versions, whose actions are one choice with options unknown.
+    ``action_spec`` is None in stores of older versions, whose actions are one choice with options unknown. ``game`` is
+    what was recorded, as the fields of an :class:`~adamas.envs.config.EnvConfig`; None where that is not known.
     """
 
     obs_shape: tuple[int, int, int]
     num_rows: int
     action_spec: ActionSpec | None
     packed: bool = False  # the files are those of adamas.data.packed
+    game: Mapping[str, Any] | None = None
 
 
 def read_index(folder: Place) -> Index:
@@ -45,7 +48,9 @@ def read_index(folder: Place) -> Index:
         action_spec = _action_spec(index.get("action_spec"))
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(join(folder, INDEX)) from error
-    return Index((channels, height, width), num_rows, action_spec, bool(index.get("packed")))
+    return Index(
+        (channels, height, width), num_rows, action_spec, bool(index.get("packed")), index.get("game")
+    )
 
 
 def follow_link(folder: Place) -> Place:
@@ -101,6 +106,8 @@ def index_text(index: Index) -> str:
         "num_rows": index.num_rows,
         "action_spec": None if spec is None else to_dict(spec),
     }
+    if index.game is not None:
+        content["game"] = dict(index.game)
     return json.dumps({**content, "packed": True} if index.packed else content)
 
 

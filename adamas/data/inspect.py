@@ -21,11 +21,12 @@ SHEET_WIDTH = 160  # pixels of a frame on a contact sheet, about
 def size(store: EpisodeStore) -> str:
     """A line for people: how much there is, and the room it takes."""
     _, height, width = store.obs_shape
-    ratio = store.num_rows * int(np.prod(store.obs_shape)) / max(1, store.num_bytes)
+    num_bytes = store.view.frames.nbytes
+    ratio = store.num_rows * int(np.prod(store.obs_shape)) / max(1, num_bytes)
     packed = f", packed {ratio:.2f} times smaller" if store.packed else ""
     return (
         f"{store.folder}: {store.num_episodes:,} episodes, {store.num_transitions:,} steps, "
-        f"frames {height}x{width}, {store.num_bytes / 2**20:,.1f} MiB{packed}"
+        f"frames {height}x{width}, {num_bytes / 2**20:,.1f} MiB{packed}"
     )
 
 
@@ -47,8 +48,10 @@ def summary(store: EpisodeStore) -> list[str]:
     signs = ", ".join(
         f"{rewards.get(sign, 0):,} {name}" for sign, name in ((1, "positive"), (-1, "negative"))
     )
+    game = [] if store.game is None else [f"recorded from {store.game['suite']} {store.game['game']}"]
     return [
         size(store),
+        *game,
         f"frames an episode: {lengths.min():,} to {lengths.max():,}, median {int(np.median(lengths)):,}",
         f"rewards: {signs}; ends: {terminated:,} true, {int(store.ended.sum()) - terminated:,} cut off",
         f"frames equal to the one before: {repeated / max(1, store.num_transitions):.1%}",
@@ -155,12 +158,13 @@ def split(
             f"{store.folder} has {len(order)} episodes; two are needed, one to hold out (--cut makes several of one)"
         )
     count = min(max(1, round(test * len(order))), len(order) - 1)
-    spec = store.action_spec if actions else ActionSpec.nothing()
+    # Whoever learns without actions learns another game.
+    spec, game = (store.action_spec, store.game) if actions else (ActionSpec.nothing(), None)
     staging = out.with_name(out.name + ".splitting")
     shutil.rmtree(staging, ignore_errors=True)
     try:
         train, held = (
-            EpisodeStore.create(staging / name, store.obs_shape, spec) for name in ("train", "test")
+            EpisodeStore.create(staging / name, store.obs_shape, spec, game) for name in ("train", "test")
         )
         held_numbers = set(order[:count].tolist())
         for number, piece in enumerate(_pieces(store, step)):

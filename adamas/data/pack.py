@@ -55,5 +55,5 @@ def _write(store: EpisodeStore, files: Any, frames: str, blocks: str, rows: str,
             yield chunk + len(obs)
     files.pipe_file(blocks, np.array(starts, "<i8").tobytes())
     files.pipe_file(rows, view.rows[view.order].tobytes())
-    text = index_text(Index(store.obs_shape, store.num_rows, store.action_spec, packed=True))
+    text = index_text(Index(store.obs_shape, store.num_rows, store.action_spec, packed=True, game=store.game))
     files.pipe_file(index, text.encode())

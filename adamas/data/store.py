@@ -24,8 +24,9 @@ be added to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -55,13 +56,18 @@ class EpisodeStore:
         self.packed = index.packed
         self.obs_shape = index.obs_shape  # (C, H, W)
         self.action_spec = index.action_spec
+        self.game = index.game
         self._row = row_dtype(index.action_spec)
         self._cached_view: View | None = None
         self._set_rows(index.num_rows)
 
     @classmethod
     def create(
-        cls, folder: str | Path, obs_shape: tuple[int, int, int], action_spec: ActionSpec | None = None
+        cls,
+        folder: str | Path,
+        obs_shape: tuple[int, int, int],
+        action_spec: ActionSpec | None = None,
+        game: Mapping[str, Any] | None = None,
     ) -> EpisodeStore:
         """Start an empty store in ``folder``, which must be empty or not exist yet.
 
@@ -69,6 +75,7 @@ class EpisodeStore:
             folder: where.
             obs_shape: (C, H, W) of the frames.
             action_spec: what the actions are; None for one choice among options that nobody named.
+            game: see :class:`~adamas.data.index.Index`.
 
         Raises:
             UserError: the folder is in use or cannot be written.
@@ -80,7 +87,7 @@ class EpisodeStore:
                 raise UserError(f"{folder} is not empty; open it, or choose another folder for a new store")
             (folder / FRAMES).touch()
             (folder / ROWS).touch()
-            index = Index(obs_shape, 0, action_spec)
+            index = Index(obs_shape, 0, action_spec, game=game)
             write_index(folder, index)
         except OSError as error:
             raise cannot_write(folder, error) from error
@@ -218,11 +225,6 @@ class EpisodeStore:
         rows = self.view.rows
         return bool(rows["reward"].any() or rows["terminated"].any())
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes that the frames take where they lie."""
-        return self.view.frames.nbytes
-
     def episode(self, index: int) -> Episode:
         """Episode number ``index`` (0 is the oldest), copied out. Raises IndexError if there is none."""
         if not 0 <= index < self.num_episodes:
@@ -293,6 +295,6 @@ class EpisodeStore:
         try:
             sync(folder / FRAMES)
             sync(folder / ROWS)
-            write_index(folder, Index(self.obs_shape, num_rows, self.action_spec))
+            write_index(folder, Index(self.obs_shape, num_rows, self.action_spec, game=self.game))
         except OSError as error:
             raise cannot_write(self.folder, error) from error

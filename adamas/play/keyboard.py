@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -23,19 +24,20 @@ from adamas.play.terminal import KEYS, Pressed, check_terminal
 HINT = "arrows, wasd, space, digits: act; the first key begins   q quit"
 
 
-def record_keyboard(folder: Path, env: RealVectorEnv, fps: float) -> EpisodeStore:
+def record_keyboard(folder: Path, env: RealVectorEnv, game: Mapping[str, Any], fps: float) -> EpisodeStore:
     """Play in this terminal until the player quits; every episode that ends is safe from then on.
 
     Args:
         folder: of the new dataset.
         env: one game.
+        game: what it is, for the dataset.
         fps: its steps a second.
 
     Raises:
         UserError: this is not a terminal, ``folder`` is in use, or the disk is full.
     """
     check_terminal("adamas data record --policy keyboard", "let another policy play")
-    store = EpisodeStore.create(folder, env.obs_shape, env.action_spec)
+    store = EpisodeStore.create(folder, env.obs_shape, env.action_spec, game)
     app = Keyboard(env, store, fps)
     with suppress(KeyboardInterrupt):
         app.run(mouse=False)

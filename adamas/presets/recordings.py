@@ -8,7 +8,6 @@ from adamas.core.runtime import RuntimeConfig
 from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
-from adamas.envs.config import EnvConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.training.config import ComponentTraining, Config, EvaluationConfig, PolicyTraining
@@ -44,13 +43,11 @@ def static() -> Config:
 def vizdoom() -> Config:
     """A maze of ViZDoom in two stages, 24x32 and 120x160, in an hour on two CPU cores.
 
-    ``env`` is what it is recorded from; nothing is played while it learns. Past frames stay clean, and noise levels are
-    high, where a single step begins: at this size, that learns faster than the published noise. Dreams start from EDM's
-    noise; from DIAMOND's, of variance 1, they went dark (docs/scenes.md).
+    Past frames stay clean, and noise levels are high, where a single step begins: at this size, that learns faster than
+    the published noise. Dreams start from EDM's noise; from DIAMOND's, of variance 1, they went dark (docs/scenes.md).
     """
     one_step = SamplerConfig(num_steps=1, scale_initial_noise=True)
     return Config(
-        env=EnvConfig("vizdoom", "my_way_home", size=120, width=160, frame_skip=2, max_episode_steps=300),
         data="doom",
         world_model=DiamondConfig(
             DenoiserConfig(
@@ -86,7 +83,6 @@ def driving() -> Config:
     config, labels = vizdoom(), static()
     return replace(
         config,
-        env=EnvConfig("gymnasium", "CarRacing-v3", size=96),
         data="cars",
         world_model=replace(
             config.world_model,

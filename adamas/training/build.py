@@ -15,7 +15,7 @@ from adamas.agent import Agent, AgentConfig, check_fits
 from adamas.core import runtime
 from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import Checkpoint, find_checkpoint
-from adamas.core.config import from_dict, load_config, save_config
+from adamas.core.config import from_dict, load_config, save_config, to_dict
 from adamas.core.distributed import ALONE, Group
 from adamas.core.errors import UserError
 from adamas.core.logging import Metrics
@@ -26,6 +26,7 @@ from adamas.data.index import link_recordings
 from adamas.data.places import is_url, join
 from adamas.data.sampling import SegmentSampler
 from adamas.data.store import EpisodeStore
+from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.rl.imagination import Imagination
@@ -125,7 +126,7 @@ def _build(
         print(f"{run_dir}: training on {source}, seed {config.seed}, {device}{since}", flush=True)
     streams = Streams(config.seed) if group.size == 1 else LedStreams(config.seed, group)
     envs = [] if config.data is not None else _make_envs(config)
-    agent_config = _playing(config, envs[0]) if envs else _recorded(config)
+    config, agent_config = (config, _playing(config, envs[0])) if envs else _recorded(config)
     if not quiet and config.world_model.reward_end and not agent_config.world_model.reward_end:
         print("no rewards or ends in the recordings: none will be predicted", flush=True)
     obs_shape, action_spec = agent_config.obs_shape, agent_config.actions
@@ -214,8 +215,11 @@ def _playing(config: Config, env: RealVectorEnv) -> AgentConfig:
     return AgentConfig(env.obs_shape, env.action_spec, config.world_model, config.actor_critic)
 
 
-def _recorded(config: Config) -> AgentConfig:
-    """The agent for recorded frames and actions. Without rewards or ends, it has nothing to predict them with."""
+def _recorded(config: Config) -> tuple[Config, AgentConfig]:
+    """The run on recordings, whose game is theirs, and the agent for their frames and actions.
+
+    Without rewards or ends, it has nothing to predict them with.
+    """
     place = str(config.data)
     if not is_url(place) and not Path(place).is_dir():
         raise UserError(f"there are no recordings in {place}; name their folder with --data")
@@ -227,7 +231,9 @@ def _recorded(config: Config) -> AgentConfig:
     world_model = config.world_model
     if not train.has_labels:
         world_model = replace(world_model, reward_end=None)
-    return AgentConfig(train.obs_shape, train.action_spec, world_model, config.actor_critic)
+    game = EnvConfig() if train.game is None else from_dict(EnvConfig, train.game, f"game in {train.folder}")
+    agent_config = AgentConfig(train.obs_shape, train.action_spec, world_model, config.actor_critic)
+    return replace(config, env=game), agent_config
 
 
 def _begin(config: Config, run_dir: Path, obs_shape: tuple[int, int, int], action_spec: ActionSpec) -> None:
@@ -243,7 +249,7 @@ def _begin(config: Config, run_dir: Path, obs_shape: tuple[int, int, int], actio
         link_recordings(dataset, config.data)
         return
     for name in ("train", "test"):
-        EpisodeStore.create(dataset / name, obs_shape, action_spec)
+        EpisodeStore.create(dataset / name, obs_shape, action_spec, to_dict(config.env))
 
 
 def _learning_phases(

@@ -11,7 +11,9 @@ from PIL import Image
 
 from adamas import cli
 from adamas.core.actions import ActionSpec, Axis
+from adamas.core.config import to_dict
 from adamas.data import NEW, EpisodeStore
+from adamas.envs import EnvConfig
 
 
 def store(folder: Path, episodes: int = 5) -> EpisodeStore:
@@ -131,7 +133,7 @@ def test_validate_names_the_fault(
     assert message in complaint("data", "validate", tmp_path / "mine")
 
 
-def test_record_a_game_played_at_random(tmp_path: Path) -> None:
+def test_record_a_game_played_at_random(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("minatar")
     game = ["--env.suite", "minatar", "--env.game", "breakout", "--env.size", "10"]
     for out, options in (("a", []), ("b", ["--repeat", "0.9"]), ("c", ["--repeat", "0.9"])):
@@ -145,6 +147,13 @@ def test_record_a_game_played_at_random(tmp_path: Path) -> None:
     cli.run(["data", "split", str(tmp_path / "a"), "--out", str(tmp_path / "split")])
     parts = [EpisodeStore.open(tmp_path / "split" / name) for name in ("train", "test")]
     assert sum(part.num_transitions for part in parts) == stores[0].num_transitions
+    cli.run(["data", "split", str(tmp_path / "a"), "--out", str(tmp_path / "blind"), "--without-actions"])
+    known = to_dict(EnvConfig("minatar", "breakout", size=10))
+    assert all(store.game == known for store in (*stores, *parts))
+    assert EpisodeStore.open(tmp_path / "blind" / "test").game is None
+    capsys.readouterr()
+    cli.run(["data", "inspect", str(tmp_path / "split" / "test")])
+    assert "\nrecorded from minatar breakout\n" in capsys.readouterr().out
     for part in parts:  # the two that were still going on are cut off
         assert part.ended.all() and all(e.terminated[-1] ^ e.truncated[-1] for e in part)
 

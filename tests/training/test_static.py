@@ -14,10 +14,12 @@ import adamas
 from adamas import cli
 from adamas.commands.common import find_target
 from adamas.core.actions import ActionSpec, Axis
+from adamas.core.config import to_dict
 from adamas.core.errors import UserError
 from adamas.data import NEW, EpisodeStore
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
+from adamas.envs import EnvConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import preset
 from adamas.training.build import new_run, resume_run
@@ -27,11 +29,16 @@ SPEC = ActionSpec(buttons=("jump",), axes=(Axis("steer", -2.0, 2.0),))
 
 
 def record(
-    folder: Path, episodes: int, seed: int, spec: ActionSpec | None = SPEC, labels: bool = True
+    folder: Path,
+    episodes: int,
+    seed: int,
+    spec: ActionSpec | None = SPEC,
+    labels: bool = True,
+    game: EnvConfig | None = None,
 ) -> None:
     """Episodes of 12 frames, 12 x 20 pixels; without labels, nothing is rewarded and nothing ends by itself."""
     rng = np.random.default_rng(seed)
-    store = EpisodeStore.create(folder, (3, 12, 20), spec)
+    store = EpisodeStore.create(folder, (3, 12, 20), spec, None if game is None else to_dict(game))
     for _ in range(episodes):
         number = np.array([NEW])
         for t in range(11):
@@ -168,6 +175,20 @@ def test_recordings_at_a_url(
     assert find_target([str(run)], "play")[0].is_recorded
     with pytest.raises(UserError, match=r"cannot read memory://url/theirs/train/index\.json"):
         new_run(replace(config(recordings), data="memory://url/theirs"), tmp_path / "run", quiet=True)
+
+
+@pytest.mark.parametrize("game", [None, EnvConfig("gymnasium", "CarRacing-v3", size=12, width=20)])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_run_knows_the_game_that_was_recorded(game: EnvConfig | None, packed: bool, tmp_path: Path) -> None:
+    """And if it is not known, none: not that of the preset, which is Breakout in MinAtar."""
+    for name in ("train", "test"):
+        record(tmp_path / "mine" / name, 1, 0, game=game)
+    if packed:
+        cli.run(["data", "pack", str(tmp_path / "mine"), "--out", str(tmp_path / "packed")])
+    with closing(new_run(config(tmp_path / ("packed" if packed else "mine")), tmp_path / "run", quiet=True)):
+        pass
+    assert preset("debug").env != EnvConfig()
+    assert find_target([str(tmp_path / "run")], "play")[1].env == (game or EnvConfig())
 
 
 @pytest.mark.parametrize("missing", ["train", "test"])
