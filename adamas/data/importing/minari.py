@@ -1,12 +1,14 @@
-"""Minari's datasets, where the agent saw images and they are kept as HDF5."""
+"""Minari's datasets, where the agent saw images."""
 
 from __future__ import annotations
 
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,13 @@ from adamas.data.importing.arrays import columns_of, refuse_table
 from adamas.data.importing.source import Source, Table
 
 MAIN, METADATA = "main_data.hdf5", "metadata.json"
+IN_FOLDERS = ("arrow", "parquet")  # formats in which every episode has a folder of its own
+PACKAGES = {"hdf5": ("h5py", "data"), "arrow": ("pyarrow", "parquet"), "parquet": ("pyarrow", "parquet")}
+"""What reads a format, and the extra that brings it."""
 JPEG = bytes([0xFF, 0xD8])  # what such a file begins with
+
+Reader = Callable[[], AbstractContextManager[Any]]
+"""Opens an episode: a mapping, nested as its observations are, of arrays or what h5py has for such."""
 
 
 def minari(path: Path, actions: Path | None) -> list[Source]:
@@ -29,41 +37,96 @@ def minari(path: Path, actions: Path | None) -> list[Source]:
     Images are had as they lie there, (T + 1, H, W, 3) uint8 or JPEG files; where an observation has several parts, one
     alone may be an image. What an action is, the dataset's description says.
     """
-    data = next((folder for folder in (path, path / "data") if (folder / MAIN).is_file()), None)
-    if data is None or not (data / METADATA).is_file():
+    data = next((folder for folder in (path, path / "data") if (folder / METADATA).is_file()), None)
+    if data is None or not ((data / MAIN).is_file() or any(data.glob("*/part-0.*"))):
         return []
     refuse_table(path, actions)
     try:
-        import h5py
+        about = json.loads((data / METADATA).read_text())
+        space = json.loads(about["action_space"])
+        return [_episode(place, reader, space) for place, reader in _readers(data, about)]
     except ModuleNotFoundError as error:
-        raise require("h5py", "data") from error
-    try:
-        space = json.loads(json.loads((data / METADATA).read_text())["action_space"])
-        with h5py.File(data / MAIN) as content:
-            names = sorted(content, key=lambda name: int(name.removeprefix("episode_")))
-            return [_episode(data / MAIN, content[name], name, space) for name in names]
+        raise require(*PACKAGES[about.get("data_format", "hdf5")]) from error
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{data} is no dataset of Minari ({error}); restore it") from error
 
 
-def _episode(file: Path, content: Any, name: str, space: Mapping[str, Any]) -> Source:
-    path = Path(f"{file}:{name}")
-    columns = columns_of(f"{file}, {name}", content)
+def _folders(data: Path) -> list[Path]:
+    """Of the episodes, where each has one, in their order."""
+    return sorted((p for p in data.iterdir() if p.is_dir() and p.name.isdigit()), key=lambda p: int(p.name))
+
+
+def _readers(data: Path, about: Mapping[str, Any]) -> Iterator[tuple[Path, Reader]]:
+    """Every episode's place, and what opens it."""
+    kind = about.get("data_format", "hdf5")
+    if kind in IN_FOLDERS:
+        space = json.loads(about["observation_space"])
+        for folder in _folders(data):
+            yield folder, partial(_read_arrow, folder, kind, space)
+        return
+    import h5py
+
+    with h5py.File(data / MAIN) as content:
+        names = sorted(content, key=lambda name: int(name.removeprefix("episode_")))
+    for name in names:
+        yield Path(f"{data / MAIN}:{name}"), partial(_read_hdf5, data / MAIN, name)
+
+
+@contextmanager
+def _read_hdf5(file: Path, name: str) -> Iterator[Any]:
+    import h5py
+
+    with h5py.File(file) as content:
+        yield content[name]
+
+
+@contextmanager
+def _read_arrow(folder: Path, kind: str, space: Mapping[str, Any]) -> Iterator[Any]:
+    from pyarrow.dataset import dataset
+
+    table = dataset([str(file) for file in sorted(folder.glob(f"*.{kind}"))], format=kind).to_table()
+    columns = {name: table[name].combine_chunks() for name in table.column_names}
+    seen = _arrays(columns.pop("observations"), space)
+    names = ("actions", "rewards", "terminations", "truncations")
+    yield {name: _arrays(columns[name])[:-1] for name in names} | {
+        "observations": seen
+    }  # rows end with a frame
+
+
+def _arrays(column: Any, space: Mapping[str, Any] | None = None) -> Any:
+    """A column in NumPy, nested as it is; ``space`` says what shape its rows have, if they have one of several axes."""
+    if hasattr(column.type, "list_size"):
+        shape = (space or {}).get("shape", [column.type.list_size])
+        return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, *shape)
+    if str(column.type) == "binary":
+        files = np.empty(len(column), object)
+        files[:] = [np.frombuffer(row.as_py(), np.uint8) for row in column]
+        return files
+    if not str(column.type).startswith("struct"):
+        return column.to_numpy(zero_copy_only=False)
+    parts = (space or {}).get("subspaces", {})
+    spaces = parts if isinstance(parts, dict) else {str(i): part for i, part in enumerate(parts)}
+    return {x.name: _arrays(column.field(i), spaces.get(x.name)) for i, x in enumerate(column.type)}
+
+
+def _episode(place: Path, reader: Reader, space: Mapping[str, Any]) -> Source:
+    with reader() as content:
+        columns = columns_of(str(place), content)
+        images = ["/".join(names) for names in _images(content["observations"], ("observations",))]
     names = [column for column in columns if column.startswith("action")]
     start = np.broadcast_to(
         space.get("start", 0), len(names)
     )  # a choice's numbers may begin elsewhere than at 0
     columns |= {column: columns[column] - first for column, first in zip(names, start, strict=True)}
-    spec, table = _action_spec(space), Table(path, columns)
+    spec, table = _action_spec(space), Table(place, columns)
     if spec is not None and (problem := spec.problem(encode(table, spec))):
-        raise UserError(f"{path}: {problem}, as {METADATA} says")
-    images = list(_images(content["observations"], "observations"))
+        raise UserError(f"{place}: {problem}, as {METADATA} says")
     if len(images) != 1:
         raise UserError(
-            f"{path}: there must be one part of the observations that is an image (uint8, RGB), not "
+            f"{place}: there must be one part of the observations that is an image (uint8, RGB), not "
             f"{', '.join(images) or 'none'}"
         )
-    return Source(path, table, partial(_frames, file, f"{name}/{images[0]}"), spec)
+    return Source(place, table, partial(_frames, reader, images[0]), spec)
 
 
 def _action_spec(space: Mapping[str, Any]) -> ActionSpec | None:
@@ -85,13 +148,13 @@ def _choice(n: int, name: str) -> Choice:
     return Choice(tuple(map(str, range(n))), name)
 
 
-def _images(node: Any, name: str) -> Iterator[str]:
-    """The names of what is an image in an episode's observations."""
+def _images(node: Any, names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Where in an episode's observations an image is."""
     if hasattr(node, "keys"):
         for key in node:
-            yield from _images(node[key], f"{name}/{key}")
+            yield from _images(node[key], (*names, key))
     elif (node.ndim == 4 and node.dtype == np.uint8 and node.shape[3] == 3) or _is_jpeg(node):
-        yield name
+        yield names
 
 
 def _is_jpeg(node: Any) -> bool:
@@ -100,12 +163,10 @@ def _is_jpeg(node: Any) -> bool:
     return isinstance(first, np.ndarray) and first.dtype == np.uint8 and first[:2].tobytes() == JPEG
 
 
-def _frames(file: Path, name: str) -> Iterator[tuple[float, np.ndarray]]:
+def _frames(reader: Reader, image: str) -> Iterator[tuple[float, np.ndarray]]:
     """The frames one by one, (H, W, 3)."""
-    import h5py
-
-    with h5py.File(file) as content:
-        frames = content[name]
+    with reader() as content:
+        frames = reduce(getitem, image.split("/"), content)
         for t in range(len(frames)):
             frame = np.asarray(frames[t])
             if frames.ndim < 4:

@@ -26,7 +26,7 @@ from adamas.data.store import NEW, EpisodeStore
 READERS: Mapping[Callable[[Path, Path | None], list[Source]], tuple[str, ...]] = {
     videos: VIDEOS,
     npz: (".npz",),
-    minari: (".hdf5",),
+    minari: (".hdf5", ".arrow", ".parquet"),
     hdf5: (".hdf5", ".h5"),
     images: IMAGES,
 }

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -191,12 +192,68 @@ def test_a_killed_import_goes_on(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clips", "imported clips", "out"]
 
 
-def write_minari(path: Path, space: dict[str, object], action: np.ndarray, jpeg: bool) -> np.ndarray:
+def to_jpeg(picture: np.ndarray) -> bytes:
+    Image.fromarray(picture).save(buffer := io.BytesIO(), format="JPEG")
+    return buffer.getvalue()
+
+
+def write_minari(
+    path: Path, space: dict[str, object], action: np.ndarray, jpeg: bool, kind: str
+) -> np.ndarray:
     """A dataset of 11 episodes of three steps, as Minari 0.5 lays it out; returns the frames of each."""
     (path / "data").mkdir(parents=True)
-    (path / "data" / "metadata.json").write_text(json.dumps({"action_space": json.dumps(space)}))
     pictures = np.stack([frames(4, seed) for seed in range(11)])
-    with h5py.File(path / "data" / "main_data.hdf5", "w") as file:
+    parts = {"speed": {"type": "Box", "shape": [2]}, "camera": {"type": "Box", "shape": pictures.shape[2:]}}
+    about = {
+        "action_space": json.dumps(space),
+        "observation_space": json.dumps({"type": "Dict", "subspaces": parts}),
+        "data_format": kind,
+    }
+    (path / "data" / "metadata.json").write_text(json.dumps(about))
+    (write_hdf5 if kind == "hdf5" else write_arrow)(path / "data", kind, pictures, action, jpeg)
+    if jpeg:
+        pictures = np.stack([[np.asarray(Image.open(io.BytesIO(to_jpeg(x)))) for x in e] for e in pictures])
+    return pictures
+
+
+def write_arrow(data: Path, kind: str, pictures: np.ndarray, action: np.ndarray, jpeg: bool) -> None:
+    """A row for every frame; the last one's action and what came of it mean nothing."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow.dataset import write_dataset
+
+    def rows(values: np.ndarray) -> Any:
+        if values.ndim == 1:
+            return pyarrow.array(values)
+        flat = values.reshape(len(values), -1)
+        return pyarrow.FixedSizeListArray.from_arrays(flat.ravel(), flat.shape[1])
+
+    def padded(values: object) -> Any:
+        array = np.asarray(values)
+        return rows(np.concatenate((array, np.full_like(array[:1], 77))))
+
+    for i, episode in enumerate(pictures):
+        camera = pyarrow.array(list(map(to_jpeg, episode)), pyarrow.binary()) if jpeg else rows(episode)
+        seen = [rows(np.zeros((4, 2), np.float32)), camera]
+        columns = {
+            "episode_id": np.full(4, i, np.int32),
+            "observations": pyarrow.StructArray.from_arrays(seen, ["speed", "camera"]),
+            "actions": padded(action),
+            "rewards": padded([0.0, i, 0.5]),
+            "terminations": padded([False, False, i == 0]),
+            "truncations": padded([False, False, i > 0]),
+        }
+        write_dataset(
+            pyarrow.RecordBatch.from_pydict(columns),
+            data,
+            format=kind,
+            partitioning=["episode_id"],
+            existing_data_behavior="overwrite_or_ignore",
+        )
+        (data / str(i) / "metadata.json").write_text("{}")
+
+
+def write_hdf5(data: Path, kind: str, pictures: np.ndarray, action: np.ndarray, jpeg: bool) -> None:
+    with h5py.File(data / "main_data.hdf5", "w") as file:
         for i, episode in enumerate(pictures):
             group = file.create_group(f"episode_{i}")
             group["actions"], group["rewards"] = action, [0.0, i, 0.5]
@@ -206,14 +263,9 @@ def write_minari(path: Path, space: dict[str, object], action: np.ndarray, jpeg:
             if not jpeg:
                 seen["camera"] = episode
                 continue
-            files = []
-            for t, picture in enumerate(episode):
-                Image.fromarray(picture).save(buffer := io.BytesIO(), format="JPEG")
-                files.append(np.frombuffer(buffer.getvalue(), np.uint8))
-                pictures[i, t] = np.asarray(Image.open(buffer))
+            files = [np.frombuffer(to_jpeg(picture), np.uint8) for picture in episode]
             rows = h5py.vlen_dtype(np.uint8) if len(set(map(len, files))) > 1 else None
             seen.create_dataset("camera", data=files, dtype=rows)
-    return pictures
 
 
 BOX = {"type": "Box", "shape": [2], "low": [-1.0, 0.0], "high": [1.0, 3.0]}
@@ -237,6 +289,7 @@ MINARI = [
 ]
 
 
+@pytest.mark.parametrize("kind", ["hdf5", "arrow", "parquet"])
 @pytest.mark.parametrize("jpeg", [False, True])
 @pytest.mark.parametrize(("space", "action", "spec", "expected"), MINARI)
 def test_minari(
@@ -246,8 +299,9 @@ def test_minari(
     spec: ActionSpec,
     expected: object,
     jpeg: bool,
+    kind: str,
 ) -> None:
-    pictures = write_minari(tmp_path / "game-v0", space, action, jpeg)
+    pictures = write_minari(tmp_path / "game-v0", space, action, jpeg, kind)
     store = imported(tmp_path / "game-v0")
     assert store.action_spec == spec and store.num_episodes == 11
     for i, episode in enumerate(store):  # episode_10 is the last, not the third

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -251,3 +252,30 @@ def test_faulty_datasets_of_minari(tmp_path: Path, damage: Callable[[h5py.File],
     (data / "metadata.json").write_text("{}")
     with pytest.raises(UserError, match="data is no dataset of Minari"):
         import_recordings(data.parent, tmp_path / "out", None, ImportOptions())
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        (False, r"data is no dataset of Minari \(.*arrow"),
+        (True, r"pyarrow is not installed; .*adamas\[parquet\]"),
+    ],
+)
+def test_minari_s_arrow_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: bool, message: str
+) -> None:
+    pytest.importorskip("pyarrow")
+    episode = tmp_path / "game-v0" / "data" / "0"
+    episode.mkdir(parents=True)
+    (episode / "part-0.arrow").write_bytes(b"damaged")
+    about = {
+        "data_format": "arrow",
+        "action_space": '{"type": "Discrete", "n": 3}',
+        "observation_space": "{}",
+    }
+    (episode.parent / "metadata.json").write_text(json.dumps(about))
+    if missing:
+        monkeypatch.setitem(sys.modules, "pyarrow.dataset", None)
+    with pytest.raises(UserError, match=message) as error:
+        import_recordings(tmp_path / "game-v0", tmp_path / "out", None, ImportOptions())
+    assert "\n" not in str(error.value)
