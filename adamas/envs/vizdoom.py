@@ -22,17 +22,10 @@ class VizdoomEnvs(GymnasiumEnvs):
         """Start the games. Raises UserError: unknown scenario, or ViZDoom is not installed."""
         config = replace(config, game=scenario_id(config.game))
         at_once = 0 if "MultiBinary" in config.game else 1  # 0: as many buttons as one likes
-        super().__init__(
-            config,
-            num_envs,
-            seed,
-            frame_skip=config.frame_skip,
-            max_buttons_pressed=at_once,
-            doom_config_path=os.devnull,  # else the engine leaves _vizdoom.ini in the working folder
-        )
-        with contextlib.suppress(
-            OSError
-        ):  # another thing that it leaves, unless somebody put something there
+        # The engine would leave its settings, and an empty folder, in the working folder.
+        options = {"max_buttons_pressed": at_once, "doom_config_path": os.devnull}
+        super().__init__(config, num_envs, seed, frame_skip=config.frame_skip, **options)
+        with contextlib.suppress(OSError):  # it is not empty, somebody put something there
             Path("_vizdoom").rmdir()
         if self.action_spec.is_discrete:
             game = self._envs[0].unwrapped

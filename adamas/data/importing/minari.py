@@ -86,11 +86,10 @@ def _read_arrow(folder: Path, kind: str, space: Mapping[str, Any]) -> Iterator[A
 
     table = dataset([str(file) for file in sorted(folder.glob(f"*.{kind}"))], format=kind).to_table()
     columns = {name: table[name].combine_chunks() for name in table.column_names}
-    seen = _arrays(columns.pop("observations"), space)
-    names = ("actions", "rewards", "terminations", "truncations")
-    yield {name: _arrays(columns[name])[:-1] for name in names} | {
-        "observations": seen
-    }  # rows end with a frame
+    done = {name: _arrays(columns[name]) for name in ("actions", "rewards", "terminations", "truncations")}
+    # There is a row for every frame, and after the last one nothing was done.
+    steps = {name: values[:-1] for name, values in done.items()}
+    yield {**steps, "observations": _arrays(columns["observations"], space)}
 
 
 def _arrays(column: Any, space: Mapping[str, Any] | None = None) -> Any:
@@ -114,9 +113,7 @@ def _episode(place: Path, reader: Reader, space: Mapping[str, Any]) -> Source:
         columns = columns_of(str(place), content)
         images = ["/".join(names) for names in _images(content["observations"], ("observations",))]
     names = [column for column in columns if column.startswith("action")]
-    start = np.broadcast_to(
-        space.get("start", 0), len(names)
-    )  # a choice's numbers may begin elsewhere than at 0
+    start = np.broadcast_to(space.get("start", 0), len(names))  # a choice's numbers may not begin at 0
     columns |= {column: columns[column] - first for column, first in zip(names, start, strict=True)}
     spec, table = _action_spec(space), Table(place, columns)
     if spec is not None and (problem := spec.problem(encode(table, spec))):
