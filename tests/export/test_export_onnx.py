@@ -19,6 +19,7 @@ from tiny_agent import CONFIG, SHAPE, L, close, dream, make_agent, read_contexts
 
 from adamas import cli
 from adamas.agent import Agent
+from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.core.errors import UserError
 from adamas.diffusion.denoiser import DenoiserConfig, sample, to_levels
 from adamas.diffusion.schedules import karras_sigmas
@@ -175,18 +176,20 @@ def test_convolutions_see_channels_in_fours(site: Path) -> None:
     assert 12 in channels and 8 in channels and all(count % 4 == 0 for count in channels)
 
 
-def test_levels_another_network_and_another_opset(tmp_path: Path) -> None:
+def test_levels_another_network_another_opset_and_actions_of_several_parts(tmp_path: Path) -> None:
     network = FrameNetworkConfig(
         1, 4, (1, 1), (4, 4), (True, False), noise_cond=True, context="cross_attention"
     )
     world_model = replace(CONFIG.world_model, denoiser=DenoiserConfig(network, quantise=True))
-    agent = make_agent(replace(CONFIG, world_model=world_model))
+    spec = ActionSpec((Choice(("left", "right"), "way"),), ("horn",), (Axis("gas"),))
+    agent = make_agent(replace(CONFIG, world_model=world_model, actions=spec))
     assert export_model(agent, "denoiser", tmp_path, opset=18) < 1e-4
     model = onnx.load(tmp_path / "denoiser.onnx")
     assert model.opset_import[0].version == 18
     generator = torch.Generator().manual_seed(0)
     frames = torch.randint(256, (3, 1, *SHAPE), generator=generator, dtype=torch.uint8)
     inputs = draw_inputs(agent, frames, 2.0, generator)["denoiser"]
+    assert inputs["prev_action"].shape == (3, 1, 3) and inputs["prev_action"].dtype == torch.float32
     found = start(tmp_path / "denoiser.onnx").run(
         ["denoised", "estimate"], {k: v.numpy() for k, v in inputs.items()}
     )
