@@ -29,6 +29,9 @@ class DenoiserConfig:
     """Standard deviation of the noise shared by all pixels of a channel (offset noise)."""
     sigma_data: float = 0.5
     """Standard deviation of the data. This and what follows of noise levels is of edm alone."""
+    sigma_change: float | None = None
+    """Standard deviation of the change from the newest frame that the network sees to the next one. Given, it is this
+    change that is denoised (edm alone; not in the paper): a model that knows nothing yet then repeats that frame."""
     log_sigma_mean: float = -0.4
     log_sigma_std: float = 1.2
     sigma_min: float = 2e-3
@@ -49,6 +52,10 @@ class DenoiserConfig:
             raise UserError(
                 "denoiser: sigma_data > 0, sigma_offset >= 0 and num_autoregressive_steps >= 0, got "
                 f"{self.sigma_data}, {self.sigma_offset} and {self.num_autoregressive_steps}"
+            )
+        if self.sigma_change is not None and (self.sigma_change <= 0 or self.diffusion != "edm"):
+            raise UserError(
+                f"denoiser: sigma_change > 0 with diffusion edm, got {self.sigma_change} and {self.diffusion}"
             )
         if self.noise_previous_obs and not self.network.noise_cond:
             raise UserError(

@@ -23,6 +23,8 @@ class Conditioners(NamedTuple):
 class Edm(FrameDiffusion):
     """D(x; sigma, y) = c_skip x + c_out F(c_in x, c_noise, y) (paper equation 6): estimates clean frames.
 
+    With ``sigma_change``, x and D are what frames differ by from the newest one in y, and sigma_data is sigma_change.
+
     Where the network is told of it (``noise_cond``), the L past frames in ``prev_obs`` may carry noise themselves, of
     standard deviation ``sigma_cond`` (B,); None says that they carry none.
     """
@@ -33,12 +35,17 @@ class Edm(FrameDiffusion):
         s = sqrt(sigma^2 + sigma_offset^2);  c_in = 1 / sqrt(s^2 + sigma_data^2);  c_noise = ln(s) / 4;
         c_skip = sigma_data^2 / (s^2 + sigma_data^2);  c_out = s sqrt(c_skip).
         """
+        sigma_data = self.config.sigma_change or self.config.sigma_data
         variance = sigma**2 + self.config.sigma_offset**2
-        total = variance + self.config.sigma_data**2
-        c_skip = self.config.sigma_data**2 / total
+        total = variance + sigma_data**2
+        c_skip = sigma_data**2 / total
         c_out = (variance * c_skip).sqrt()
         c_in, c_out, c_skip = (c[..., None, None, None] for c in (total.rsqrt(), c_out, c_skip))
         return Conditioners(c_in, c_out, c_skip, c_noise=variance.log() / 8)
+
+    def origin(self, prev_obs: Tensor) -> Tensor | float:
+        """What frames are measured from: 0 or, with ``sigma_change``, the newest of ``prev_obs``, (B, C, H, W)."""
+        return 0.0 if self.config.sigma_change is None else prev_obs[:, -1]
 
     def network_output(
         self,
@@ -57,9 +64,11 @@ class Edm(FrameDiffusion):
         scaled = prev_obs / self.config.sigma_data
         return self.inner_model(noisy * cond.c_in, c_noise, scaled, prev_action, c_noise_cond)
 
-    def estimate(self, noisy: Tensor, network_output: Tensor, cond: Conditioners) -> Tensor:
+    def estimate(
+        self, noisy: Tensor, network_output: Tensor, cond: Conditioners, origin: Tensor | float = 0.0
+    ) -> Tensor:
         """The clean frame that a network output stands for, (B, C, H, W), in 256 levels when quantising."""
-        denoised = cond.c_skip * noisy + cond.c_out * network_output
+        denoised = origin + cond.c_skip * noisy + cond.c_out * network_output
         return to_levels(denoised) if self.config.quantise else denoised
 
     def denoise(
@@ -82,9 +91,10 @@ class Edm(FrameDiffusion):
         Returns:
             (B, C, H, W) in [-1, 1].
         """
-        cond = self.conditioners(sigma)
+        cond, origin = self.conditioners(sigma), self.origin(prev_obs)
+        noisy = noisy - origin
         output = self.network_output(noisy, cond, prev_obs, prev_action, sigma_cond)
-        return self.estimate(noisy, output, cond)
+        return self.estimate(noisy, output, cond, origin)
 
     def add_noise(self, obs: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
         """x = o + sigma_offset n_channel + sigma n_pixel, both N(0, I); obs (B, C, H, W), sigma (B,)."""
@@ -118,10 +128,11 @@ class Edm(FrameDiffusion):
 
         The network's target is (o - c_skip x) / c_out; the mean squared error runs over samples in ``mask``.
         """
-        cond = self.conditioners(sigma)
+        cond, origin = self.conditioners(sigma), self.origin(prev_obs)
+        noisy, obs = noisy - origin, obs - origin
         output = self.network_output(noisy, cond, prev_obs, prev_action, sigma_cond)
         target = (obs - cond.c_skip * noisy) / cond.c_out
-        return masked_error(output, target, mask), self.estimate(noisy, output, cond).detach()
+        return masked_error(output, target, mask), self.estimate(noisy, output, cond, origin).detach()
 
     def random_loss(
         self, obs: Tensor, mask: Tensor, prev_obs: Tensor, prev_action: Tensor | None, generator: Generator

@@ -33,10 +33,11 @@ class DenoiseStep(nn.Module):
     ) -> tuple[Tensor, ...]:
         """(B, C, H, W), (B,), (B, L, C, H, W), (B, L) or (B, L, K) -> one or two times (B, C, H, W)."""
         # Not denoise(): it asks for the length of the batch, which the exporter would then fix.
-        cond = self.denoiser.conditioners(sigma)
+        cond, origin = self.denoiser.conditioners(sigma), self.denoiser.origin(prev_obs)
+        noisy = noisy - origin
         scaled = prev_obs / self.denoiser.config.sigma_data
         output = self.denoiser.inner_model(noisy * cond.c_in, cond.c_noise, scaled, prev_action)
-        estimate = cond.c_skip * noisy + cond.c_out * output
+        estimate = origin + cond.c_skip * noisy + cond.c_out * output
         return (to_levels(estimate), estimate) if self.denoiser.config.quantise else (estimate,)
 
 

@@ -70,11 +70,11 @@ def save_published(agent: Agent, path: Path | str) -> None:
     """
     path, state, world_model = Path(path), agent.state_dict(), agent.config.world_model
     denoiser = world_model.denoiser
-    plain = denoiser.diffusion == "edm" and denoiser.network.context == "frames"
+    plain = denoiser.diffusion == "edm" and denoiser.network.context == "frames" and not denoiser.sigma_change
     if not plain or world_model.upsampler or not world_model.reward_end:
         raise UserError(
-            "the published format is for EDM denoisers of one stage on stacked frames, with a reward/end model; keep "
-            "the checkpoint folder instead"
+            "the published format is for EDM denoisers of one stage on stacked frames, without sigma_change, and a "
+            "reward/end model; keep the checkpoint folder instead"
         )
     shape = agent.config.obs_shape
     if shape[1] != shape[2] or infer_config(state, "the agent").obs_shape != shape:

@@ -137,6 +137,52 @@ def test_estimates_are_quantised_by_truncation() -> None:
     assert torch.equal(smooth.estimate(x, nothing, cond), x)
 
 
+CHANGING = DenoiserConfig(NETWORK, sigma_change=0.3, sigma_offset=0.0, quantise=False)
+
+
+def test_a_change_is_denoised_as_a_frame_would_be() -> None:
+    """Of what frames differ by from the newest one: as if those were frames, and sigma_data were sigma_change."""
+    torch.manual_seed(0)
+    denoiser = EdmDenoiser(CHANGING, 3, FOUR)
+    nn.init.normal_(denoiser.inner_model.conv_out.weight)
+    plain = EdmDenoiser(replace(CHANGING, sigma_change=None, sigma_data=0.3), 3, FOUR)
+
+    class SameView(nn.Module):
+        """Past frames are scaled by the deviation of frames, whatever is estimated."""
+
+        def forward(self, x: Tensor, c_noise: Tensor, prev_obs: Tensor, *rest: Tensor) -> Tensor:
+            return denoiser.inner_model(x, c_noise, prev_obs * 0.3 / 0.5, *rest)
+
+    plain.inner_model = SameView()  # type: ignore[assignment]
+    generator = seeded()
+    past, obs = torch.rand(2, 2, 3, 4, 4, generator=generator), torch.rand(2, 3, 4, 4, generator=generator)
+    action, sigma, mask = torch.tensor([[0, 1], [2, 3]]), torch.tensor([0.1, 2.0]), torch.ones(2).bool()
+    newest, noisy = past[:, -1], obs + torch.randn(obs.shape, generator=generator)
+    close(
+        denoiser.denoise(noisy, sigma, past, action),
+        newest + plain.denoise(noisy - newest, sigma, past, action),
+    )
+    loss, estimate = denoiser.target_loss(noisy, sigma, obs, mask, past, action)
+    expected, change = plain.target_loss(noisy - newest, sigma, obs - newest, mask, past, action)
+    close(loss, expected)
+    close(estimate, newest + change)
+
+
+def test_a_model_of_changes_that_knows_nothing_repeats_the_newest_frame() -> None:
+    denoiser = EdmDenoiser(CHANGING, 3, FOUR)
+    nn.init.zeros_(denoiser.inner_model.conv_out.bias)  # type: ignore[arg-type]
+    past, action = torch.rand(2, 2, 3, 4, 4, generator=seeded()), torch.zeros(2, 2, dtype=torch.int64)
+    one_step = SamplerConfig(1, sigma_max=1e3, scale_initial_noise=True)
+    frames = sample(denoiser, past, action, one_step, generator=seeded(1))
+    torch.testing.assert_close(frames, past[:, -1], atol=1e-3, rtol=0)
+
+
+def test_changes_need_a_scale_and_edm() -> None:
+    for wrong in ({"sigma_change": 0.0}, {"sigma_change": 0.1, "diffusion": "ddpm"}):
+        with pytest.raises(UserError, match="denoiser: sigma_change > 0 with diffusion edm"):
+            DenoiserConfig(NETWORK, **wrong)  # type: ignore[arg-type]
+
+
 def test_noise_has_an_offset_that_pixels_share() -> None:
     denoiser = EdmDenoiser(DenoiserConfig(NETWORK), 3, FOUR)
     obs = torch.zeros(400, 3, 16, 16)

@@ -176,11 +176,11 @@ def test_convolutions_see_channels_in_fours(site: Path) -> None:
     assert 12 in channels and 8 in channels and all(count % 4 == 0 for count in channels)
 
 
-def test_levels_another_network_another_opset_and_actions_of_several_parts(tmp_path: Path) -> None:
+def test_levels_changes_another_network_another_opset_and_actions_of_several_parts(tmp_path: Path) -> None:
     network = FrameNetworkConfig(
         1, 4, (1, 1), (4, 4), (True, False), noise_cond=True, context="cross_attention"
     )
-    world_model = replace(CONFIG.world_model, denoiser=DenoiserConfig(network, quantise=True))
+    world_model = replace(CONFIG.world_model, denoiser=DenoiserConfig(network, sigma_change=0.2))
     spec = ActionSpec((Choice(("left", "right"), "way"),), ("horn",), (Axis("gas"),))
     agent = make_agent(replace(CONFIG, world_model=world_model, actions=spec))
     assert export_model(agent, "denoiser", tmp_path, opset=18) < 1e-4

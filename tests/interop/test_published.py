@@ -166,9 +166,10 @@ def test_an_existing_file_is_not_overwritten(small: Agent, tmp_path: Path) -> No
     "change",
     [
         {"diffusion": "ddpm"},
+        {"sigma_change": 0.2},
         {"network": replace(SMALL.world_model.denoiser.network, context="cross_attention")},
     ],
-    ids=["ddpm", "cross_attention"],
+    ids=["ddpm", "sigma_change", "cross_attention"],
 )
 def test_only_edm_denoisers_on_stacked_frames_are_saved(change: dict[str, Any], tmp_path: Path) -> None:
     world_model = replace(SMALL.world_model, denoiser=replace(SMALL.world_model.denoiser, **change))

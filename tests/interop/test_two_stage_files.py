@@ -61,7 +61,7 @@ def test_there_and_back(reference: LoadReference, published: dict[str, Tensor], 
     with pytest.raises(UserError, match="predicts neither rewards nor ends"):
         _ = agent.reward_end
     with pytest.raises(
-        UserError, match="of one stage on stacked frames, with a reward/end model; keep the checkpoint folder"
+        UserError, match="of one stage on stacked frames, without sigma_change, and a reward/end model; keep"
     ):
         save_published(agent, tmp_path / "again.pt")
     output = agent.actor_critic(

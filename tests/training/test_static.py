@@ -118,7 +118,7 @@ def test_two_stages_on_recordings_without_labels(tmp_path: Path, capsys: pytest.
         record(tmp_path / "mine" / name, 3, seed, labels=False)
     base = config(tmp_path / "mine")
     upsampler = UpsamplerConfig(
-        FrameNetworkConfig(1, 8, (1,), (8,), (False,)), factor=2, sampler=SamplerConfig(1)
+        FrameNetworkConfig(1, 8, (1,), (8,), (False,)), factor=2, sampler=SamplerConfig(1), sigma_change=0.1
     )
     base = replace(
         base,
