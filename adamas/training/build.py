@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import shutil
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,12 +22,8 @@ from adamas.core.seeding import Streams, derive_seed
 from adamas.core.workers import Workers
 from adamas.data.ahead import ReadAhead
 from adamas.data.index import link_recordings
-from adamas.data.places import is_url, join
 from adamas.data.sampling import SegmentSampler
 from adamas.data.store import EpisodeStore
-from adamas.envs.config import EnvConfig
-from adamas.envs.make import make_env
-from adamas.envs.vector import RealVectorEnv
 from adamas.rl.imagination import Imagination
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
@@ -38,6 +33,7 @@ from adamas.training.evaluate import EvaluationPhase
 from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, context_sampler, restore_learning
 from adamas.training.model_free import ModelFreePhase
 from adamas.training.phases import CollectPhase, Phase
+from adamas.training.source import make_envs, playing, recorded
 from adamas.training.trainer import Trainer
 
 LOCK = "lock"  # the file whose lock a training process holds
@@ -125,8 +121,8 @@ def _build(
         source = f"{config.env.suite} {config.env.game}" if config.data is None else config.data
         print(f"{run_dir}: training on {source}, seed {config.seed}, {device}{since}", flush=True)
     streams = Streams(config.seed) if group.size == 1 else LedStreams(config.seed, group)
-    envs = [] if config.data is not None else _make_envs(config)
-    config, agent_config = (config, _playing(config, envs[0])) if envs else _recorded(config)
+    envs = [] if config.data is not None else make_envs(config)
+    config, agent_config = (config, playing(config, envs[0])) if envs else recorded(config)
     if not quiet and config.world_model.reward_end and not agent_config.world_model.reward_end:
         print("no rewards or ends in the recordings: none will be predicted", flush=True)
     obs_shape, action_spec = agent_config.obs_shape, agent_config.actions
@@ -200,40 +196,6 @@ def _claim(run_dir: Path) -> FileLock:
     except OSError as error:
         raise UserError(f"cannot make {run_dir}: {error.strerror}; choose another --run-dir") from error
     return lock
-
-
-def _make_envs(config: Config) -> list[RealVectorEnv]:
-    """The games to train on, and those that are held out."""
-    return [
-        make_env(config.env, config.collection.num_envs, derive_seed(config.seed, name), training=True)
-        for name in ("env", "heldout")
-    ]
-
-
-def _playing(config: Config, env: RealVectorEnv) -> AgentConfig:
-    """The agent for a game."""
-    return AgentConfig(env.obs_shape, env.action_spec, config.world_model, config.actor_critic)
-
-
-def _recorded(config: Config) -> tuple[Config, AgentConfig]:
-    """The run on recordings, whose game is theirs, and the agent for their frames and actions.
-
-    Without rewards or ends, it has nothing to predict them with.
-    """
-    place = str(config.data)
-    if not is_url(place) and not Path(place).is_dir():
-        raise UserError(f"there are no recordings in {place}; name their folder with --data")
-    train, test = (EpisodeStore.open(join(place, name)) for name in ("train", "test"))
-    if (train.obs_shape, train.action_spec) != (test.obs_shape, test.action_spec):
-        raise UserError(f"{config.data}: train and test differ in their frames or actions; split one dataset")
-    if train.action_spec is None:
-        raise UserError(f"{train.folder} does not say what its actions are; record or import it anew")
-    world_model = config.world_model
-    if not train.has_labels:
-        world_model = replace(world_model, reward_end=None)
-    game = EnvConfig() if train.game is None else from_dict(EnvConfig, train.game, f"game in {train.folder}")
-    agent_config = AgentConfig(train.obs_shape, train.action_spec, world_model, config.actor_critic)
-    return replace(config, env=game), agent_config
 
 
 def _begin(config: Config, run_dir: Path, obs_shape: tuple[int, int, int], action_spec: ActionSpec) -> None:

@@ -1,0 +1,54 @@
+"""What a run learns from: a game that is played, or recordings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from adamas.agent import AgentConfig
+from adamas.core.config import from_dict
+from adamas.core.errors import UserError
+from adamas.core.seeding import derive_seed
+from adamas.data.places import is_url, join
+from adamas.data.store import EpisodeStore
+from adamas.envs.config import EnvConfig
+from adamas.envs.make import make_env
+from adamas.envs.vector import RealVectorEnv
+from adamas.training.config import Config
+
+
+def make_envs(config: Config) -> list[RealVectorEnv]:
+    """The games to train on, and those that are held out."""
+    return [
+        make_env(config.env, config.collection.num_envs, derive_seed(config.seed, name), training=True)
+        for name in ("env", "heldout")
+    ]
+
+
+def playing(config: Config, env: RealVectorEnv) -> AgentConfig:
+    """The agent for a game."""
+    return AgentConfig(env.obs_shape, env.action_spec, config.world_model, config.actor_critic)
+
+
+def recorded(config: Config) -> tuple[Config, AgentConfig]:
+    """The run on recordings, whose game is theirs, and the agent for their frames and actions.
+
+    Without rewards or ends, it has nothing to predict them with.
+
+    Raises:
+        UserError: there are none, they do not belong together, or do not say what their actions are.
+    """
+    place = str(config.data)
+    if not is_url(place) and not Path(place).is_dir():
+        raise UserError(f"there are no recordings in {place}; name their folder with --data")
+    train, test = (EpisodeStore.open(join(place, name)) for name in ("train", "test"))
+    if (train.obs_shape, train.action_spec) != (test.obs_shape, test.action_spec):
+        raise UserError(f"{config.data}: train and test differ in their frames or actions; split one dataset")
+    if train.action_spec is None:
+        raise UserError(f"{train.folder} does not say what its actions are; record or import it anew")
+    world_model = config.world_model
+    if not train.has_labels:
+        world_model = replace(world_model, reward_end=None)
+    game = EnvConfig() if train.game is None else from_dict(EnvConfig, train.game, f"game in {train.folder}")
+    agent_config = AgentConfig(train.obs_shape, train.action_spec, world_model, config.actor_critic)
+    return replace(config, env=game), agent_config
