@@ -45,12 +45,12 @@ def read_index(folder: Place) -> Index:
         num_rows = int(index["num_rows"])
         if min(channels, height, width) < 1 or num_rows < 0:
             raise ValueError("out of range")
-        action_spec = _action_spec(index.get("action_spec"))
+        action_spec, game = _action_spec(index.get("action_spec")), index.get("game")
+        if game is not None and not {"suite", "game"} <= set(game):
+            raise ValueError("no game")
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(join(folder, INDEX)) from error
-    return Index(
-        (channels, height, width), num_rows, action_spec, bool(index.get("packed")), index.get("game")
-    )
+    return Index((channels, height, width), num_rows, action_spec, bool(index.get("packed")), game)
 
 
 def follow_link(folder: Place) -> Place:

@@ -74,11 +74,9 @@ def from_space(spec: ActionSpec, action: Any) -> np.ndarray:
     """
     if spec.is_discrete:
         return np.asarray(action)
-    if not isinstance(space_of(spec), Dict):
+    expected = [part for part in ("choices", "buttons", "axes") if getattr(spec, part)]  # as entries stand
+    if len(expected) == 1:
         return np.asarray(action, np.float32)
-    parts = ("choices", "buttons", "axes")
-    sizes = len(spec.choices), len(spec.buttons), len(spec.axes)
-    expected = [part for part, size in zip(parts, sizes, strict=True) if size]  # in the order of the entries
     if not isinstance(action, Mapping) or set(action) != set(expected):
         raise ValueError(f"expected a dict of {' and '.join(expected)}, got {action}")
     return np.concatenate([np.asarray(action[part], np.float32) for part in expected], axis=-1)

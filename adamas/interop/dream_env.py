@@ -109,7 +109,8 @@ class DreamEnvs(VectorEnv[Frames, Any, NDArray[Any]]):
         spec = self._dreams.action_spec
         entries = from_space(spec, actions)
         # Not action_space.contains: it is strict about types, so that a list would not do.
-        if entries.shape != (self.num_envs, *spec.shape) or spec.problem(entries):
+        wrong_kind = spec.is_discrete and entries.dtype.kind not in "iu"
+        if wrong_kind or entries.shape != (self.num_envs, *spec.shape) or spec.problem(entries):
             raise ValueError(f"expected {self.num_envs} actions in {self.single_action_space}, got {actions}")
         step = self._dreams.step(
             torch.as_tensor(entries, dtype=spec.dtype, device=self._dreams.generator.device)

@@ -265,7 +265,7 @@ def test_one_dream_waits_for_a_reset(counting: Agent, dataset: Path) -> None:
     assert DreamEnv(counting, dataset).render() is None
 
 
-@pytest.mark.parametrize("actions", [[0], [0, 3], [-1, 0], [0.5, 0.5]])
+@pytest.mark.parametrize("actions", [[0], [0, 3], [-1, 0], [0.5, 0.5], [1.0, 1.0]])
 def test_impossible_actions_are_refused(actions: list[float], counting: Agent, dataset: Path) -> None:
     dreams = adamas.make_dream(counting, dataset, num_envs=2)
     with pytest.raises(ResetNeeded):

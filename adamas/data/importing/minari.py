@@ -23,8 +23,6 @@ from adamas.data.importing.source import Source, Table
 
 MAIN, METADATA = "main_data.hdf5", "metadata.json"
 IN_FOLDERS = ("arrow", "parquet")  # formats in which every episode has a folder of its own
-PACKAGES = {"hdf5": ("h5py", "data"), "arrow": ("pyarrow", "parquet"), "parquet": ("pyarrow", "parquet")}
-"""What reads a format, and the extra that brings it."""
 JPEG = bytes([0xFF, 0xD8])  # what such a file begins with
 
 Reader = Callable[[], AbstractContextManager[Any]]
@@ -46,7 +44,8 @@ def minari(path: Path, actions: Path | None) -> list[Source]:
         space = json.loads(about["action_space"])
         return [_episode(place, reader, space) for place, reader in _readers(data, about)]
     except ModuleNotFoundError as error:
-        raise require(*PACKAGES[about.get("data_format", "hdf5")]) from error
+        package = ("pyarrow", "parquet") if about.get("data_format") in IN_FOLDERS else ("h5py", "data")
+        raise require(*package) from error
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{data} is no dataset of Minari ({error}); restore it") from error
 
@@ -111,7 +110,7 @@ def _arrays(column: Any, space: Mapping[str, Any] | None = None) -> Any:
 def _episode(place: Path, reader: Reader, space: Mapping[str, Any]) -> Source:
     with reader() as content:
         columns = columns_of(str(place), content)
-        images = ["/".join(names) for names in _images(content["observations"], ("observations",))]
+        images = list(_images(content["observations"], ("observations",)))
     names = [column for column in columns if column.startswith("action")]
     start = np.broadcast_to(space.get("start", 0), len(names))  # a choice's numbers may not begin at 0
     columns |= {column: columns[column] - first for column, first in zip(names, start, strict=True)}
@@ -121,7 +120,7 @@ def _episode(place: Path, reader: Reader, space: Mapping[str, Any]) -> Source:
     if len(images) != 1:
         raise UserError(
             f"{place}: there must be one part of the observations that is an image (uint8, RGB), not "
-            f"{', '.join(images) or 'none'}"
+            f"{', '.join(map('/'.join, images)) or 'none'}"
         )
     return Source(place, table, partial(_frames, reader, images[0]), spec)
 
@@ -160,10 +159,10 @@ def _is_jpeg(node: Any) -> bool:
     return isinstance(first, np.ndarray) and first.dtype == np.uint8 and first[:2].tobytes() == JPEG
 
 
-def _frames(reader: Reader, image: str) -> Iterator[tuple[float, np.ndarray]]:
+def _frames(reader: Reader, image: tuple[str, ...]) -> Iterator[tuple[float, np.ndarray]]:
     """The frames one by one, (H, W, 3)."""
     with reader() as content:
-        frames = reduce(getitem, image.split("/"), content)
+        frames = reduce(getitem, image, content)
         for t in range(len(frames)):
             frame = np.asarray(frames[t])
             if frames.ndim < 4:
