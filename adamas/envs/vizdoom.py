@@ -22,11 +22,15 @@ class VizdoomEnvs(GymnasiumEnvs):
         """Start the games. Raises UserError: unknown scenario, or ViZDoom is not installed."""
         config = replace(config, game=scenario_id(config.game))
         at_once = 0 if "MultiBinary" in config.game else 1  # 0: as many buttons as one likes
-        # The engine would leave its settings, and an empty folder, in the working folder.
+        # The engine would leave its settings, and an empty folder, in the working folder; and of two that make this
+        # folder at the same moment, one crashes.
         options = {"max_buttons_pressed": at_once, "doom_config_path": os.devnull}
+        folder = Path("_vizdoom")
+        with contextlib.suppress(OSError):  # the engine will say what it cannot do
+            folder.mkdir(exist_ok=True)
         super().__init__(config, num_envs, seed, frame_skip=config.frame_skip, **options)
-        with contextlib.suppress(OSError):  # it is not empty, somebody put something there
-            Path("_vizdoom").rmdir()
+        with contextlib.suppress(OSError):  # it is not empty, or gone already
+            folder.rmdir()
         if self.action_spec.is_discrete:
             game = self._envs[0].unwrapped
             buttons = [button.name.lower() for button in game.game.get_available_buttons()]  # type: ignore[attr-defined]
