@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from filelock import FileLock
 from safetensors import safe_open
 from torch import Tensor
 
@@ -36,6 +38,7 @@ class Reference(NamedTuple):
 
 
 LoadReference = Callable[[str], Reference]
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]
 
 
 def load_reference(name: str) -> Reference:
@@ -52,3 +55,20 @@ def load_reference(name: str) -> Reference:
 def reference() -> LoadReference:
     """Loads recorded tensors by name."""
     return load_reference
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """Has a folder made by one of pytest's processes for all of them: for what takes long, and nobody changes."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def once(name: str, make: Callable[[Path], None]) -> Path:
+        folder, made = shared / name, shared / f"{name}.made"
+        with FileLock(shared / f"{name}.lock"):
+            if not made.exists():
+                make(folder)
+                made.touch()
+        return folder
+
+    return once

@@ -24,13 +24,17 @@ from adamas.presets import preset
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def trained(made_once: Callable[..., Path]) -> tuple[Path, str]:
     """The folder of a run of the debug preset, and what it printed."""
-    run_dir = tmp_path_factory.mktemp("cli") / "run"
-    process = adamas("train", "debug", "--run-dir", run_dir)
-    out, err = output(process)
-    assert (process.returncode, err) == (0, [])
-    return run_dir, out
+
+    def train(folder: Path) -> None:
+        process = adamas("train", "debug", "--run-dir", folder / "run")
+        out, err = output(process)
+        assert (process.returncode, err) == (0, [])
+        (folder / "printed").write_text(out)
+
+    folder = made_once("trained", train)
+    return folder / "run", (folder / "printed").read_text()
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from tiny_agent import CONFIG, SHAPE, make_agent
 
 from adamas import cli
@@ -55,11 +54,10 @@ def no_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def site(run: Path, no_runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What ``adamas export web`` writes: once for all of pytest's processes, as it takes half a minute."""
-    own = tmp_path_factory.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    with FileLock(shared / "site.lock"):
-        if not (shared / "site").exists():
-            cli.run(["export", "web", str(run), "--out", str(shared / "site"), "--runtime", str(no_runtime)])
-    return shared / "site"
+def site(run: Path, no_runtime: Path, made_once: Callable[..., Path]) -> Path:
+    """What ``adamas export web`` writes."""
+
+    def export(folder: Path) -> None:
+        cli.run(["export", "web", str(run), "--out", str(folder), "--runtime", str(no_runtime)])
+
+    return made_once("site", export)
