@@ -159,9 +159,11 @@ class Edm(FrameDiffusion):
     ) -> list[Tensor]:
         """The probability-flow ODE from noise to frame: :func:`~adamas.diffusion.samplers.sample_path`.
 
-        With ``s_cond``, past frames get noise of that level first, without an offset.
+        With ``s_cond``, past frames get noise of that level first, without an offset. With ``sigma_change``, the path
+        starts around the newest frame, as noisy frames lie around one in training: the mean of many pixels shows where.
         """
         self.config.check(sampler)
+        centre = self.origin(prev_obs)
         sigma_cond = None
         if sampler.s_cond > 0:
             # The published code adds it anew, on top, at every step, so that there is more than the network is told.
@@ -171,7 +173,7 @@ class Edm(FrameDiffusion):
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
             return self.denoise(x, sigma, prev_obs, prev_action, sigma_cond)
 
-        return sample_path(denoise, initial_noise, sampler, generator)
+        return sample_path(denoise, initial_noise, sampler, generator, centre)
 
 
 class EdmDenoiser(Edm, Denoiser):

@@ -54,7 +54,11 @@ class SamplerConfig:
 
 
 def sample_path(
-    denoise: Denoise, initial_noise: Tensor, config: SamplerConfig, generator: Generator | None = None
+    denoise: Denoise,
+    initial_noise: Tensor,
+    config: SamplerConfig,
+    generator: Generator | None = None,
+    centre: Tensor | float = 0.0,
 ) -> list[Tensor]:
     """Integrate the probability-flow ODE from noise to a frame.
 
@@ -63,6 +67,7 @@ def sample_path(
         initial_noise: (B, C, H, W), drawn from N(0, I).
         config: steps, order, noise levels and churn.
         generator: source of the churn noise.
+        centre: what the first noise is added to, 0 or (B, C, H, W).
 
     Returns:
         The N + 1 points of the path, each (B, C, H, W); the last is the sample.
@@ -70,7 +75,7 @@ def sample_path(
     sigmas = karras_sigmas(config.num_steps, config.sigma_min, config.sigma_max, config.rho)
     churn = min(config.s_churn / config.num_steps, 2**0.5 - 1)
     # DIAMOND's departure from EDM: the path starts at unit variance although sigmas[0] is larger.
-    x = initial_noise * config.sigma_max if config.scale_initial_noise else initial_noise
+    x = centre + (initial_noise * config.sigma_max if config.scale_initial_noise else initial_noise)
     path = [x]
     for sigma, sigma_next in zip(sigmas.tolist(), sigmas[1:].tolist(), strict=False):
         gamma = churn if config.s_tmin <= sigma <= config.s_tmax else 0.0

@@ -132,6 +132,7 @@ def describe(agent: Agent, title: str, opset: int) -> dict[str, Any]:
         "quantised": config.world_model.denoiser.quantise,
         "sampler": finite,
         "sigmas": sigmas.tolist(),
+        "starts_at_newest_frame": config.world_model.denoiser.sigma_change is not None,
         "fps": FPS,
         "opset": opset,
         "adamas": adamas.__version__,

@@ -177,6 +177,32 @@ def test_a_model_of_changes_that_knows_nothing_repeats_the_newest_frame() -> Non
     torch.testing.assert_close(frames, past[:, -1], atol=1e-3, rtol=0)
 
 
+def test_a_dream_of_changes_starts_around_the_newest_frame() -> None:
+    denoiser = EdmDenoiser(CHANGING, 3, FOUR)
+    past, noise = torch.rand(2, 2, 3, 4, 4, generator=seeded()), torch.randn(2, 3, 4, 4, generator=seeded(1))
+    sampler = SamplerConfig(2, scale_initial_noise=True)
+    path = denoiser.path(noise, past, torch.zeros(2, 2, dtype=torch.int64), sampler)
+    assert torch.equal(path[0], past[:, -1] + 5 * noise)
+    plain = EdmDenoiser(replace(CHANGING, sigma_change=None), 3, FOUR)
+    assert torch.equal(plain.path(noise, past, torch.zeros(2, 2, dtype=torch.int64), sampler)[0], 5 * noise)
+
+
+def test_the_network_sees_no_brighter_noise_of_brighter_frames() -> None:
+    """Of frames and a past that are brighter by 1, the same change is dreamt: noise around 0 would look darker."""
+    denoiser = EdmDenoiser(CHANGING, 3, FOUR)
+    nn.init.normal_(denoiser.inner_model.conv_out.weight)
+    seen: list[Tensor] = []
+
+    def watch(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.append(inputs[0])
+
+    denoiser.inner_model.register_forward_pre_hook(watch)
+    past, noise = torch.zeros(1, 2, 3, 4, 4), torch.randn(1, 3, 4, 4, generator=seeded(1))
+    for brighter in (0.0, 1.0):
+        denoiser.path(noise, past + brighter, torch.zeros(1, 2, dtype=torch.int64), SamplerConfig(1))
+    torch.testing.assert_close(seen[0], seen[1])
+
+
 def test_changes_need_a_scale_and_edm() -> None:
     for wrong in ({"sigma_change": 0.0}, {"sigma_change": 0.1, "diffusion": "ddpm"}):
         with pytest.raises(UserError, match="denoiser: sigma_change > 0 with diffusion edm"):

@@ -91,6 +91,13 @@ def test_start_is_scaled_only_on_request() -> None:
     assert torch.equal(sample_path(ideal, noise, SCALED)[0], noise * 5)
 
 
+def test_start_lies_around_the_centre() -> None:
+    noise, centre = torch.randn(1, 1, 2, 2), torch.full((1, 1, 2, 2), 3.0)
+    assert torch.equal(sample_path(ideal, noise, SCALED, centre=centre)[0], 3 + 5 * noise)
+    moved = sample_path(lambda x, sigma: 3 + ideal(x - 3, sigma), noise, SCALED, centre=centre)
+    torch.testing.assert_close(moved[-1], 3 + sample_path(ideal, noise, SCALED)[-1])
+
+
 @pytest.mark.parametrize(("order", "tolerance"), [(1, 0.06), (2, 0.02)])
 def test_churn_keeps_the_distribution(order: int, tolerance: float) -> None:
     """From N(0, s^2 + sigma_max^2) to N(0, s^2), with a sixth of the noise renewed at every step."""

@@ -22,6 +22,7 @@ from adamas.agent import Agent
 from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.core.errors import UserError
 from adamas.diffusion.denoiser import DenoiserConfig, sample, to_levels
+from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.schedules import karras_sigmas
 from adamas.export import onnx as exporting
 from adamas.export.networks import draw_inputs
@@ -77,7 +78,7 @@ class Runner:
 
     def step(self, action: int, noise: np.ndarray) -> tuple[np.ndarray, ...]:
         actions = np.concatenate((self.actions, [[action]]), axis=1)
-        x, sigmas = noise, self.world["sigmas"]
+        x, sigmas = noise + self.frames[:, -1] * self.world["starts_at_newest_frame"], self.world["sigmas"]
         for sigma, following in itertools.pairwise(sigmas):
             level = np.array([sigma], np.float32)
             denoised = self.run(
@@ -156,7 +157,7 @@ def test_the_world(site: Path, agent: Agent) -> None:
     assert close(world["sigmas"], karras_sigmas(2, 2e-3, 5.0, 7.0), 1e-9)
     assert world["lstm_dim"] == {"reward_end": 6, "actor_critic": 5}
     assert world["sampler"]["num_steps"] == 2 and world["sampler"]["scale_initial_noise"] is False
-    assert world["quantised"] is False
+    assert world["quantised"] is False and world["starts_at_newest_frame"] is False
 
 
 def test_files_do_not_tell_where_they_were_made(site: Path) -> None:
@@ -188,7 +189,10 @@ def test_levels_changes_another_network_another_opset_and_actions_of_several_par
     assert model.opset_import[0].version == 18
     generator = torch.Generator().manual_seed(0)
     frames = torch.randint(256, (3, 1, *SHAPE), generator=generator, dtype=torch.uint8)
-    inputs = draw_inputs(agent, frames, 2.0, generator)["denoiser"]
+    inputs = draw_inputs(agent, frames, 5.0, generator)["denoiser"]
+    noise = torch.randn(3, *SHAPE, generator=generator)
+    inputs["noisy"] = noise + inputs["prev_obs"][:, -1]  # as the world says
+    assert exporting.describe(agent, "changes", 18)["starts_at_newest_frame"] is True
     assert inputs["prev_action"].shape == (3, 1, 3) and inputs["prev_action"].dtype == torch.float32
     found = start(tmp_path / "denoiser.onnx").run(
         ["denoised", "estimate"], {k: v.numpy() for k, v in inputs.items()}
@@ -198,7 +202,9 @@ def test_levels_changes_another_network_another_opset_and_actions_of_several_par
     different = (levels - to_levels(estimate)).abs() > 1e-6
     assert different.float().mean() < 0.01  # one that lies on the edge of a level, perhaps
     with torch.no_grad():
-        different = (levels - agent.denoiser.denoise(**inputs)).abs() > 1e-6
+        one_step = SamplerConfig(1)
+        drawn = sample(agent.denoiser, inputs["prev_obs"], inputs["prev_action"], one_step, noise)
+        different = (levels - drawn).abs() > 1e-6
     assert different.float().mean() < 0.01
 
 

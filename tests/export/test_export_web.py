@@ -226,29 +226,40 @@ def test_noise_levels(javascript: Callable[[str, Any], Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "config",
+    ("config", "centre"),
     [
-        SamplerConfig(1),
-        SamplerConfig(3),
-        SamplerConfig(4, order=2, scale_initial_noise=True),
-        SamplerConfig(5, s_churn=2.0, s_tmin=0.05, s_tmax=2.0, s_noise=1.1),
+        (SamplerConfig(1), None),
+        (SamplerConfig(3), None),
+        (SamplerConfig(4, order=2, scale_initial_noise=True), None),
+        (SamplerConfig(2, scale_initial_noise=True), [[[0.3, -0.5], [0.0, 0.9]]]),
+        (SamplerConfig(5, s_churn=2.0, s_tmin=0.05, s_tmax=2.0, s_noise=1.1), None),
     ],
-    ids=["one step", "euler", "heun", "churn"],
+    ids=["one step", "euler", "heun", "around a frame", "churn"],
 )
-def test_sampling(config: SamplerConfig, javascript: Callable[[str, Any], Any]) -> None:
+def test_sampling(
+    config: SamplerConfig, centre: list[list[list[float]]] | None, javascript: Callable[[str, Any], Any]
+) -> None:
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         return x * 0.5 / (1 + sigma) + 0.1
 
     initial = torch.randn((1, 2, 2), generator=Generator().manual_seed(0))
-    path = sample_path(denoise, initial, config, Generator().manual_seed(1))
+    middle = 0.0 if centre is None else torch.tensor(centre)
+    path = sample_path(denoise, initial, config, Generator().manual_seed(1), middle)
     noises, again = [], Generator().manual_seed(1)
     for _ in range(config.num_steps):
         noises.append(torch.randn((1, 2, 2), generator=again).flatten().tolist())
     found = javascript(
         "const noises = given.noises.map((n) => Float32Array.from(n));"
         "const denoise = async (x, sigma) => x.map((v) => (v * 0.5) / (1 + sigma) + 0.1);"
-        "return maths.sampleFrame(denoise, Float32Array.from(given.initial), given.sampler, () => noises.shift());",
-        {"initial": initial.flatten().tolist(), "noises": noises, "sampler": to_dict(config)},
+        "const centre = given.centre && Float32Array.from(given.centre.flat(2));"
+        "const start = Float32Array.from(given.initial);"
+        "return maths.sampleFrame(denoise, start, given.sampler, () => noises.shift(), centre);",
+        {
+            "initial": initial.flatten().tolist(),
+            "noises": noises,
+            "sampler": to_dict(config),
+            "centre": centre,
+        },
     )
     assert close(found, path[-1].flatten(), 1e-5)
 

@@ -55,8 +55,10 @@ export class Dream {
     const actions = [...this.actions, action];
     const sampler = { ...this.#world.sampler, num_steps: numSteps };
     const denoise = (x, sigma) => this.#denoise(x, sigma, actions);
-    const next = await sampleFrame(denoise, this.#random.gaussian(this.size), sampler, this.#random.gaussian);
-    const { logits_reward, logits_end } = await this.#judge(this.#frame(length - 1), action, next);
+    const [newest, { gaussian: normal }] = [this.#frame(length - 1), this.#random];
+    const centre = this.#world.starts_at_newest_frame ? newest : null;
+    const next = await sampleFrame(denoise, normal(this.size), sampler, normal, centre);
+    const { logits_reward, logits_end } = await this.#judge(newest, action, next);
     const chances = softmax(logits_end);
     const reward = this.#world.rewards[categorical(softmax(logits_reward), this.#random.uniform())];
     const ended = this.#world.ends[categorical(chances, this.#random.uniform())];

@@ -11,9 +11,10 @@ export function karrasSigmas({ num_steps, sigma_min, sigma_max, rho }) {
 /**
  * From noise to a frame, along the probability-flow ODE: Euler (order 1) or Heun (order 2), with churn if there is any.
  *
- * `denoise(x, sigma)` is the network, `initial` comes from N(0, 1), `gaussian(length)` draws more of that.
+ * `denoise(x, sigma)` is the network, `initial` comes from N(0, 1), `gaussian(length)` draws more of that. The path starts
+ * around `centre`, a frame, or around 0.
  */
-export async function sampleFrame(denoise, initial, sampler, gaussian) {
+export async function sampleFrame(denoise, initial, sampler, gaussian, centre = null) {
   const sigmas = karrasSigmas(sampler);
   const churn = Math.min(sampler.s_churn / sampler.num_steps, Math.SQRT2 - 1);
   const slopeAt = async (x, sigma) => {
@@ -21,6 +22,7 @@ export async function sampleFrame(denoise, initial, sampler, gaussian) {
     return x.map((value, k) => (value - denoised[k]) / sigma);
   };
   let x = sampler.scale_initial_noise ? initial.map((value) => value * sampler.sigma_max) : initial;
+  if (centre) x = x.map((value, k) => value + centre[k]);
   for (let i = 0; i < sampler.num_steps; i++) {
     const [sigma, next] = [sigmas[i], sigmas[i + 1]];
     const gamma = sampler.s_tmin <= sigma && sigma <= sampler.s_tmax ? churn : 0;
