@@ -41,10 +41,11 @@ def static() -> Config:
 
 
 def vizdoom() -> Config:
-    """A maze of ViZDoom in two stages, 24x32 and 120x160, in an hour on two CPU cores.
+    """A maze of ViZDoom in two stages, 24x32 and 120x160, in less than an hour on two CPU cores.
 
-    Past frames stay clean, and noise levels are high, where a single step begins: at this size, that learns faster than
-    the published noise. Dreams start from EDM's noise; from DIAMOND's, of variance 1, they went dark (docs/scenes.md).
+    Both networks learn what is different from the frame that they start from; ``sigma_change`` is the measured size of
+    that. Past frames stay clean, and noise levels are high, where a single step begins: at this size, that learns
+    faster than the published noise. Dreams start from EDM's noise; from DIAMOND's they went dark (docs/scenes.md).
     """
     one_step = SamplerConfig(num_steps=1, scale_initial_noise=True)
     return Config(
@@ -54,6 +55,7 @@ def vizdoom() -> Config:
                 FrameNetworkConfig(4, 128, (1, 1, 1), (32, 64, 64), (False,) * 3),
                 sigma_offset=0.1,
                 log_sigma_mean=0.4,
+                sigma_change=0.2,
             ),
             reward_end=None,
             sampler=one_step,
@@ -61,15 +63,16 @@ def vizdoom() -> Config:
                 FrameNetworkConfig(1, 64, (1, 1, 1, 1), (16, 24, 32, 64), (False,) * 4),
                 log_sigma_mean=1.2,
                 log_sigma_std=1.0,
+                sigma_change=0.075,
                 sampler=one_step,
             ),
         ),
         actor_critic=STAND_IN,
-        denoiser=ComponentTraining(OptimizerConfig(2e-3, 1e-2), 32, 250, 250, average_decay=0.998),
-        upsampler=ComponentTraining(OptimizerConfig(1e-3, 1e-2), 8, 70, 70, average_decay=0.998),
-        policy=PolicyTraining(horizon=17),
+        denoiser=ComponentTraining(OptimizerConfig(2e-3, 1e-2), 32, 320, 320, average_decay=0.998),
+        upsampler=ComponentTraining(OptimizerConfig(1e-3, 1e-2), 8, 30, 30, average_decay=0.998),
+        policy=PolicyTraining(horizon=9),
         num_shards=2,
-        final_epochs=13,
+        final_epochs=8,
         evaluation=EvaluationConfig(every_epochs=4, heldout_windows=16),
         runtime=RuntimeConfig(device="cpu", threads=1),
     )
@@ -81,14 +84,17 @@ def driving() -> Config:
     Recorded by examples/follow_road.py. Frames are learnt as in :func:`vizdoom`, rewards as in :func:`static`.
     """
     config, labels = vizdoom(), static()
+    upsampler = config.world_model.upsampler or UpsamplerConfig()
     return replace(
         config,
         data="cars",
         world_model=replace(
             config.world_model,
+            denoiser=replace(config.world_model.denoiser, sigma_change=0.12),
             reward_end=labels.world_model.reward_end,
-            upsampler=replace(config.world_model.upsampler or UpsamplerConfig(), factor=4),
+            upsampler=replace(upsampler, factor=4, sigma_change=0.09),
         ),
+        upsampler=replace(config.upsampler, updates_per_epoch=40, first_epoch_updates=40),
         reward_end=labels.reward_end,
         policy=PolicyTraining(horizon=13),
         final_epochs=9,
