@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 from filelock import FileLock
 from safetensors import safe_open
 from torch import Tensor
 
+from adamas.core import runtime
+from adamas.core.runtime import RuntimeConfig
 from adamas.nn.unet import FrameNetworkConfig
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -35,6 +38,15 @@ class Reference(NamedTuple):
             tuple(sizes["channels"]),
             tuple(map(bool, sizes["attn_depths"])),
         )
+
+
+@pytest.fixture(autouse=True)
+def in_fp32() -> Iterator[None]:
+    """A test starts in fp32, whatever ran before it: runs in this process choose bf16 where the CPU multiplies it."""
+    threads = torch.get_num_threads()
+    runtime.setup(RuntimeConfig(device="cpu", precision="fp32", allocator="default"))
+    yield
+    torch.set_num_threads(threads)
 
 
 LoadReference = Callable[[str], Reference]
