@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_LABELLED = 9  # actions whose numbers fit into the cells of a plot
+MAX_LABEL = 40  # letters of their names that fit below it
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Sensitivity:
         accuracy: (K,), share of actions whose dreamt frame looks like their own true frame, whichever of the actions
             that do the same is asked for.
         chance: (K,), what a dream gets that shows the true frame of an action drawn at random.
+        told_apart: (K, A, A), whether the dreamt frames under two actions are, as a pair, nearer to their own true
+            frames than exchanged: 1, 0, or 0.5 where it makes no difference, as by chance. nan where the true frames
+            are the same. Unlike ``looks_like`` it does not mind what both dreams have in common, such as a blur.
         correlation: (K,), between all values of the game's and of the dream's changes, in [-1, 1]; 0 for a dream
             in which the action changes nothing.
     """
@@ -57,6 +61,7 @@ class Sensitivity:
     accuracy: np.ndarray
     chance: np.ndarray
     correlation: np.ndarray
+    told_apart: np.ndarray
 
     @property
     def confusion(self) -> np.ndarray:
@@ -109,7 +114,8 @@ def measure_sensitivity(
 def compare_actions(dreamt: Tensor, true: Tensor, horizon: int) -> Sensitivity:
     """The measures, from the frames of K moments under A actions, (K, A, C, H, W) uint8 each."""
     game_change, dream_change = _change(true), _change(dreamt)  # (K, A, CHW)
-    same, near = _nearest(true, true), _nearest(dreamt, true)  # (K, A, A)
+    error = _errors(dreamt, true)  # (K, A, A)
+    same, near = _nearest(_errors(true, true)), _nearest(error)
     perfect, looks_like = (x.double() / x.sum(dim=2, keepdim=True) for x in (same, near))
     decisive = ~same.all(dim=2).all(dim=1)
     norm = game_change.square().sum(dim=(1, 2)) * dream_change.square().sum(dim=(1, 2))
@@ -125,6 +131,7 @@ def compare_actions(dreamt: Tensor, true: Tensor, horizon: int) -> Sensitivity:
         dream_change.square().mean(dim=2).sqrt().numpy(),
         looks_like.numpy(),
         perfect.numpy(),
+        told_apart=_told_apart(error).masked_fill(same, torch.nan).numpy(),
         **{name: x.where(decisive, torch.nan).numpy() for name, x in of_moments.items()},
     )
 
@@ -143,7 +150,7 @@ def confusion_plot(result: Sensitivity, names: Sequence[str]) -> Figure:
     matrices = {"a perfect dream": result.perfect_confusion, "this dream": result.confusion}
     for ax, (title, matrix) in zip(axes, matrices.items(), strict=True):
         image = ax.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
-        ax.set_xticks(range(len(names)), names, rotation=90 if len(names) > MAX_LABELLED else 0)
+        ax.set_xticks(range(len(names)), names, rotation=90 if sum(map(len, names)) > MAX_LABEL else 0)
         ax.set_yticks(range(len(names)), names)
         ax.set(title=title, xlabel="looks like", ylabel="action")
         ax.grid(False)
@@ -162,10 +169,21 @@ def _change(frames: Tensor) -> Tensor:
     return (num_actions * pixels - pixels.sum(dim=1, keepdim=True)).double() / (255 * num_actions)
 
 
-def _nearest(frames: Tensor, true: Tensor) -> Tensor:
+def _errors(frames: Tensor, true: Tensor) -> Tensor:
+    """(K, A, A): mean squared error between the frame of the row's action and the true one of the column's."""
+    return torch.stack([mse(frames, one[:, None]) for one in true.unbind(1)], dim=2)
+
+
+def _nearest(error: Tensor) -> Tensor:
     """(K, A, A) bool: whether no action's true frame is nearer to the frame of the row than that of the column."""
-    error = torch.stack([mse(frames, one[:, None]) for one in true.unbind(1)], dim=2)
     return error == error.amin(dim=2, keepdim=True)
+
+
+def _told_apart(error: Tensor) -> Tensor:
+    """(K, A, A): 1 where two frames fit their own true frames better than each other's, 0 where worse, 0.5 between."""
+    own = error.diagonal(dim1=1, dim2=2)
+    kept, exchanged = own[:, :, None] + own[:, None, :], error + error.mT
+    return ((exchanged - kept).sign() + 1) / 2
 
 
 def _mean(matrices: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -50,10 +51,21 @@ def summarise_sensitivity(found: Sensitivity, names: Sequence[str], seed: int) -
         "accuracy": estimate(found.accuracy[decisive], seed),
         "chance": estimate(found.chance[decisive], seed),
         "correlation": estimate(found.correlation[decisive], seed),
+        "told_apart": estimate(np.nanmean(found.told_apart[decisive], axis=(1, 2)), seed),
         "change": changes,
         "confusion": found.confusion.tolist() if decisive.any() else None,
         "perfect_confusion": found.perfect_confusion.tolist() if decisive.any() else None,
+        "pairs": _pairs(found, names, seed),
     }
+
+
+def _pairs(found: Sensitivity, names: Sequence[str], seed: int) -> dict[str, Estimate]:
+    """By the names of two actions: in how many of the moments in which they differ they are told apart."""
+    pairs = {}
+    for i, j in itertools.combinations(range(len(names)), 2):
+        values = found.told_apart[:, i, j]
+        pairs[f"{names[i]}, {names[j]}"] = estimate(values[~np.isnan(values)], seed)
+    return pairs
 
 
 def estimate(values: np.ndarray, seed: int) -> Estimate:
@@ -77,6 +89,10 @@ def moment_rows(found: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, l
         yield (
             f"looks like its action (by chance {chance:.3g})",
             [shown(one["obedience"]["accuracy"]) if one else "" for one in measured],
+        )
+        yield (
+            "two actions told apart (by chance 0.5)",
+            [shown(one["obedience"]["told_apart"]) if one else "" for one in measured],
         )
         yield (
             "correlation of what actions change",

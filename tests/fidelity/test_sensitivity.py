@@ -89,6 +89,19 @@ def test_a_timid_dream_obeys_but_changes_less() -> None:
     assert (found.accuracy > 1 / 3).all() and (found.accuracy < 1).all(), "half a move is as near to none"
 
 
+def test_blurred_dreams_are_told_apart_by_what_differs() -> None:
+    """Frames of two pixels, by hand: the dream of the first action is nearer to the second's frame, and yet fits."""
+    true = torch.tensor([[0, 0], [100, 100], [100, 100]], dtype=torch.uint8).view(1, 3, 1, 1, 2)
+    dreamt = torch.tensor([[60, 60], [70, 70], [60, 60]], dtype=torch.uint8).view(1, 3, 1, 1, 2)
+    found = compare_actions(dreamt, true, 1)
+    assert found.looks_like[0].tolist() == [[0, 0.5, 0.5]] * 3
+    # Own 60^2 + 30^2 against exchanged 40^2 + 70^2; the third dream is the first one's; the last two actions are one.
+    expected = [[np.nan, 1, 0.5], [1, np.nan, np.nan], [0.5, np.nan, np.nan]]
+    np.testing.assert_array_equal(found.told_apart[0], expected)
+    wrong = compare_actions(dreamt[:, [1, 0, 2]], true, 1)
+    assert wrong.told_apart[0, 0, 1] == 0 and wrong.told_apart[0, 1, 0] == 0
+
+
 def test_actions_are_held_for_the_horizon() -> None:
     found = measure(Dream(on_the_line), ANYWHERE, horizon=2)
     assert found.horizon == 2 and found.accuracy.tolist() == [1]

@@ -38,6 +38,7 @@ def test_obedience_is_of_moments_in_which_actions_differ() -> None:
     assert found["correlation"]["mean"] == pytest.approx(1.0)
     assert found["change"]["game"]["right"] == pytest.approx(100 / 255 / 2**0.5)
     assert found["change"]["dream"]["right"] == pytest.approx(50 / 255 / 2**0.5)
+    assert found["told_apart"]["mean"] == 1 and found["pairs"]["left, right"]["mean"] == 1
     assert found["accuracy"]["mean"] == 0.75  # 100 is as near to 0 as to 200
     assert found["confusion"] == [[1.0, 0.0], [0.5, 0.5]] and found["perfect_confusion"] == [
         [1.0, 0.0],
@@ -45,6 +46,7 @@ def test_obedience_is_of_moments_in_which_actions_differ() -> None:
     ]
     nothing = summarise_sensitivity(compare_actions(dreamt[1:], true[1:], horizon=1), ("left", "right"), 0)
     assert nothing["confusion"] is None and nothing["accuracy"]["mean"] is None
+    assert nothing["told_apart"]["mean"] is None and nothing["pairs"]["left, right"]["mean"] is None
 
 
 def test_rows_for_samplers_with_and_without_moments() -> None:
@@ -58,5 +60,6 @@ def test_rows_for_samplers_with_and_without_moments() -> None:
     rows = dict(moment_rows(found))
     assert rows["total variation, step 1 (the game again: 0.75)"] == ["0.5 \\[0.25, 0.75]", ""]
     assert rows["looks like its action (by chance 0.5)"] == ["1 \\[1, 1]", ""]
+    assert rows["two actions told apart (by chance 0.5)"] == ["1 \\[1, 1]", ""]
     obedience["chance"] = obedience["accuracy"] = estimate(np.array([]), 0)
     assert not any("by chance" in label for label, _ in moment_rows(found))
