@@ -105,12 +105,13 @@ def train(config: Config, data: EpisodeStore, updates: int) -> tuple[Denoiser, f
     torch.manual_seed(config.seed)
     world_model = Diamond(config.world_model, data.obs_shape, ActionSpec.numbered(NUM_ACTIONS))
     runtime.place(world_model, config.runtime, torch.device("cpu"))
-    component = copy.deepcopy(world_model).components()["denoiser"]  # trained; its average is what dreams
+    trained = copy.deepcopy(world_model)  # its average, world_model, is what dreams
+    component = trained.components(config.policy.horizon)["denoiser"]
     phase = ComponentPhase(
         component,
         world_model.denoiser,
         config.denoiser,
-        SegmentSampler(data, config.collection.age_weights),
+        SegmentSampler(data, config.collection.age_weights, config.collection.episode_weighting),
         streams.numpy("denoiser"),
         [streams.torch("denoiser")],
         Workers(1),

@@ -73,7 +73,7 @@ def policy_phase(agent: Agent, config: Config, options: Options) -> PolicyPhase:
     """The run's own policy training, in one shard, in the dream that the agent holds."""
     streams = Streams(options.seed)
     store = EpisodeStore.open(options.run / "dataset" / "train")
-    sampler = SegmentSampler(store, config.collection.age_weights)
+    sampler = SegmentSampler(store, config.collection.age_weights, config.collection.episode_weighting)
     device = runtime.device_of(agent)
     contexts = context_sampler(sampler, agent.world_model.context_length, streams.numpy("contexts"), device)
     dreams = Imagination(

@@ -36,7 +36,8 @@ def update_flops(config: Config, agent: Agent) -> Mapping[str, float]:
     denoiser, reward_end, policy = _frame_flops(agent)
     length = agent.world_model.context_length
     targets = config.denoiser.batch_size * (1 + config.world_model.denoiser.num_autoregressive_steps)
-    transitions = config.reward_end.batch_size * (agent.reward_end.config.segment_length - 1)
+    segments = agent.world_model.components(config.policy.horizon)["reward_end"].segments
+    transitions = config.reward_end.batch_size * (segments.num_frames - 1)
     sampler, training = config.world_model.sampler, config.policy
     calls = sampler.num_steps if sampler.order == 1 else 2 * sampler.num_steps - 1
     # A dream that has reached its horizon is burnt in anew; ends before it are not foreseen here.

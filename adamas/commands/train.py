@@ -57,7 +57,7 @@ def train(arguments: Sequence[str]) -> None:
         raise UserError(f"train needs a preset ({', '.join(PRESETS)}) or --resume DIR")
     else:
         name = arguments[0]
-        start = parse(Train, arguments[1:], f"train {name}", Train(preset(name)))
+        start = parse_start(name, arguments[1:])
         config = start.config
         source = config.env.game.replace("/", "-").lower() if config.data is None else Path(config.data).name
         run_dir = start.run_dir or Path("runs") / name / f"{source}-seed-{config.seed}"
@@ -67,6 +67,15 @@ def train(arguments: Sequence[str]) -> None:
     with contextlib.closing(make()) as trainer:
         trainer.run()
         _report(trainer)
+
+
+def parse_start(name: str, arguments: Sequence[str]) -> Train:
+    """The options of a new run. Settings that its game needs are defaults, which options override."""
+    default = preset(name)
+    start = parse(Train, arguments, f"train {name}", Train(default))
+    if (for_game := preset(name, start.config.env)) == default:
+        return start
+    return parse(Train, arguments, f"train {name}", Train(for_game))
 
 
 def _report(trainer: Trainer) -> None:

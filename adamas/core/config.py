@@ -163,6 +163,13 @@ def load_config(path: Path, cls: type[Config]) -> Config:
         raise UserError(f"{path}: {error}") from error
 
 
+def with_value(config: Config, key: str, value: Any) -> Config:
+    """A copy of a dataclass in which the field with the dotted ``key``, such as ``"optim.lr"``, is ``value``."""
+    name, _, rest = key.partition(".")
+    new = with_value(getattr(config, name), rest, value) if rest else value
+    return dataclasses.replace(config, **{name: new})  # type: ignore[type-var]
+
+
 def diff(a: Any, b: Any) -> dict[str, tuple[Any, Any]]:
     """The dotted keys in which two configurations differ, each with its value in ``a`` and in ``b``.
 

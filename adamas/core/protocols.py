@@ -105,6 +105,6 @@ class WorldModel(Protocol):
         """Imagine what follows ``action``, (B,) int64."""
         ...
 
-    def components(self) -> Mapping[str, Component]:
-        """What is trained, in this order, each by its own optimiser."""
+    def components(self, horizon: int) -> Mapping[str, Component]:
+        """What is trained, in this order, each by its own optimiser; for dreams of ``horizon`` steps."""
         ...

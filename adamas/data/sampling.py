@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from adamas.core.errors import UserError
 from adamas.core.types import Batch, SegmentSpec
 from adamas.data.store import EpisodeStore
 
+EpisodeWeighting = Literal["equal", "length"]
+"""How often an episode is drawn within its age group: see :func:`episode_probabilities`."""
+
 
 class SegmentSampler:
-    """Draws batches of segments from a store, as the published system does.
+    """Draws batches of segments from a store.
 
     An episode is drawn first (:func:`episode_probabilities`), then one of its frames, uniformly, then where
     in the segment this frame lies. With S frames in a segment and U uniform in {0, ..., S - 1}::
@@ -20,13 +25,17 @@ class SegmentSampler:
 
     Segments may begin before frame 0; only with ``past_end`` may they end after the last one. An episode of
     n frames has ``length`` n, or n - 1 where ``final_frame`` is off. Episodes without a transition (n < 2)
-    are never drawn.
+    are never drawn. With ``age_weights`` (0.1, 0.1, 0.1, 0.7) and ``weighting`` "equal" this is the law of the
+    published code but for two details, which docs/departures.md names.
     """
 
     def __init__(
-        self, store: EpisodeStore, age_weights: tuple[float, ...] | None = (0.1, 0.1, 0.1, 0.7)
+        self,
+        store: EpisodeStore,
+        age_weights: tuple[float, ...] | None = None,
+        weighting: EpisodeWeighting = "length",
     ) -> None:
-        """Sample from ``store``; ``age_weights`` as in :func:`episode_probabilities`.
+        """Sample from ``store``; the other arguments are those of :func:`episode_probabilities`.
 
         Raises:
             UserError: the weights are negative or do not sum to 1.
@@ -37,6 +46,7 @@ class SegmentSampler:
             raise UserError(f"age weights {age_weights} must be at least 0 and sum to 1")
         self.store = store
         self.age_weights = age_weights
+        self.weighting: EpisodeWeighting = weighting
         self._lengths = store.lengths
         self._cumulative: dict[bool, np.ndarray] = {}  # by SegmentSpec.final_frame
 
@@ -66,7 +76,7 @@ class SegmentSampler:
             self._cumulative.clear()
         if final_frame not in self._cumulative:
             usable = np.where(self._lengths < 2, 0, self._lengths - (not final_frame))
-            probabilities = episode_probabilities(usable, self.age_weights)
+            probabilities = episode_probabilities(usable, self.age_weights, self.weighting)
             if not probabilities.any():
                 raise UserError(
                     f"{self.store.folder} has no transition to train on; collect some steps first"
@@ -76,18 +86,27 @@ class SegmentSampler:
         return self._cumulative[final_frame]
 
 
-def episode_probabilities(length: np.ndarray, age_weights: tuple[float, ...] | None = None) -> np.ndarray:
+def episode_probabilities(
+    length: np.ndarray,
+    age_weights: tuple[float, ...] | None = None,
+    weighting: EpisodeWeighting = "length",
+) -> np.ndarray:
     """Probability of drawing each of E episodes, (E,) float64; all zero where nothing can be drawn.
 
     Args:
-        length: (E,) int, usable frames of each episode, oldest first.
+        length: (E,) int, usable frames of each episode, oldest first. Episodes of length 0 are never drawn.
         age_weights: probabilities of G groups of episodes, oldest first. Each group has E // G episodes, the
-            youngest also has the remainder. Within a group, and among all episodes where E < G or there are
-            no weights, probability is proportional to length. The share of a group without usable frames goes
-            to the others, in proportion to theirs.
+            youngest also has the remainder. Among all episodes where E < G, or where there are no weights,
+            probability is proportional to length, whatever ``weighting`` says. The share of a group without
+            usable frames goes to the others, in proportion to theirs.
+        weighting: within a group. "equal": every episode is equally likely, as in the published code, so that a
+            frame of a short episode is drawn more often than one of a long episode. "length": probability is
+            proportional to length, so that every frame of the group is equally likely.
     """
     weight = length.astype(np.float64)
     if age_weights is not None and len(length) >= len(age_weights):
+        if weighting == "equal":
+            weight = (length > 0).astype(np.float64)
         num_groups = len(age_weights)
         group = np.minimum(np.arange(len(length)) // (len(length) // num_groups), num_groups - 1)
         total = np.bincount(group, weight)

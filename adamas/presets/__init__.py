@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from adamas.core.config import with_value
 from adamas.core.errors import UserError, nearest
+from adamas.envs.config import EnvConfig
 from adamas.presets.ablations import ABLATIONS
-from adamas.presets.atari import atari100k, atari_small, debug
+from adamas.presets.atari import atari100k, atari_small, debug, game_overrides
 from adamas.presets.control import car_racing, cartpole
 from adamas.presets.minatar import quickstart, quickstart_long
 from adamas.presets.recordings import csgo, driving, static, vizdoom
@@ -28,12 +30,25 @@ PRESETS: Mapping[str, Callable[[], Config]] = {
 }
 
 
-def preset(name: str) -> Config:
+BY_GAME = ("atari100k", "atari-small")
+"""Presets that follow :data:`~adamas.presets.atari.GAME_OVERRIDES`."""
+
+
+def preset(name: str, env: EnvConfig | None = None) -> Config:
     """The configuration called ``name``.
+
+    Args:
+        name: one of :data:`PRESETS`.
+        env: the game that is going to be played. Given, the configuration has the settings that this game needs; the
+            game in it stays the preset's own.
 
     Raises:
         UserError: there is none; the message offers the nearest.
     """
     if name not in PRESETS:
         raise UserError(f"unknown preset {name!r}; {nearest(name, PRESETS)}")
-    return PRESETS[name]()
+    config = PRESETS[name]()
+    if env is not None and name in BY_GAME:
+        for key, value in game_overrides(env).items():
+            config = with_value(config, key, value)
+    return config

@@ -35,6 +35,7 @@ def quickstart() -> Config:
                 log_sigma_mean=1.2,
                 log_sigma_std=1.0,
             ),
+            # Half a dream and its context: sequences of a whole dream, 64 frames, cost twice as much.
             RewardEndConfig(128, 32, (1, 1), (16, 16), (False, False), segment_length=34),
             SamplerConfig(num_steps=1),
         ),
@@ -47,6 +48,7 @@ def quickstart() -> Config:
             total_steps=50_000,
             epsilon=0.1,
             age_weights=(0.2, 0.2, 0.2, 0.4),
+            episode_weighting="length",
         ),
         denoiser=ComponentTraining(OptimizerConfig(4e-3, 1e-2), 32, 1_100, 75, average_decay=0.997),
         reward_end=ComponentTraining(OptimizerConfig(1e-3, 1e-2, max_grad_norm=100.0), 8, 250, 30),

@@ -28,7 +28,7 @@ def static() -> Config:
                 FrameNetworkConfig(4, 128, (1, 1, 1), (32, 64, 64), (False,) * 3),
                 sigma_offset=0.1,
             ),
-            RewardEndConfig(128, 64, (1, 1, 1), (16, 16, 32), (False,) * 3, segment_length=19),
+            RewardEndConfig(128, 64, (1, 1, 1), (16, 16, 32), (False,) * 3),
         ),
         actor_critic=STAND_IN,
         denoiser=ComponentTraining(OptimizerConfig(1e-3, 1e-2), 32, 200, 200, average_decay=0.998),
@@ -91,7 +91,8 @@ def driving() -> Config:
         world_model=replace(
             config.world_model,
             denoiser=replace(config.world_model.denoiser, sigma_change=0.12),
-            reward_end=labels.world_model.reward_end,
+            # Sequences of 19 frames as in static, for dreams that are cut off after 13 steps.
+            reward_end=replace(labels.world_model.reward_end or RewardEndConfig(), segment_length=19),
             upsampler=replace(upsampler, factor=4, sigma_change=0.09),
         ),
         upsampler=replace(config.upsampler, updates_per_epoch=40, first_epoch_updates=40),
@@ -105,8 +106,13 @@ def csgo() -> Config:
     """The published world model of Counter-Strike: Global Offensive, of 381 M parameters, as it was trained. For GPUs.
 
     On the public recordings (Pearce and Zhu 2021): full frames of 150x280, small ones of 30x56.
+
+    The published code adds up the gradients of eight micro-batches (16 segments each for the denoiser, 4 for the
+    upsampler) and clips their sum at norm 10. Here gradients are averaged over the shards of a batch. So that updates
+    are the same, the mean is clipped at 10 / 8, and AdamW's eps is 1e-8 / 8.
     """
-    optimizer = OptimizerConfig(max_grad_norm=10.0)
+    micro_batches = 8
+    optimizer = OptimizerConfig(1e-4, 1e-2, eps=1e-8 / micro_batches, max_grad_norm=10.0 / micro_batches)
     return Config(
         data="csgo",
         world_model=DiamondConfig(
@@ -127,10 +133,9 @@ def csgo() -> Config:
             upsampler=UpsamplerConfig(),
         ),
         actor_critic=STAND_IN,
-        # In shards of 16 and of 4 segments, one after the other on a GPU.
-        denoiser=ComponentTraining(optimizer, 128, 400, 400),
-        upsampler=ComponentTraining(optimizer, 32, 400, 400),
-        num_shards=8,
-        final_epochs=1_500,
+        denoiser=ComponentTraining(optimizer, 16 * micro_batches, 400, 400),
+        upsampler=ComponentTraining(optimizer, 4 * micro_batches, 400, 400),
+        num_shards=micro_batches,
+        final_epochs=600,
         evaluation=EvaluationConfig(every_epochs=20),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 from adamas.core.errors import require
 from adamas.evaluation.scores import Runs, aggregates, normalise, published_method, references, superhuman
 from adamas.report import figures
-from adamas.report.runs import RunRecord, differences, first_of_each, scores_of
+from adamas.report.runs import RunRecord, differences, first_of_each, own_settings, scores_of, value_at
 
 FOLDER = Path(__file__).parent
 CLIPS = ("agent.gif", "dream.gif")
@@ -73,6 +72,7 @@ def _content(runs: Sequence[RunRecord], against: Sequence[str]) -> dict[str, Any
         "bars": _bars(normalised, {m: r for m, r in raw.items() if r}, against, colour),
         "games": [_game(game, [run for run in runs if run.game == game], colour) for game in games],
         "differences": config_differences(runs),
+        "game_settings": game_settings(runs),
         "hardware": [_hardware(run) for run in runs],
     }
 
@@ -142,8 +142,14 @@ def config_differences(runs: Sequence[RunRecord]) -> list[tuple[str, list[str]]]
     return [(key, [_value(run.config, key) for run in firsts]) for key in keys]
 
 
+def game_settings(runs: Sequence[RunRecord]) -> list[tuple[str, str, str]]:
+    """The settings that runs have because their game needs them: game, name of the setting, value."""
+    rows = [(run.game, key, json.dumps(value)) for run in runs for key, value in own_settings(run).items()]
+    return list(dict.fromkeys(rows))
+
+
 def _value(config: Any, key: str) -> str:
-    return json.dumps(functools.reduce(lambda part, name: part[name], key.split("."), config))
+    return json.dumps(value_at(config, key))
 
 
 def _hardware(run: RunRecord) -> dict[str, Any]:

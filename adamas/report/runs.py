@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from adamas.core.config import diff, load_config, to_dict
+from adamas.core.config import diff, from_dict, load_config, to_dict
 from adamas.core.errors import UserError
+from adamas.envs.config import EnvConfig
 from adamas.evaluation.plots import Record, read_records
 from adamas.evaluation.scores import Runs
+from adamas.presets.atari import game_overrides
 from adamas.training.config import Config
 
 NOT_THE_METHOD = ("seed", "env.game", "checkpoint_minutes", "tensorboard", "wandb_project")
@@ -124,8 +127,24 @@ def _number(file: Path) -> int:
 
 
 def differences(a: RunRecord, b: RunRecord) -> list[str]:
-    """Keys of the configuration in which the methods of two runs differ."""
-    return [key for key in diff(a.config, b.config) if key not in NOT_THE_METHOD]
+    """Keys of the configuration in which the methods of two runs differ.
+
+    Between runs of two games, a setting that one of the games needs (:func:`adamas.presets.atari.game_overrides`) is
+    no difference: the method says so.
+    """
+    own = {} if a.game == b.game else {**own_settings(a), **own_settings(b)}
+    return [key for key in diff(a.config, b.config) if key not in NOT_THE_METHOD and key not in own]
+
+
+def own_settings(run: RunRecord) -> dict[str, Any]:
+    """The settings of a run that it has because its game needs them, by dotted key."""
+    env = from_dict(EnvConfig, run.config["env"])
+    return {key: value for key, value in game_overrides(env).items() if value_at(run.config, key) == value}
+
+
+def value_at(config: Any, key: str) -> Any:
+    """What a configuration, as plain values, has under a dotted key."""
+    return functools.reduce(lambda part, name: part[name], key.split("."), config)
 
 
 def group(runs: Sequence[RunRecord]) -> list[RunRecord]:
@@ -133,15 +152,18 @@ def group(runs: Sequence[RunRecord]) -> list[RunRecord]:
 
     Methods are called after the folder that holds their first run.
     """
-    firsts: dict[str, RunRecord] = {}
+    members: dict[str, dict[str, RunRecord]] = {}  # of each method, the first run of each game
     grouped = []
     for run in runs:
-        method = next((name for name, first in firsts.items() if not differences(first, run)), None)
+        method = next(
+            (name for name, games in members.items() if not any(differences(r, run) for r in games.values())),
+            None,
+        )
         if method is None:
             base = run.folder.resolve().parent.name or run.folder.name
-            number = sum(name == base or name.startswith(f"{base} (") for name in firsts)
+            number = sum(name == base or name.startswith(f"{base} (") for name in members)
             method = base if number == 0 else f"{base} ({number + 1})"
-            firsts[method] = run
+        members.setdefault(method, {}).setdefault(run.game, run)
         grouped.append(replace(run, method=method))
     return grouped
 

@@ -221,24 +221,24 @@ def _learning_phases(
     sharded = config.runtime.shard_parameters and group.size > 1
     workers = Workers(config.num_shards, group, threads=not sharded)
     shards = range(config.num_shards)[workers.here]
-    age_weights = config.collection.age_weights
+    law = config.collection.age_weights, config.collection.episode_weighting
     # Recordings are no older than each other, they do not grow, and they may be slow to read.
-    sampler = SegmentSampler(train, age_weights) if config.data is None else ReadAhead(train)
+    sampler = SegmentSampler(train, *law) if config.data is None else ReadAhead(train)
     learn: dict[str, Phase] = {}
     trained = copy.deepcopy(agent.world_model)
-    for name, component in agent.world_model.components().items():
+    for name, component in agent.world_model.components(config.policy.horizon).items():
         training = getattr(config, name)
         average = component.module
         in_parts = sharded and name != "reward_end"  # that is small
         if training.average_decay or in_parts:
-            component = trained.components()[name]
+            component = trained.components(config.policy.horizon)[name]
         generators = [streams.torch(f"{name} {i}", device) for i in shards]
         make = _sharded_phase() if in_parts else ComponentPhase
         learn[name] = make(component, average, training, sampler, streams.numpy(name), generators, workers)
     if config.data is not None:
         return learn
     # A sampler for every shard: it remembers what it has computed, and so is not for two threads at once.
-    dreams = [_dreams(config, agent, SegmentSampler(train, age_weights), streams, i, device) for i in shards]
+    dreams = [_dreams(config, agent, SegmentSampler(train, *law), streams, i, device) for i in shards]
     learn["actor_critic"] = PolicyPhase(agent.actor_critic, config.policy, dreams, workers)
     return learn
 

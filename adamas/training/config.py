@@ -7,6 +7,7 @@ from typing import Literal
 
 from adamas.core.errors import UserError
 from adamas.core.runtime import RuntimeConfig
+from adamas.data.sampling import EpisodeWeighting
 from adamas.envs.config import EnvConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.rl.losses import ActorCriticLossConfig
@@ -38,9 +39,12 @@ class CollectionConfig:
     epsilon: float = 0.01
     """Probability of a uniformly random action."""
     temperature: float = 1.0
-    """Of the policy while collecting; higher explores more."""
+    """Divides the policy's logits while collecting: above 1 it explores more, towards 0 it becomes greedy."""
     age_weights: tuple[float, ...] = (0.1, 0.1, 0.1, 0.7)
-    """Probability of drawing from each part of the episodes, oldest part first."""
+    """Probability of training on each of so many equal groups of episodes, oldest group first."""
+    episode_weighting: EpisodeWeighting = "length"
+    """How an episode is drawn within its age group. equal: every episode is equally likely (the published code).
+    length: every frame is equally likely, so that long episodes are drawn more often."""
 
     def __post_init__(self) -> None:
         _check_minima(

@@ -113,12 +113,18 @@ class Diamond(nn.Module):
         other.config = replace(self.config, sampler=sampler)
         return other
 
-    def components(self) -> Mapping[str, Component]:
-        """The denoiser, then the reward/end model and the upsampler, if there are such."""
+    def components(self, horizon: int) -> Mapping[str, Component]:
+        """The denoiser, then the reward/end model and the upsampler, if there are such.
+
+        Args:
+            horizon: steps after which a dream is cut off. The reward/end model learns from sequences as long as a
+                dream and the frames that it starts from, unless its configuration says otherwise.
+        """
         frames = SegmentSpec(self.config.denoiser.segment_length)
         parts = {"denoiser": Component(self.denoiser, self._of_small(self.denoiser.loss), frames)}
         if self.reward_end is not None:
-            sequence = SegmentSpec(self.reward_end.config.segment_length, past_end=True)
+            frames_seen = self.reward_end.config.segment_length or horizon + self.context_length
+            sequence = SegmentSpec(frames_seen, past_end=True)
             loss = self._of_small(self.reward_end.loss)
             parts["reward_end"] = Component(self.reward_end, loss, sequence)
         if self.upsampler is not None:

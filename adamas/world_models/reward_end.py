@@ -33,8 +33,9 @@ class RewardEndConfig:
     """Channels per level; each level halves height and width."""
     attn_depths: tuple[bool, ...] = (False, False, False, False)
     """Levels whose blocks attend (the last pair always does)."""
-    segment_length: int = 19
-    """Frames per training sequence: the horizon of a dream and the L frames before it."""
+    segment_length: int | None = None
+    """Frames per training sequence. None: the horizon of a dream (policy.horizon) plus the frames that it starts
+    from, so that the recurrent state is trained over as many steps as it lives in a dream."""
 
     def __post_init__(self) -> None:
         if not len(self.depths) == len(self.channels) == len(self.attn_depths) >= 1:
@@ -43,7 +44,7 @@ class RewardEndConfig:
                 f"{len(self.depths)}, {len(self.channels)} and {len(self.attn_depths)}"
             )
         check_channels("reward_end", self.channels)
-        if self.segment_length < 2:
+        if self.segment_length is not None and self.segment_length < 2:
             raise UserError(f"reward_end: segment_length must be at least 2, got {self.segment_length}")
 
 

@@ -16,6 +16,7 @@ import pytest
 from commands import ONE_EPOCH, SHORT, adamas, output
 
 from adamas import cli
+from adamas.commands.train import parse_start
 from adamas.core.checkpoint import find_checkpoint
 from adamas.data.store import EpisodeStore
 from adamas.interop.load import load
@@ -35,6 +36,20 @@ def test_train_says_what_it_does_and_leaves_a_report(trained: tuple[Path, str]) 
     scores = json.loads((run_dir / "results" / "scores.json").read_text())
     assert len(scores["agent"]["returns"]) == len(scores["random_policy"]["returns"]) == 2
     assert scores["run"]["real_steps"] == 160
+
+
+@pytest.mark.parametrize(
+    ("options", "temperature"),
+    [
+        (["--env.game", "Freeway"], 0.01),
+        (["--env.game", "Freeway", "--collection.temperature", "1"], 1.0),  # who says so, gets it
+        (["--env.game", "Pong"], 1.0),
+    ],
+)
+def test_train_takes_the_settings_that_a_game_needs(options: list[str], temperature: float) -> None:
+    config = parse_start("atari100k", options).config
+    assert config.collection.temperature == temperature
+    assert config.env.game == options[1]
 
 
 def test_evaluate_collect_and_export_in_processes(trained: tuple[Path, str], tmp_path: Path) -> None:

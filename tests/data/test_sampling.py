@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from adamas.core.errors import UserError
 from adamas.core.types import Batch, SegmentSpec
 from adamas.data import NEW, EpisodeStore, SegmentSampler
-from adamas.data.sampling import episode_probabilities
+from adamas.data.sampling import EpisodeWeighting, episode_probabilities
 
 SHAPE = (2, 1, 1)
 SPECS = [SegmentSpec(3, past_end, final_frame) for past_end, final_frame in product((False, True), repeat=2)]
@@ -58,6 +58,45 @@ def test_age_groups_and_remainder() -> None:
     assert episode_probabilities(length, (0.1, 0.1, 0.1, 0.7)) == pytest.approx(expected)
 
 
+def test_every_episode_of_a_group_is_equally_likely_in_the_published_law() -> None:
+    # 11 episodes, 4 groups of 2; the three of the remainder join the youngest. One has nothing to be drawn.
+    length = np.array([1, 300, 2, 2, 10, 0, 4, 40, 4, 4, 400])
+    expected = [0.05, 0.05, 0.05, 0.05, 0.1, 0, 0.14, 0.14, 0.14, 0.14, 0.14]
+    assert episode_probabilities(length, (0.1, 0.1, 0.1, 0.7), "equal") == pytest.approx(expected)
+
+
+def test_a_long_newest_episode_gets_its_group_by_length_but_not_in_the_published_law() -> None:
+    # Four short episodes in the youngest group, and one that is 100 times as long.
+    length = np.array([10] * 9 + [1_000])
+    published = episode_probabilities(length, (0.1, 0.1, 0.1, 0.7), "equal")
+    by_length = episode_probabilities(length, (0.1, 0.1, 0.1, 0.7), "length")
+    assert published[-1] == pytest.approx(0.7 / 4)
+    assert by_length[-1] == pytest.approx(0.7 * 1_000 / 1_030)
+
+
+def test_published_law_of_frames_with_a_running_episode(tmp_path: Path) -> None:
+    """Exact probabilities: 5 episodes of 4, 2, 3, 6 and 3 frames in 4 groups, the newest still running.
+
+    Groups have 1, 1, 1 and 2 episodes, so an episode is drawn with 0.1, 0.1, 0.1, 0.35 and 0.35. In segments of one
+    frame, each of its n frames then is with 1 / n: the first three are 0.1 / 4, 0.1 / 2 and 0.1 / 3 a frame, the
+    fourth 0.35 / 6, and the running one 0.35 / 3.
+    """
+    store, draws = make(tmp_path, (4, 2, 3, 6, 3), running=(4,)), 40_000
+    sampler = SegmentSampler(store, (0.1, 0.1, 0.1, 0.7), "equal")
+    counts = Counter(origin(sampler.sample(draws, SegmentSpec(1), np.random.default_rng(0))))
+    expected = {0: 0.1 / 4, 1: 0.1 / 2, 2: 0.1 / 3, 3: 0.35 / 6, 4: 0.35 / 3}
+    assert len(counts) == 4 + 2 + 3 + 6 + 3
+    for (episode, _), count in counts.items():
+        probability = expected[episode]
+        assert count / draws == pytest.approx(probability, abs=5 * np.sqrt(probability / draws))
+
+
+@pytest.mark.parametrize("weighting", ["equal", "length"])
+def test_fewer_than_four_episodes_are_drawn_by_length(weighting: EpisodeWeighting) -> None:
+    drawn = episode_probabilities(np.array([1, 0, 3]), (0.1, 0.1, 0.1, 0.7), weighting)
+    assert drawn.tolist() == [0.25, 0, 0.75]
+
+
 @pytest.mark.parametrize("age_weights", [None, (0.1, 0.1, 0.1, 0.7)])
 def test_few_episodes_or_no_weights_mean_uniform_over_frames(age_weights: tuple[float, ...] | None) -> None:
     assert episode_probabilities(np.array([1, 0, 3]), age_weights).tolist() == [0.25, 0, 0.75]
@@ -68,13 +107,18 @@ def test_share_of_an_unusable_group_goes_to_the_others() -> None:
     assert episode_probabilities(np.array([0, 0]), (0.5, 0.5)).tolist() == [0, 0]
 
 
-@given(st.lists(st.integers(0, 50), max_size=40), st.lists(st.integers(0, 5), min_size=1, max_size=5))
-def test_group_totals(lengths: list[int], weights: list[int]) -> None:
+@given(
+    st.lists(st.integers(0, 50), max_size=40),
+    st.lists(st.integers(0, 5), min_size=1, max_size=5),
+    st.sampled_from(["equal", "length"]),
+)
+def test_group_totals(lengths: list[int], weights: list[int], weighting: EpisodeWeighting) -> None:
     size = len(lengths) // len(weights)
     if not size or not sum(weights):
         return
     edges = [size * g for g in range(len(weights))] + [len(lengths)]
-    probability = episode_probabilities(np.array(lengths), tuple(w / sum(weights) for w in weights))
+    shares = tuple(w / sum(weights) for w in weights)
+    probability = episode_probabilities(np.array(lengths), shares, weighting)
     groups = [slice(a, b) for a, b in pairwise(edges)]
     usable = [w * any(lengths[group]) for w, group in zip(weights, groups, strict=True)]
     for share, group in zip(usable, groups, strict=True):

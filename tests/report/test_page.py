@@ -106,6 +106,20 @@ def test_runs_of_one_configuration_belong_together(tmp_path: Path) -> None:
     assert row["estimates"]["mean"].value == pytest.approx((breakout.normalise(4) + pong.normalise(-20)) / 2)
 
 
+def test_what_one_game_needs_is_shown_and_makes_no_other_method(tmp_path: Path) -> None:
+    collection = to_dict(preset("debug"))["collection"]
+    nearly_greedy = {**collection, "temperature": 0.01}
+    make_run(tmp_path / "base/a", game="Pong", score=-20)
+    make_run(tmp_path / "base/b", game="Freeway", score=30, collection=nearly_greedy)
+    make_run(tmp_path / "base/c", game="Freeway", score=0)  # somebody wanted it otherwise
+    runs = find_runs([tmp_path])
+    assert [run.method for run in runs] == ["base", "base", "base (2)"]
+    assert "Freeway collection.temperature 0.01" in words(tmp_path)
+    make_run(tmp_path / "other/d", game="Boxing", score=1, collection=nearly_greedy)
+    boxing = find_runs([tmp_path / "base/a", tmp_path / "other/d"])
+    assert boxing[0].method != boxing[1].method  # Boxing needs no such thing
+
+
 def test_page_of_one_run_of_one_game(tmp_path: Path) -> None:
     make_run(tmp_path / "base/a", score=31.8)
     page = render(find_runs([tmp_path / "base/a"]), [])

@@ -132,7 +132,7 @@ def test_dreams_do_not_touch_each_other(diamond: Diamond) -> None:
 
 
 def test_components_in_the_order_of_training(diamond: Diamond) -> None:
-    components = diamond.components()
+    components = diamond.components(15)
     assert list(components) == ["denoiser", "reward_end"]
     assert components["denoiser"].module is diamond.denoiser
     assert components["denoiser"].segments.num_frames == L + 2

@@ -90,7 +90,7 @@ def test_without_a_reward_end_model_nothing_is_gained_and_nothing_ends() -> None
     assert prediction.reward.dtype == torch.float32 and not prediction.reward.any()
     assert prediction.terminated.dtype == torch.bool and not prediction.terminated.any()
     assert thoughts.logits_reward is None and thoughts.logits_end is None
-    assert list(model.components()) == ["denoiser", "upsampler"]
+    assert list(model.components(15)) == ["denoiser", "upsampler"]
 
 
 def test_the_reward_end_model_judges_small_frames() -> None:
@@ -102,14 +102,14 @@ def test_the_reward_end_model_judges_small_frames() -> None:
     after, _, thoughts = model.imagine(state, torch.zeros(2, 2), seeded())
     assert thoughts.logits_reward is not None and thoughts.logits_reward.shape == (2, 3)
     assert not torch.equal(after["hidden"], state["hidden"])
-    assert list(model.components()) == ["denoiser", "reward_end", "upsampler"]
+    assert list(model.components(15)) == ["denoiser", "reward_end", "upsampler"]
 
 
 def test_each_part_learns_from_frames_of_its_size() -> None:
     judge = RewardEndConfig(8, 8, (1, 1), (8, 8), (False, False), segment_length=5)
     model = make(replace(CONFIG, reward_end=judge))
     sizes: dict[str, set[tuple[int, ...]]] = {}
-    for name, part in model.components().items():
+    for name, part in model.components(15).items():
         first = next(m for m in part.module.modules() if isinstance(m, nn.Conv2d))
         first.register_forward_pre_hook(
             lambda _, args, name=name: sizes.setdefault(name, set()).add(args[0].shape[-2:])
