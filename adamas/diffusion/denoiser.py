@@ -41,6 +41,9 @@ class DenoiserConfig:
     """Targets per segment beyond the first, each conditioned on the model's own estimate of the one before."""
     quantise: bool = True
     """Round every denoised estimate down to one of 256 levels, as the published models were trained and used."""
+    final_frames: bool = True
+    """Train on the last frame of every episode as well. The published code leaves it out: where an end shows in that
+    frame alone, its dreams hardly ever end."""
     noise_previous_obs: bool = False
     """Train on past frames that carry noise too, of a level that the network is told: it learns to continue from
     frames that are not quite right (the published two-stage model)."""

@@ -61,6 +61,7 @@ def _world_model() -> DiamondConfig:
             sigma_max=20.0,
             num_autoregressive_steps=1,
             quantise=True,
+            final_frames=True,  # not as published: see docs/departures.md
             noise_previous_obs=False,
         ),
         reward_end=RewardEndConfig(

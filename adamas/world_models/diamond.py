@@ -120,7 +120,8 @@ class Diamond(nn.Module):
             horizon: steps after which a dream is cut off. The reward/end model learns from sequences as long as a
                 dream and the frames that it starts from, unless its configuration says otherwise.
         """
-        frames = SegmentSpec(self.config.denoiser.segment_length)
+        denoiser = self.config.denoiser
+        frames = SegmentSpec(denoiser.segment_length, final_frame=denoiser.final_frames)
         parts = {"denoiser": Component(self.denoiser, self._of_small(self.denoiser.loss), frames)}
         if self.reward_end is not None:
             frames_seen = self.reward_end.config.segment_length or horizon + self.context_length
@@ -128,7 +129,8 @@ class Diamond(nn.Module):
             loss = self._of_small(self.reward_end.loss)
             parts["reward_end"] = Component(self.reward_end, loss, sequence)
         if self.upsampler is not None:
-            frames = SegmentSpec(self.upsampler.config.segment_length)
+            upsampler = self.upsampler.config
+            frames = SegmentSpec(upsampler.segment_length, final_frame=upsampler.final_frames)
             parts["upsampler"] = Component(self.upsampler, self.upsampler.loss, frames)
         return parts
 

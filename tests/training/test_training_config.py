@@ -50,6 +50,7 @@ world_model:
     sigma_max: 20.0
     num_autoregressive_steps: 1
     quantise: true
+    final_frames: true  # published: false
     noise_previous_obs: false
   reward_end: {lstm_dim: 512, cond_channels: 128, depths: [2, 2, 2, 2], channels: [32, 32, 32, 32],
                attn_depths: [false, false, false, false], segment_length: null}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Generator, nn
@@ -144,6 +146,13 @@ def test_components_in_the_order_of_training(diamond: Diamond) -> None:
     assert {id(p) for c in components.values() for p in c.module.parameters()} == {
         id(p) for p in diamond.parameters()
     }
+
+
+def test_final_frames_are_left_out_of_the_denoisers_targets_if_asked() -> None:
+    config = replace(CONFIG, denoiser=replace(CONFIG.denoiser, final_frames=False))
+    components = Diamond(config, (3, 8, 8), ActionSpec.numbered(4)).components(15)
+    assert not components["denoiser"].segments.final_frame
+    assert components["reward_end"].segments.final_frame
 
 
 def test_another_sampler_shares_the_weights(diamond: Diamond) -> None:
