@@ -23,7 +23,7 @@ from adamas.nn.unet import FrameNetworkConfig
 
 @dataclass(frozen=True)
 class UpsamplerConfig(DenoiserConfig):
-    """As a denoiser's. The defaults are those of the published model of CS:GO, for 150x280 frames."""
+    """The configuration of a denoiser, and how much larger its frames are."""
 
     network: FrameNetworkConfig = field(
         default_factory=lambda: FrameNetworkConfig(

@@ -10,7 +10,7 @@ from adamas.core.errors import UserError
 
 @dataclass(frozen=True)
 class EnvConfig:
-    """A real environment. The defaults are the Atari protocol of the paper.
+    """A real environment.
 
     Raises:
         UserError: a value is out of range, or the suite has no such thing.
