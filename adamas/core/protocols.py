@@ -78,11 +78,14 @@ class Component:
         module: what is trained.
         loss: what it minimises.
         segments: which segments of the replay it trains on.
+        shrink: makes the small frames that it trains on, (K, C, h, w) uint8, of the replay's (K, C, H, W). Its loss
+            takes batches of either. None: it trains on the replay's own frames.
     """
 
     module: nn.Module
     loss: Loss
     segments: SegmentSpec
+    shrink: Callable[[Tensor], Tensor] | None = None
 
 
 DreamState = dict[str, Tensor]

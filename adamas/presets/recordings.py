@@ -136,30 +136,7 @@ def csgo() -> Config:
             ),
             reward_end=None,
             sampler=SamplerConfig(num_steps=3, sigma_min=2e-3, sigma_max=5.0, rho=7.0, s_cond=0.005),
-            upsampler=UpsamplerConfig(
-                FrameNetworkConfig(
-                    context_length=1,
-                    cond_channels=2048,
-                    depths=(2, 2, 2, 2),
-                    channels=(64, 64, 128, 256),
-                    attn_depths=(False, False, False, True),
-                    noise_cond=True,
-                ),
-                sigma_offset=0.1,
-                log_sigma_mean=-1.2,
-                log_sigma_std=1.2,
-                num_autoregressive_steps=1,
-                factor=5,
-                sampler=SamplerConfig(
-                    num_steps=10,
-                    sigma_min=1.0,
-                    sigma_max=5.0,
-                    s_churn=10.0,
-                    s_tmin=1.0,
-                    s_tmax=5.0,
-                    s_noise=0.9,
-                ),
-            ),
+            upsampler=_csgo_upsampler(),
         ),
         actor_critic=STAND_IN,
         denoiser=ComponentTraining(optimizer, 16 * micro_batches, 400, 400),
@@ -167,4 +144,32 @@ def csgo() -> Config:
         num_shards=micro_batches,
         final_epochs=600,
         evaluation=EvaluationConfig(every_epochs=20),
+    )
+
+
+def _csgo_upsampler() -> UpsamplerConfig:
+    """The second stage of the published model, which draws frames five times as high and wide."""
+    return UpsamplerConfig(
+        FrameNetworkConfig(
+            context_length=1,
+            cond_channels=2048,
+            depths=(2, 2, 2, 2),
+            channels=(64, 64, 128, 256),
+            attn_depths=(False, False, False, True),
+            noise_cond=True,
+        ),
+        sigma_offset=0.1,
+        log_sigma_mean=-1.2,
+        log_sigma_std=1.2,
+        num_autoregressive_steps=1,
+        factor=5,
+        sampler=SamplerConfig(
+            num_steps=10,
+            sigma_min=1.0,
+            sigma_max=5.0,
+            s_churn=10.0,
+            s_tmin=1.0,
+            s_tmax=5.0,
+            s_noise=0.9,
+        ),
     )

@@ -20,7 +20,6 @@ from adamas.core.errors import UserError
 from adamas.core.logging import Metrics
 from adamas.core.seeding import Streams, derive_seed
 from adamas.core.workers import Workers
-from adamas.data.ahead import ReadAhead
 from adamas.data.index import link_recordings
 from adamas.data.sampling import SegmentSampler
 from adamas.data.store import EpisodeStore
@@ -33,18 +32,18 @@ from adamas.training.evaluate import EvaluationPhase
 from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, context_sampler, restore_learning
 from adamas.training.model_free import ModelFreePhase
 from adamas.training.phases import CollectPhase, Phase
-from adamas.training.source import make_envs, playing, recorded
+from adamas.training.source import make_envs, playing, recorded, samplers
 from adamas.training.trainer import Trainer
 
 LOCK = "lock"  # the file whose lock a training process holds
 BEFORE_WORK = {
-    ".": {LOCK, "config.yaml", "dataset", "metrics", "checkpoints"},
+    ".": {LOCK, "config.yaml", "dataset", "metrics", "checkpoints", "small-*.bin", "small-*.bin.part"},
     "dataset": {"train", "test"},
     "dataset/train": {"frames.bin", "rows.bin", "index.json", "index.json.tmp"},
     "dataset/test": {"frames.bin", "rows.bin", "index.json", "index.json.tmp"},
     "metrics": {"metrics.jsonl", "timing.jsonl", "tensorboard", "wandb", "wandb-id.txt"},
 }
-"""All that a run's folder can hold before its first checkpoint."""
+"""All that a run's folder can hold before its first checkpoint, as patterns of names."""
 
 
 def new_run(config: Config, run_dir: Path, quiet: bool = False, group: Group = ALONE) -> Trainer:
@@ -86,7 +85,7 @@ def follow(run_dir: Path, group: Group) -> Follower:
     streams = Streams(config.seed)
     agent = _new_agent(agent_config, config, device)
     train = EpisodeStore.open(run_dir / "dataset" / "train")
-    phases = _learning_phases(config, agent, train, streams, device, group)
+    phases = _learning_phases(config, agent, train, streams, device, group, run_dir)
     if checkpoint is not None:
         restore_learning(checkpoint, agent, phases, streams)
     return Follower(group, phases, streams, train)
@@ -101,7 +100,7 @@ def _never_began(run_dir: Path) -> bool:
         folder = run_dir / name
         if name.startswith("dataset") and (run_dir / "dataset").is_symlink():
             continue
-        if folder.is_dir() and not {path.name for path in folder.iterdir()} <= known:
+        if folder.is_dir() and not all(any(map(path.match, known)) for path in folder.iterdir()):
             return False
     frames = run_dir / "dataset" / "train" / "frames.bin"
     recorded = (run_dir / "dataset").is_symlink()  # recordings were there before the run
@@ -148,7 +147,7 @@ def _build(
             if config.imagination == "off":
                 collect = ModelFreePhase(collector, config.collection, agent.actor_critic, config.policy)
         if config.imagination == "on":
-            phases = _learning_phases(config, agent, train, streams, device, group)
+            phases = _learning_phases(config, agent, train, streams, device, group, run_dir, quiet)
         elif group.size > 1:
             raise UserError("imagination off is for one process; start it without torchrun")
         if group.size > 1:
@@ -215,18 +214,25 @@ def _begin(config: Config, run_dir: Path, obs_shape: tuple[int, int, int], actio
 
 
 def _learning_phases(
-    config: Config, agent: Agent, train: EpisodeStore, streams: Streams, device: torch.device, group: Group
+    config: Config,
+    agent: Agent,
+    train: EpisodeStore,
+    streams: Streams,
+    device: torch.device,
+    group: Group,
+    run_dir: Path,
+    quiet: bool = True,
 ) -> dict[str, Phase]:
     """The components of the world model in their order, then the actor-critic if there is a game for it."""
     sharded = config.runtime.shard_parameters and group.size > 1
     workers = Workers(config.num_shards, group, threads=not sharded)
     shards = range(config.num_shards)[workers.here]
     law = config.collection.age_weights, config.collection.episode_weighting
-    # Recordings are no older than each other, they do not grow, and they may be slow to read.
-    sampler = SegmentSampler(train, *law) if config.data is None else ReadAhead(train)
     learn: dict[str, Phase] = {}
     trained = copy.deepcopy(agent.world_model)
-    for name, component in agent.world_model.components(config.policy.horizon).items():
+    components = agent.world_model.components(config.policy.horizon)
+    sampler_of = samplers(config, components.values(), train, run_dir, quiet)
+    for name, component in components.items():
         training = getattr(config, name)
         average = component.module
         in_parts = sharded and name != "reward_end"  # that is small
@@ -234,7 +240,9 @@ def _learning_phases(
             component = trained.components(config.policy.horizon)[name]
         generators = [streams.torch(f"{name} {i}", device) for i in shards]
         make = _sharded_phase() if in_parts else ComponentPhase
-        learn[name] = make(component, average, training, sampler, streams.numpy(name), generators, workers)
+        learn[name] = make(
+            component, average, training, sampler_of(component), streams.numpy(name), generators, workers
+        )
     if config.data is not None:
         return learn
     # A sampler for every shard: it remembers what it has computed, and so is not for two threads at once.

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from adamas.agent import AgentConfig
 from adamas.core.config import from_dict
 from adamas.core.errors import UserError
+from adamas.core.protocols import Component
 from adamas.core.seeding import derive_seed
+from adamas.data.ahead import ReadAhead
 from adamas.data.places import is_url, join
+from adamas.data.sampling import SegmentSampler
+from adamas.data.small import with_small_frames
 from adamas.data.store import EpisodeStore
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.training.config import Config
+
+TELL_SECONDS = 10  # between two lines about small frames that are being made
 
 
 def make_envs(config: Config) -> list[RealVectorEnv]:
@@ -52,3 +60,28 @@ def recorded(config: Config) -> tuple[Config, AgentConfig]:
     game = EnvConfig() if train.game is None else from_dict(EnvConfig, train.game, f"game in {train.folder}")
     agent_config = AgentConfig(train.obs_shape, train.action_spec, world_model, config.actor_critic)
     return replace(config, env=game), agent_config
+
+
+def samplers(
+    config: Config, components: Iterable[Component], train: EpisodeStore, run_dir: Path, quiet: bool
+) -> Callable[[Component], SegmentSampler]:
+    """What draws the batches of a component.
+
+    Recordings are no older than each other, they do not grow, and they may be slow to read. Small copies of their
+    frames, for components that train on such, are made once.
+    """
+    if config.data is None:
+        sampler = SegmentSampler(train, config.collection.age_weights, config.collection.episode_weighting)
+        return lambda component: sampler
+    full = small = ReadAhead(train)
+    if shrink := next((component.shrink for component in components if component.shrink), None):
+        told = time.monotonic()
+
+        def tell(done: int) -> None:
+            nonlocal told
+            if not quiet and time.monotonic() - told > TELL_SECONDS:
+                told = time.monotonic()
+                print(f"small frames: {done:,} of {train.num_rows:,}", flush=True)
+
+        small = ReadAhead(with_small_frames(train, shrink, run_dir, tell))
+    return lambda component: small if component.shrink else full

@@ -93,6 +93,7 @@ class Diamond(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
+        self.obs_shape = obs_shape
         small_shape = config.small_shape(obs_shape)
         self.denoiser: Denoiser = DENOISERS[config.denoiser.diffusion](
             config.denoiser, obs_shape[0], action_spec
@@ -122,12 +123,13 @@ class Diamond(nn.Module):
         """
         denoiser = self.config.denoiser
         frames = SegmentSpec(denoiser.segment_length, final_frame=denoiser.final_frames)
-        parts = {"denoiser": Component(self.denoiser, self._of_small(self.denoiser.loss), frames)}
+        shrink = None if self.upsampler is None else self.upsampler.shrink
+        parts = {"denoiser": Component(self.denoiser, self._of_small(self.denoiser.loss), frames, shrink)}
         if self.reward_end is not None:
             frames_seen = self.reward_end.config.segment_length or horizon + self.context_length
             sequence = SegmentSpec(frames_seen, past_end=True)
             loss = self._of_small(self.reward_end.loss)
-            parts["reward_end"] = Component(self.reward_end, loss, sequence)
+            parts["reward_end"] = Component(self.reward_end, loss, sequence, shrink)
         if self.upsampler is not None:
             upsampler = self.upsampler.config
             frames = SegmentSpec(upsampler.segment_length, final_frame=upsampler.final_frames)
@@ -135,11 +137,16 @@ class Diamond(nn.Module):
         return parts
 
     def _of_small(self, loss: Loss) -> Loss:
-        """``loss`` of a batch's small frames."""
+        """``loss`` of a batch's small frames, which are made of full ones unless the batch has them already."""
         if self.upsampler is None:
             return loss
-        shrink = self.upsampler.shrink
-        return lambda batch, generator: loss(replace(batch, obs=shrink(batch.obs)), generator)
+        shrink, full_size = self.upsampler.shrink, self.obs_shape[1:]
+
+        def loss_of_small(batch: Batch, generator: Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
+            is_full = batch.obs.shape[-2:] == full_size
+            return loss(replace(batch, obs=shrink(batch.obs)) if is_full else batch, generator)
+
+        return loss_of_small
 
     @torch.no_grad()
     def initial_state(self, context: Batch) -> DreamState:

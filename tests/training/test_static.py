@@ -22,6 +22,7 @@ from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.envs import EnvConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import preset
+from adamas.training import source
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
 
@@ -113,19 +114,51 @@ def test_it_resumes_bit_by_bit(recordings: Path, tmp_path: Path) -> None:
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_two_stages_on_recordings_without_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for seed, name in enumerate(("train", "test")):
-        record(tmp_path / "mine" / name, 3, seed, labels=False)
-    base = config(tmp_path / "mine")
+def two_stages(recordings: Path) -> Config:
+    base = config(recordings)
     upsampler = UpsamplerConfig(
         FrameNetworkConfig(1, 8, (1,), (8,), (False,)), factor=2, sampler=SamplerConfig(1), sigma_change=0.1
     )
-    base = replace(
+    return replace(
         base,
         world_model=replace(base.world_model, upsampler=upsampler),
         upsampler=base.denoiser,
         final_epochs=1,
     )
+
+
+def test_small_frames_made_once_change_nothing(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = []
+    for name in ("once", "every batch"):
+        if name == "every batch":
+            monkeypatch.setattr(source, "with_small_frames", lambda store, *rest: store)
+        with closing(new_run(two_stages(recordings), tmp_path / name, quiet=True)) as trainer:
+            trainer.run()
+            weights.append(trainer.agent.state_dict())
+    assert (tmp_path / "once" / "small-6x10.bin").stat().st_size == 6 * 12 * 3 * 6 * 10
+    assert not (tmp_path / "every batch" / "small-6x10.bin").exists()
+    assert any("reward_end" in name for name in weights[0])
+    assert all(torch.equal(w, weights[1][name]) for name, w in weights[0].items())
+
+
+def test_a_run_killed_while_small_frames_are_made_begins_again(recordings: Path, tmp_path: Path) -> None:
+    with closing(new_run(two_stages(recordings), tmp_path / "run", quiet=True)):
+        pass  # killed before its first checkpoint
+    small = tmp_path / "run" / "small-6x10.bin"
+    small.rename(small.with_name("small-6x10.bin.part"))
+    with closing(new_run(two_stages(recordings), tmp_path / "run", quiet=True)):
+        assert small.is_file()
+    (tmp_path / "run" / "notes.txt").touch()
+    with pytest.raises(UserError, match="is not empty"):
+        new_run(two_stages(recordings), tmp_path / "run", quiet=True)
+
+
+def test_two_stages_on_recordings_without_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, name in enumerate(("train", "test")):
+        record(tmp_path / "mine" / name, 3, seed, labels=False)
+    base = two_stages(tmp_path / "mine")
     with closing(new_run(base, tmp_path / "run")) as trainer:
         assert list(trainer.phases) == ["denoiser", "upsampler", "evaluate"]
         weights = {name: w.clone() for name, w in trainer.agent.state_dict().items()}

@@ -1,0 +1,109 @@
+"""Small frames are made once, are those that would be made for every batch, and a kill costs no more than a chunk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from adamas.core.errors import UserError
+from adamas.core.types import SegmentSpec
+from adamas.data import small
+from adamas.data.pack import pack
+from adamas.data.sampling import SegmentSampler
+from adamas.data.small import with_small_frames
+from adamas.data.store import NEW, EpisodeStore
+from adamas.diffusion.upsampler import Upsampler, UpsamplerConfig
+from adamas.nn.unet import FrameNetworkConfig
+
+SHAPE = (3, 8, 12)
+
+
+def shrink(obs: Tensor) -> Tensor:
+    network = FrameNetworkConfig(1, 4, (1,), (8,), (False,))
+    with torch.device("meta"):
+        upsampler = Upsampler(UpsamplerConfig(network, factor=2), 3)
+    return upsampler.shrink(obs)
+
+
+def make_store(folder: Path, num_episodes: int = 3, seed: int = 0) -> EpisodeStore:
+    """Episodes of 5 frames of noise."""
+    store, rng = EpisodeStore.create(folder, SHAPE), np.random.default_rng(seed)
+    for _ in range(num_episodes):
+        number = np.array([NEW])
+        for _ in range(4):
+            frame = rng.integers(256, size=(1, *SHAPE), dtype=np.uint8)
+            number = store.append(
+                number, frame, np.array([1]), np.array([0.5]), np.array([False]), np.array([False])
+            )
+        store.append_final(number, rng.integers(256, size=(1, *SHAPE), dtype=np.uint8))
+    store.commit()
+    return store
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_batches_are_those_that_are_shrunk_one_by_one(tmp_path: Path, packed: bool) -> None:
+    store = make_store(tmp_path / "full")
+    if packed:
+        list(pack(store, tmp_path / "packed"))
+        store = EpisodeStore.open(tmp_path / "packed")
+    little = with_small_frames(store, shrink, tmp_path)
+    assert little.obs_shape == (3, 4, 6) and store.obs_shape == SHAPE
+    for spec in (SegmentSpec(3), SegmentSpec(7, past_end=True)):
+        ours, full = (SegmentSampler(s).sample(40, spec, np.random.default_rng(1)) for s in (little, store))
+        assert torch.equal(ours.obs, shrink(full.obs))
+        for name in ("action", "reward", "terminated", "truncated", "mask"):
+            assert torch.equal(getattr(ours, name), getattr(full, name))
+
+
+def test_they_are_made_once(tmp_path: Path) -> None:
+    store, told = make_store(tmp_path / "full"), []
+    with_small_frames(store, shrink, tmp_path, told.append)
+    assert told == [15]
+    with_small_frames(store, shrink, tmp_path, told.append)
+    assert told == [15]
+    assert (tmp_path / "small-4x6.bin").stat().st_size == 15 * 3 * 4 * 6
+
+
+def test_those_of_another_dataset_are_made_anew(tmp_path: Path) -> None:
+    with_small_frames(make_store(tmp_path / "one"), shrink, tmp_path)
+    other = make_store(tmp_path / "other", seed=1)
+    little = with_small_frames(other, shrink, tmp_path)
+    assert np.array_equal(
+        little.view.frames[:], shrink(torch.from_numpy(np.array(other.view.frames[:]))).numpy()
+    )
+
+
+@pytest.mark.parametrize("torn", [0, 1])
+def test_an_interrupted_one_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torn: int) -> None:
+    monkeypatch.setattr(small, "CHUNK", 2)
+    store = make_store(tmp_path / "full")
+
+    class Killed(BaseException):
+        pass
+
+    def kill(done: int) -> None:
+        if done == 8:
+            raise Killed
+
+    with pytest.raises(Killed):
+        with_small_frames(store, shrink, tmp_path, kill)
+    part = tmp_path / "small-4x6.bin.part"
+    size = part.stat().st_size
+    with part.open("r+b") as file:  # half a frame never reached the disk
+        file.truncate(size - torn * 10)
+    told: list[int] = []
+    little = with_small_frames(store, shrink, tmp_path, told.append)
+    assert told[0] in (7, 8)  # not from the beginning
+    assert np.array_equal(
+        little.view.frames[:], shrink(torch.from_numpy(np.array(store.view.frames[:]))).numpy()
+    )
+    assert not part.exists()
+
+
+def test_a_folder_that_takes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot write to"):
+        with_small_frames(make_store(tmp_path / "full"), shrink, tmp_path / "missing")
