@@ -65,7 +65,7 @@ class Upsampler(Edm):
         super().__init__(config, img_channels, action_spec=None, extra_frames=1)
 
     def shrink(self, obs: Tensor) -> Tensor:
-        """Small frames as the published model learnt from them, by bicubic interpolation of a smoothed image.
+        """Small frames to learn from, by bicubic interpolation of a smoothed image (published code, which truncates).
 
         Args:
             obs: (..., C, H, W) uint8.
