@@ -6,28 +6,28 @@ A checkpoint is a folder, complete and verified or not there at all::
     checkpoints/step-00012345/agent.safetensors what a user of the agent needs, together with
                               config.yaml       the configuration
                               trainer.pt        what resuming needs besides: optimisers, counters, RNG states
+                              parts/NAME/       what several processes wrote, each its own part of every tensor
+                                                (torch.distributed.checkpoint); only where a run is sharded
                               manifest.json     format, step, and the size and SHA-256 of each file above
 
 Writing goes in a fixed order. The files are written and synced in a folder named ``*.tmp``, which is then
 renamed into place; ``latest`` follows; older checkpoints are removed last. A checkpoint of the same step
 stands aside as ``step-00012345.old`` until the new one is in place. Only one process may write at a time.
+
+Tensors go to disk one after another: saving needs hardly more memory than what is saved.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib.metadata
-import io
-import json
-import os
-import platform
 import re
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import safetensors.torch
@@ -36,9 +36,17 @@ import yaml
 from torch import Tensor
 
 from adamas.core.errors import UserError
+from adamas.core.files import sync, write_file
+from adamas.core.manifest import DamagedError, verify, write_manifest
+from adamas.core.tensors import write_tensors
 
-FORMAT_VERSION = 1
-"""Version of the layout above; raised when an older adamas could not read a newer checkpoint."""
+AGENT_FILES = ("agent.safetensors", "config.yaml")
+"""All that loading an agent needs."""
+
+FILES = (*AGENT_FILES, "trainer.pt")
+"""All that resuming needs, besides what :attr:`Checkpoint.parts` has."""
+
+NO_PARTS: Mapping[str, Callable[[Path], None]] = MappingProxyType({})
 
 _FOLDER = re.compile(r"step-(\d+)(\.old)?")
 
@@ -46,6 +54,8 @@ _FOLDER = re.compile(r"step-(\d+)(\.old)?")
 @dataclass(frozen=True)
 class Checkpoint:
     """One checkpoint on disk; its parts are read when asked for.
+
+    Whatever a file holds, reading it gives what adamas writes there or raises UserError, and executes no code.
 
     Attributes:
         path: its folder.
@@ -57,17 +67,42 @@ class Checkpoint:
 
     def agent(self) -> dict[str, Tensor]:
         """The agent's tensors by name, on the CPU."""
-        return safetensors.torch.load_file(self.path / "agent.safetensors")
+        with self._reading("agent.safetensors") as path:
+            return safetensors.torch.load_file(path)
 
     def config(self) -> dict[str, Any]:
         """The configuration of the run, as plain values."""
-        config: dict[str, Any] = yaml.safe_load((self.path / "config.yaml").read_bytes())
-        return config
+        with self._reading("config.yaml") as path:
+            config = yaml.safe_load(path.read_bytes())
+            if not isinstance(config, dict):
+                raise ValueError("no mapping of keys to values")
+            return config
 
     def trainer(self) -> dict[str, Any]:
-        """The state of the training loop, its tensors on the CPU. Executes no code from the file."""
-        state: dict[str, Any] = torch.load(self.path / "trainer.pt", map_location="cpu", weights_only=True)
-        return state
+        """The state of the training loop, its tensors on the CPU."""
+        with self._reading("trainer.pt") as path:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            if not isinstance(state, dict):
+                raise ValueError("no dictionary")
+            return state
+
+    def parts(self, name: str) -> Path | None:
+        """The folder in which several processes wrote their parts of ``name``; None if one process wrote all."""
+        folder = self.path / "parts" / name
+        return folder if folder.is_dir() else None
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[Path]:
+        try:
+            if (self.path / name).exists() and not (self.path / name).is_file():
+                raise ValueError("not a file")  # a pipe would be waited for
+            yield self.path / name
+        except Exception as error:  # arbitrary bytes make parsers raise almost anything
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(
+                f"checkpoint {self.path} is damaged ({name}: {reason}); load the folder of its run instead, which "
+                "falls back on the checkpoint before it once you have removed this one"
+            ) from error
 
 
 def save_checkpoint(
@@ -77,6 +112,7 @@ def save_checkpoint(
     config: dict[str, Any],
     trainer: dict[str, Any],
     keep: int = 2,
+    parts: Mapping[str, Callable[[Path], None]] = NO_PARTS,
 ) -> Path:
     """Save a checkpoint such that at every instant an intact one exists, once the first is written.
 
@@ -87,6 +123,7 @@ def save_checkpoint(
         config: plain values, see :func:`adamas.core.config.to_dict`.
         trainer: nested dictionaries, lists and tuples of tensors, numbers, strings and None.
         keep: how many checkpoints up to this step remain, at least 2.
+        parts: what several processes save together: a function that has them all write into the folder it is given.
 
     Returns:
         The folder of the checkpoint.
@@ -97,17 +134,28 @@ def save_checkpoint(
     """
     if keep < 2 or step < 0:
         raise ValueError(f"keep must be at least 2 and step at least 0, got {keep} and {step}")
-    files = _serialise(step, agent, config, trainer)
     target = root / f"step-{step:08d}"
+    temporary = target.with_name(target.name + ".tmp")
     try:
         root.mkdir(parents=True, exist_ok=True)
         _tidy(root)
-        _publish(target, files)
-        _write_latest(root, target.name)
+        temporary.mkdir()
+        write_tensors(temporary / "agent.safetensors", agent)
+        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        (temporary / "config.yaml").write_text(text, encoding="utf-8")
+        _write_trainer(temporary / "trainer.pt", trainer)
+        for name, write in parts.items():
+            (temporary / "parts" / name).mkdir(parents=True)
+            write(temporary / "parts" / name)
+        write_manifest(temporary, step)
+        _publish(temporary, target)
+        write_file(root / "latest", f"{target.name}\n")
         _prune(root, step, keep)
-    except OSError as error:
+    except Exception as error:
         with contextlib.suppress(OSError):  # what cannot be tidied up now is tidied up by the next save
             _tidy(root)
+        if not isinstance(error, OSError):
+            raise
         raise UserError(
             f"cannot write checkpoint {target}: {error.strerror}; earlier checkpoints are intact: "
             f"free space there and resume with: adamas train --resume {root.parent}"
@@ -123,10 +171,12 @@ def find_checkpoint(root: Path) -> Checkpoint:
     """
     folders = [(int(match[1]), not match[2], path) for path, match in _folders(root)]
     for step, _, path in sorted(folders, reverse=True):
-        reason = _damage(path, step)
-        if reason is None:
+        try:
+            verify(path, FILES, step)
+        except DamagedError as reason:
+            warnings.warn(f"checkpoint {path} is damaged ({reason}); trying the one before it", stacklevel=2)
+        else:
             return Checkpoint(path, step)
-        warnings.warn(f"checkpoint {path} is damaged ({reason}); trying the one before it", stacklevel=2)
     found = "every checkpoint in it is damaged" if folders else "it holds none"
     raise UserError(f"no usable checkpoint in {root}: {found}; check the path or start a new run")
 
@@ -136,91 +186,33 @@ def _folders(root: Path) -> list[tuple[Path, re.Match[str]]]:
     return [(path, match) for path, match in matches if match]
 
 
-def _serialise(
-    step: int, agent: Mapping[str, Tensor], config: dict[str, Any], trainer: dict[str, Any]
-) -> dict[str, bytes]:
-    """The files of a checkpoint in the order in which they are written, the manifest last."""
-    # safetensors wants tensors that are contiguous and own their memory.
-    tensors = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in agent.items()
-    }
-    state = io.BytesIO()
-    torch.save(trainer, state)
-    # What cannot be read back must fail here, not days later when the run is resumed.
-    torch.load(io.BytesIO(state.getvalue()), map_location="cpu", weights_only=True)
-    files = {
-        "agent.safetensors": safetensors.torch.save(tensors),
-        "config.yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode(),
-        "trainer.pt": state.getvalue(),
-    }
-    manifest = {
-        "format_version": FORMAT_VERSION,
-        "step": step,
-        "files": {name: _fingerprint(content) for name, content in files.items()},
-        "versions": {
-            "adamas": _adamas_version(),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-    }
-    return files | {"manifest.json": json.dumps(manifest, indent=2).encode()}
+def _write_trainer(path: Path, trainer: dict[str, Any]) -> None:
+    """Write the state of the training loop, and see whether it can be read back.
 
-
-def _fingerprint(content: bytes) -> dict[str, int | str]:
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def _adamas_version() -> str:
+    What cannot must fail here, not days later when the run is resumed.
+    """
     try:
-        return importlib.metadata.version("adamas")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        with path.open("wb") as file:
+            torch.save(trainer, file)
+    except RuntimeError as error:  # PyTorch's, in the place of the one that a full disk raised
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+    torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # tensors stay on the disk
 
 
-def _damage(folder: Path, step: int) -> str | None:
-    """Why the checkpoint cannot be used, or None if every byte is as it was written."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_bytes())
-        if manifest["format_version"] > FORMAT_VERSION:
-            raise UserError(
-                f"checkpoint {folder} was written by a newer adamas; pip install --upgrade adamas"
-            )
-        if manifest["step"] != step:
-            return f"it belongs to step {manifest['step']}"
-        for name in ("agent.safetensors", "config.yaml", "trainer.pt"):
-            expected, found = manifest["files"][name], _fingerprint((folder / name).read_bytes())
-            if found["bytes"] != expected["bytes"]:
-                return f"{name} has {found['bytes']} bytes instead of {expected['bytes']}"
-            if found["sha256"] != expected["sha256"]:
-                return f"{name} has other content than was written"
-    except OSError as error:
-        return f"{Path(error.filename or folder).name}: {error.strerror}"
-    except (ValueError, KeyError, TypeError):
-        return "manifest.json is malformed"
-    return None
-
-
-def _publish(target: Path, files: Mapping[str, bytes]) -> None:
+def _publish(temporary: Path, target: Path) -> None:
     """Make the folder ``target`` appear with all its files at once, in place of an earlier one."""
-    temporary, aside = target.with_name(target.name + ".tmp"), target.with_name(target.name + ".old")
-    temporary.mkdir()
-    for name, content in files.items():
-        _write_synced(temporary / name, content)
-    _sync_folder(temporary)
+    for path in temporary.rglob("*"):
+        sync(path)
+    sync(temporary)
+    aside = target.with_name(target.name + ".old")
     if target.exists():  # a folder that is not empty cannot be replaced by a single rename
         target.rename(aside)
     temporary.rename(target)
-    _sync_folder(target.parent)
+    sync(target.parent)
     if aside.exists():
         _remove(aside)
-
-
-def _write_latest(root: Path, name: str) -> None:
-    temporary = root / "latest.tmp"
-    _write_synced(temporary, f"{name}\n".encode())
-    temporary.replace(root / "latest")
-    _sync_folder(root)
 
 
 def _prune(root: Path, step: int, keep: int) -> None:
@@ -253,21 +245,3 @@ def _remove(folder: Path) -> None:
     doomed = folder.with_name(folder.name + ".tmp")
     folder.rename(doomed)
     shutil.rmtree(doomed)
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make renames within ``folder`` survive a power failure."""
-    if os.name == "nt":  # Windows cannot open folders
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

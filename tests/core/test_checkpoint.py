@@ -26,10 +26,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from adamas.core.checkpoint import Checkpoint, find_checkpoint, save_checkpoint
 from adamas.core.errors import UserError
+from adamas.core.manifest import write_manifest
+from adamas.core.tensors import write_tensors
 
 
 def save(root: Path, step: int, life: int = 0, size: int = 8, keep: int = 2) -> Path:
@@ -104,6 +107,42 @@ def test_manifest_fingerprints_every_file(tmp_path: Path) -> None:
         assert fingerprint == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
+def test_weights_are_written_as_the_library_does(tmp_path: Path) -> None:
+    tensors = {
+        "b": torch.arange(6.0).reshape(2, 3),
+        "a": torch.tensor([1.5, -2.0], dtype=torch.bfloat16),
+        "é": torch.tensor(3),
+        "flag": torch.tensor([True, False, True]),
+        "empty": torch.zeros(0, 2, dtype=torch.float64),
+    }
+    write_tensors(tmp_path / "ours", tensors)
+    assert (tmp_path / "ours").read_bytes() == safetensors.torch.save(tensors)
+    write_tensors(tmp_path / "none", {})
+    assert safetensors.torch.load_file(tmp_path / "none") == {}
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="needs Linux to tell the peak of memory"
+)
+def test_saving_needs_little_memory_beside_what_is_saved(tmp_path: Path) -> None:
+    agent = {
+        str(i): torch.full((1 << 20,), float(i)) for i in range(8)
+    }  # 4 MB each, as 16 are in the trainer
+    trainer = {"moments": [torch.full((1 << 20,), float(i)) for i in range(16)]}
+    save(tmp_path / "warm", 0)
+
+    def memory(name: str) -> int:
+        line = next(line for line in Path("/proc/self/status").read_text().splitlines() if name in line)
+        return int(line.split()[1]) * 1024
+
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is now
+    before = memory("VmRSS")
+    path = save_checkpoint(tmp_path, 1, agent, {}, trainer)
+    size = sum(file.stat().st_size for file in path.iterdir())
+    assert size > 96 << 20
+    assert memory("VmHWM") - before < 0.2 * size
+
+
 def test_the_newest_are_kept(tmp_path: Path) -> None:
     for step in range(5):
         save(tmp_path, step, keep=3)
@@ -153,6 +192,59 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert found.step == 1 and found.trainer()["stamp"] == [1, 0]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("name", FILES)
+def test_pipes_and_folders_are_no_files(tmp_path: Path, name: str) -> None:
+    save(tmp_path, 1)
+    for step, make in ((2, os.mkdir), (3, os.mkfifo)):
+        file = save(tmp_path, step, keep=3) / name
+        file.unlink()
+        make(file)
+    with pytest.warns(UserWarning, match=f"{name} is not a file"):
+        assert find_checkpoint(tmp_path).step == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 100_000,
+        "null",
+        "[]",
+        '{"format_version": "1"}',
+        '{"format_version": 1, "step": 2, "files": 3}',
+        '{"format_version": 1, "step": 2, "files": {"trainer.pt": [], "config.yaml": {}}}',
+        '{"format_version": 1, "step": 2, "files": {"agent.safetensors": {"bytes": 1e999}}}',
+    ],
+)
+def test_manifests_that_say_nothing(tmp_path: Path, content: str) -> None:
+    save(tmp_path, 1)
+    (save(tmp_path, 2) / "manifest.json").write_text(content)
+    with pytest.warns(
+        UserWarning, match=r"step-00000002 is damaged \((manifest.json is malf|agent.*instead of inf)"
+    ):
+        assert find_checkpoint(tmp_path).step == 1
+
+
+def test_a_manifest_names_no_files_outside(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    manifest = save(tmp_path, 2) / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["files"]["../../secret"] = {"bytes": 6, "sha256": hashlib.sha256(b"secret").hexdigest()}
+    (tmp_path.parent / "secret").write_bytes(b"secret")
+    manifest.write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match="manifest.json is malformed"):
+        assert find_checkpoint(tmp_path).step == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4", pickle.dumps(np.zeros), b"\x80\x02]q\x00."])
+def test_sealed_but_wrong_states_are_one_line(tmp_path: Path, content: bytes) -> None:
+    path = save(tmp_path, 1)
+    (path / "trainer.pt").write_bytes(content)
+    write_manifest(path, 1)
+    with pytest.raises(UserError, match=r"step-00000001 is damaged \(trainer.pt: [^\n]*\Z"):
+        find_checkpoint(tmp_path).trainer()
+
+
 def test_a_folder_renamed_to_another_step_is_damaged(tmp_path: Path) -> None:
     save(tmp_path, 1)
     save(tmp_path, 2).rename(tmp_path / "step-00000009")
@@ -171,7 +263,7 @@ def test_no_usable_checkpoint_names_the_folder(tmp_path: Path) -> None:
 def test_a_newer_format_asks_to_upgrade(tmp_path: Path) -> None:
     save(tmp_path, 1)
     manifest = save(tmp_path, 2) / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 2'))
+    manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 3'))
     with pytest.raises(UserError, match="newer adamas; pip install --upgrade adamas"):
         find_checkpoint(tmp_path)
 
@@ -285,7 +377,7 @@ def kill_between_all_operations(root: Path) -> None:
             save(here, 4)
             assert not [name for name in names(here) if name.endswith((".tmp", ".old"))]
             if status == 0:
-                assert number > 15, "too few operations seen"
+                assert number > 25, "too few operations seen"
                 break
 
 
@@ -298,7 +390,7 @@ def fill_the_disk(root: Path) -> None:
     def limit(size: int) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
-    operations = [(before_operation, number) for number in range(16)]
+    operations = [(before_operation, number) for number in range(26)]
     for step in (1, 2):
         save(root / "template", step)
     limits = [(lambda size, _: limit(size), size) for size in (0, 300)]  # the first file, trainer.pt
