@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-from safetensors import SafetensorError
+import torch
+from torch import Tensor
 
 from adamas.agent import Agent, AgentConfig
 from adamas.core import runtime
-from adamas.core.checkpoint import Checkpoint, find_checkpoint
+from adamas.core.checkpoint import AGENT_FILES, Checkpoint, find_checkpoint
 from adamas.core.config import from_dict
 from adamas.core.errors import UserError
+from adamas.core.manifest import MANIFEST, DamagedError, verify
 from adamas.interop.hub import fetch, is_address
 from adamas.interop.published import build, published_agent, read_tensors
 from adamas.interop.two_stage import is_two_stage, two_stage_agent
@@ -52,9 +55,11 @@ def checkpoint_in(folder: Path) -> Checkpoint:
     """The checkpoint that ``folder`` is, or the newest intact one of the run that it is.
 
     Raises:
-        UserError: it is neither.
+        UserError: it is neither, or its agent is not as its manifest says. A checkpoint from the hub has no manifest.
     """
-    if (folder / "agent.safetensors").is_file():
+    if (folder / "agent.safetensors").exists():
+        if (folder / MANIFEST).exists():
+            _verify_agent(folder)
         return Checkpoint(folder, step=0)  # whichever step it is
     if (folder / "checkpoints").is_dir():
         return find_checkpoint(folder / "checkpoints")
@@ -62,17 +67,50 @@ def checkpoint_in(folder: Path) -> Checkpoint:
     raise UserError(f"{folder} {what}; give a run folder, a checkpoint folder or a published .pt file")
 
 
-def _from_checkpoint(checkpoint: Checkpoint) -> Agent:
+def _verify_agent(folder: Path) -> None:
     try:
-        config, tensors = checkpoint.config(), checkpoint.agent()
-    except (OSError, SafetensorError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+        verify(folder, AGENT_FILES, everything=False)
+    except DamagedError as reason:
         raise UserError(
-            f"checkpoint {checkpoint.path} is damaged ({reason}); load the folder of its run instead, which "
-            "falls back on the checkpoint before it"
-        ) from error
-    if not isinstance(config, dict) or "agent" not in config:
+            f"checkpoint {folder} is damaged ({reason}); load the folder of its run instead, which falls back on "
+            "the checkpoint before it"
+        ) from reason
+
+
+def _from_checkpoint(checkpoint: Checkpoint) -> Agent:
+    data, tensors = checkpoint.config(), checkpoint.agent()
+    if "agent" not in data:
         raise UserError(
             f"{checkpoint.path / 'config.yaml'} does not describe an agent; choose a checkpoint of a run"
         )
-    return build(AgentConfig.from_saved(config["agent"]), tensors, str(checkpoint.path))
+    config = AgentConfig.from_saved(data["agent"])
+    _check_sizes(config, tensors, checkpoint.path)
+    return build(config, tensors, str(checkpoint.path))
+
+
+def _check_sizes(config: AgentConfig, tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Refuse weights of other sizes before memory is taken for an agent of the configuration's, however large.
+
+    Raises:
+        UserError: the configuration's sizes are beyond all measure, or a weight is not finite.
+    """
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of layers without any weights
+            sizes = {name: tensor.shape for name, tensor in Agent(config).state_dict().items()}
+    except (RuntimeError, MemoryError, TypeError, ValueError, ArithmeticError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{source / 'config.yaml'} describes no agent that can be built ({reason}); choose another checkpoint"
+        ) from error
+    for name, size in sizes.items():
+        if name in tensors and tensors[name].shape != size:
+            raise UserError(
+                f"{source} does not hold an agent: {name} is {tuple(tensors[name].shape)} instead of {tuple(size)}; "
+                "get the file again"
+            )
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise UserError(
+                f"{source / 'agent.safetensors'} holds values that are not finite, in {name}; choose another checkpoint"
+            )
