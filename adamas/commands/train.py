@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -22,6 +22,7 @@ from adamas.evaluation.results import evaluate_agent
 from adamas.presets import PRESETS, preset
 from adamas.training.build import follow, new_run, resume_run
 from adamas.training.config import Config
+from adamas.training.resuming import Changes
 from adamas.training.trainer import Trainer
 
 
@@ -39,10 +40,20 @@ class Train:
 
 @dataclass(frozen=True)
 class Resume:
-    """Go on with a run where its newest checkpoint left off."""
+    """Go on with a run where its newest checkpoint left off. What is changed here stays changed.
+
+    All other options of a run are fixed: another seed, preset or size makes another run.
+    """
 
     resume: Path
     """Folder of the run."""
+    device: Literal["auto", "cpu", "cuda", "mps"] | None = None
+    """Compute there from now on. Random numbers differ from device to device: a run that moves does not end as it
+    would have ended where it began. None: where it was."""
+    final_epochs: int | None = None
+    """Have this many final epochs in total: more, to go on with a run that is finished. None: as many as before."""
+    data: str | None = None
+    """Where the recordings are now that the run learns from. None: where they were."""
     quiet: bool = False
     """Show no progress."""
 
@@ -51,8 +62,10 @@ def train(arguments: Sequence[str]) -> None:
     """Train, as rank 0 of a group of processes or as another; rank 0 then scores the agent."""
     group = Group.join()
     if any(argument.startswith("--resume") for argument in arguments):
+        _check_resume_options(arguments)
         resume = parse(Resume, arguments, "train")
-        run_dir, make = resume.resume, partial(resume_run, resume.resume, resume.quiet, group)
+        changes = Changes(resume.device, resume.final_epochs, resume.data)
+        run_dir, make = resume.resume, partial(resume_run, resume.resume, resume.quiet, group, changes)
     elif not arguments or arguments[0].startswith("-"):
         raise UserError(f"train needs a preset ({', '.join(PRESETS)}) or --resume DIR")
     else:
@@ -76,6 +89,18 @@ def parse_start(name: str, arguments: Sequence[str]) -> Train:
     if (for_game := preset(name, start.config.env)) == default:
         return start
     return parse(Train, arguments, f"train {name}", Train(for_game))
+
+
+def _check_resume_options(arguments: Sequence[str]) -> None:
+    """Refuse what a run that exists cannot change, as UserError."""
+    known = {f"--{field.name.replace('_', '-')}" for field in fields(Resume)} | {"--no-quiet", "--help"}
+    for word in arguments:
+        option = word.split("=")[0].replace("_", "-")
+        if option.startswith("--") and option not in known:
+            raise UserError(
+                f"a run that goes on keeps its options, {option} among them; only --device, --final-epochs and --data "
+                "may change (adamas train --resume RUN --help)"
+            )
 
 
 def _report(trainer: Trainer) -> None:

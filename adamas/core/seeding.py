@@ -23,6 +23,8 @@ class Streams:
         self.seed = seed
         self._torch: dict[str, torch.Generator] = {}
         self._numpy: dict[str, np.random.Generator] = {}
+        self.reseeded: list[str] = []
+        """Streams that could not go on where they were saved, see :meth:`load_state_dict`."""
 
     def torch(self, name: str, device: torch.device | str = "cpu") -> torch.Generator:
         """The torch generator called ``name``, which lives on ``device``."""
@@ -44,10 +46,20 @@ class Streams:
             "numpy": {name: g.bit_generator.state for name, g in self._numpy.items()},
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a saved state, in the generators that were handed out before."""
+    def load_state_dict(self, state: dict[str, Any], step: int = 0) -> None:
+        """Continue from a saved state, in the generators that were handed out before.
+
+        Every kind of device draws its own numbers. A stream that was saved on another kind cannot go on there: it
+        begins anew, from its name, the run's seed and the ``step`` at which the run was saved.
+        """
+        self.reseeded = []
         for name, generator in self._torch.items():
-            generator.set_state(state["torch"][name])
+            saved = state["torch"][name]
+            if saved.shape == generator.get_state().shape:
+                generator.set_state(saved)
+            else:
+                generator.manual_seed(derive_seed(self.seed, "torch", name, step))
+                self.reseeded.append(name)
         for name, rng in self._numpy.items():
             rng.bit_generator.state = state["numpy"][name]
 

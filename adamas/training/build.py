@@ -3,79 +3,81 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 
 from adamas.agent import Agent, AgentConfig, check_fits
 from adamas.core import runtime
-from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import Checkpoint, find_checkpoint
-from adamas.core.config import from_dict, load_config, save_config, to_dict
+from adamas.core.config import load_config, save_config
 from adamas.core.distributed import ALONE, Group
 from adamas.core.errors import UserError
 from adamas.core.logging import Metrics
 from adamas.core.seeding import Streams, derive_seed
 from adamas.core.workers import Workers
-from adamas.data.index import link_recordings
 from adamas.data.sampling import SegmentSampler
 from adamas.data.store import EpisodeStore
+from adamas.interop.hub import is_address
 from adamas.rl.imagination import Imagination
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
 from adamas.training.config import Config
 from adamas.training.distributed import Follower, Led, LedStreams
 from adamas.training.evaluate import EvaluationPhase
-from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, context_sampler, restore_learning
+from adamas.training.folder import LOCK, begin, claim, never_began, relink
+from adamas.training.initial import take_weights
+from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, context_sampler
 from adamas.training.model_free import ModelFreePhase
 from adamas.training.phases import CollectPhase, Phase
+from adamas.training.resuming import Changes, absolute, changed, restore_learning, saved_config
 from adamas.training.source import make_envs, playing, recorded, samplers
 from adamas.training.trainer import Trainer
 
-LOCK = "lock"  # the file whose lock a training process holds
-BEFORE_WORK = {
-    ".": {LOCK, "config.yaml", "dataset", "metrics", "checkpoints", "small-*.bin", "small-*.bin.part"},
-    "dataset": {"train", "test"},
-    "dataset/train": {"frames.bin", "rows.bin", "index.json", "index.json.tmp"},
-    "dataset/test": {"frames.bin", "rows.bin", "index.json", "index.json.tmp"},
-    "metrics": {"metrics.jsonl", "timing.jsonl", "tensorboard", "wandb", "wandb-id.txt"},
-}
-"""All that a run's folder can hold before its first checkpoint, as patterns of names."""
+AS_BEFORE = Changes()
 
 
 def new_run(config: Config, run_dir: Path, quiet: bool = False, group: Group = ALONE) -> Trainer:
     """A trainer at the start of a new run, for rank 0 of its group.
 
+    Places in the configuration are written down such that they mean the same in every working directory.
+
     Raises:
         UserError: the folder is in use, or the environment cannot be made.
     """
     holds_something = run_dir.is_dir() and any(path.name != LOCK for path in run_dir.iterdir())
-    if run_dir.is_file() or (holds_something and not _never_began(run_dir)):
+    if run_dir.is_file() or (holds_something and not never_began(run_dir)):
         raise UserError(
             f"{run_dir} exists and is not empty; go on with it (adamas train --resume {run_dir}) or choose "
             "another --run-dir"
         )
+    if config.data is not None:
+        config = replace(config, data=absolute(config.data))
+    if config.init is not None and not is_address(config.init):
+        config = replace(config, init=absolute(config.init))
     return _build(config, run_dir, None, quiet, group)
 
 
-def resume_run(run_dir: Path, quiet: bool = False, group: Group = ALONE) -> Trainer:
+def resume_run(
+    run_dir: Path, quiet: bool = False, group: Group = ALONE, changes: Changes = AS_BEFORE
+) -> Trainer:
     """A trainer where the newest intact checkpoint of ``run_dir`` left off, for rank 0 of its group.
 
     Raises:
-        UserError: there is nothing to resume.
+        UserError: there is nothing to resume, or not with these changes.
     """
     if not run_dir.is_dir():
         raise UserError(
             f"there is no run in {run_dir}; start one with: adamas train PRESET --run-dir {run_dir}"
         )
-    if _never_began(run_dir):
-        return _build(load_config(run_dir / "config.yaml", Config), run_dir, None, quiet, group)
-    checkpoint = find_checkpoint(run_dir / "checkpoints")
-    config = from_dict(Config, checkpoint.config()["run"])
-    return _build(config, run_dir, checkpoint, quiet, group)
+    if never_began(run_dir):
+        config, checkpoint = load_config(run_dir / "config.yaml", Config), None
+    else:
+        checkpoint = find_checkpoint(run_dir / "checkpoints")
+        config = saved_config(checkpoint)
+    return _build(changed(config, changes, run_dir), run_dir, checkpoint, quiet, group)
 
 
 def follow(run_dir: Path, group: Group) -> Follower:
@@ -83,32 +85,12 @@ def follow(run_dir: Path, group: Group) -> Follower:
     config, agent_config, checkpoint = group.share()
     device = runtime.setup(config.runtime)
     streams = Streams(config.seed)
-    agent = _new_agent(agent_config, config, device)
+    agent = _new_agent(agent_config, config, device, checkpoint)
     train = EpisodeStore.open(run_dir / "dataset" / "train")
     phases = _learning_phases(config, agent, train, streams, device, group, run_dir)
     if checkpoint is not None:
         restore_learning(checkpoint, agent, phases, streams)
     return Follower(group, phases, streams, train)
-
-
-def _never_began(run_dir: Path) -> bool:
-    """Whether ``run_dir`` is that of a run that ended before its first checkpoint, and so before all work.
-
-    Such a folder is made anew, so it must hold nothing that is not such a run's.
-    """
-    for name, known in BEFORE_WORK.items():
-        folder = run_dir / name
-        if name.startswith("dataset") and (run_dir / "dataset").is_symlink():
-            continue
-        if folder.is_dir() and not all(any(map(path.match, known)) for path in folder.iterdir()):
-            return False
-    frames = run_dir / "dataset" / "train" / "frames.bin"
-    recorded = (run_dir / "dataset").is_symlink()  # recordings were there before the run
-    return (
-        (run_dir / "config.yaml").is_file()
-        and not any((run_dir / "checkpoints").glob("step-*[0-9]"))
-        and (recorded or not frames.exists() or frames.stat().st_size == 0)
-    )
 
 
 def _build(
@@ -124,16 +106,11 @@ def _build(
     config, agent_config = (config, playing(config, envs[0])) if envs else recorded(config)
     if not quiet and config.world_model.reward_end and not agent_config.world_model.reward_end:
         print("no rewards or ends in the recordings: none will be predicted", flush=True)
-    obs_shape, action_spec = agent_config.obs_shape, agent_config.actions
-    agent = _new_agent(agent_config, config, device)
-    lock = _claim(run_dir)
+    agent = _new_agent(agent_config, config, device, checkpoint, quiet)
+    lock = claim(run_dir)
     with ExitStack() as failure:
         failure.callback(lock.release)
-        if checkpoint is None:
-            _begin(config, run_dir, obs_shape, action_spec)
-        else:
-            saved = AgentConfig.from_saved(checkpoint.config()["agent"])
-            check_fits(saved, obs_shape, action_spec, str(run_dir))
+        _prepare(config, agent_config, run_dir, checkpoint)
         train, test = (EpisodeStore.open(run_dir / "dataset" / name) for name in ("train", "test"))
 
         collect: CollectPhase | None = None
@@ -152,6 +129,8 @@ def _build(
             raise UserError("imagination off is for one process; start it without torchrun")
         if group.size > 1:
             phases = {name: Led(name, phase, group, train) for name, phase in phases.items()}
+        metrics = Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project)
+        failure.callback(metrics.close)
         trainer = Trainer(
             config,
             run_dir,
@@ -161,56 +140,49 @@ def _build(
             phases,
             EvaluationPhase(agent, test, heldout, config, run_dir, device),
             streams,
-            Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project),
+            metrics,
             lock,
             quiet,
             group,
         )
         if checkpoint is not None:
             trainer.restore(checkpoint)
+            if config != saved_config(checkpoint):
+                save_config(run_dir / "config.yaml", config)
         group.share((config, agent_config, checkpoint))
         failure.pop_all()
     return trainer
 
 
-def _new_agent(agent_config: AgentConfig, config: Config, device: torch.device) -> Agent:
-    """An agent whose first weights depend on the run's seed alone."""
+def _prepare(config: Config, agent_config: AgentConfig, run_dir: Path, checkpoint: Checkpoint | None) -> None:
+    """Begin a run in its folder, or see that the checkpoint fits and the recordings are found."""
+    obs_shape, action_spec = agent_config.obs_shape, agent_config.actions
+    if checkpoint is None:
+        begin(config, run_dir, obs_shape, action_spec)
+        return
+    saved = AgentConfig.from_saved(checkpoint.config().get("agent"))
+    check_fits(saved, obs_shape, action_spec, str(run_dir))
+    if config.data is not None and config.data != saved_config(checkpoint).data:
+        relink(run_dir, config.data)
+
+
+def _new_agent(
+    agent_config: AgentConfig,
+    config: Config,
+    device: torch.device,
+    checkpoint: Checkpoint | None,
+    quiet: bool = True,
+) -> Agent:
+    """An agent whose first weights depend on the run's seed alone, unless the run names others to start from."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(config.seed, "weights"))
         agent = Agent(agent_config)
+    if config.init is not None and checkpoint is None:
+        names = take_weights(agent, config)
+        if not quiet:
+            print(f"weights of {', '.join(names) or 'nothing'} from {config.init}", flush=True)
     runtime.place(agent, config.runtime, device)
     return agent
-
-
-def _claim(run_dir: Path) -> FileLock:
-    """Make the run's folder, and keep other processes from training in it until this one ends, however it ends."""
-    lock = FileLock(run_dir / LOCK)
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise UserError(
-            f"another process trains in {run_dir}; wait for it or choose another --run-dir"
-        ) from None
-    except OSError as error:
-        raise UserError(f"cannot make {run_dir}: {error.strerror}; choose another --run-dir") from error
-    return lock
-
-
-def _begin(config: Config, run_dir: Path, obs_shape: tuple[int, int, int], action_spec: ActionSpec) -> None:
-    """The run's configuration and its two datasets, to train on and held out: empty, or a link to recordings."""
-    dataset = run_dir / "dataset"
-    for leftover in (dataset, run_dir / "metrics"):  # of a run that never began
-        if leftover.is_symlink():
-            leftover.unlink()
-        elif leftover.exists():
-            shutil.rmtree(leftover)
-    save_config(run_dir / "config.yaml", config)
-    if config.data is not None:
-        link_recordings(dataset, config.data)
-        return
-    for name in ("train", "test"):
-        EpisodeStore.create(dataset / name, obs_shape, action_spec, to_dict(config.env))
 
 
 def _learning_phases(

@@ -147,6 +147,12 @@ class Config:
     data: str | None = None
     """Folder of recordings to train the world model on, split into train/ and test/ (adamas data split), instead of a
     game: nothing is collected, and no policy trained. The run then has final_epochs epochs."""
+    init: str | None = None
+    """Start from the weights of this agent instead of random ones: a run's folder, a checkpoint's, a published .pt
+    file, or hf://owner/name."""
+    init_parts: tuple[Literal["denoiser", "reward_end", "upsampler", "actor_critic"], ...] = ()
+    """Parts to take from init; the others start with random weights. None named: all that both agents have, but no
+    policy for a run on recordings, which trains none."""
     world_model: DiamondConfig = field(default_factory=DiamondConfig)
     actor_critic: ActorCriticConfig = field(default_factory=ActorCriticConfig)
     collection: CollectionConfig = field(default_factory=CollectionConfig)
@@ -174,6 +180,10 @@ class Config:
 
     def __post_init__(self) -> None:
         _check_minima("", self, seed=0, num_shards=1, final_epochs=0, checkpoint_minutes=0)
+        if self.init_parts and self.init is None:
+            raise UserError(
+                "init_parts says what to take from init; name an agent with init, or leave it out"
+            )
         if self.data is not None and self.imagination == "off":
             raise UserError("imagination off trains on a game alone; leave out data")
         if self.data is None and self.runtime.shard_parameters:

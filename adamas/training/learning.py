@@ -14,10 +14,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from adamas.agent import Agent
-from adamas.core.checkpoint import Checkpoint
 from adamas.core.protocols import Component, Policy
-from adamas.core.seeding import Streams
 from adamas.core.types import Batch, SegmentSpec
 from adamas.core.workers import Workers
 from adamas.data.sampling import SegmentSampler
@@ -205,15 +202,3 @@ def context_sampler(
         return sampler.sample(k, spec, rng).to(device)
 
     return contexts
-
-
-def restore_learning(
-    checkpoint: Checkpoint, agent: Agent, phases: Mapping[str, Phase], streams: Streams
-) -> dict[str, Any]:
-    """Continue with the weights, phases and random streams of a checkpoint; returns all that it holds."""
-    state = checkpoint.trainer()
-    agent.load_state_dict(checkpoint.agent())
-    for name, phase in phases.items():
-        phase.load_state_dict(state["phases"][name])
-    streams.load_state_dict(state["streams"])
-    return state

@@ -22,8 +22,8 @@ class Meter:
         self.count += 1
         for name, value in metrics.items():
             value = value.detach().double() if value.device.type != "mps" else value.detach()
-            # A resumed run has its sums on the CPU at first.
-            self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
+            # A resumed run has its sums on the CPU at first, perhaps in float64, which not every device knows.
+            self.sums[name] = self.sums[name].to(value) + value if name in self.sums else value
 
     def averages(self) -> dict[str, float]:
         """Mean of every scalar; precision and recall per class of every ``*_confusion`` matrix."""

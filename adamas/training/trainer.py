@@ -19,7 +19,7 @@ import math
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
@@ -37,13 +37,14 @@ from adamas.core.runtime import device_of
 from adamas.core.seeding import Streams
 from adamas.data.store import EpisodeStore
 from adamas.evaluation.fidelity import Continuation
+from adamas.training.clock import Clock
 from adamas.training.collect import Collector
 from adamas.training.config import Config
 from adamas.training.evaluate import EvaluationPhase
-from adamas.training.learning import restore_learning
 from adamas.training.meters import Meter
 from adamas.training.optim import NonFiniteLossError
 from adamas.training.phases import CollectPhase, Phase
+from adamas.training.resuming import misfit, restore_learning, saved_config, say_what_changed
 
 LOG_EVERY = 100  # units of work between two records within a phase
 SHOWN_AS = {"collect": "return", "actor_critic": "dream return", "evaluate": "score"}
@@ -51,19 +52,6 @@ SHOWN_AS = {"collect": "return", "actor_critic": "dream return", "evaluate": "sc
 
 class Interrupted(UserError):
     """The run was asked to stop, and saved itself first."""
-
-
-@dataclass
-class Clock:
-    """Where a run stands."""
-
-    epoch: int = 0
-    phase: int = 0  # index of the phase within the epoch
-    done: int = 0  # units of work done in the phase
-    planned: int = 0  # units of work in the phase
-    step: int = 0  # units of work since the run began
-    num_epochs: int = 0  # known after epoch 0
-    seconds: float = 0.0  # spent at work, over all sittings
 
 
 class Trainer:
@@ -262,6 +250,7 @@ class Trainer:
             "meter": self.meter.state_dict(),
             "metrics": self.metrics.state(),
             "streams": self.streams.state_dict(),
+            "real_steps": self.real_steps,
             "phases": {name: phase.state_dict() for name, phase in self.phases.items()},
         }
         config = {"agent": to_dict(self.agent.config), "run": to_dict(self.config)}
@@ -270,11 +259,20 @@ class Trainer:
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint of the same configuration."""
+        """Continue from a checkpoint of the same configuration, but for what may change (:class:`Changes`).
+
+        Raises:
+            UserError: the checkpoint does not fit the run, or the run is past the last of its epochs.
+        """
         state = restore_learning(checkpoint, self.agent, self.phases, self.streams)
-        self.clock = Clock(**state["clock"])
-        self.meter.load_state_dict(state["meter"])
-        self.metrics.restore(state["metrics"])
+        try:
+            self.clock = Clock(**state["clock"])
+            self.meter.load_state_dict(state["meter"])
+            self.metrics.restore(state["metrics"])
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise misfit(checkpoint, error) from error
+        say_what_changed(self.streams, self.config.data, state.get("real_steps"), self.real_steps)
+        self.clock.move_the_end(saved_config(checkpoint).final_epochs, self.config.final_epochs)
 
     def _save_if_due(self, stop: threading.Event) -> None:
         minutes = (time.monotonic() - self._last_save) / 60

@@ -1,0 +1,36 @@
+"""Where a run stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adamas.core.errors import UserError
+
+
+@dataclass
+class Clock:
+    """How far a run is."""
+
+    epoch: int = 0
+    phase: int = 0  # index of the phase within the epoch
+    done: int = 0  # units of work done in the phase
+    planned: int = 0  # units of work in the phase
+    step: int = 0  # units of work since the run began
+    num_epochs: int = 0  # known after epoch 0
+    seconds: float = 0.0  # spent at work, over all sittings
+
+    def move_the_end(self, before: int, now: int) -> None:
+        """Have ``now`` final epochs where there were ``before``.
+
+        Raises:
+            UserError: the run is past its new end.
+        """
+        if self.epoch == 0:  # how many epochs there will be is not known yet
+            return
+        self.num_epochs += now - before
+        begun = self.epoch if self.phase or self.done else self.epoch - 1
+        if now < before and self.num_epochs < begun:
+            raise UserError(
+                f"final_epochs {now} would end the run after epoch {self.num_epochs}, but it has begun epoch {begun}; "
+                f"give at least {now + begun - self.num_epochs}"
+            )

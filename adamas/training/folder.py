@@ -1,0 +1,107 @@
+"""A run's folder: claimed by one process at a time, begun, and linked to the recordings that the run learns from."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from adamas.core.actions import ActionSpec
+from adamas.core.config import save_config, to_dict
+from adamas.core.errors import UserError
+from adamas.data.index import is_link, link_recordings
+from adamas.data.store import EpisodeStore
+from adamas.training.config import Config
+
+LOCK = "lock"  # the file whose lock a training process holds
+BEFORE_WORK = {
+    ".": {LOCK, "config.yaml", "dataset", "metrics", "checkpoints", "small-*.bin", "small-*.bin.part"},
+    "dataset": {"train", "test"},
+    "dataset/train": {"frames.bin", "rows.bin", "index.json", "index.json.tmp"},
+    "dataset/test": {"frames.bin", "rows.bin", "index.json", "index.json.tmp"},
+    "metrics": {"metrics.jsonl", "timing.jsonl", "tensorboard", "wandb", "wandb-id.txt"},
+}
+"""All that a run's folder can hold before its first checkpoint, as patterns of names."""
+
+
+def never_began(run_dir: Path) -> bool:
+    """Whether ``run_dir`` is that of a run that ended before its first checkpoint, and so before all work.
+
+    Such a folder is made anew, so it must hold nothing that is not such a run's.
+    """
+    for name, known in BEFORE_WORK.items():
+        folder = run_dir / name
+        if name.startswith("dataset") and (run_dir / "dataset").is_symlink():
+            continue
+        if folder.is_dir() and not all(any(map(path.match, known)) for path in folder.iterdir()):
+            return False
+    frames = run_dir / "dataset" / "train" / "frames.bin"
+    recorded = (run_dir / "dataset").is_symlink()  # recordings were there before the run
+    return (
+        (run_dir / "config.yaml").is_file()
+        and not any((run_dir / "checkpoints").glob("step-*[0-9]"))
+        and (recorded or not frames.exists() or frames.stat().st_size == 0)
+    )
+
+
+def claim(run_dir: Path) -> FileLock:
+    """Make the run's folder, and keep other processes from training in it until this one ends, however it ends.
+
+    Raises:
+        UserError: another process trains there, or the folder cannot be made.
+    """
+    lock = FileLock(run_dir / LOCK)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(
+            f"another process trains in {run_dir}; wait for it or choose another --run-dir"
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot make {run_dir}: {error.strerror}; choose another --run-dir") from error
+    return lock
+
+
+def begin(config: Config, run_dir: Path, obs_shape: tuple[int, int, int], action_spec: ActionSpec) -> None:
+    """The run's configuration and its two datasets, to train on and held out: empty, or a link to recordings."""
+    dataset = run_dir / "dataset"
+    for leftover in (dataset, run_dir / "metrics"):  # of a run that never began
+        _remove(leftover)
+    save_config(run_dir / "config.yaml", config)
+    if config.data is not None:
+        link_recordings(dataset, config.data)
+        return
+    for name in ("train", "test"):
+        EpisodeStore.create(dataset / name, obs_shape, action_spec, to_dict(config.env))
+
+
+def relink(run_dir: Path, place: str) -> None:
+    """Let a run that is there already find its recordings in ``place``.
+
+    Raises:
+        UserError: it has a copy of its own.
+    """
+    dataset, fresh = run_dir / "dataset", run_dir / "dataset.new"
+    if dataset.absolute() == Path(place):
+        return
+    if has_own_recordings(run_dir):
+        raise UserError(f"{dataset} holds recordings itself; move them away first, or leave out --data")
+    _remove(fresh)  # of a process that was killed here
+    link_recordings(fresh, place)
+    _remove(dataset)
+    fresh.rename(dataset)
+
+
+def has_own_recordings(run_dir: Path) -> bool:
+    """Whether the recordings of a run lie in its folder: somebody has copied them there, in the place of the link."""
+    dataset = run_dir / "dataset"
+    return dataset.is_dir() and not dataset.is_symlink() and not is_link(dataset / "train")
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
