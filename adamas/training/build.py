@@ -6,6 +6,7 @@ import copy
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -32,9 +33,12 @@ from adamas.training.initial import take_weights
 from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, context_sampler
 from adamas.training.model_free import ModelFreePhase
 from adamas.training.phases import CollectPhase, Phase
-from adamas.training.resuming import Changes, absolute, changed, restore_learning, saved_config
+from adamas.training.resuming import Changes, InParts, absolute, changed, restore_learning, saved_config
 from adamas.training.source import make_envs, playing, recorded, samplers
 from adamas.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from adamas.training.sharded import ShardedPhase
 
 AS_BEFORE = Changes()
 
@@ -90,6 +94,9 @@ def follow(run_dir: Path, group: Group) -> Follower:
     phases = _learning_phases(config, agent, train, streams, device, group, run_dir)
     if checkpoint is not None:
         restore_learning(checkpoint, agent, phases, streams)
+    for phase in phases.values():
+        if isinstance(phase, InParts) and isinstance(phase, _sharded_phase()):
+            phase.keep_parts_alone()
     return Follower(group, phases, streams, train)
 
 
@@ -128,7 +135,7 @@ def _build(
         elif group.size > 1:
             raise UserError("imagination off is for one process; start it without torchrun")
         if group.size > 1:
-            phases = {name: Led(name, phase, group, train) for name, phase in phases.items()}
+            phases = {name: _led(name, phase, group, train) for name, phase in phases.items()}
         metrics = Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project)
         failure.callback(metrics.close)
         trainer = Trainer(
@@ -223,7 +230,15 @@ def _learning_phases(
     return learn
 
 
-def _sharded_phase() -> type[ComponentPhase]:
+def _led(name: str, phase: Phase, group: Group, store: EpisodeStore) -> Led:
+    if not isinstance(phase, InParts):
+        return Led(name, phase, group, store)
+    from adamas.training.sharded import LedInParts
+
+    return LedInParts(name, phase, group, store)
+
+
+def _sharded_phase() -> type[ShardedPhase]:
     from adamas.training.sharded import ShardedPhase  # needs a newer PyTorch than the rest
 
     return ShardedPhase

@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from pickle import PickleError
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from adamas.agent import Agent
 from adamas.core import runtime
@@ -19,6 +20,19 @@ from adamas.data.places import is_url
 from adamas.training.config import Config
 from adamas.training.folder import has_own_recordings
 from adamas.training.phases import Phase
+
+
+@runtime_checkable
+class InParts(Protocol):
+    """A phase whose processes each hold a part of its tensors."""
+
+    def save_parts(self, folder: Path) -> None:
+        """Write all parts into a new folder, each process its own."""
+        ...
+
+    def load_parts(self, state: Mapping[str, Any], folder: Path) -> None:
+        """Continue from the rest of the phase's state, and this process's parts of what was written to ``folder``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -100,9 +114,17 @@ def restore_learning(
     try:
         agent.load_state_dict(weights)
         for name, phase in phases.items():
-            phase.load_state_dict(state["phases"][name])
+            saved, folder = state["phases"][name], checkpoint.parts(name)
+            if folder is None:
+                phase.load_state_dict(saved)
+            elif isinstance(phase, InParts):
+                phase.load_parts(saved, folder)
+            else:
+                from adamas.training.parts import whole_state  # not every PyTorch has what it needs
+
+                phase.load_state_dict(whole_state(saved, folder))
         streams.load_state_dict(state["streams"], checkpoint.step)
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OSError, PickleError) as error:
         raise misfit(checkpoint, error) from error
     return state
 

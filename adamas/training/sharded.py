@@ -1,13 +1,15 @@
-"""World models too big for one process: each keeps a part of every parameter (PyTorch's FSDP2), and all of the agent.
+"""World models too big for one process: each keeps a part of every parameter (PyTorch's FSDP2).
 
 Parameters come together block by block while a network computes, gradients are averaged on their way back to the parts,
-and the optimiser knows parts alone. Checkpoints hold whole tensors: those of a run that is not sharded.
+and the optimiser knows parts alone. Every process saves and loads its own parts (:mod:`adamas.training.parts`), while
+rank 0 puts the agent together, one tensor at a time. A run can go on in another number of processes, or in one.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,8 +21,11 @@ from adamas.core.runtime import device_of
 from adamas.diffusion.denoiser import FrameDiffusion
 from adamas.nn.blocks import ResBlocks
 from adamas.training.config import ComponentTraining
+from adamas.training.distributed import Led
 from adamas.training.learning import ComponentPhase
 from adamas.training.optim import Gradient, NonFiniteLossError, Optimizer, average_weight
+from adamas.training.parts import read_parts, write_parts
+from adamas.training.phases import Phase
 
 try:
     from torch.distributed.device_mesh import init_device_mesh
@@ -41,15 +46,6 @@ def shard(module: nn.Module) -> None:
         if isinstance(blocks, ResBlocks):
             fully_shard(blocks, mesh=mesh)
     fully_shard(module.inner_model, mesh=mesh)
-
-
-def whole(tree: Any) -> Any:
-    """Nested dictionaries and lists, with sharded tensors put together on the CPU; every process must ask for it."""
-    if isinstance(tree, Mapping):
-        return {name: whole(value) for name, value in tree.items()}
-    if isinstance(tree, list):
-        return [whole(value) for value in tree]
-    return tree.full_tensor().cpu() if isinstance(tree, DTensor) else tree
 
 
 def part(tensor: Tensor, like: Tensor) -> DTensor:
@@ -92,11 +88,39 @@ class ShardedOptimizer(Optimizer):
         return norm
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: whole tensors."""
-        return {"adamw": whole(self._adamw.state_dict()), "num_updates": self.num_updates}
+        """For a checkpoint: all but :meth:`parts`."""
+        adamw = self._adamw.state_dict()
+        state = {
+            number: {name: value for name, value in values.items() if not isinstance(value, DTensor)}
+            for number, values in adamw["state"].items()
+        }
+        return {"adamw": {**adamw, "state": state}, "num_updates": self.num_updates}
+
+    def parts(self) -> dict[str, Tensor]:
+        """The moments of every parameter, by its number in AdamW's state and their name there."""
+        return {
+            f"{number}.{name}": value
+            for number, values in self._adamw.state_dict()["state"].items()
+            for name, value in values.items()
+            if isinstance(value, DTensor)
+        }
+
+    def load_parts(self, state: Mapping[str, Any], folder: Path) -> None:
+        """Continue from :meth:`state_dict`, and this process's parts of the moments."""
+        parameters = [p for group in self._adamw.param_groups for p in group["params"]]
+        moments = {
+            number: {name: torch.zeros_like(parameters[number]) for name in ("exp_avg", "exp_avg_sq")}
+            for number in state["adamw"]["state"]
+        }
+        read_parts(
+            folder,
+            {f"optimizer.{i}.{name}": tensor for i, both in moments.items() for name, tensor in both.items()},
+        )
+        full = {number: {**values, **moments[number]} for number, values in state["adamw"]["state"].items()}
+        self.load_state_dict({**state, "adamw": {**state["adamw"], "state": full}})
 
     def _laid_out(self, value: Tensor, parameter: Tensor) -> Tensor:
-        return part(value, parameter)
+        return value if isinstance(value, DTensor) else part(value, parameter)
 
 
 class ShardedPhase(ComponentPhase):
@@ -117,10 +141,16 @@ class ShardedPhase(ComponentPhase):
         super().__init__(component, mean, config, *rest)
 
     def end(self) -> None:
-        """Put the agent's weights together."""
+        """Put the agent's weights together, in rank 0; all processes must do so at once."""
         with torch.no_grad():
             for ours, parts in zip(self.agents.parameters(), self.average.parameters(), strict=True):
-                ours.copy_(parts.full_tensor())  # type: ignore[attr-defined]
+                whole = parts.full_tensor()  # type: ignore[attr-defined]
+                if self.workers.group.rank == 0:
+                    ours.copy_(whole)
+
+    def keep_parts_alone(self) -> None:
+        """Free the agent's own weights, which other processes than rank 0 have no use for."""
+        self.agents.to("meta")
 
     def _update_average(self) -> None:
         weight = average_weight(self.config.average_decay, self.optimizer.num_updates)
@@ -131,15 +161,59 @@ class ShardedPhase(ComponentPhase):
                 mean.to_local().lerp_(parameter.to_local(), weight)  # type: ignore[attr-defined]
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint, which holds the agent too."""
+        """For a checkpoint, which holds the agent and all parts too."""
         self.end()
-        return whole(super().state_dict())
+        state = self.component.module.state_dict()
+        buffers = {name: tensor for name, tensor in state.items() if not isinstance(tensor, DTensor)}
+        return {"optimizer": self.optimizer.state_dict(), "module": buffers}
+
+    def save_parts(self, folder: Path) -> None:
+        """Write all parts into a new folder, each process its own."""
+        assert isinstance(self.optimizer, ShardedOptimizer)
+        moments = {f"optimizer.{name}": tensor for name, tensor in self.optimizer.parts().items()}
+        write_parts(folder, self._weights() | moments)
+
+    def load_parts(self, state: Mapping[str, Any], folder: Path) -> None:
+        """Continue from a checkpoint that processes wrote parts of, in whatever number."""
+        assert isinstance(self.optimizer, ShardedOptimizer)
+        read_parts(folder, self._weights())
+        self.optimizer.load_parts(state["optimizer"], folder)
+
+    def _weights(self) -> dict[str, Tensor]:
+        """This process's parts of what is trained, and of its average if that is something else."""
+        modules = {"module": self.component.module}
+        if self.average is not self.component.module:
+            modules["average"] = self.average
+        return {
+            f"{what}.{name}": parameter.detach()
+            for what, module in modules.items()
+            for name, parameter in module.named_parameters()
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint, whose averaged weights the agent has already."""
+        """Continue from a checkpoint that one process wrote, or an older version; the agent has its weights already."""
         self.optimizer.load_state_dict(state["optimizer"])
         trained = state["module"] or self.agents.state_dict()
         for module, weights in ((self.component.module, trained), (self.average, self.agents.state_dict())):
             with torch.no_grad():
                 for name, parameter in module.named_parameters():
                     parameter.copy_(part(weights[name], parameter))
+
+
+class LedInParts(Led):
+    """A phase of rank 0 that the other processes follow, and that all of them hold parts of."""
+
+    def __init__(self, name: str, phase: Phase, *rest: Any) -> None:
+        """As :class:`Led`; ``phase`` is a :class:`ShardedPhase`."""
+        assert isinstance(phase, ShardedPhase)
+        super().__init__(name, phase, *rest)
+        self.sharded = phase
+
+    def save_parts(self, folder: Path) -> None:
+        """Save everywhere."""
+        self.group.share((self.name, "save_parts", (folder,)))
+        self.sharded.save_parts(folder)
+
+    def load_parts(self, state: Mapping[str, Any], folder: Path) -> None:
+        """Continue from a checkpoint, which every process reads for itself."""
+        self.sharded.load_parts(state, folder)

@@ -44,7 +44,7 @@ from adamas.training.evaluate import EvaluationPhase
 from adamas.training.meters import Meter
 from adamas.training.optim import NonFiniteLossError
 from adamas.training.phases import CollectPhase, Phase
-from adamas.training.resuming import misfit, restore_learning, saved_config, say_what_changed
+from adamas.training.resuming import InParts, misfit, restore_learning, saved_config, say_what_changed
 
 LOG_EVERY = 100  # units of work between two records within a phase
 SHOWN_AS = {"collect": "return", "actor_critic": "dream return", "evaluate": "score"}
@@ -254,9 +254,9 @@ class Trainer:
             "phases": {name: phase.state_dict() for name, phase in self.phases.items()},
         }
         config = {"agent": to_dict(self.agent.config), "run": to_dict(self.config)}
-        return save_checkpoint(
-            self.run_dir / "checkpoints", self.clock.step, self.agent.state_dict(), config, trainer
-        )
+        parts = {name: phase.save_parts for name, phase in self.phases.items() if isinstance(phase, InParts)}
+        root, agent = self.run_dir / "checkpoints", self.agent.state_dict()
+        return save_checkpoint(root, self.clock.step, agent, config, trainer, parts=parts)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint of the same configuration, but for what may change (:class:`Changes`).
