@@ -167,6 +167,15 @@ class EnvStep(NamedTuple):
         """(B,) bool: which environments ended, for whichever reason."""
         return self.terminated | self.truncated
 
+    @property
+    def ended_index(self) -> Tensor:
+        """(K,) int64: indices of the environments that ended, in order.
+
+        K is known from ``final_obs``, so the program need not wait for the device as it would for ``nonzero``.
+        """
+        order = self.ended.to(torch.uint8).argsort(descending=True, stable=True)  # (B,)
+        return order[: len(self.final_obs)]
+
 
 def to_model_range(obs: Tensor, mask: Tensor | None = None) -> Tensor:
     """Pixels to the range models work in: uint8 [0, 255] to float32 [-1, 1]; frames outside ``mask`` become 0.

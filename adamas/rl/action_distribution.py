@@ -133,7 +133,10 @@ def _uniform_action(spec: ActionSpec, parameters: Tensor, generator: Generator) 
 
 def _ends(spec: ActionSpec, like: Tensor) -> tuple[Tensor, Tensor]:
     """(axes,) each: where they begin, and where they end."""
-    return like.new_tensor([axis.low for axis in spec.axes]), like.new_tensor([a.high for a in spec.axes])
+    # Filled in on the device. A list of numbers would be copied there, and the program would wait for that.
+    low = torch.stack([like.new_full((), axis.low) for axis in spec.axes])
+    high = torch.stack([like.new_full((), axis.high) for axis in spec.axes])
+    return low, high
 
 
 def _stretch(spec: ActionSpec, x: Tensor) -> Tensor:

@@ -115,7 +115,7 @@ def rollout(
         steps.append(step)
         obs, state = step.obs, output.state
         if len(step.final_obs):  # K of them
-            index = step.ended.nonzero()[:, 0]  # (K,)
+            index = step.ended_index  # (K,)
             ends.append((t, index, Position(step.final_obs, tuple(s[index] for s in state))))
             state = _restart(policy, state, index, step.history)
     position = Position(obs, tuple(s.detach() for s in state))

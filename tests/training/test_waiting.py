@@ -16,10 +16,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from adamas.bench.rows import small_run
+from adamas.core.actions import ActionSpec, Axis
 from adamas.presets import preset
+from adamas.rl.action_distribution import num_parameters, sample_action
 from adamas.training.trainer import Trainer
 
 WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::masked_select"}
+BY_MASK = {"aten::index", "aten::index_put", "aten::index_put_"}  # look for what is true in a mask
 
 
 class Waits(TorchDispatchMode):
@@ -30,8 +33,10 @@ class Waits(TorchDispatchMode):
         self.counts: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.name().partition(".")[0] in WAITS:
-            self.counts[func.name()] += 1
+        name = func.name().partition(".")[0]
+        masked = name in BY_MASK and any(i is not None and i.dtype == torch.bool for i in args[1])
+        if name in WAITS or masked:
+            self.counts[name] += 1
         return func(*args, **(kwargs or {}))
 
 
@@ -57,7 +62,10 @@ def test_the_counter_counts() -> None:
         assert x.sum().item() == 3
         assert len(x.nonzero()) == 3
         assert (x > 0).all()
-    assert sum(waits.counts.values()) == 3
+        assert len(x[x > 0]) == 3
+        x[x > 0] = 2.0
+        assert x[torch.tensor([0, 2])].shape == (2,)  # of known size
+    assert sum(waits.counts.values()) == 5
 
 
 @pytest.mark.parametrize("phase", ["denoiser", "reward_end"])
@@ -67,11 +75,28 @@ def test_an_update_of_the_world_model_waits_for_nothing(
     assert not waits_of_an_update(trainer, phase, monkeypatch)
 
 
-def test_an_update_of_the_policy_waits_only_to_learn_which_dreams_ended(
+def test_an_update_of_the_policy_waits_once_a_step_to_learn_which_dreams_ended(
     trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    config = trainer.config.policy
+    assert config.steps_per_update >= config.horizon  # so that dreams end in every update
     waits = waits_of_an_update(trainer, "actor_critic", monkeypatch)
-    # Once a step for the dreams themselves, and again for the policy in the steps in which some ended.
-    assert set(waits) == {"aten::nonzero"}
-    steps = trainer.config.policy.steps_per_update
-    assert steps <= waits["aten::nonzero"] <= 2 * steps
+    assert waits == {"aten::nonzero": config.steps_per_update}
+
+
+@pytest.mark.parametrize("spec", [ActionSpec.numbered(3), ActionSpec(axes=(Axis("a", -2.0, 0.5), Axis("b")))])
+def test_drawing_an_action_uploads_no_numbers(spec: ActionSpec) -> None:
+    """A list of numbers that becomes a tensor on a GPU is copied there, and the program waits for it."""
+    made: list[str] = []
+
+    class Made(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            made.append(func.name().partition(".")[0])
+            return func(*args, **(kwargs or {}))
+
+    with Made():
+        torch.tensor([1.0, 2.0])
+        assert "aten::lift_fresh" in made
+        made.clear()
+        sample_action(spec, torch.zeros(2, num_parameters(spec)), torch.Generator().manual_seed(0))
+    assert made and "aten::lift_fresh" not in made
