@@ -77,7 +77,12 @@ def train(arguments: Sequence[str]) -> None:
         make = partial(new_run, start.config, run_dir, start.quiet, group)
     if group.rank > 0:
         return follow(run_dir, group).run()
-    with contextlib.closing(make()) as trainer:
+    try:
+        trainer = make()
+    except BaseException:
+        group.share(None)  # the others wait to hear of the run
+        raise
+    with contextlib.closing(trainer):
         trainer.run()
         _report(trainer)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Sequence
+import re
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +15,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-PATIENCE = timedelta(days=7)  # the others wait while rank 0 plays and evaluates
+from adamas.core.errors import UserError
+
+PATIENCE = timedelta(days=7)
+"""How long the other processes wait for rank 0, which plays and evaluates alone."""
+LIMIT = timedelta(minutes=10)
+"""How far apart in time the processes may reach the same update. The first one may have to wait for a compiler."""
+
+
+class LostProcessError(UserError):
+    """Another process of the group has ended, or has not kept up. The group cannot go on."""
 
 
 class Group:
@@ -21,6 +33,11 @@ class Group:
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank = rank
         self.size = size
+        self.lost = False
+        """A process is gone; nothing is sent any more."""
+        self.hosts = [socket.gethostname()]
+        """The name of each process's machine, in the order of their ranks."""
+        self._orders: dist.ProcessGroup | None = None
 
     @classmethod
     def join(cls) -> Group:
@@ -36,35 +53,91 @@ class Group:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
             backend = "cpu:gloo,cuda:nccl"
         if not dist.is_initialized():
-            dist.init_process_group(backend, timeout=PATIENCE)
+            dist.init_process_group(backend, timeout=LIMIT)
             atexit.register(dist.destroy_process_group)  # its threads must not outlive the interpreter
-        return cls(dist.get_rank(), size)
+        group = cls(dist.get_rank(), size)
+        # What goes through the CPU has a patience of its own: rank 0 may play for hours between two updates.
+        group._orders = dist.new_group(backend="gloo", timeout=PATIENCE)
+        group.hosts = [""] * size
+        dist.all_gather_object(group.hosts, socket.gethostname(), group._orders)
+        return group
 
-    def mean_(self, tensors: Sequence[Tensor]) -> None:
-        """Replace tensors of one dtype and device by their means over all processes."""
+    def meet(self) -> None:
+        """Wait until every process is here.
+
+        The wait is on the CPU, before anything that a GPU would wait for, so that a process which does not come can
+        be named.
+
+        Raises:
+            LostProcessError: a process has ended, or is not here within :data:`LIMIT` of the first.
+        """
         if self.size > 1:
-            flat = torch.cat([tensor.flatten() for tensor in tensors])
+            with self._naming():
+                dist.monitored_barrier(self._orders, timeout=LIMIT, wait_all_ranks=True)
+
+    def sum_(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors of one dtype and device by their sums over all processes.
+
+        Raises:
+            LostProcessError: as :meth:`meet`.
+        """
+        if self.size == 1:
+            return
+        self.meet()
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        with self._naming():
             dist.all_reduce(flat)
-            flat /= self.size
-            means = torch.split(flat, [tensor.numel() for tensor in tensors])
-            for tensor, mean in zip(tensors, means, strict=True):
-                tensor.copy_(mean.view_as(tensor))
+        sums = torch.split(flat, [tensor.numel() for tensor in tensors])
+        views = [part.view_as(tensor) for part, tensor in zip(sums, tensors, strict=True)]
+        torch._foreach_copy_(list(tensors), views)
 
     def share(self, value: Any = None) -> Any:
-        """What rank 0 passes, in every process; waits for rank 0."""
-        if self.size == 1:
+        """What rank 0 passes, in every process; waits for rank 0, up to :data:`PATIENCE`.
+
+        Raises:
+            LostProcessError: a process has ended.
+        """
+        if self.size == 1 or self.lost:
             return value
         values = [value]
-        dist.broadcast_object_list(values, src=0, device=torch.device("cpu"))
+        with self._naming():
+            dist.broadcast_object_list(values, src=0, group=self._orders, device=torch.device("cpu"))
         return values[0]
 
     def gather(self, value: Any) -> list[Any]:
-        """On rank 0 what every process passes, in the order of their ranks; elsewhere nothing."""
+        """On rank 0 what every process passes, in the order of their ranks; elsewhere nothing.
+
+        Raises:
+            LostProcessError: as :meth:`meet`.
+        """
         if self.size == 1:
             return [value]
+        self.meet()
         values = [None] * self.size if self.rank == 0 else None
-        dist.gather_object(value, values)
+        with self._naming():
+            dist.gather_object(value, values, group=self._orders)
         return values or []
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Turn what PyTorch raises about other processes into one line that names them, as far as it is known."""
+        try:
+            yield
+        except RuntimeError as error:  # a connection was closed, or somebody did not come in time
+            self.lost = True
+            found = re.search(r"Ranks? ([\d, ]+) failed to pass", str(error))
+            ranks = [int(rank) for rank in found[1].split(",")] if found else []
+            raise LostProcessError(self._lost_message(ranks)) from error
+
+    def _lost_message(self, ranks: Sequence[int]) -> str:
+        if ranks:
+            names = " and ".join(f"rank {rank} on {self.hosts[rank]}" for rank in ranks)
+            who = f"{names} ended, or did not come within {LIMIT.total_seconds() / 60:g} minutes"
+        elif self.rank == 0:
+            who = "another process ended"
+        else:
+            who = f"rank 0 on {self.hosts[0]} ended, perhaps because another process did; it says why"
+        return f"process {self.rank} of {self.size} cannot go on alone: {who}; start all again with --resume"
 
 
 ALONE = Group()

@@ -19,6 +19,7 @@ one function (:func:`to_model_range`) and leave that range in one function (:fun
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -98,12 +99,10 @@ class Batch:
         """Some of the B segments."""
         return Batch(*(getattr(self, f.name)[index] for f in fields(self)))
 
-    def split(self, num_shards: int) -> list[Batch]:
-        """Batches of B / ``num_shards`` segments, in order; B must be a multiple of ``num_shards``."""
-        size, rest = divmod(len(self.obs), num_shards)
-        if rest:
-            raise ValueError(f"{len(self.obs)} segments cannot be split into {num_shards} equal shards")
-        return [self[i * size : (i + 1) * size] for i in range(num_shards)]
+    def split(self, sizes: Sequence[int]) -> list[Batch]:
+        """Batches of so many segments each, in order; ``sizes`` sum to B."""
+        parts = zip(*(getattr(self, f.name).split(list(sizes)) for f in fields(self)), strict=True)
+        return [Batch(*tensors) for tensors in parts]
 
 
 @dataclass(frozen=True)

@@ -22,27 +22,56 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
-class Workers:
-    """A thread for every shard of a batch, up to one a core; in one process or shared out among those of a group.
+def even_parts(total: int, count: int) -> list[int]:
+    """Sizes of ``count`` parts that make up ``total``, as equal as can be, the larger ones first."""
+    size, rest = divmod(total, count)
+    return [size + (i < rest) for i in range(count)]
 
-    Threads rather than processes: PyTorch computes without holding Python's lock, so they keep several cores
-    busy and share the weights at no cost. Threads within each operation
-    (:attr:`~adamas.core.runtime.RuntimeConfig.threads`) meet hundreds of times in an update, these once; so these
-    come first, and share out the others among themselves.
+
+class Workers:
+    """Whoever computes the shards of a batch: threads of one process, or the processes of a group and their threads.
+
+    There is a thread for every shard of this process, up to one a core. Threads rather than processes: PyTorch
+    computes without holding Python's lock, so they keep several cores busy and share the weights at no cost. Threads
+    within each operation (:attr:`~adamas.core.runtime.RuntimeConfig.threads`) meet hundreds of times in an update,
+    these once; so these come first, and share out the others among themselves.
+
+    A GPU is busy with one shard already. There, shards come one after another, in the memory of one.
     """
 
     def __init__(self, num_shards: int, group: Group = ALONE, threads: bool = True) -> None:
-        """``threads`` False: one shard after the other."""
-        if num_shards % group.size:
+        """Share ``num_shards`` shards out among the processes of ``group``.
+
+        Args:
+            num_shards: parts of every batch, at least one a process.
+            group: the processes; the first ones compute a shard more each where numbers do not divide.
+            threads: False: one shard after another.
+
+        Raises:
+            UserError: there are more processes than shards.
+        """
+        if num_shards < group.size:
             raise UserError(
-                f"num_shards is {num_shards}; {group.size} processes need a multiple of {group.size}"
+                f"num_shards is {num_shards}, but {group.size} processes need at least one shard each; "
+                f"use --num-shards {group.size}"
             )
-        count = num_shards // group.size
+        counts = even_parts(num_shards, group.size)
+        first = sum(counts[: group.rank])
         self.num_shards = num_shards
         self.group = group
-        self.here = slice(group.rank * count, (group.rank + 1) * count)
+        self.here = slice(first, first + counts[group.rank])
         """Which shards are this process's."""
-        self._pool = _pool(min(count, num_cores()) if threads else 1)
+        self.threads = threads
+        self._pool = _pool(min(counts[group.rank], num_cores()) if threads else 1)
+
+    def split(self, batch_size: int) -> tuple[slice, list[int]]:
+        """Which of a batch's samples are this process's, and how many of them each of its shards has.
+
+        Shards are as equal as can be: they differ by one sample where numbers do not divide.
+        """
+        sizes = even_parts(batch_size, self.num_shards)
+        begin, here = sum(sizes[: self.here.start]), sizes[self.here]
+        return slice(begin, begin + sum(here)), here
 
     def map(self, work: Callable[..., T], *parts: Sequence[Any]) -> list[T]:
         """``list(map(work, *parts))`` at the same time, one call for every shard of this process.

@@ -19,7 +19,9 @@ DEPTH = 2  # batches read ahead, each in a thread: the next one, and one more wh
 class Ahead(NamedTuple):
     """A batch that is being read."""
 
-    request: tuple[Any, ...]  # batch size, kind of segments, state of the generator before it was drawn
+    request: tuple[
+        Any, ...
+    ]  # batch size, kind of segments, part to read, state of the generator before it was drawn
     batch: Future[Batch]
     after: Any  # state of the generator after it was drawn
 
@@ -38,17 +40,19 @@ class ReadAhead(SegmentSampler):
         self._threads = ThreadPoolExecutor(DEPTH, "read-ahead")
         self._rng = np.random.default_rng()
 
-    def sample(self, batch_size: int, spec: SegmentSpec, rng: np.random.Generator) -> Batch:
+    def sample(
+        self, batch_size: int, spec: SegmentSpec, rng: np.random.Generator, part: slice = slice(None)
+    ) -> Batch:
         """As of any sampler: the same store, spec and state of ``rng`` give the same batch."""
-        request = batch_size, spec, rng.bit_generator.state
+        request = batch_size, spec, part, rng.bit_generator.state
         if not self._queue or self._queue[0].request != request:
             for ahead in self._queue:
                 ahead.batch.cancel()
             self._queue.clear()
             self._rng = copy.deepcopy(rng)
         while len(self._queue) <= DEPTH:
-            before = batch_size, spec, self._rng.bit_generator.state
-            reading = self._threads.submit(self.store.read, *self._draw(batch_size, spec, self._rng))
+            before = batch_size, spec, part, self._rng.bit_generator.state
+            reading = self._threads.submit(self.store.read, *self._draw(batch_size, spec, self._rng, part))
             self._queue.append(Ahead(before, reading, self._rng.bit_generator.state))
         ahead = self._queue.popleft()
         batch = ahead.batch.result()

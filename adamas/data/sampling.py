@@ -50,16 +50,24 @@ class SegmentSampler:
         self._lengths = store.lengths
         self._cumulative: dict[bool, np.ndarray] = {}  # by SegmentSpec.final_frame
 
-    def sample(self, batch_size: int, spec: SegmentSpec, rng: np.random.Generator) -> Batch:
+    def sample(
+        self, batch_size: int, spec: SegmentSpec, rng: np.random.Generator, part: slice = slice(None)
+    ) -> Batch:
         """Draw ``batch_size`` segments. The same store, spec and state of ``rng`` give the same batch.
+
+        Args:
+            batch_size: segments to draw.
+            spec: what kind of segments.
+            rng: source of randomness.
+            part: which of the segments to read. Processes that share a batch all draw it, and each reads its part.
 
         Raises:
             UserError: no episode that may be drawn has a transition yet.
         """
-        return self.store.read(*self._draw(batch_size, spec, rng))
+        return self.store.read(*self._draw(batch_size, spec, rng, part))
 
     def _draw(
-        self, batch_size: int, spec: SegmentSpec, rng: np.random.Generator
+        self, batch_size: int, spec: SegmentSpec, rng: np.random.Generator, part: slice
     ) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
         """What :meth:`EpisodeStore.read` is asked for."""
         cumulative = self._cumulative_probabilities(spec.final_frame)
@@ -68,7 +76,7 @@ class SegmentSampler:
         t = rng.integers(length)
         offset = rng.integers(spec.num_frames, size=batch_size)
         start = t - offset if spec.past_end else np.minimum(length, t + 1 + offset) - spec.num_frames
-        return episode, start, spec.num_frames, length
+        return episode[part], start[part], spec.num_frames, length[part]
 
     def _cumulative_probabilities(self, final_frame: bool) -> np.ndarray:
         if self._lengths is not self.store.lengths:  # the store has changed

@@ -26,7 +26,7 @@ from adamas.rl.imagination import Imagination
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
 from adamas.training.config import Config
-from adamas.training.distributed import Follower, Led, LedStreams
+from adamas.training.distributed import Follower, Led, LedStreams, check_shared, order_to_start
 from adamas.training.evaluate import EvaluationPhase
 from adamas.training.folder import LOCK, begin, claim, never_began, relink
 from adamas.training.initial import take_weights
@@ -86,7 +86,8 @@ def resume_run(
 
 def follow(run_dir: Path, group: Group) -> Follower:
     """What another process of the group than rank 0 needs of the run that rank 0 builds; waits for it."""
-    config, agent_config, checkpoint = group.share()
+    check_shared(run_dir, group)
+    config, agent_config, checkpoint = order_to_start(group)
     device = runtime.setup(config.runtime)
     streams = Streams(config.seed)
     agent = _new_agent(agent_config, config, device, checkpoint)
@@ -103,6 +104,8 @@ def follow(run_dir: Path, group: Group) -> Follower:
 def _build(
     config: Config, run_dir: Path, checkpoint: Checkpoint | None, quiet: bool, group: Group
 ) -> Trainer:
+    if config.imagination == "off" and group.size > 1:
+        raise UserError("imagination off is for one process; start it without torchrun")
     device = runtime.setup(config.runtime)
     if not quiet:  # what follows may take seconds
         since = f", going on from step {checkpoint.step}" if checkpoint else ""
@@ -117,6 +120,7 @@ def _build(
     lock = claim(run_dir)
     with ExitStack() as failure:
         failure.callback(lock.release)
+        check_shared(run_dir, group)
         _prepare(config, agent_config, run_dir, checkpoint)
         train, test = (EpisodeStore.open(run_dir / "dataset" / name) for name in ("train", "test"))
 
@@ -132,8 +136,6 @@ def _build(
                 collect = ModelFreePhase(collector, config.collection, agent.actor_critic, config.policy)
         if config.imagination == "on":
             phases = _learning_phases(config, agent, train, streams, device, group, run_dir, quiet)
-        elif group.size > 1:
-            raise UserError("imagination off is for one process; start it without torchrun")
         if group.size > 1:
             phases = {name: _led(name, phase, group, train) for name, phase in phases.items()}
         metrics = Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project)
@@ -204,28 +206,37 @@ def _learning_phases(
 ) -> dict[str, Phase]:
     """The components of the world model in their order, then the actor-critic if there is a game for it."""
     sharded = config.runtime.shard_parameters and group.size > 1
-    workers = Workers(config.num_shards, group, threads=not sharded)
+    workers = Workers(config.num_shards, group, threads=device.type == "cpu" and not sharded)
+    if sharded and config.num_shards % group.size:
+        raise UserError(
+            f"runtime.shard_parameters: {group.size} processes work in step, so num_shards must be a multiple of "
+            f"{group.size}, got {config.num_shards}"
+        )
     shards = range(config.num_shards)[workers.here]
     law = config.collection.age_weights, config.collection.episode_weighting
     learn: dict[str, Phase] = {}
-    trained = copy.deepcopy(agent.world_model)
     components = agent.world_model.components(config.policy.horizon)
     sampler_of = samplers(config, components.values(), train, run_dir, quiet)
+    in_parts = {name for name in components if sharded and name != "reward_end"}  # that is small
+    # What is trained apart from the agent's own weights, which are its average or come in parts.
+    apart = in_parts | {name for name in components if getattr(config, name).average_decay}
+    trained = copy.deepcopy(agent.world_model).components(config.policy.horizon) if apart else {}
     for name, component in components.items():
         training = getattr(config, name)
         average = component.module
-        in_parts = sharded and name != "reward_end"  # that is small
-        if training.average_decay or in_parts:
-            component = trained.components(config.policy.horizon)[name]
+        sampler = sampler_of(component)
+        component = trained[name] if name in apart else component
         generators = [streams.torch(f"{name} {i}", device) for i in shards]
-        make = _sharded_phase() if in_parts else ComponentPhase
-        learn[name] = make(
-            component, average, training, sampler_of(component), streams.numpy(name), generators, workers
-        )
+        make = _sharded_phase() if name in in_parts else ComponentPhase
+        learn[name] = make(component, average, training, sampler, streams.numpy(name), generators, workers)
     if config.data is not None:
         return learn
     # A sampler for every shard: it remembers what it has computed, and so is not for two threads at once.
-    dreams = [_dreams(config, agent, SegmentSampler(train, *law), streams, i, device) for i in shards]
+    _, sizes = workers.split(config.policy.num_dreams)
+    dreams = [
+        _dreams(config, agent, SegmentSampler(train, *law), streams, i, size, device)
+        for i, size in zip(shards, sizes, strict=True)
+    ]
     learn["actor_critic"] = PolicyPhase(agent.actor_critic, config.policy, dreams, workers)
     return learn
 
@@ -245,14 +256,20 @@ def _sharded_phase() -> type[ShardedPhase]:
 
 
 def _dreams(
-    config: Config, agent: Agent, sampler: SegmentSampler, streams: Streams, shard: int, device: torch.device
+    config: Config,
+    agent: Agent,
+    sampler: SegmentSampler,
+    streams: Streams,
+    shard: int,
+    num_dreams: int,
+    device: torch.device,
 ) -> Dreams:
     """One shard of the dreams that the policy learns from."""
     rng = streams.numpy(f"contexts {shard}")
     imagination = Imagination(
         agent.world_model,
         context_sampler(sampler, agent.world_model.context_length, rng, device),
-        config.policy.num_dreams // config.num_shards,
+        num_dreams,
         config.policy.horizon,
         agent.config.obs_shape,
         agent.action_spec,

@@ -166,8 +166,9 @@ class Config:
     imagination: Literal["on", "off"] = "on"
     """off: no world model; the policy learns on its real steps alone, as a control to compare with."""
     num_shards: int = 1
-    """Equal parts that every batch, of segments and of dreams, is split into, each computed by a thread of its
-    own. Each draws its own random numbers: like the seed, this changes what a run learns."""
+    """Parts that every batch, of segments and of dreams, is split into, as equal as can be. On a CPU each is computed
+    by a thread of its own; on a GPU one comes after another, in the memory of one. Several processes (torchrun) share
+    them out, at least one each. Each draws its own random numbers: like the seed, this changes what a run learns."""
     final_epochs: int = 50
     """Epochs without collecting, after all real steps are collected."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -191,11 +192,14 @@ class Config:
         for name, size in (
             ("denoiser.batch_size", self.denoiser.batch_size),
             ("reward_end.batch_size", self.reward_end.batch_size),
-            ("upsampler.batch_size", self.upsampler.batch_size if self.world_model.upsampler else 0),
+            (
+                "upsampler.batch_size",
+                self.upsampler.batch_size if self.world_model.upsampler else self.num_shards,
+            ),
             ("policy.num_dreams", self.policy.num_dreams),
         ):
-            if size % self.num_shards:
-                raise UserError(f"{name} is {size}; it must be a multiple of num_shards, {self.num_shards}")
+            if size < self.num_shards:
+                raise UserError(f"{name} is {size}; it must be at least num_shards, {self.num_shards}")
         if self.world_model.denoiser.network.context_length < 2:
             raise UserError(
                 "world_model.denoiser.network.context_length must be at least 2, got "

@@ -16,7 +16,17 @@ from adamas.training.config import Config
 
 LOCK = "lock"  # the file whose lock a training process holds
 BEFORE_WORK = {
-    ".": {LOCK, "config.yaml", "dataset", "metrics", "checkpoints", "small-*.bin", "small-*.bin.part"},
+    ".": {
+        LOCK,
+        "config.yaml",
+        "dataset",
+        "metrics",
+        "checkpoints",
+        "small-*.bin",
+        "small-*.bin.part",
+        ".shared-*",
+        ".tmp-*",
+    },
     "dataset": {"train", "test"},
     "dataset/train": {"frames.bin", "rows.bin", "index.json", "index.json.tmp"},
     "dataset/test": {"frames.bin", "rows.bin", "index.json", "index.json.tmp"},

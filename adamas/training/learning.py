@@ -1,12 +1,13 @@
 """The phases that train something: a component of the world model on the replay, the policy in dreams.
 
 Every batch may be split into shards, computed at the same time (:mod:`adamas.core.workers`). A shard has its own
-random numbers, and the optimiser follows the mean of the shards' gradients; so what is computed does not depend
-on when which shard is done.
+random numbers, and the optimiser follows the mean of the shards' gradients, each weighted by the shard's share of the
+batch; so what is computed does not depend on when which shard is done.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,7 +58,9 @@ class ComponentPhase(Phase):
         self.rng = rng
         self.generators = generators
         self.workers = workers
-        self.optimizer = self.make_optimizer(component.module, config.optimizer, workers.group)
+        self.optimizer = self.make_optimizer(
+            component.module, config.optimizer, workers.group, accumulate=not workers.threads
+        )
 
     def planned(self, epoch: int) -> int:
         """Number of updates."""
@@ -72,22 +75,26 @@ class ComponentPhase(Phase):
         Raises:
             NonFiniteLossError: with the batch attached as ``batch``.
         """
-        batch = self.sampler.sample(self.config.batch_size, self.component.segments, self.rng)
-        shards = batch.to(self.generators[0].device).split(self.workers.num_shards)[self.workers.here]
+        before = copy.deepcopy(self.rng)
+        here, sizes = self.workers.split(self.config.batch_size)
+        batch = self.sampler.sample(self.config.batch_size, self.component.segments, self.rng, here)
+        shards = batch.to(self.generators[0].device).split(sizes)
+        shares = [size / self.config.batch_size for size in sizes]
 
-        def differentiate(shard: Batch, generator: Generator) -> tuple[Gradient, Metrics]:
+        def differentiate(shard: Batch, share: float, generator: Generator) -> tuple[Gradient, Metrics]:
             loss, metrics = self.component.loss(shard, generator)
-            return self.optimizer.gradient(loss), metrics
+            return self.optimizer.gradient(loss, share), metrics
 
-        gradients, metrics = zip(*self.workers.map(differentiate, shards, self.generators), strict=True)
+        computed = self.workers.map(differentiate, shards, shares, self.generators)
+        gradients, metrics = zip(*computed, strict=True)
         try:
             norm = self.optimizer.update(*gradients)
-        except NonFiniteLossError as error:
-            error.batch = batch
+        except NonFiniteLossError as error:  # perhaps another process's part of the batch is to blame
+            error.batch = self.sampler.sample(self.config.batch_size, self.component.segments, before)
             raise
         if self.average is not self.component.module:
             self._update_average()
-        return {**mean_of_shards(metrics, self.workers.group), "grad_norm": norm}
+        return {**mean_of_shards(metrics, shares, self.workers.group), "grad_norm": norm}
 
     def _update_average(self) -> None:
         decay, num_updates = self.config.average_decay, self.optimizer.num_updates
@@ -149,7 +156,7 @@ class PolicyPhase(Phase):
         self.config = config
         self.dreams = dreams
         self.workers = workers
-        self.optimizer = Optimizer(policy, config.optimizer, workers.group)
+        self.optimizer = Optimizer(policy, config.optimizer, workers.group, accumulate=not workers.threads)
 
     def planned(self, epoch: int) -> int:
         """Number of updates."""
@@ -163,15 +170,17 @@ class PolicyPhase(Phase):
     def update(self) -> Metrics:
         """Dream for some steps, then one step of the optimiser."""
 
-        def differentiate(dreams: Dreams) -> tuple[Gradient, Metrics]:
+        shares = [dreams.imagination.num_envs / self.config.num_dreams for dreams in self.dreams]
+
+        def differentiate(dreams: Dreams, share: float) -> tuple[Gradient, Metrics]:
             steps = dreams.rollout(self.config.steps_per_update)
             loss, metrics = actor_critic_loss(steps, self.config.loss)
             metrics = {**metrics, **rates(steps.reward, steps.terminated, steps.truncated)}
-            return self.optimizer.gradient(loss), metrics
+            return self.optimizer.gradient(loss, share), metrics
 
-        gradients, metrics = zip(*self.workers.map(differentiate, self.dreams), strict=True)
+        gradients, metrics = zip(*self.workers.map(differentiate, self.dreams, shares), strict=True)
         norm = self.optimizer.update(*gradients)
-        return {**mean_of_shards(metrics, self.workers.group), "grad_norm": norm}
+        return {**mean_of_shards(metrics, shares, self.workers.group), "grad_norm": norm}
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint: ``dreams`` has one entry per shard of this process."""

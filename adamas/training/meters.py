@@ -45,10 +45,23 @@ class Meter:
         self.sums = dict(state["sums"])  # type: ignore[call-overload]
 
 
-def mean_of_shards(shards: Sequence[Mapping[str, Tensor]], group: Group = ALONE) -> dict[str, Tensor]:
-    """Metrics of a batch from those of its equal shards, here and in the other processes of the group."""
-    means = {name: torch.stack([shard[name] for shard in shards]).mean(dim=0) for name in shards[0]}
-    group.mean_(list(means.values()))
+def mean_of_shards(
+    shards: Sequence[Mapping[str, Tensor]], shares: Sequence[float], group: Group = ALONE
+) -> dict[str, Tensor]:
+    """Metrics of a batch from those of its shards, here and in the other processes of the group.
+
+    Args:
+        shards: the metrics of each shard of this process.
+        shares: of the batch's samples that are in each of them; those of all processes sum to 1.
+        group: the processes.
+    """
+    means = {
+        name: torch.stack([shard[name] * share for shard, share in zip(shards, shares, strict=True)]).sum(
+            dim=0
+        )
+        for name in shards[0]
+    }
+    group.sum_(list(means.values()))
     return means
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -49,18 +49,34 @@ class NonFiniteLossError(UserError):
 
 
 class Gradient(NamedTuple):
-    """A loss, (), and its derivative with respect to each of an optimiser's parameters (None: it has none)."""
+    """A shard's part of a batch's loss, (), and its derivative with respect to each of an optimiser's parameters.
+
+    A parameter that the loss does not depend on has None. Where gradients accumulate in the parameters, there are no
+    values here.
+    """
 
     loss: Tensor
-    values: tuple[Tensor | None, ...]
+    values: tuple[Tensor | None, ...] = ()
 
 
 class Optimizer:
     """Updates one module; every process of ``group`` its copy, all in the same way."""
 
-    def __init__(self, module: nn.Module, config: OptimizerConfig, group: Group = ALONE) -> None:
+    def __init__(
+        self, module: nn.Module, config: OptimizerConfig, group: Group = ALONE, accumulate: bool = False
+    ) -> None:
+        """Prepare to update ``module``.
+
+        Args:
+            module: what is trained.
+            config: learning rate, decay and clipping.
+            group: the processes that each compute some shards of every batch.
+            accumulate: the gradients of shards are added up in the parameters, so that there is one set of them
+                however many shards there are. Shards must then be differentiated one after another.
+        """
         self.config = config
         self.group = group
+        self.accumulate = accumulate
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         self.num_updates = 0
         groups = parameter_groups(module, config.weight_decay)
@@ -73,13 +89,21 @@ class Optimizer:
         # Fused: one kernel for all parameters, which for small models is a tenth of an update faster.
         return torch.optim.AdamW(groups, lr=self.config.lr, eps=self.config.eps, fused=True)
 
-    def gradient(self, loss: Tensor) -> Gradient:
-        """Differentiate one shard's loss; several threads may do so at once."""
-        values = torch.autograd.grad(loss, self.parameters, allow_unused=True)
-        return Gradient(loss.detach(), values)
+    def gradient(self, loss: Tensor, share: float = 1.0) -> Gradient:
+        """Differentiate one shard's mean loss; several threads may do so at once unless gradients accumulate.
+
+        Args:
+            loss: (), with a graph.
+            share: of the batch's samples that are in the shard; the shares of all shards sum to 1.
+        """
+        loss = loss * share
+        if self.accumulate:
+            loss.backward()  # type: ignore[no-untyped-call]
+            return Gradient(loss.detach())
+        return Gradient(loss.detach(), torch.autograd.grad(loss, self.parameters, allow_unused=True))
 
     def update(self, *shards: Gradient) -> Tensor:
-        """Descend one step along the mean of all shards' gradients and return its norm before clipping.
+        """Descend one step along the sum of all shards' gradients and return its norm before clipping.
 
         After a loss or a gradient that is not finite nothing is changed any more. Where there is nothing to wait
         for it is an error at once, on other devices it shows in the norm.
@@ -87,11 +111,10 @@ class Optimizer:
         Raises:
             NonFiniteLossError: on a CPU, a loss or a gradient was NaN or infinite.
         """
-        for parameter, *parts in zip(self.parameters, *(shard.values for shard in shards), strict=True):
-            # The sum is also a copy, which clipping may write to: gradients can be views that share memory.
-            parameter.grad = None if parts[0] is None else sum(parts) / len(parts)
-        loss = torch.stack([shard.loss for shard in shards]).mean()
-        self.group.mean_([loss, *(p.grad for p in self.parameters if p.grad is not None)])
+        if not self.accumulate:
+            self._add_up([shard.values for shard in shards])
+        loss = torch.stack([shard.loss for shard in shards]).sum()
+        self.group.sum_([loss, *(p.grad for p in self.parameters if p.grad is not None)])
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         skip = ~(torch.isfinite(loss) & torch.isfinite(norm)) | (self._skipped > 0)
         self._skipped += skip
@@ -104,7 +127,21 @@ class Optimizer:
             self._skipped.zero_()
             self._adamw.zero_grad()
             raise NonFiniteLossError(f"the loss is {loss.item():g} and its gradient's norm {norm.item():g}")
+        if self.accumulate:
+            self._adamw.zero_grad()
         return norm
+
+    def _add_up(self, shards: Sequence[tuple[Tensor | None, ...]]) -> None:
+        """Make the sums of all shards' gradients those of the parameters, in a few kernels for all parameters."""
+        touched = [p for p, value in zip(self.parameters, shards[0], strict=True) if value is not None]
+        first, *others = [[value for value in values if value is not None] for values in shards]
+        # A copy, which clipping may write to: gradients can be views that share memory.
+        total = torch._foreach_add(first, 0)
+        for values in others:
+            torch._foreach_add_(total, values)
+        self._adamw.zero_grad()
+        for parameter, gradient in zip(touched, total, strict=True):
+            parameter.grad = gradient
 
     def _laid_out(self, value: Tensor, parameter: Tensor) -> Tensor:
         # The fused kernel walks through memory, so moments must lie there as their parameter does.

@@ -61,10 +61,11 @@ class ShardedOptimizer(Optimizer):
     def _adamw_for(self, groups: list[dict[str, Any]]) -> torch.optim.AdamW:
         return torch.optim.AdamW(groups, lr=self.config.lr, eps=self.config.eps)
 
-    def gradient(self, loss: Tensor) -> Gradient:
-        """Differentiate one shard's loss."""
-        loss.backward()  # type: ignore[no-untyped-call]
-        return Gradient(loss.detach(), ())
+    def gradient(self, loss: Tensor, share: float = 1.0) -> Gradient:
+        """As :class:`Optimizer`'s where gradients accumulate."""
+        # FSDP2 averages over the processes what is to be summed.
+        (loss * share * self.group.size).backward()  # type: ignore[no-untyped-call]
+        return Gradient(loss.detach() * share)
 
     def update(self, *shards: Gradient) -> Tensor:
         """As :class:`Optimizer`'s, but waits for the device, to see whether all is finite.
@@ -72,10 +73,8 @@ class ShardedOptimizer(Optimizer):
         Raises:
             NonFiniteLossError: in every process alike.
         """
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        torch._foreach_div_(gradients, len(shards))
-        loss = torch.stack([shard.loss for shard in shards]).mean()
-        self.group.mean_([loss])
+        loss = torch.stack([shard.loss for shard in shards]).sum()
+        self.group.sum_([loss])
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         if not (torch.isfinite(loss) and torch.isfinite(norm)):

@@ -90,7 +90,26 @@ def test_an_environment_ends_for_either_reason() -> None:
     truncated = torch.tensor([False, True, True, False])
     step = EnvStep(torch.zeros(4, 1, 2, 2), torch.zeros(4), terminated, truncated, torch.zeros(3, 1, 2, 2))
     assert step.ended.tolist() == [True, True, True, False]
+    assert step.ended_index.tolist() == [0, 1, 2]
     assert step.history is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_indices_of_ended_environments_come_in_order(seed: int) -> None:
+    terminated, truncated = torch.rand(2, 40, generator=torch.Generator().manual_seed(seed)) < 0.2
+    expected = (terminated | truncated).nonzero()[:, 0]
+    final_obs = torch.zeros(len(expected), 1, 2, 2)
+    step = EnvStep(torch.zeros(40, 1, 2, 2), torch.zeros(40), terminated, truncated, final_obs)
+    assert torch.equal(step.ended_index, expected)
+
+
+def test_a_batch_is_split_into_parts_of_any_size() -> None:
+    batch = make_batch()
+    parts = batch.split([1, 1])
+    assert len(parts) == 2
+    for field in fields(Batch):
+        for i, part in enumerate(parts):
+            assert torch.equal(getattr(part, field.name), getattr(batch, field.name)[i : i + 1]), field.name
 
 
 def test_the_length_of_an_episode_counts_transitions() -> None:

@@ -65,13 +65,38 @@ def test_threads_are_shared_out_and_never_outnumber_the_cores(monkeypatch: pytes
 def test_processes_share_the_shards_out() -> None:
     shards = ["a", "b", "c", "d"]
     assert [shards[Workers(4, Group(rank, 2)).here] for rank in (0, 1)] == [["a", "b"], ["c", "d"]]
-    with pytest.raises(UserError, match="num_shards is 3; 2 processes need a multiple of 2"):
-        Workers(3, Group(0, 2))
+    assert [shards[Workers(4, Group(rank, 3)).here] for rank in (0, 1, 2)] == [["a", "b"], ["c"], ["d"]]
+    with pytest.raises(
+        UserError, match="num_shards is 3, but 4 processes need at least one shard each; use --num-shards 4"
+    ):
+        Workers(3, Group(0, 4))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "num_shards", "size", "expected"),
+    [
+        (32, 4, 2, [(slice(0, 16), [8, 8]), (slice(16, 32), [8, 8])]),
+        (7, 3, 1, [(slice(0, 7), [3, 2, 2])]),
+        (5, 3, 2, [(slice(0, 4), [2, 2]), (slice(4, 5), [1])]),
+        (3, 3, 3, [(slice(0, 1), [1]), (slice(1, 2), [1]), (slice(2, 3), [1])]),
+    ],
+)
+def test_every_sample_belongs_to_one_shard_of_one_process(
+    batch_size: int, num_shards: int, size: int, expected: list[tuple[slice, list[int]]]
+) -> None:
+    found = [Workers(num_shards, Group(rank, size)).split(batch_size) for rank in range(size)]
+    assert found == expected
+
+
+def test_without_threads_shards_come_one_after_another() -> None:
+    threads = Workers(3, threads=False).map(lambda _: threading.current_thread(), range(3))
+    assert threads == [threading.current_thread()] * 3
 
 
 def test_alone_a_group_changes_nothing() -> None:
     group, tensor = Group.join(), torch.arange(3.0)
-    group.mean_([tensor])
+    group.sum_([tensor])
+    group.meet()
     assert (group.rank, group.size, tensor.tolist()) == (0, 1, [0.0, 1.0, 2.0])
     assert group.share("x") == "x"
     assert group.gather("x") == ["x"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from adamas.training.config import CollectionConfig
 from adamas.training.learning import ComponentPhase, PolicyPhase, context_sampler, planned_updates
 from adamas.training.phases import CollectPhase, rates
 from adamas.training.trainer import Trainer
+from adamas.world_models.diamond import Diamond
 
 
 def collected(run_dir: Path, num_shards: int) -> Trainer:
@@ -175,32 +175,27 @@ def test_new_dreams_begin_with_every_epoch(trainer: Trainer) -> None:
     assert not any(policy.state_dict()["dreams"])
 
 
-def test_the_shards_together_make_up_the_batch(trainer: Trainer) -> None:
-    """One update, against the same one computed shard by shard from copies of the random generators."""
-    denoiser, policy = trainer.phases["denoiser"], trainer.phases["actor_critic"]
-    assert isinstance(denoiser, ComponentPhase) and isinstance(policy, PolicyPhase)
-    num_dreams = [dreams.imagination.num_envs for dreams in policy.dreams]
-    assert len(set(num_dreams)) == 1 and sum(num_dreams) == trainer.config.policy.num_dreams
+def test_a_world_model_is_copied_only_where_its_average_is_kept(tmp_path: Path) -> None:
+    config = tiny_config()
+    assert config.denoiser.average_decay > 0 == config.reward_end.average_decay
+    plain = replace(config, denoiser=replace(config.denoiser, average_decay=0.0))
+    for run, averaged in ((config, True), (plain, False)):
+        trainer = new_run(run, tmp_path / str(averaged), quiet=True)
+        world_model, phases = trainer.agent.world_model, trainer.phases
+        assert (phases["denoiser"].component.module is not world_model.denoiser) == averaged  # type: ignore[attr-defined]
+        assert phases["reward_end"].component.module is world_model.reward_end  # type: ignore[attr-defined]
+        trainer.close()
 
-    batches = (
-        copy.deepcopy(denoiser.sampler)
-        .sample(denoiser.config.batch_size, denoiser.component.segments, copy.deepcopy(denoiser.rng))
-        .split(trainer.config.num_shards)
-    )
-    module = denoiser.component.module
-    expected = []
-    for batch, generator in zip(batches, denoiser.generators, strict=True):
-        loss, _ = denoiser.component.loss(batch, generator.clone_state())
-        expected.append((loss, torch.autograd.grad(loss, list(module.parameters()))))
-    metrics = denoiser.update()
-    assert metrics["loss"].item() == pytest.approx(sum(loss.item() for loss, _ in expected) / len(expected))
-    gradients = [sum(parts) / len(parts) for parts in zip(*(g for _, g in expected), strict=True)]
-    norm = torch.stack([g.norm() for g in gradients]).norm()
-    assert metrics["grad_norm"].item() == pytest.approx(norm.item(), rel=1e-5)
-    scale = min(1.0, denoiser.config.optimizer.max_grad_norm / (norm.item() + 1e-6))
-    for parameter, gradient in zip(module.parameters(), gradients, strict=True):
-        assert parameter.grad is not None
-        assert torch.allclose(parameter.grad, gradient * scale, rtol=1e-4, atol=1e-7)
+
+def test_nothing_is_copied_where_no_average_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_config()
+    config = replace(config, denoiser=replace(config.denoiser, average_decay=0.0))
+
+    def refuse(self: Diamond, memo: object) -> None:
+        raise AssertionError("the world model was copied")
+
+    monkeypatch.setattr(Diamond, "__deepcopy__", refuse, raising=False)
+    new_run(config, tmp_path / "run", quiet=True).close()
 
 
 def test_contexts_are_full_of_frames_before_the_end(trainer: Trainer) -> None:
