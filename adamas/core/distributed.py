@@ -99,9 +99,14 @@ class Group:
         """
         if self.size == 1 or self.lost:
             return value
-        values = [value]
-        with self._naming():
-            dist.broadcast_object_list(values, src=0, group=self._orders, device=torch.device("cpu"))
+        values, cpu = [value], torch.device("cpu")
+        if self.rank > 0:
+            with self._naming():
+                dist.recv_object_list(values, src=0, group=self._orders, device=cpu)
+        else:
+            for rank in range(1, self.size):  # one by one, so that it is known who does not listen any more
+                with self._naming([rank]):
+                    dist.send_object_list(values, dst=rank, group=self._orders, device=cpu)
         return values[0]
 
     def gather(self, value: Any) -> list[Any]:
@@ -119,25 +124,23 @@ class Group:
         return values or []
 
     @contextmanager
-    def _naming(self) -> Iterator[None]:
-        """Turn what PyTorch raises about other processes into one line that names them, as far as it is known."""
+    def _naming(self, ranks: Sequence[int] = ()) -> Iterator[None]:
+        """Turn what PyTorch raises about other processes, perhaps ``ranks``, into one line that names them."""
         try:
             yield
         except RuntimeError as error:  # a connection was closed, or somebody did not come in time
             self.lost = True
-            found = re.search(r"Ranks? ([\d, ]+) failed to pass", str(error))
-            ranks = [int(rank) for rank in found[1].split(",")] if found else []
-            raise LostProcessError(self._lost_message(ranks)) from error
-
-    def _lost_message(self, ranks: Sequence[int]) -> str:
-        if ranks:
-            names = " and ".join(f"rank {rank} on {self.hosts[rank]}" for rank in ranks)
-            who = f"{names} ended, or did not come within {LIMIT.total_seconds() / 60:g} minutes"
-        elif self.rank == 0:
-            who = "another process ended"
-        else:
-            who = f"rank 0 on {self.hosts[0]} ended, perhaps because another process did; it says why"
-        return f"process {self.rank} of {self.size} cannot go on alone: {who}; start all again with --resume"
+            if found := re.search(r"Ranks? ([\d, ]+) failed to pass", str(error)):
+                ranks = [int(rank) for rank in found[1].split(",")]
+            elif self.rank > 0:  # whose connections do not tell
+                ranks = [0]
+            names = " and ".join(f"rank {rank} on {self.hosts[rank]}" for rank in ranks) or "another process"
+            why = f"{names} ended, or did not come within {LIMIT.total_seconds() / 60:g} minutes"
+            if ranks == [0]:
+                why = f"{names} ended, perhaps because another process did; it says why"
+            raise LostProcessError(
+                f"process {self.rank} of {self.size} cannot go on alone: {why}; start all again with --resume"
+            ) from error
 
 
 ALONE = Group()

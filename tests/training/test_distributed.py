@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -46,22 +47,32 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> str:
     return out
 
 
-def kill_two_at(step: int, run_dir: Path, *arguments: str | Path) -> None:
-    """Start a run in two processes, and kill them once there is the checkpoint of ``step``."""
+def start_two(run_dir: Path, *arguments: str | Path) -> list[subprocess.Popen[str]]:
+    """A run in two processes that nobody watches, and that saves itself after every step."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    group = [
+    return [
         adamas(
             *(*arguments, "--run-dir", run_dir, "--checkpoint-minutes", "0"),
             env={"RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
         )
         for rank in "01"
     ]
+
+
+def wait_for(step: int, run_dir: Path, group: list[subprocess.Popen[str]]) -> None:
+    """Wait until there is the checkpoint of ``step``."""
     deadline = time.monotonic() + LIMIT
     while not any(run_dir.glob(f"checkpoints/step-*{step:02}")):
         assert time.monotonic() < deadline and all(process.poll() is None for process in group)
         time.sleep(0.002)
+
+
+def kill_two_at(step: int, run_dir: Path, *arguments: str | Path) -> None:
+    """Start a run in two processes, and kill them once there is the checkpoint of ``step``."""
+    group = start_two(run_dir, *arguments)
+    wait_for(step, run_dir, group)
     for process in group:
         process.kill()
     for process in group:
@@ -83,10 +94,20 @@ def test_two_processes_compute_what_one_does(whole: Path, tmp_path: Path) -> Non
     assert not differing(fingerprint(whole), fingerprint(tmp_path / "run"))
 
 
-def test_two_processes_killed_and_resumed(whole: Path, tmp_path: Path) -> None:
+def test_one_of_two_processes_killed_and_both_resumed(whole: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    # In the middle of the policy's updates, when every process has dreams of its own.
-    kill_two_at(10, run_dir, *DEBUG)
+    group = start_two(run_dir, *DEBUG)
+    wait_for(10, run_dir, group)  # in the middle of the policy's updates, when both have dreams of their own
+    group[1].kill()
+    out = finish(group[0], code=2)
+    lines = [line for line in out.splitlines() if line.startswith("adamas: ")]
+    assert len(lines) == 1, out
+    assert re.match(
+        r"adamas: actor_critic, \w+: process 0 of 2 cannot go on alone: rank 1 on \S+ ended", lines[0]
+    ), out
+    assert "Traceback" not in out
+    group[1].communicate()
+    assert not (run_dir / "results").exists()  # it was not at its end
     finish(adamas("train", "--resume", run_dir, processes=2))
     assert not differing(fingerprint(whole), fingerprint(run_dir))
 
