@@ -57,7 +57,7 @@ class Play:
     seed: int = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
-    """As --runtime.precision of training: bf16 where the processor multiplies it, else fp32."""
+    """As --runtime.precision of training: tf32 on CUDA, bf16 on a CPU that multiplies it, else fp32."""
     compile: bool = False
     """Let a compiler fuse the networks' operations, as --runtime.compile of training: the first moments take longer."""
 

@@ -17,6 +17,7 @@ from typing import Literal, ParamSpec
 
 import torch
 from torch import Tensor, nn
+from torch.utils._triton import has_triton
 from torch.utils.checkpoint import checkpoint
 
 from adamas.core.errors import UserError
@@ -30,16 +31,17 @@ class RuntimeConfig:
     """auto takes the first that exists of cuda, mps and cpu."""
     threads: int | None = None
     """CPU threads within an operation; None leaves PyTorch's choice, one per core."""
-    memory_format: Literal["channels_last", "contiguous"] = "channels_last"
-    """Order of images and convolution weights in memory; convolutions are faster on channels_last."""
+    memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
+    """Order of images and convolution weights in memory. auto: channels_last on a CPU, where convolutions are faster on
+    it, and contiguous elsewhere, where group normalisation wants it and would copy every image."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """bf16: of convolutional networks, the rest in fp32; wants a processor that multiplies it, or is slower. tf32: of
-    everything, fp32 with factors rounded to 10 bits, on GPUs that know it. auto: bf16 on a CPU that multiplies it,
-    else fp32."""
-    compile: bool = False
-    """Let PyTorch's inductor fuse the operations of convolutional networks. The first uses of each network then
-    wait for a compiler, whose work is kept in ~/.cache/adamas. Where there is none, one line says so and nothing is
-    fused. On a GPU, dreams also replay the denoiser as a CUDA graph."""
+    everything, fp32 with factors rounded to 10 bits, on GPUs that know it. auto: tf32 on CUDA, as in the published
+    code; bf16 on a CPU that multiplies it; else fp32."""
+    compile: Literal["auto", True, False] = "auto"
+    """Let PyTorch's inductor fuse the operations of convolutional networks, and in dreams on a GPU also replay them as
+    CUDA graphs. The first uses of each network then wait for a compiler, whose work is kept in ~/.cache/adamas. Where
+    there is none, one line says so and nothing is fused. auto: in dreams on a GPU alone, as in the published code."""
     shard_parameters: bool = False
     """In several processes (torchrun), each keeps a part of every parameter of the denoiser and the upsampler, of its
     gradient and its optimiser's state, for models too big for one GPU. For training on recordings."""
@@ -69,6 +71,8 @@ def setup(config: RuntimeConfig) -> torch.device:
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     _mode.dtype = torch.bfloat16 if precision == "bf16" else None
     _mode.compile = config.compile
+    if config.compile == "auto" and (device.type != "cuda" or not _compiler_for(device)):
+        _mode.compile = False
     _mode.recompute = config.checkpoint_activations
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.home() / ".cache" / "adamas" / "compiled"))
     return device
@@ -78,7 +82,31 @@ def choose_precision(name: str, device: torch.device) -> str:
     """The precision called ``name`` on ``device``: fp32, tf32 or bf16."""
     if name != "auto":
         return name
+    if device.type == "cuda":
+        return "tf32"
     return "bf16" if device.type == "cpu" and multiplies_bf16() else "fp32"
+
+
+def choose_memory_format(name: str, device: torch.device) -> torch.memory_format:
+    """The memory format called ``name`` on ``device``.
+
+    PyTorch's group normalisation computes channels_last images as they are on a CPU alone. Elsewhere it makes a
+    contiguous copy first and returns its result contiguous, so that every convolution would have to turn it back.
+    """
+    last = name == "channels_last" or (name == "auto" and device.type == "cpu")
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def _compiler_for(device: torch.device) -> bool:
+    """Whether programs for a GPU can be compiled here; says so if not."""
+    if has_triton():
+        return True
+    print(
+        f"dreams are not compiled, so slower (no Triton that works for {device}); install it, "
+        "or choose --runtime.compile False",
+        file=sys.stderr,
+    )
+    return False
 
 
 def multiplies_bf16() -> bool:
@@ -107,7 +135,8 @@ class _Mode:
     """How networks are computed: chosen by :func:`setup`, for the whole process."""
 
     dtype: torch.dtype | None = None
-    compile: bool = False
+    compile: Literal["auto", True, False] = False
+    """auto: what is replayed alone."""
     recompute: bool = False
 
 
@@ -123,18 +152,21 @@ def in_chosen_mode(network: Callable[Arguments, Tensor]) -> Callable[Arguments, 
         if not _mode.compile:
             return network(*args, **kwargs)
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
+        replay = _replay.get() and _graphs_work(tensors[0].device)
+        if _mode.compile == "auto" and not replay:
+            return network(*args, **kwargs)
         try:
-            if _replay.get() and _graphs_work(tensors[0].device):
+            if replay:
                 # The next replay writes over this one's result.
                 return compiled("reduce-overhead")(*args, **kwargs).clone()
             for tensor in tensors:  # one program for all batch sizes, whichever comes first
                 torch._dynamo.maybe_mark_dynamic(tensor, 0)
             return compiled(None)(*args, **kwargs)
-        except torch._dynamo.exc.BackendCompilerFailed as error:
+        except torch._dynamo.exc.TorchDynamoException as error:
             _mode.compile = False
-            reason = str(error.inner_exception).splitlines()[0]
+            reason = str(getattr(error, "inner_exception", error)).strip().splitlines()[0]
             print(
-                f"networks are not compiled, so slower ({reason}); install a C++ compiler, "
+                f"networks are not compiled, so slower ({reason}); install a compiler, "
                 "or choose --runtime.compile False",
                 file=sys.stderr,
             )
@@ -188,7 +220,7 @@ def place(module: nn.Module, config: RuntimeConfig, device: torch.device) -> Non
 
     Convolutions hand the order of their weights on to the images they compute.
     """
-    order = torch.channels_last if config.memory_format == "channels_last" else torch.contiguous_format
+    order = choose_memory_format(config.memory_format, device)
     module.to(device=device)
     module.to(memory_format=order)  # type: ignore[call-overload]
 

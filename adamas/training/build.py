@@ -126,7 +126,6 @@ def _build(
 
         collect: CollectPhase | None = None
         heldout: Collector | None = None
-        phases: dict[str, Phase] = {}
         if envs:
             policy = OnHost(agent.actor_critic, device)
             collector = Collector(policy, envs[0], train, streams.torch("collect"))
@@ -134,8 +133,7 @@ def _build(
             collect = CollectPhase(collector, config.collection)
             if config.imagination == "off":
                 collect = ModelFreePhase(collector, config.collection, agent.actor_critic, config.policy)
-        if config.imagination == "on":
-            phases = _learning_phases(config, agent, train, streams, device, group, run_dir, quiet)
+        phases = _learning_phases(config, agent, train, streams, device, group, run_dir, quiet)
         if group.size > 1:
             phases = {name: _led(name, phase, group, train) for name, phase in phases.items()}
         metrics = Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project)
@@ -205,6 +203,8 @@ def _learning_phases(
     quiet: bool = True,
 ) -> dict[str, Phase]:
     """The components of the world model in their order, then the actor-critic if there is a game for it."""
+    if config.imagination == "off":
+        return {}
     sharded = config.runtime.shard_parameters and group.size > 1
     workers = Workers(config.num_shards, group, threads=device.type == "cpu" and not sharded)
     if sharded and config.num_shards % group.size:

@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.protocols import Component, DreamState, Loss, Prediction
+from adamas.core.runtime import fixed_shapes
 from adamas.core.seeding import draw
 from adamas.core.types import Batch, SegmentSpec, to_model_range, to_pixels
 from adamas.diffusion.ddpm import NUM_TIMESTEPS, DdpmDenoiser
@@ -184,9 +185,10 @@ class Diamond(nn.Module):
         terminated = torch.zeros(len(obs), dtype=torch.bool, device=obs.device)
         if self.reward_end is not None:
             lstm = (state["hidden"], state["cell"])
-            logits_reward, logits_end, lstm = self.reward_end(
-                past[:, -1:], action[:, None], obs[:, None], lstm
-            )
+            with fixed_shapes():
+                logits_reward, logits_end, lstm = self.reward_end(
+                    past[:, -1:], action[:, None], obs[:, None], lstm
+                )
             following |= {"hidden": lstm[0], "cell": lstm[1]}
             logits_reward, logits_end = logits_reward[:, 0], logits_end[:, 0]  # (B, 3), (B, 2)
             reward = draw(logits_reward, generator).float() - 1

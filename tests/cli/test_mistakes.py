@@ -56,7 +56,7 @@ from adamas.core.arguments import _gist
         ),
         ("train debug --actor-critic.channels 100 8", "actor_critic: channels must be below 64 or fall into"),
         ("train debug --num-shards 0", "num_shards is 0; it must be at least 1"),
-        ("train debug --num-shards 5", "it must be a multiple of num_shards, 5"),
+        ("train debug --num-shards 5", "it must be at least num_shards, 5"),
         ("train debug --runtime.device cuda", "runtime.device is 'cuda', but there is none here"),
         ("train debug --runtime.threads 0", "runtime.threads must be at least 1, got 0"),
         ("train debug --wandb-project x", "wandb is not installed; install it with: pip install"),

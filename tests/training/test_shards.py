@@ -20,6 +20,7 @@ from adamas.data.ahead import ReadAhead
 from adamas.data.sampling import SegmentSampler
 from adamas.training import build
 from adamas.training.learning import ComponentPhase, PolicyPhase
+from adamas.training.optim import NonFiniteLossError
 from adamas.training.phases import Phase
 from adamas.training.trainer import Trainer
 
@@ -158,4 +159,25 @@ def test_processes_read_their_own_parts_of_the_same_batch(
             joined = torch.cat([getattr(part, field.name) for part in parts])
             assert torch.equal(joined, getattr(whole, field.name)), field.name
     assert len({str(rng.bit_generator.state) for rng in rngs}) == 1
+    trainer.close()
+
+
+def test_a_failure_is_told_with_the_whole_batch_of_which_a_process_reads_a_part(tmp_path: Path) -> None:
+    trainer = collected(tmp_path / "run", 2)
+    denoiser = trainer.phases["denoiser"]
+    assert isinstance(denoiser, ComponentPhase)
+    denoiser.workers = Workers(2, Group(1, 2))
+    config = denoiser.config
+    expected = copy.deepcopy(denoiser.sampler).sample(
+        config.batch_size, denoiser.component.segments, copy.deepcopy(denoiser.rng)
+    )
+    with torch.no_grad():
+        next(denoiser.component.module.parameters()).fill_(torch.nan)
+    with pytest.raises(NonFiniteLossError) as failure:
+        denoiser.update()
+    assert failure.value.batch is not None
+    for field in fields(Batch):
+        assert torch.equal(getattr(failure.value.batch, field.name), getattr(expected, field.name)), (
+            field.name
+        )
     trainer.close()
