@@ -100,7 +100,7 @@ def repeat(source: Path, out: Path, times: int) -> None:
         starts = np.fromfile(source / BLOCKS, "<i8")
         steps = np.arange(times)[:, None] * starts[-1]
         np.append((starts[:-1] + steps).ravel(), starts[-1] * times).tofile(out / BLOCKS)
-    write_index(out, index._replace(num_rows=index.num_rows * times))
+    write_index(out, index._replace(num_rows=index.num_rows * times, checksums=None))
     EpisodeStore.open(out)
 
 

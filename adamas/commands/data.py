@@ -17,10 +17,11 @@ from adamas.commands.common import check_seed
 from adamas.commands.record import record
 from adamas.core.arguments import parse
 from adamas.core.errors import UserError, nearest
+from adamas.core.files import creating
 from adamas.data.importing.run import ImportOptions, import_recordings
 from adamas.data.index import INDEX
 from adamas.data.inspect import check, contact_sheet, size, split, summary
-from adamas.data.pack import pack
+from adamas.data.pack import is_packed, pack
 from adamas.data.places import Place, is_url, join, local, parse_place
 from adamas.data.store import EpisodeStore
 
@@ -48,7 +49,7 @@ class Inspect:
 
 @dataclass(frozen=True)
 class Validate:
-    """Check every row of a dataset."""
+    """Check every row of a dataset, and compare its files with their checksums."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,11 @@ def _inspect(path: Place, rest: Sequence[str]) -> None:
     store = EpisodeStore.open(path)
     print("\n".join(summary(store)))
     if options.sheet is not None:
-        if options.sheet.exists():
-            raise UserError(f"{options.sheet} exists; choose another --sheet")
         try:
-            Image.fromarray(contact_sheet(store)).save(options.sheet)
+            with creating(options.sheet) as file:
+                Image.fromarray(contact_sheet(store)).save(file)
+        except FileExistsError as error:
+            raise UserError(f"{options.sheet} exists; choose another --sheet") from error
         except (OSError, ValueError) as error:
             raise UserError(
                 f"cannot write {options.sheet} ({error}); choose a .png that can be written"
@@ -133,7 +135,13 @@ def _validate(path: Place, rest: Sequence[str]) -> None:
     parse(Validate, rest, f"data validate {path}")
     store = EpisodeStore.open(path)
     check(store)
-    print(f"{path}: {store.num_episodes:,} episodes, {store.num_rows:,} frames: no fault found")
+    unknown = (
+        ""
+        if store.has_checksums
+        else ", but it has no checksums, as an older adamas wrote it, and changed pixels cannot be noticed "
+        "(adamas data split and pack make copies that have them)"
+    )
+    print(f"{path}: {store.num_episodes:,} episodes, {store.num_rows:,} frames: no fault found{unknown}")
 
 
 def _split(path: Place, rest: Sequence[str]) -> None:
@@ -157,6 +165,9 @@ def _pack(path: Place, rest: Sequence[str]) -> None:
     for name in ("train", "test") if parted else ("",):
         place = join(out, name) if name else out
         store = EpisodeStore.open(join(path, name) if name else path)
+        if parted and is_packed(store, place):  # by the same command, which was interrupted
+            print(f"{place} is packed already")
+            continue
         told = time.monotonic()
         for done in pack(store, place):
             if time.monotonic() - told > TELL_SECONDS:

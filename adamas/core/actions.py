@@ -137,16 +137,24 @@ class ActionSpec:
         if action.shape[action.ndim - len(self.shape) :] != self.shape:
             return f"expected {self.size} numbers an action, got shape {action.shape}"
         entries = action.reshape(-1, self.size)
-        for column, name in enumerate(self.entries):
-            numbers = entries[:, column]
-            low, high, whole = self._limits(column)
-            wrong = ~((numbers >= low) & (numbers <= high))  # so that NaN is wrong
-            if whole:
-                wrong |= numbers != np.floor(numbers)
+        for column, wrong in enumerate(self.outside(action).T):
             if wrong.any():
+                low, high, whole = self._limits(column)
                 kind = "a whole number " if whole else ""
-                return f"{name} is {numbers[wrong][0]}; it must be {kind}in [{low:g}, {high:g}]"
+                value = entries[:, column][wrong][0]
+                return f"{self.entries[column]} is {value}; it must be {kind}in [{low:g}, {high:g}]"
         return ""
+
+    def outside(self, action: np.ndarray) -> np.ndarray:
+        """Which entries of actions, (..., ``*shape``) numbers, are none of the space's: (N, K) bool."""
+        entries = action.reshape(-1, self.size)
+        wrong = np.empty(entries.shape, bool)
+        for column, numbers in enumerate(entries.T):
+            low, high, whole = self._limits(column)
+            wrong[:, column] = ~((numbers >= low) & (numbers <= high))  # so that NaN is wrong
+            if whole:
+                wrong[:, column] |= numbers != np.floor(numbers)
+        return wrong
 
     def _limits(self, column: int) -> tuple[float, float, bool]:
         """The ends of an entry, and whether only whole numbers will do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ import torch
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch, Episode
-from adamas.data.places import Place, join
+from adamas.data.places import Place, file_size, join
 
 FRAMES, ROWS = "frames.bin", "rows.bin"
 TRANSITION = ("action", "reward", "terminated", "truncated")
@@ -146,10 +147,10 @@ def map_file(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.nda
         UserError: the file is missing or too short.
     """
     try:
-        size = path.stat().st_size
+        size = file_size(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; restore the folder from a copy") from error
-    if size < dtype.itemsize * int(np.prod(shape)):
+    if size < dtype.itemsize * math.prod(shape):
         raise UserError(f"{path} is shorter than its index says; restore the folder from a copy")
     # An empty file cannot be mapped.
     return np.asarray(np.memmap(path, dtype, "r", shape=shape)) if shape[0] else np.empty(shape, dtype)

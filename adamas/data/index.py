@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,11 +12,15 @@ from typing import Any, NamedTuple
 from adamas.core.actions import ActionSpec
 from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError
-from adamas.data.collate import damaged
-from adamas.data.places import Place, is_url, join, read_file
+from adamas.core.files import write_file
+from adamas.data.checksums import Checksums, num_blocks
+from adamas.data.collate import FRAMES, ROWS, damaged
+from adamas.data.places import Place, check_url, is_url, join, read_file
 
 VERSION = 3  # 1: actions are one int64 each; 2: or what action_spec says; 3: or it is packed, or a link
 INDEX = "index.json"
+CHECKSUM = "crc32"  # of all that the index says besides
+LARGEST = 2**31  # bytes of a frame
 
 
 class Index(NamedTuple):
@@ -24,6 +28,8 @@ class Index(NamedTuple):
 
     ``action_spec`` is None in stores of older versions, whose actions are one choice with options unknown. ``game`` is
     what was recorded, as the fields of an :class:`~adamas.envs.config.EnvConfig`; None where that is not known.
+    ``checksums`` are those of ``frames.bin`` and ``rows.bin``, or, where it is packed, of ``blocks.bin`` and
+    ``rows.bin``; None in stores that an older version wrote or added to.
     """
 
     obs_shape: tuple[int, int, int]
@@ -31,6 +37,7 @@ class Index(NamedTuple):
     action_spec: ActionSpec | None
     packed: bool = False  # the files are those of adamas.data.packed
     game: Mapping[str, Any] | None = None
+    checksums: Checksums | None = None
 
 
 def read_index(folder: Place) -> Index:
@@ -41,26 +48,41 @@ def read_index(folder: Place) -> Index:
     """
     index = _content(folder)
     try:
-        channels, height, width = map(int, index["obs_shape"])
-        num_rows = int(index["num_rows"])
-        if min(channels, height, width) < 1 or num_rows < 0:
+        channels, height, width = (_whole(size, 1) for size in index["obs_shape"])
+        if channels * height * width > LARGEST:
             raise ValueError("out of range")
-        action_spec, game = _action_spec(index.get("action_spec")), index.get("game")
-        if game is not None and not {"suite", "game"} <= set(game):
-            raise ValueError("no game")
+        packed = index.get("packed", False)
+        if not isinstance(packed, bool):
+            raise TypeError("packed is true or false")
+        num_rows = _whole(index["num_rows"], 0)
+        return Index(
+            (channels, height, width),
+            num_rows,
+            _action_spec(index.get("action_spec")),
+            packed,
+            _game(index.get("game")),
+            _checksums(index.get("checksums"), num_rows, packed),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(join(folder, INDEX)) from error
-    return Index((channels, height, width), num_rows, action_spec, bool(index.get("packed")), game)
 
 
 def follow_link(folder: Place) -> Place:
     """Where the dataset of a folder lies: there, or where :func:`link_recordings` says.
 
     Raises:
-        UserError: as :func:`read_index`.
+        UserError: as :func:`read_index`; or there is a link in a folder that is not part of a run, or to something
+            else than a URL of storage. Datasets come from strangers, and must not choose what is read from where.
     """
     link = _content(folder).get("link")
-    return folder if link is None else str(link)
+    if link is None:
+        return folder
+    if not _in_run(folder):
+        raise UserError(
+            f"{folder} is no dataset but points to {link!r}; only runs do that. Name that place itself if you trust it"
+        )
+    check_url(str(link))
+    return str(link)
 
 
 def is_link(folder: Path) -> bool:
@@ -69,13 +91,28 @@ def is_link(folder: Path) -> bool:
 
 
 def link_recordings(folder: Path, place: Place) -> None:
-    """Let a new folder stand for the recordings in ``place``, which has ``train/`` and ``test/``."""
+    """Let a new folder, ``dataset/`` of a run, stand for recordings: ``place`` has ``train/`` and ``test/``.
+
+    Raises:
+        UserError: ``place`` is a URL of a kind that is not followed.
+    """
     if not is_url(place):
         folder.symlink_to(Path(place).absolute(), target_is_directory=True)
         return
+    check_url(str(place))
     for name in ("train", "test"):
         (folder / name).mkdir(parents=True)
-        (folder / name / INDEX).write_text(json.dumps({"version": VERSION, "link": str(join(place, name))}))
+        write_file(folder / name / INDEX, _text({"version": VERSION, "link": str(join(place, name))}))
+
+
+def _in_run(folder: Place) -> bool:
+    """Whether it is a part of the ``dataset/`` that :func:`link_recordings` made in a run."""
+    if is_url(folder):
+        return False
+    dataset = Path(folder).absolute().parent
+    return (
+        dataset.name == "dataset" and not dataset.is_symlink() and (dataset.parent / "config.yaml").is_file()
+    )
 
 
 def _content(folder: Place) -> dict[str, Any]:
@@ -83,11 +120,20 @@ def _content(folder: Place) -> dict[str, Any]:
         index = json.loads(read_file(join(folder, INDEX)))
         if index["version"] > VERSION:
             raise UserError(f"{folder} was written by a newer adamas; pip install --upgrade adamas")
+        checksum = index.pop(CHECKSUM, None)
+        if checksum != _checksum(index) and (checksum is not None or "checksums" in index):
+            raise ValueError("its checksum is another one")
     except OSError as error:
         raise UserError(f"no replay in {folder} ({INDEX}: {error.strerror}); check the path") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise damaged(join(folder, INDEX)) from error
     return index
+
+
+def _whole(value: Any, least: int) -> int:
+    if type(value) is not int or not least <= value < 2**48:  # not isinstance: True is an int
+        raise ValueError(f"{value} is no whole number of a size that can be")
+    return value
 
 
 def _action_spec(data: Any) -> ActionSpec | None:
@@ -97,8 +143,31 @@ def _action_spec(data: Any) -> ActionSpec | None:
         raise ValueError(str(error)) from error
 
 
+def _game(data: Any) -> Mapping[str, Any] | None:
+    if data is None:
+        return None
+    if not isinstance(data, dict) or not all(isinstance(data[name], str) for name in ("suite", "game")):
+        raise TypeError("no game")
+    return data
+
+
+def _checksums(data: Any, num_rows: int, packed: bool) -> Checksums | None:
+    if data is None:
+        return None
+    if not isinstance(data, dict):
+        raise TypeError("no checksums")
+    sums = {str(name): [_whole(number, 0) for number in numbers] for name, numbers in data.items()}
+    if not packed and any(len(sums[name]) != num_blocks(num_rows) for name in (FRAMES, ROWS)):
+        raise ValueError("other checksums than rows")
+    return sums
+
+
 def index_text(index: Index) -> str:
-    """What the file of an index says."""
+    """What the file of an index says.
+
+    An older adamas reads what it knows of it. If it adds to the store, it leaves out the checksums, which would no
+    longer be those of the files.
+    """
     spec = index.action_spec
     content = {
         "version": VERSION if index.packed else 1 if spec is None or spec.is_discrete else 2,
@@ -108,31 +177,38 @@ def index_text(index: Index) -> str:
     }
     if index.game is not None:
         content["game"] = dict(index.game)
-    return json.dumps({**content, "packed": True} if index.packed else content)
+    if index.packed:
+        content["packed"] = True
+    if index.checksums is not None:
+        content["checksums"] = dict(index.checksums)
+    return _text(content)
+
+
+def _text(content: dict[str, Any]) -> str:
+    return json.dumps({**content, CHECKSUM: _checksum(content)})
+
+
+def _checksum(content: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content).encode())
 
 
 def write_index(folder: Path, index: Index) -> None:
-    """Replace the index so that a crash leaves either the old one or the new one."""
-    temporary = folder / f"{INDEX}.tmp"
-    with open(temporary, "w") as file:
-        file.write(index_text(index))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, folder / INDEX)
-    sync(folder)
+    """Replace the index so that a crash leaves either the old one or the new one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_file(folder / INDEX, index_text(index))
 
 
-def sync(path: Path) -> None:
-    """Have the operating system write a file, or a folder's list of files, to the disk now."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+class CannotWriteError(UserError):
+    """The disk is full, or a folder takes no files. What was committed is intact."""
 
 
-def cannot_write(folder: Place, error: OSError) -> UserError:
+def cannot_write(folder: Place, error: OSError) -> CannotWriteError:
     """The error for a disk that is full, or a folder that takes no files."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     remedy = "free some disk space" if full else "check that the folder exists and is writable"
-    return UserError(f"cannot write to {folder}: {error.strerror}; {remedy} (what was committed is intact)")
+    return CannotWriteError(
+        f"cannot write to {folder}: {error.strerror}; {remedy} (what was committed is intact)"
+    )

@@ -11,11 +11,15 @@ import numpy as np
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
+from adamas.core.files import sync, temporary_path
 from adamas.core.types import Episode
+from adamas.data.index import cannot_write
 from adamas.data.store import NEW, EpisodeStore
 
 SHEET_ROWS, SHEET_COLUMNS = 6, 8
 SHEET_WIDTH = 160  # pixels of a frame on a contact sheet, about
+FLAGS = ("terminated", "truncated", "final")  # bytes of a row that are 0 or 1
+MOST_OPTIONS = 18  # that are listed of an unknown choice; Atari has 18
 
 
 def size(store: EpisodeStore) -> str:
@@ -63,10 +67,20 @@ def _uses(spec: ActionSpec | None, action: np.ndarray) -> list[str]:
     """How often each option and button is taken, and where each axis stands."""
     if not len(action):
         return []
-    if spec is None:
-        spec = ActionSpec.numbered(int(action.max()) + 1)
-    entries = action.reshape(-1, spec.size).T
+    if spec is None:  # nobody knows the options: those that occur most
+        values, times = np.unique(action, return_counts=True)
+        most = np.sort(np.argsort(-times, kind="stable")[:MOST_OPTIONS])
+        shares = ", ".join(f"{values[i]} {times[i] / len(action):.1%}" for i in most)
+        return [f"choice action: {shares}"]
+    outside = spec.outside(action).any(axis=1)
     lines = []
+    if outside.any():
+        lines.append(
+            f"actions that are none of these: {outside.sum():,} of {len(action):,}, not counted (adamas data validate)"
+        )
+    if outside.all():
+        return lines
+    entries = action[~outside].reshape(-1, spec.size).T
     for choice, column in zip(spec.choices, entries, strict=False):
         counts = np.bincount(column.astype(np.int64), minlength=len(choice.options)) / len(column)
         shares = ", ".join(f"{name} {share:.1%}" for name, share in zip(choice.options, counts, strict=True))
@@ -85,8 +99,17 @@ def _uses(spec: ActionSpec | None, action: np.ndarray) -> list[str]:
 
 
 def contact_sheet(store: EpisodeStore) -> np.ndarray:
-    """(H, W, 3) uint8: frames from all over the dataset, a row for each of some episodes."""
-    _, height, width = store.obs_shape
+    """(H, W, 3) uint8: frames from all over the dataset, a row for each of some episodes.
+
+    Raises:
+        UserError: there are none, or they are no pictures.
+    """
+    channels, height, width = store.obs_shape
+    if channels not in (1, 3) or not store.num_episodes:
+        raise UserError(
+            f"{store.folder} has {store.num_episodes} episodes, frames of {channels} channels; "
+            "a sheet needs an episode with frames of 1 or 3 channels; leave out --sheet"
+        )
     step = max(1, width // SHEET_WIDTH)
     chosen = np.unique(np.linspace(0, store.num_episodes - 1, SHEET_ROWS).astype(int))
     rows = []
@@ -100,28 +123,42 @@ def contact_sheet(store: EpisodeStore) -> np.ndarray:
 
 
 def check(store: EpisodeStore) -> None:
-    """Look at every row.
+    """Look at every row, and at every frame if the store has checksums.
 
     Raises:
-        UserError: the first fault, by episode and step.
+        UserError: the first fault, by episode and step, or by the rows that have changed.
     """
-    for number, (episode, ended) in enumerate(zip(store, store.ended, strict=True)):
-        if not len(episode) and not ended:
-            continue  # it has only begun
-        where = f"{store.folder}, episode {number}"
-        if problem := _problem(store.action_spec, episode):
-            raise UserError(f"{where}{problem}; import or record it anew")
+    for _ in store.verify():
+        pass
+    view = store.view
+    for number, (first, length) in enumerate(zip(view.first, view.lengths, strict=True)):
+        rows = view.rows[view.order[first : first + length]]
+        if problem := _problem(store.action_spec, rows):
+            raise UserError(f"{store.folder}, episode {number}{problem}; import or record it anew")
 
 
-def _problem(spec: ActionSpec | None, episode: Episode) -> str:
-    if not len(episode):
-        return " has a single frame"
-    if spec is not None and spec.problem(episode.action):
-        t = next(t for t in range(len(episode)) if spec.problem(episode.action[t]))
-        return f", step {t}: {spec.problem(episode.action[t])}"
+def _problem(spec: ActionSpec | None, rows: np.ndarray) -> str:
+    """What is wrong with an episode, given its rows, of :func:`~adamas.data.collate.row_dtype`."""
+    for name in FLAGS:
+        wrong = rows[name].view(np.uint8) > 1
+        if wrong.any():
+            return (
+                f", step {int(wrong.argmax())}: {name} is {rows[name].view(np.uint8)[wrong][0]}, not 0 or 1"
+            )
+    if rows["final"][:-1].any():
+        return f", step {int(rows['final'].argmax())}: marked as the last frame, and the episode goes on"
+    ended, step = bool(rows["final"][-1]), rows[:-1]
+    if not len(step):
+        return " has a single frame" if ended else ""  # it has only begun
+    if spec is not None and spec.problem(step["action"]):
+        t = int(spec.outside(step["action"]).any(axis=1).argmax())
+        return f", step {t}: {spec.problem(step['action'][t])}"
+    ends = step["terminated"] | step["truncated"]
+    if ended and not ends[-1]:
+        return f", step {len(step) - 1}: the last one, but marked neither as an end nor as cut off"
     for wrong, what in (
-        (~np.isfinite(episode.reward), "the reward is no finite number"),
-        ((episode.terminated | episode.truncated)[:-1], "it ends there, and goes on"),
+        (~np.isfinite(step["reward"]), "the reward is no finite number"),
+        (ends[: -1 if ended else None], "it ends there, and goes on"),
     ):
         if wrong.any():
             return f", step {int(wrong.argmax())}: {what}"
@@ -147,7 +184,7 @@ def split(
         actions: False: leave them out (:meth:`~adamas.core.actions.ActionSpec.nothing`).
 
     Raises:
-        UserError: ``out`` exists, there are fewer than two episodes, or the disk is full.
+        UserError: ``out`` exists, there are fewer than two episodes, ``store`` is damaged, or the disk is full.
     """
     if out.exists():
         raise UserError(f"{out} exists; choose another --out")
@@ -160,9 +197,11 @@ def split(
     count = min(max(1, round(test * len(order))), len(order) - 1)
     # Whoever learns without actions learns another game.
     spec, game = (store.action_spec, store.game) if actions else (ActionSpec.nothing(), None)
-    staging = out.with_name(out.name + ".splitting")
-    shutil.rmtree(staging, ignore_errors=True)
+    staging = temporary_path(out)
+    shutil.rmtree(staging, ignore_errors=True)  # of one that was killed
     try:
+        for _ in store.verify():
+            pass
         train, held = (
             EpisodeStore.create(staging / name, store.obs_shape, spec, game) for name in ("train", "test")
         )
@@ -174,9 +213,11 @@ def split(
         train.commit()
         held.commit()
         staging.rename(out)
-    except BaseException:
+        sync(out.parent)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    finally:
         shutil.rmtree(staging, ignore_errors=True)
-        raise
     for name in ("train", "test"):
         yield name, EpisodeStore.open(out / name)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from adamas.core.errors import UserError
+from adamas.core.files import sync, write_file
+from adamas.data.checksums import extend
 from adamas.data.collate import ROWS
 from adamas.data.index import INDEX, Index, index_text
 from adamas.data.packed import BLOCK, BLOCKS, PACKED_FRAMES, zstandard
@@ -21,27 +24,50 @@ CHUNK = 64 * BLOCK  # frames that are read at a time
 def pack(store: EpisodeStore, out: Place) -> Iterator[int]:
     """Write ``store`` as a packed dataset to ``out``, and tell how many rows are done, now and then.
 
-    The index comes last: what was interrupted is no dataset, and what it wrote is removed, or overwritten next time.
+    All frames are first compared with their checksums. The index comes last, and as a whole: what was interrupted is no
+    dataset, and what it wrote is removed, or overwritten next time.
 
     Raises:
-        UserError: ``out`` is in use or cannot be written.
+        UserError: ``store`` is damaged, or ``out`` is in use or cannot be written.
     """
     files, root = filesystem(out)
-    names = [f"{root}/{name}" for name in (PACKED_FRAMES, BLOCKS, ROWS, INDEX)]
+    names = [f"{root}/{name}" for name in (INDEX, PACKED_FRAMES, BLOCKS, ROWS)]
     with reaching(out, "write to"):
-        if files.exists(names[-1]):
+        if files.exists(names[0]):
             raise UserError(f"{out} is a dataset already; choose another --out")
+        for _ in store.verify():
+            yield 0
         files.makedirs(root, exist_ok=True)
         try:
             yield from _write(store, files, *names)
         except BaseException:
-            for name in names:
+            for name in names:  # the index first: without it there is no dataset
                 if files.exists(name):
                     files.rm_file(name)
             raise
 
 
-def _write(store: EpisodeStore, files: Any, frames: str, blocks: str, rows: str, index: str) -> Iterator[int]:
+def is_packed(store: EpisodeStore, out: Place) -> bool:
+    """Whether ``out`` is ``store``, packed: every row and every frame is compared.
+
+    Raises:
+        UserError: a frame cannot be read.
+    """
+    try:
+        copy = EpisodeStore.open(out)
+    except UserError:  # there is nothing, or something else
+        return False
+    about, other = ((s.obs_shape, s.action_spec, s.game, s.num_rows) for s in (store, copy))
+    if about != other or not copy.packed:
+        return False
+    one, two, order = store.view, copy.view, store.view.order
+    if two.rows.tobytes() != one.rows[order].tobytes():
+        return False
+    chunks = (slice(i, i + CHUNK) for i in range(0, len(order), CHUNK))
+    return all((two.frames[two.order[chunk]] == one.frames[order[chunk]]).all() for chunk in chunks)
+
+
+def _write(store: EpisodeStore, files: Any, index: str, frames: str, blocks: str, rows: str) -> Iterator[int]:
     compressor = zstandard().ZstdCompressor(level=LEVEL, write_checksum=True)
     view = store.view
     starts = [0]
@@ -53,7 +79,28 @@ def _write(store: EpisodeStore, files: Any, frames: str, blocks: str, rows: str,
                 file.write(block)
                 starts.append(starts[-1] + len(block))
             yield chunk + len(obs)
-    files.pipe_file(blocks, np.array(starts, "<i8").tobytes())
-    files.pipe_file(rows, view.rows[view.order].tobytes())
-    text = index_text(Index(store.obs_shape, store.num_rows, store.action_spec, packed=True, game=store.game))
-    files.pipe_file(index, text.encode())
+    if _is_local(files):
+        sync(Path(frames))
+    sums: dict[str, list[int]] = {}
+    for path, name, entries in (
+        (blocks, BLOCKS, np.array(starts, "<i8")),
+        (rows, ROWS, view.rows[view.order]),
+    ):
+        extend(sums.setdefault(name, []), 0, entries.tobytes(), entries.dtype.itemsize)
+        _put(files, path, entries.tobytes())
+    packed = Index(store.obs_shape, store.num_rows, store.action_spec, True, store.game, sums)
+    _put(files, index, index_text(packed).encode())
+
+
+def _put(files: Any, path: str, content: bytes) -> None:
+    """Write a file as a whole or not at all, as object storage does by itself."""
+    if _is_local(files):
+        write_file(Path(path), content)
+    else:
+        files.pipe_file(path, content)
+
+
+def _is_local(files: Any) -> bool:
+    from fsspec.implementations.local import LocalFileSystem
+
+    return isinstance(files, LocalFileSystem)

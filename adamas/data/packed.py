@@ -13,6 +13,7 @@ a single read, in storage a single request; the requests of a batch are made sid
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -39,6 +40,8 @@ class PackedFrames:
         zstandard()  # say at once if it is missing
         self.obs_shape = obs_shape
         self.name = join(place, PACKED_FRAMES)
+        if not is_url(self.name):
+            map_file(Path(self.name), np.dtype(np.uint8), (0,))  # say at once if it is missing, or no file
         self.files, self.path = filesystem(self.name)
         self.one_at_a_time = Lock()  # two threads in fsspec's block cache give each other blocks of zeros
         self.starts = read_rows(place, BLOCKS, np.dtype("<i8"), -(-num_rows // BLOCK) + 1)
@@ -82,6 +85,8 @@ class PackedFrames:
     def _unpack(self, decompressor: Any, number: int, data: bytes) -> np.ndarray:
         """The frames of a block, (BLOCK, C, H, W); the last block may have fewer."""
         try:
+            if zstandard().frame_content_size(data) > BLOCK * math.prod(self.obs_shape):
+                raise ValueError("more than a block")  # before memory is asked for
             content = decompressor.decompress(data)
             return np.frombuffer(content, np.uint8).reshape(-1, *self.obs_shape)
         except (zstandard().ZstdError, ValueError) as error:

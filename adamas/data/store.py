@@ -4,7 +4,7 @@ A store is a folder::
 
     frames.bin   row r: the pixels of one frame, C * H * W bytes
     rows.bin     row r: the episode of that frame and the transition taken from it (collate.row_dtype)
-    index.json   format version, frame shape, actions, number of committed rows; replaced atomically
+    index.json   format version, frame shape, actions, committed rows, checksums of both files; replaced atomically
 
 Environments run side by side, so rows lie in order of arrival and an episode is a list of row numbers.
 Episodes are numbered 0, 1, ... in the order of their first rows::
@@ -32,12 +32,13 @@ import numpy as np
 from torch import Tensor
 
 from adamas.core.actions import ActionSpec
-from adamas.core.errors import UserError
 from adamas.core.types import Batch, Episode
+from adamas.data.checksums import BLOCK, verify
 from adamas.data.collate import FRAMES, ROWS, View, row_dtype
-from adamas.data.index import Index, cannot_write, follow_link, read_index, sync, write_index
-from adamas.data.packed import packed_view
-from adamas.data.places import Place, parse_place
+from adamas.data.files import StoreFiles
+from adamas.data.index import Index, follow_link, read_index
+from adamas.data.packed import BLOCKS, PackedFrames, packed_view
+from adamas.data.places import Place, join, parse_place
 
 NEW = -1  # in place of an episode's number: an episode begins here
 
@@ -58,8 +59,9 @@ class EpisodeStore:
         self.action_spec = index.action_spec
         self.game = index.game
         self._row = row_dtype(index.action_spec)
+        self._files = StoreFiles(folder, index)
         self._cached_view: View | None = None
-        self._set_rows(index.num_rows)
+        self._index_rows()
 
     @classmethod
     def create(
@@ -81,27 +83,21 @@ class EpisodeStore:
             UserError: the folder is in use or cannot be written.
         """
         folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise UserError(f"{folder} is not empty; open it, or choose another folder for a new store")
-            (folder / FRAMES).touch()
-            (folder / ROWS).touch()
-            index = Index(obs_shape, 0, action_spec, game=game)
-            write_index(folder, index)
-        except OSError as error:
-            raise cannot_write(folder, error) from error
-        return cls(folder, index)
+        return cls(folder, StoreFiles.create(folder, Index(obs_shape, 0, action_spec, game=game)))
 
     @classmethod
     def open(cls, folder: Place) -> EpisodeStore:
         """Open a store at its last commit, or a packed dataset, which may be a URL.
 
+        The index and what else is read now is compared with its checksums; frames are by :meth:`verify`.
+
         Raises:
             UserError: a file is missing, damaged or too short, or a newer version wrote the store.
         """
         place = follow_link(parse_place(str(folder)))
-        return cls(place, read_index(place))
+        store = cls(place, read_index(place))
+        store._verify_small_files()
+        return store
 
     # --- writing -------------------------------------------------------------------------------------------
 
@@ -157,22 +153,16 @@ class EpisodeStore:
             UserError: the disk is full. The commit before this one still stands.
         """
         if not self.packed:  # nothing was added
-            self._commit(self.num_rows)
+            self._files.commit()
 
     def truncate(self, num_rows: int) -> None:
         """Go back to an earlier ``num_rows`` and commit that: what a resumed run does.
 
         Raises:
-            UserError: the store holds fewer rows.
+            UserError: the store holds fewer rows, the disk is full, or rows beside the new end are damaged.
         """
-        if not 0 <= num_rows <= self.num_rows:
-            raise UserError(
-                f"{self.folder} holds {self.num_rows} rows where {num_rows} are asked for; "
-                "put back the replay that belongs to the checkpoint"
-            )
-        # The disk first: the next rows overwrite what a larger committed count would still vouch for.
-        self._commit(num_rows)
-        self._set_rows(num_rows)
+        self._files.truncate(num_rows)
+        self._index_rows()
 
     def refresh(self) -> None:
         """Take over what another process has committed since.
@@ -180,14 +170,15 @@ class EpisodeStore:
         Raises:
             UserError: as :meth:`open`.
         """
-        self._set_rows(read_index(self.folder).num_rows)
+        self._files = StoreFiles(self.folder, read_index(self.folder))
+        self._index_rows()
 
     # --- reading -------------------------------------------------------------------------------------------
 
     @property
     def num_rows(self) -> int:
         """Rows, and so frames, stored. With it, :meth:`truncate` brings back this state of the store."""
-        return self._num_rows
+        return self._files.num_rows
 
     @property
     def num_steps(self) -> int:
@@ -248,6 +239,26 @@ class EpisodeStore:
         last = length if end is None else np.minimum(np.asarray(end), length)
         return self.view.segments(episode, np.asarray(start), num_frames, last)
 
+    @property
+    def has_checksums(self) -> bool:
+        """Whether :meth:`verify` can notice changed pixels. Older versions wrote stores without checksums."""
+        return self.packed or self._files.checksums is not None
+
+    def verify(self) -> Iterator[int]:
+        """Read all frames, compare them with their checksums, and tell how many are done, now and then.
+
+        Raises:
+            UserError: some have changed since they were written.
+        """
+        frames, sums = self.view.frames, self._files.checksums
+        if isinstance(frames, np.ndarray):
+            yield from () if sums is None else verify(join(self.folder, FRAMES), sums[FRAMES], frames)
+            return
+        for start in range(0, self.num_rows, BLOCK):  # packed blocks are checked whenever they are unpacked
+            stop = min(start + BLOCK, self.num_rows)
+            frames[np.arange(start, stop)]
+            yield stop
+
     # --- inside --------------------------------------------------------------------------------------------
 
     @property
@@ -255,11 +266,22 @@ class EpisodeStore:
         """The index of all rows, rebuilt at the first use after rows were added."""
         if self._cached_view is None:
             view = packed_view if self.packed else View.of
-            self._cached_view = view(self.folder, self.obs_shape, self._num_rows, self._row)
+            self._cached_view = view(self.folder, self.obs_shape, self.num_rows, self._row)
         return self._cached_view
 
-    def _set_rows(self, num_rows: int) -> None:
-        self._num_rows = num_rows
+    def _verify_small_files(self) -> None:
+        sums, frames = self._files.checksums, self.view.frames
+        if sums is None:
+            return
+        small = {
+            ROWS: self.view.rows,
+            **({BLOCKS: frames.starts} if isinstance(frames, PackedFrames) else {}),
+        }
+        for name, entries in small.items():
+            for _ in verify(join(self.folder, name), sums.get(name, []), entries):
+                pass
+
+    def _index_rows(self) -> None:
         self._cached_view = None
         self._num_episodes = len(self.view.lengths)
         self._running = set(np.flatnonzero(~self.view.ended).tolist())
@@ -274,27 +296,5 @@ class EpisodeStore:
             raise TypeError(f"pixels must be uint8, got {obs.dtype}")
         if obs.shape != (len(rows), *self.obs_shape):
             raise ValueError(f"frames must be {(len(rows), *self.obs_shape)}, got {obs.shape}")
-        folder, frame_bytes = self._writable(), int(np.prod(self.obs_shape))
-        try:
-            for name, data, size in ((FRAMES, obs, frame_bytes), (ROWS, rows, self._row.itemsize)):
-                with open(folder / name, "r+b") as file:
-                    file.seek(self._num_rows * size)
-                    file.write(data.tobytes())
-        except OSError as error:
-            raise cannot_write(self.folder, error) from error
-        self._num_rows += len(rows)
+        self._files.append(obs, rows)
         self._cached_view = None
-
-    def _writable(self) -> Path:
-        if self.packed:
-            raise UserError(f"{self.folder} is packed, and nothing can be added to it; choose another folder")
-        return Path(self.folder)
-
-    def _commit(self, num_rows: int) -> None:
-        folder = self._writable()
-        try:
-            sync(folder / FRAMES)
-            sync(folder / ROWS)
-            write_index(folder, Index(self.obs_shape, num_rows, self.action_spec, game=self.game))
-        except OSError as error:
-            raise cannot_write(self.folder, error) from error

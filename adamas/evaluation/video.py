@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from adamas.core.errors import UserError, require
-from adamas.data.index import sync
+from adamas.core.files import sync
 from adamas.evaluation.pictures import enlarge, fitting_scale, save_gif
 from adamas.evaluation.results import claim
 

@@ -28,8 +28,8 @@ BEFORE_WORK = {
         ".tmp-*",
     },
     "dataset": {"train", "test"},
-    "dataset/train": {"frames.bin", "rows.bin", "index.json", "index.json.tmp"},
-    "dataset/test": {"frames.bin", "rows.bin", "index.json", "index.json.tmp"},
+    "dataset/train": {"frames.bin", "rows.bin", "index.json", "index.json.tmp", ".tmp-index.json"},
+    "dataset/test": {"frames.bin", "rows.bin", "index.json", "index.json.tmp", ".tmp-index.json"},
     "metrics": {"metrics.jsonl", "timing.jsonl", "tensorboard", "wandb", "wandb-id.txt"},
 }
 """All that a run's folder can hold before its first checkpoint, as patterns of names."""

@@ -13,6 +13,7 @@ from adamas import cli
 from adamas.core.actions import ActionSpec, Axis
 from adamas.core.config import to_dict
 from adamas.data import NEW, EpisodeStore
+from adamas.data.index import read_index, write_index
 from adamas.envs import EnvConfig
 
 
@@ -110,10 +111,16 @@ def test_the_same_recordings_without_their_actions(tmp_path: Path) -> None:
             assert other.action.tolist() == [0] * len(one)
 
 
-def damage(folder: Path, column: str, row: int, value: object) -> None:
+def damage(folder: Path, column: str, row: int, value: object, checksums: bool = False) -> None:
+    """Change an entry, of a store as older versions wrote it, or of one with checksums."""
     mine = store(folder)
+    if not checksums:
+        write_index(folder, read_index(folder)._replace(checksums=None))
     rows = np.fromfile(folder / "rows.bin", mine._row)
-    rows[column][row] = value
+    if isinstance(value, bytes):
+        rows[column].view(np.uint8)[row] = value[0]
+    else:
+        rows[column][row] = value
     rows.tofile(folder / "rows.bin")
 
 
@@ -124,6 +131,16 @@ def damage(folder: Path, column: str, row: int, value: object) -> None:
         ("action", 0, (0.5, 1.0), "episode 0, step 0: fire is 0.5; it must be a whole number in [0, 1]"),
         ("reward", 6, float("nan"), "episode 1, step 1: the reward is no finite number"),
         ("truncated", 11, True, "episode 2, step 1: it ends there, and goes on"),
+        ("final", 11, True, "episode 2, step 1: marked as the last frame, and the episode goes on"),
+        ("final", 24, False, "episode 4, step 3: it ends there, and goes on"),
+        ("terminated", 2, b"\xff", "episode 0, step 2: terminated is 255, not 0 or 1"),
+        ("final", 4, b"\xff", "episode 0, step 4: final is 255, not 0 or 1"),
+        (
+            "truncated",
+            8,
+            False,
+            "episode 1, step 3: the last one, but marked neither as an end nor as cut off",
+        ),
     ],
 )
 def test_validate_names_the_fault(
@@ -131,6 +148,53 @@ def test_validate_names_the_fault(
 ) -> None:
     damage(tmp_path / "mine", column, row, value)
     assert message in complaint("data", "validate", tmp_path / "mine")
+
+
+def test_validate_says_what_it_cannot_know(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = store(tmp_path / "mine")
+    write_index(tmp_path / "mine", read_index(tmp_path / "mine")._replace(checksums=None))
+    cli.run(["data", "validate", str(mine.folder)])
+    assert "no fault found, but it has no checksums" in capsys.readouterr().out
+    cli.run(["data", "split", str(mine.folder), "--out", str(tmp_path / "both")])
+    cli.run(["data", "validate", str(tmp_path / "both" / "train")])
+    assert capsys.readouterr().out.endswith("20 frames: no fault found\n")  # a copy has them
+
+
+@pytest.mark.parametrize("command", ["validate", "split", "pack"])
+def test_a_flipped_bit_is_told(tmp_path: Path, complaint: Callable[..., str], command: str) -> None:
+    store(tmp_path / "mine")
+    for name, byte in (("frames.bin", 71 * 7 + 3), ("rows.bin", 100), ("index.json", 30)):
+        content = (tmp_path / "mine" / name).read_bytes()
+        (tmp_path / "mine" / name).write_bytes(
+            content[:byte] + bytes([content[byte] ^ 4]) + content[byte + 1 :]
+        )
+        words = () if command == "validate" else ("--out", tmp_path / "out")
+        line = complaint("data", command, tmp_path / "mine", *words)
+        assert f"{name} is damaged" in line or f"{name}, rows 0 to 24: damaged, their checksum" in line
+        assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+        (tmp_path / "mine" / name).write_bytes(content)
+    cli.run(["data", "validate", str(tmp_path / "mine")])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_inspect_counts_actions_outside_their_space(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], known: bool
+) -> None:
+    mine = EpisodeStore.create(tmp_path / "mine", (3, 4, 6), ActionSpec.numbered(3) if known else None)
+    number, no = np.array([NEW]), np.zeros(1, bool)
+    for action in (0, 2**40, 2, 2):
+        number = mine.append(
+            number, np.zeros((1, 3, 4, 6), np.uint8), np.array([action]), np.zeros(1), no, no
+        )
+    mine.append_final(number, np.zeros((1, 3, 4, 6), np.uint8))
+    mine.commit()
+    cli.run(["data", "inspect", str(tmp_path / "mine")])
+    lines = capsys.readouterr().out
+    if known:
+        assert "actions that are none of these: 1 of 4, not counted" in lines
+        assert "choice action: 0 33.3%, 1 0.0%, 2 66.7%" in lines
+    else:
+        assert "choice action: 0 25.0%, 2 50.0%, 1099511627776 25.0%" in lines
 
 
 def test_record_a_game_played_at_random(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

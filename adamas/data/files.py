@@ -1,0 +1,141 @@
+"""The files of a store that grows: rows are written to them, and a commit vouches for those that are there."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from adamas.core.errors import UserError
+from adamas.core.files import sync, temporary_path
+from adamas.data.checksums import BLOCK, extend, verify
+from adamas.data.collate import FRAMES, ROWS, map_file, row_dtype
+from adamas.data.index import INDEX, Index, cannot_write, write_index
+from adamas.data.places import Place, file_size
+
+
+class StoreFiles:
+    """The files of one store. Nothing can be added to a packed one.
+
+    Attributes:
+        num_rows: rows that are there, committed or not.
+        checksums: those of these rows, or None in a store of an older version: it goes on without them, since nobody
+            knows whether what it holds is still what was written.
+    """
+
+    def __init__(self, folder: Place, index: Index) -> None:
+        """The files in ``folder`` at the commit that ``index`` tells of."""
+        self.folder = folder
+        self.num_rows = index.num_rows
+        self.checksums = None if index.checksums is None else {n: [*s] for n, s in index.checksums.items()}
+        self._index = index
+        row = row_dtype(index.action_spec)
+        self._entries = {FRAMES: (np.dtype(np.uint8), index.obs_shape), ROWS: (row, ())}
+
+    @classmethod
+    def create(cls, folder: Path, index: Index) -> Index:
+        """Make the files of a store without any rows, and return the index that they begin with.
+
+        Raises:
+            UserError: there is something in the folder, or it cannot be written.
+        """
+        index = index._replace(checksums={FRAMES: [], ROWS: []})
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not all(map(_is_leftover, folder.iterdir())):
+                raise UserError(f"{folder} is not empty; open it, or choose another folder for a new store")
+            (folder / FRAMES).touch()
+            (folder / ROWS).touch()
+            write_index(folder, index)
+            sync(folder.parent)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        return index
+
+    def append(self, obs: np.ndarray, rows: np.ndarray) -> None:
+        """Write frames, (N, C, H, W) uint8, and their N rows after those that are there.
+
+        Raises:
+            UserError: the disk is full. Nothing was added then.
+        """
+        folder = self._writable()
+        data = {FRAMES: obs.tobytes(), ROWS: rows.tobytes()}
+        try:
+            for name, content in data.items():
+                with open(folder / name, "r+b") as file:
+                    file.seek(self.num_rows * self._size(name))
+                    file.write(content)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        if self.checksums is not None:
+            for name, content in data.items():
+                extend(self.checksums[name], self.num_rows, content, self._size(name))
+        self.num_rows += len(rows)
+
+    def commit(self) -> None:
+        """Make all rows so far survive a crash or a power cut.
+
+        Raises:
+            UserError: the disk is full. The commit before this one still stands.
+        """
+        self._commit(self._index._replace(num_rows=self.num_rows, checksums=self.checksums))
+
+    def truncate(self, num_rows: int) -> None:
+        """Go back to an earlier ``num_rows`` and commit that.
+
+        Raises:
+            UserError: there are fewer rows, the disk is full, or rows that would get new checksums are damaged.
+        """
+        if not 0 <= num_rows <= self.num_rows:
+            raise UserError(
+                f"{self.folder} holds {self.num_rows} rows where {num_rows} are asked for; "
+                "put back the replay that belongs to the checkpoint"
+            )
+        sums = self.checksums
+        if sums is not None:
+            sums = {name: self._shorter(name, sums[name], num_rows) for name in self._entries}
+        # The disk first: the next rows overwrite what a larger committed count would still vouch for.
+        self._commit(self._index._replace(num_rows=num_rows, checksums=sums))
+        self.num_rows, self.checksums = num_rows, sums
+
+    def _shorter(self, name: str, sums: list[int], num_rows: int) -> list[int]:
+        """The checksums of a file's first ``num_rows`` entries: the last block may lose some, and is read for that."""
+        whole, rest = divmod(num_rows, BLOCK)
+        if not rest or num_rows == self.num_rows:
+            return sums[: whole + bool(rest)]
+        path, (dtype, shape) = Path(self.folder) / name, self._entries[name]
+        entries = map_file(path, dtype, (min(self.num_rows, (whole + 1) * BLOCK), *shape))[whole * BLOCK :]
+        for _ in verify(
+            path, sums[whole : whole + 1], entries, whole * BLOCK
+        ):  # before others vouch for what is damaged
+            pass
+        shorter = sums[:whole]
+        extend(shorter, whole * BLOCK, entries[:rest].tobytes(), self._size(name))
+        return shorter
+
+    def _commit(self, index: Index) -> None:
+        folder = self._writable()
+        try:
+            for name in self._entries:
+                file_size(folder / name)  # opening a pipe would never end
+                sync(folder / name)
+            write_index(folder, index)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+
+    def _writable(self) -> Path:
+        if self._index.packed:
+            raise UserError(f"{self.folder} is packed, and nothing can be added to it; choose another folder")
+        return Path(self.folder)
+
+    def _size(self, name: str) -> int:
+        """Bytes of an entry of a file."""
+        dtype, shape = self._entries[name]
+        return dtype.itemsize * math.prod(shape)
+
+
+def _is_leftover(path: Path) -> bool:
+    """Whether a file in a new store's folder is there because making the store was interrupted. It holds nothing."""
+    unfinished = temporary_path(path.with_name(INDEX)).name
+    return path.name == unfinished or (path.name in (FRAMES, ROWS) and file_size(path) == 0)
