@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -14,16 +16,20 @@ import tyro
 from adamas.commands.common import Target, check_env, check_seed, find_target
 from adamas.core import runtime
 from adamas.core.arguments import parse
-from adamas.core.config import to_dict
+from adamas.core.config import diff, from_dict, to_dict
 from adamas.core.errors import UserError
+from adamas.core.seeding import derive_seed
+from adamas.data.index import INDEX
+from adamas.data.recording import committing, only_writer
 from adamas.data.store import EpisodeStore
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
+from adamas.envs.vector import RealVectorEnv
 from adamas.interop.load import load
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
 
-COLLECT_CHUNK = 20  # steps held in memory before they go to disk
+CHUNK = 20  # steps that an agent takes before they go to disk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +48,8 @@ class Playing:
     seed: int = 0
     device: str = "auto"
     """Of an agent."""
+    append: bool = False
+    """Add to the dataset if there is one, in episodes of its own with random numbers of their own."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -58,7 +66,7 @@ class Collect(Playing):
     """Record episodes of an agent in the real game, in the format of the replay."""
 
     out: Path
-    """Folder of the dataset; must not exist yet."""
+    """Folder of the dataset; must not exist yet, or --append adds to it."""
 
 
 def collect(arguments: Sequence[str]) -> None:
@@ -71,19 +79,79 @@ def collect(arguments: Sequence[str]) -> None:
 
 
 def record_agent(target: Target, options: Playing, out: Path) -> EpisodeStore:
-    """Let an agent play, and record it in a new folder."""
+    """Let an agent play, and record it."""
     runtime.keep_freed_memory()
+    known = recorded_before(out, options)
     agent = load(target.path, options.device)
     check_env(agent, options.env, target)
-    with contextlib.closing(make_env(options.env, options.num_envs, options.seed, training=True)) as env:
-        store = EpisodeStore.create(out, env.obs_shape, env.action_spec, to_dict(options.env))
-        generator = torch.Generator().manual_seed(options.seed)
+    seed = seed_after(known, options.seed)
+    with contextlib.closing(make_env(options.env, options.num_envs, seed, training=True)) as env:
+        generator = torch.Generator().manual_seed(seed)
         policy = OnHost(agent.actor_critic, runtime.device_of(agent))
+        store = recording_store(out, known, env, options)
         collector = Collector(policy, env, store, generator)
         left = -(-options.steps // options.num_envs)  # of every environment
-        while left > 0:
-            chunk = min(left, COLLECT_CHUNK)
-            collector.collect(chunk, options.temperature, options.epsilon)
-            left -= chunk
-        store.commit()
+        with kept(store) as stored:
+            while left > 0:
+                chunk = min(left, CHUNK)
+                collector.collect(chunk, options.temperature, options.epsilon)
+                stored()
+                left -= chunk
     return store
+
+
+@contextlib.contextmanager
+def kept(store: EpisodeStore) -> Iterator[Callable[[], None]]:
+    """As :func:`~adamas.data.recording.committing`, by one process alone; if it is interrupted, say how to go on."""
+    try:
+        with only_writer(store), committing(store) as stored:
+            yield stored
+    except KeyboardInterrupt:
+        print(
+            f"interrupted; {store.folder} keeps {store.num_steps:,} steps, to which --append adds",
+            file=sys.stderr,
+        )
+        raise
+
+
+def recorded_before(folder: Path, options: Playing) -> EpisodeStore | None:
+    """The dataset to which a recording is added, or None if it begins a new one.
+
+    Raises:
+        UserError: there is one, and ``--append`` was not given.
+    """
+    if not os.path.lexists(folder / INDEX):
+        return None
+    store = EpisodeStore.open(folder)
+    if not options.append:
+        raise UserError(
+            f"{folder} holds {store.num_steps:,} steps in {store.num_episodes:,} episodes already; add to them with "
+            "--append (--steps says how many more), or choose another folder"
+        )
+    return store
+
+
+def seed_after(known: EpisodeStore | None, seed: int) -> int:
+    """The seed of a recording: another one for each that is added, or it would repeat what is there."""
+    return seed if known is None or not known.num_rows else derive_seed(seed, "append", known.num_rows)
+
+
+def recording_store(
+    folder: Path, known: EpisodeStore | None, env: RealVectorEnv, options: Playing
+) -> EpisodeStore:
+    """The store for a recording of ``env``: ``known``, or a new one.
+
+    Raises:
+        UserError: ``known`` has other frames or actions, or is of another game; or the folder cannot be used.
+    """
+    if known is None:
+        return EpisodeStore.create(folder, env.obs_shape, env.action_spec, to_dict(options.env))
+    game = None if known.game is None else from_dict(EnvConfig, known.game, f"game in {folder}")
+    if (known.obs_shape, known.action_spec, game) != (env.obs_shape, env.action_spec, options.env):
+        there = {} if game is None else diff(game, options.env)
+        differences = ", ".join(f"--env.{key} {old} there, {new} here" for key, (old, new) in there.items())
+        raise UserError(
+            f"{folder} holds a recording of something else ({differences or 'other frames or actions'}); "
+            "record the same, or choose another folder"
+        )
+    return known

@@ -12,14 +12,21 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from adamas.commands.collect import Playing, record_agent
+from adamas.commands.collect import (
+    CHUNK,
+    Playing,
+    kept,
+    record_agent,
+    recorded_before,
+    recording_store,
+    seed_after,
+)
 from adamas.commands.common import find_target
 from adamas.core.actions import ActionSpec
 from adamas.core.arguments import parse
-from adamas.core.config import to_dict
 from adamas.core.errors import UserError, nearest, require
 from adamas.data.inspect import summary
-from adamas.data.recording import Recording
+from adamas.data.recording import Recording, only_writer
 from adamas.data.store import EpisodeStore
 from adamas.envs.make import make_env
 from adamas.rl.action_distribution import num_parameters, sample_action
@@ -80,28 +87,39 @@ def _record_agent(path: Path, rest: Sequence[str], agent: str) -> EpisodeStore:
 def _record_keyboard(path: Path, options: Record) -> EpisodeStore:
     try:
         from adamas.play.keyboard import record_keyboard
+        from adamas.play.terminal import check_terminal
     except ModuleNotFoundError as error:
         raise require(str(error.name), "play") from error
-    with contextlib.closing(make_env(options.env, 1, options.seed, training=True)) as env:
-        return record_keyboard(path, env, to_dict(options.env), options.fps)
+    check_terminal("adamas data record --policy keyboard", "let another policy play")
+    known = recorded_before(path, options)
+    seed = seed_after(known, options.seed)
+    with contextlib.closing(make_env(options.env, 1, seed, training=True)) as env:
+        store = recording_store(path, known, env, options)
+        with only_writer(store):
+            record_keyboard(store, env, options.fps)
+        return store
 
 
 def _record_function(path: Path, options: Record) -> EpisodeStore:
     """Random actions, or those of a function of the user's."""
-    with contextlib.closing(make_env(options.env, options.num_envs, options.seed, training=True)) as env:
-        spec, generator = env.action_spec, Generator().manual_seed(options.seed)
+    known = recorded_before(path, options)
+    seed = seed_after(known, options.seed)
+    with contextlib.closing(make_env(options.env, options.num_envs, seed, training=True)) as env:
+        spec, generator = env.action_spec, Generator().manual_seed(seed)
         draw = _player(options, spec, generator)
         obs = env.reset().obs
         action = draw(obs)
-        store = EpisodeStore.create(path, env.obs_shape, spec, to_dict(options.env))
+        store = recording_store(path, known, env, options)
         recording = Recording(store, env.num_envs)
-        for _ in range(-(-options.steps // env.num_envs)):
-            step = env.step(action)
-            recording.add(obs, action, step)
-            obs = step.obs
-            again = torch.rand(env.num_envs, generator=generator) < options.repeat
-            action = torch.where(again.view(-1, *(1 for _ in spec.shape)), action, draw(obs))
-        store.commit()
+        with kept(store) as stored:
+            for t in range(-(-options.steps // env.num_envs)):
+                step = env.step(action)
+                recording.add(obs, action, step)
+                if t % CHUNK == CHUNK - 1:
+                    stored()
+                obs = step.obs
+                again = torch.rand(env.num_envs, generator=generator) < options.repeat
+                action = torch.where(again.view(-1, *(1 for _ in spec.shape)), action, draw(obs))
     return store
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -19,25 +17,22 @@ from adamas.data.store import EpisodeStore
 from adamas.envs.vector import RealVectorEnv
 from adamas.play.cells import FAINT, Lines, Picture
 from adamas.play.moves import Controls, Moves
-from adamas.play.terminal import KEYS, Pressed, check_terminal
+from adamas.play.terminal import KEYS, Pressed
 
 HINT = "arrows, wasd, space, digits: act; the first key begins   q quit"
 
 
-def record_keyboard(folder: Path, env: RealVectorEnv, game: Mapping[str, Any], fps: float) -> EpisodeStore:
+def record_keyboard(store: EpisodeStore, env: RealVectorEnv, fps: float) -> None:
     """Play in this terminal until the player quits; every episode that ends is safe from then on.
 
     Args:
-        folder: of the new dataset.
+        store: where it goes.
         env: one game.
-        game: what it is, for the dataset.
         fps: its steps a second.
 
     Raises:
-        UserError: this is not a terminal, ``folder`` is in use, or the disk is full.
+        UserError: the disk is full.
     """
-    check_terminal("adamas data record --policy keyboard", "let another policy play")
-    store = EpisodeStore.create(folder, env.obs_shape, env.action_spec, game)
     app = Keyboard(env, store, fps)
     with suppress(KeyboardInterrupt):
         app.run(mouse=False)
@@ -46,7 +41,6 @@ def record_keyboard(folder: Path, env: RealVectorEnv, game: Mapping[str, Any], f
     store.commit()
     if app.return_code:
         raise SystemExit(app.return_code)  # a fault of the app, which it has printed
-    return store
 
 
 class Keyboard(App[None]):

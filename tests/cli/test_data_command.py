@@ -236,7 +236,10 @@ def test_record_a_game_played_at_random(tmp_path: Path, capsys: pytest.CaptureFi
         ("inspect mine --sheet sheet.xyz", "cannot write sheet.xyz"),
         ("split mine --out mine", "mine exists"),
         ("split mine --out x --test 1.5", "test is 1.5; it must lie between 0 and 1"),
-        ("record mine --env.suite minatar --env.game breakout --env.size 10", "mine is not empty"),
+        (
+            "record mine --env.suite minatar --env.game breakout --env.size 10",
+            "mine holds 20 steps in 5 episodes already; add",
+        ),
         ("record x --steps 3", "two steps or more of each"),
         ("split one --out x", "one has 1 episodes; two are needed"),
         ("split mine --out x --cut 0", "cut is 0; it must be at least 1"),

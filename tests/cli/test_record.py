@@ -14,6 +14,7 @@ import torch
 
 from adamas import cli
 from adamas.data import EpisodeStore
+from adamas.data.recording import Recording, only_writer
 from adamas.envs import EnvConfig, make_env
 
 BREAKOUT = ["--env.suite", "minatar", "--env.game", "breakout", "--env.size", "10"]
@@ -154,3 +155,78 @@ def test_a_game_whose_package_is_missing(
         line
         == "box2d, which CarRacing-v3 needs, is not installed; install it with: pip install 'adamas[box2d]'"
     )
+
+
+def recorded(folder: str) -> list[tuple[bytes, ...]]:
+    return [(e.obs.tobytes(), e.action.tobytes(), e.reward.tobytes()) for e in EpisodeStore.open(folder)]
+
+
+@pytest.mark.usefixtures("player")
+def test_a_recording_is_added_to(complaint: Callable[..., str]) -> None:
+    words = ["data", "record", "mine", *BREAKOUT, "--num-envs", "2", "--steps"]
+    cli.run([*words, "100", "--append"])  # the first one is no other
+    first = recorded("mine")
+    line = complaint(*words, "100")
+    assert line == (
+        f"mine holds 100 steps in {len(first)} episodes already; add to them with --append (--steps says how many "
+        "more), or choose another folder"
+    )
+    cli.run([*words, "60", "--append"])
+    both = recorded("mine")
+    assert EpisodeStore.open("mine").num_steps == 160 and both[: len(first)] == first
+    assert len({*both}) == len(both)  # it does not play the same again
+    cli.run(["data", "validate", "mine"])
+    other = ["data", "record", "mine", "--append", *BREAKOUT[:-1]]
+    assert "something else (--env.size 10 there, 12 here)" in complaint(*other, "12")
+    assert recorded("mine") == both
+
+
+@pytest.mark.usefixtures("player")
+def test_two_recordings_do_not_mix(complaint: Callable[..., str]) -> None:
+    words = ["data", "record", "mine", *BREAKOUT, "--num-envs", "2", "--steps", "60"]
+    cli.run(words)
+    with only_writer(EpisodeStore.open("mine")):
+        assert complaint(*words, "--append").startswith("another process records into mine; wait for it")
+    cli.run([*words, "--append"])
+    assert EpisodeStore.open("mine").num_steps == 120
+
+
+@pytest.mark.usefixtures("player")
+def test_an_interrupted_recording_keeps_what_there_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add, steps = Recording.add, []
+
+    def interrupted(self: Recording, *arguments: Any) -> None:
+        if len(steps) == 50:
+            raise KeyboardInterrupt
+        steps.append(0)
+        add(self, *arguments)
+
+    monkeypatch.setattr(Recording, "add", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cli.run(["data", "record", "mine", *BREAKOUT, "--num-envs", "1", "--steps", "100"])
+    assert capsys.readouterr().err == "interrupted; mine keeps 40 steps, to which --append adds\n"
+    assert EpisodeStore.open("mine").num_steps == 40
+    cli.run(["data", "validate", "mine"])
+
+
+def test_an_agent_that_is_killed_loses_a_chunk(dreamer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is committed whenever an episode ends, seen at the moment before a kill."""
+    seen = []
+    commit = EpisodeStore.commit
+
+    def counted(self: EpisodeStore) -> None:
+        commit(self)
+        seen.append((self.num_steps, EpisodeStore.open(self.folder).num_steps))
+
+    monkeypatch.setattr(EpisodeStore, "commit", counted)
+    monkeypatch.setattr("adamas.data.recording.COMMIT_SECONDS", 1e9)
+    cli.run(
+        ["collect", str(dreamer), "--out", "mine", "--steps", "600", "--num-envs", "2", "--device", "cpu"]
+    )
+    ended = np.flatnonzero(EpisodeStore.open("mine").view.rows["final"])
+    assert len(ended) >= 3 and len(seen) >= 3
+    assert [steps for steps, _ in seen] == [committed for _, committed in seen]
+    assert all(steps % 40 == 0 for steps, _ in seen)  # after chunks of 20 steps of two games
+    assert seen[0][0] <= ended[0] + 40
