@@ -15,12 +15,14 @@ import numpy as np
 from adamas.core.actions import ActionSpec
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
+from adamas.core.files import sync, write_file
 from adamas.core.pixels import shrink
 from adamas.data.importing.actions import describe, encode
 from adamas.data.importing.arrays import hdf5, npz
 from adamas.data.importing.frames import IMAGES, VIDEOS, images, videos
 from adamas.data.importing.minari import minari
 from adamas.data.importing.source import EVENTS, Source
+from adamas.data.index import INDEX, CannotWriteError, cannot_write
 from adamas.data.store import NEW, EpisodeStore
 
 READERS: Mapping[Callable[[Path, Path | None], list[Source]], tuple[str, ...]] = {
@@ -66,7 +68,8 @@ def import_recordings(
     """Make a store of the recordings in ``path``.
 
     They are gathered in a folder beside ``out``, which gets its name at the end. What cannot be imported leaves nothing
-    behind; an import that was interrupted goes on when it is started again.
+    behind. An import that was interrupted, or that a full disk or a file that cannot be read has stopped, keeps the
+    episodes that are finished, and goes on when it is started again.
 
     Args:
         path: a file or folder, see :data:`READERS`.
@@ -78,6 +81,7 @@ def import_recordings(
     Raises:
         UserError: something about the recordings, in one line.
     """
+    staging = out.with_name(out.name + ".importing")
     if out.exists():
         raise UserError(f"{out} exists; choose another --out, or remove it")
     sources = find_sources(path, actions)
@@ -85,10 +89,9 @@ def import_recordings(
     said = (options.choices, options.buttons, options.axes, options.ignore)
     known = None if any(said) else sources[0].action_spec
     spec = known or describe(tables, *said)
-    staging = out.with_name(out.name + ".importing")
     store = _resumed(staging, _plan(sources, spec, options))
+    done = 0 if store is None else store.num_episodes
     try:
-        done = 0 if store is None else store.num_episodes
         for i, source in enumerate(sources[done:], start=done):
             told(i, len(sources), str(source.path))
             steps = _steps(source, spec, options)
@@ -97,16 +100,16 @@ def import_recordings(
                 store = EpisodeStore.create(staging / STORE, first.frame.shape, spec)
             _store(store, source, chain([first], steps))
             store.commit()
+            done = i + 1
+    except CannotWriteError as error:
+        raise UserError(f"{error}{_kept(staging, done)}") from error
     except UserError:
-        shutil.rmtree(staging)
+        _discard(staging)
         raise
     except OSError as error:
-        shutil.rmtree(staging)
-        raise UserError(f"{source.path} cannot be read to its end ({error}); restore it") from error
-    assert store is not None
-    (staging / STORE).rename(out)
-    shutil.rmtree(staging)
-    return EpisodeStore.open(out)
+        problem = f"{source.path} cannot be read to its end ({error}); restore it"
+        raise UserError(f"{problem}{_kept(staging, done)}") from error
+    return _finished(staging, out)
 
 
 def find_sources(path: Path, actions: Path | None) -> list[Source]:
@@ -218,16 +221,49 @@ def _plan(sources: Sequence[Source], spec: ActionSpec, options: ImportOptions) -
 
 def _resumed(staging: Path, plan: dict[str, Any]) -> EpisodeStore | None:
     """The store of an import that was interrupted; None if this one begins."""
-    file = staging / PLAN
+    file, store = staging / PLAN, staging / STORE
     try:
-        if file.is_file() and json.loads(file.read_text()) != plan:
+        if (store / INDEX).is_file() and file.is_file():
+            if json.loads(file.read_text()) != plan:
+                raise UserError(
+                    f"{staging} holds another import that was interrupted; finish that, or remove the folder"
+                )
+            return EpisodeStore.open(store)
+        if store.exists() and not file.exists():  # the plan is there before the store, and goes after it
             raise UserError(
-                f"{staging} holds another import that was interrupted; finish that, or remove the folder"
+                f"{staging} is no import that was interrupted; rename it, or choose another --out"
             )
+        shutil.rmtree(store, ignore_errors=True)  # nothing is committed
         staging.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(plan))
+        write_file(file, json.dumps(plan))
     except (OSError, ValueError) as error:
         raise UserError(
             f"cannot write {file} ({error}); choose another --out, or remove the folder"
         ) from error
-    return EpisodeStore.open(staging / STORE) if (staging / STORE / "index.json").is_file() else None
+    return None
+
+
+def _finished(staging: Path, out: Path) -> EpisodeStore:
+    """Give the store its name."""
+    try:
+        (staging / STORE).rename(out)
+        sync(out.parent)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    _discard(staging)
+    return EpisodeStore.open(out)
+
+
+def _kept(staging: Path, done: int) -> str:
+    """What to add to an error that does not come from the recordings: the finished episodes stay, if there are any."""
+    if not done:
+        _discard(staging)
+        return ""
+    return f"; {done} finished episodes are kept in {staging}, and the same command goes on with the rest"
+
+
+def _discard(staging: Path) -> None:
+    """Remove what was gathered, in an order in which a kill leaves nothing that looks like more than it is."""
+    (staging / STORE / INDEX).unlink(missing_ok=True)
+    shutil.rmtree(staging / STORE, ignore_errors=True)
+    shutil.rmtree(staging, ignore_errors=True)

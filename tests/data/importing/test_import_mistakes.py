@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -19,7 +20,9 @@ import h5py
 from recordings import frames, write_csgo, write_csv, write_images, write_video
 
 from adamas.core.errors import UserError
+from adamas.data import EpisodeStore
 from adamas.data.importing.run import ImportOptions, import_recordings
+from adamas.data.index import cannot_write
 
 Make = Callable[[Path], object]
 
@@ -181,22 +184,25 @@ def test_options_that_do_not_fit(tmp_path: Path, options: dict, message: str) ->
 
 
 def test_another_import_is_not_mixed_in(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "clip.mp4", frames(4))
-    write_csv(tmp_path / "clip.csv", **OK)
+    for name in ("0", "1"):
+        write_video(tmp_path / "clips" / f"{name}.mp4", frames(4))
+        write_csv(tmp_path / "clips" / f"{name}.csv", **OK)
 
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+    def stop(done: int, *_: object) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    def run(**options: int) -> EpisodeStore:
+        return import_recordings(tmp_path / "clips", tmp_path / "out", None, ImportOptions(**options))  # type: ignore[arg-type]
 
     with pytest.raises(KeyboardInterrupt):
-        import_recordings(path, tmp_path / "out", None, ImportOptions(), stop)
+        import_recordings(tmp_path / "clips", tmp_path / "out", None, ImportOptions(), stop)
     with pytest.raises(UserError, match=r"out.importing holds another import"):
-        import_recordings(path, tmp_path / "out", None, ImportOptions(every=2))
-    assert import_recordings(path, tmp_path / "out", None, ImportOptions()).num_episodes == 1
+        run(every=2)
+    assert run().num_episodes == 2
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from adamas.data.store import EpisodeStore
-
     path = write_video(tmp_path / "clip.mp4", frames(4))
     write_csv(tmp_path / "clip.csv", **OK)
 
@@ -207,6 +213,45 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="No space left"):
         import_recordings(path, tmp_path / "out", None, ImportOptions())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.csv", "clip.mp4"]
+
+
+@pytest.mark.parametrize("cause", ["disk", "file"])
+def test_finished_episodes_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: str) -> None:
+    for name in ("0", "1", "2"):
+        write_video(tmp_path / "clips" / f"{name}.mp4", frames(4, int(name)))
+        write_csv(tmp_path / "clips" / f"{name}.csv", **OK)
+    told: list[int] = []
+
+    def fail(*_: object) -> None:
+        error = OSError(errno.ENOSPC, "No space left on device")
+        raise cannot_write(tmp_path / "out", error) if cause == "disk" else OSError(errno.EIO, "broken")
+
+    def tell(done: int, *_: object) -> None:
+        told.append(done)
+        if done == 2 and len(told) == 3:
+            monkeypatch.setattr(EpisodeStore, "append", fail)
+
+    message = (
+        "No space left" if cause == "disk" else r"2\.mp4 cannot be read to its end .*broken.*; restore it"
+    )
+    with pytest.raises(
+        UserError, match=message + r".*; 2 finished episodes are kept in .*out\.importing, and the"
+    ):
+        import_recordings(tmp_path / "clips", tmp_path / "out", None, ImportOptions(), tell)
+    monkeypatch.undo()
+    store = import_recordings(tmp_path / "clips", tmp_path / "out", None, ImportOptions(), tell)
+    assert told == [0, 1, 2, 2] and store.num_episodes == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clips", "out"]
+
+
+def test_a_folder_that_only_looks_like_an_interrupted_import(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", frames(4))
+    write_csv(tmp_path / "clip.csv", **OK)
+    (tmp_path / "out.importing" / "store").mkdir(parents=True)
+    (tmp_path / "out.importing" / "store" / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"out\.importing is no import that was interrupted; rename it"):
+        import_recordings(path, tmp_path / "out", None, ImportOptions())
+    assert (tmp_path / "out.importing" / "store" / "notes.txt").read_text() == "mine"
 
 
 def _beyond_the_space(file: h5py.File) -> None:
