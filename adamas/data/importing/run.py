@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -264,6 +265,7 @@ def _kept(staging: Path, done: int) -> str:
 
 def _discard(staging: Path) -> None:
     """Remove what was gathered, in an order in which a kill leaves nothing that looks like more than it is."""
-    (staging / STORE / INDEX).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (staging / STORE / INDEX).unlink()
     shutil.rmtree(staging / STORE, ignore_errors=True)
     shutil.rmtree(staging, ignore_errors=True)
