@@ -106,8 +106,12 @@ def _import(path: Place, rest: Sequence[str]) -> None:
     def tell(done: int, count: int, name: str) -> None:
         print(f"episode {done + 1}/{count}: {name}", flush=True)
 
+    def note(line: str) -> None:
+        print(f"note: {line}", file=sys.stderr, flush=True)
+
+    place, out = local(path), local(options.out)
     try:
-        store = import_recordings(local(path), local(options.out), options.actions, options.options, tell)
+        store = import_recordings(place, out, options.actions, options.options, tell, note)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on with the rest", file=sys.stderr)
         raise

@@ -10,7 +10,7 @@ import torch
 from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
-from adamas.data.importing.arrays import CSGO_BUTTONS
+from adamas.data.importing.csgo import CSGO_BUTTONS
 from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from adamas.core.actions import ActionSpec, Axis, Choice
-from adamas.data.importing.arrays import CSGO_BUTTONS
+from adamas.data.importing.csgo import CSGO_BUTTONS
 from adamas.play.moves import Controls, Moves
 
 CAR = ActionSpec(axes=(Axis("steer"), Axis("gas", 0, 1), Axis("brake", 0, 1)))

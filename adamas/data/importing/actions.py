@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
 from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.core.errors import UserError, nearest
-from adamas.data.importing.source import Column, Table
+from adamas.data.importing.source import AXIS, BUTTON, Column, Table
+
+MAX_OPTIONS = 10_000
+"""Of a choice: each has a vector of its own in the networks."""
 
 
 def describe(
@@ -20,57 +23,137 @@ def describe(
 ) -> ActionSpec:
     """What an action is in all ``tables`` together.
 
-    Unless named in ``choices``, ``buttons`` or ``axes``, a column of texts is a choice, and so is one of whole numbers
-    if it is the only one; one of 0 and 1 is a button; any other an axis from the least recorded number to the greatest.
+    Unless named in ``choices``, ``buttons`` or ``axes``, or known from the file, a column of texts is a choice, and so
+    is one of whole numbers if it is the only one; one of 0 and 1 is a button; any other an axis from the least recorded
+    number to the greatest.
 
     Raises:
         UserError: tables have different columns, or numbers do not fit what they are said to be.
     """
-    names = [name for name in tables[0].action if name not in ignore]
-    for table in tables:
-        if [name for name in table.action if name not in ignore] != names:
-            raise UserError(
-                f"{table.path} has the columns {', '.join(table.action)}, but {tables[0].path} "
-                f"{', '.join(tables[0].action)}; give all the same, or leave some out with --ignore"
-            )
-    for name in (*choices, *buttons, *axes, *ignore):
-        if name not in tables[0].columns:
-            raise UserError(f"{tables[0].path} has no column {name!r}; {nearest(name, tables[0].columns)}")
+    names = _names(tables, {*choices, *buttons, *axes}, ignore)
     found: tuple[list[Choice], list[str], list[Axis]] = ([], [], [])
     for name in names:
-        column = np.concatenate([table.columns[name] for table in tables])
+        column = np.concatenate([values_of(table, name) for table in tables])
         text = column.dtype.kind == "U"
         whole = not text and bool((column == np.floor(column)).all()) and column.min() >= 0
         binary = whole and column.max() <= 1
+        kind = next((table.kinds[name] for table in tables if name in table.kinds), None)
         if name in choices or (
-            name not in buttons and name not in axes and (text or (whole and len(names) == 1))
+            name not in buttons and name not in axes and (text or (whole and len(names) == 1 and not kind))
         ):
-            if not text and not whole:
-                raise UserError(
-                    f"{name} cannot be a choice: it is {column[column != np.floor(column)][:1]} somewhere"
-                )
-            options = sorted(set(column.tolist())) if text else [str(i) for i in range(int(column.max()) + 1)]
-            found[0].append(Choice(tuple(options), name))
-        elif name in buttons or (name not in axes and binary):
+            found[0].append(_choice(tables, name, column))
+        elif name in buttons or (name not in axes and binary and kind != AXIS):
             if not binary:
                 raise UserError(f"{name} cannot be a button: it is something else than 0 and 1 somewhere")
             found[1].append(name)
         elif text:
             raise UserError(f"{name} cannot be an axis: it holds texts")
-        else:
-            low, high = float(column.min()), float(column.max())
-            if low == high:
-                raise UserError(
-                    f"{name} is {low:g} everywhere, which says nothing; leave it out with --ignore {name}"
-                )
-            found[2].append(Axis(name, _rounded(low), _rounded(high)))
+        elif (
+            kind != AXIS or name in axes or column.min() < column.max()
+        ):  # a mouse that never moved is no axis
+            found[2].append(_axis(tables, name, column))
     return ActionSpec(*map(tuple, found))  # type: ignore[arg-type]
 
 
+def _names(tables: Sequence[Table], said: Collection[str], ignore: Collection[str]) -> list[str]:
+    """The columns of the action. Buttons that a table of keys lacks were not pressed there."""
+    known = {name for table in tables for name in table.columns}
+    for name in (*said, *ignore):
+        if name not in known:
+            raise UserError(f"{tables[0].path} has no column {name!r}; {nearest(name, known)}")
+    listed = {name for table in tables for name, kind in table.kinds.items() if kind == BUTTON}
+    first: list[str] | None = None
+    for table in tables:
+        names = [name for name in table.actions(said) if name not in ignore and name not in listed]
+        first = names if first is None else first
+        if set(names) != set(first) or bool(table.kinds) != bool(tables[0].kinds):
+            raise UserError(
+                f"{table.path} has the columns {', '.join(table.actions(said))}, but {tables[0].path} "
+                f"{', '.join(tables[0].actions(said))}; give all the same, or leave some out with --ignore"
+            )
+        texts = [
+            name for name in names if (table.columns[name].dtype.kind == "U") != _is_text(tables[0], name)
+        ]
+        if texts:
+            raise UserError(
+                f"{texts[0]} holds texts in one of {tables[0].path} and {table.path}, and numbers in the other; give "
+                "all alike"
+            )
+    found = [*(first or []), *sorted(listed.difference(ignore))]
+    if not found:
+        raise UserError(
+            f"{tables[0].path} has no column for the action, only {', '.join(tables[0].columns)}; add one, or import "
+            "--without-actions"
+        )
+    return found
+
+
+def _is_text(table: Table, name: str) -> bool:
+    return table.columns[name].dtype.kind == "U"
+
+
+def _choice(tables: Sequence[Table], name: str, column: Column) -> Choice:
+    if column.dtype.kind == "U":
+        options = sorted(set(column.tolist()))
+        if len(options) > MAX_OPTIONS:
+            raise UserError(
+                f"{name} holds {len(options):,} different texts; leave it out with --ignore {name}"
+            )
+        return Choice(tuple(options), name)
+    if (strange := ~((column >= 0) & (column == np.floor(column)))).any():
+        raise UserError(
+            f"{_row(tables, name, strange)} is {column[strange][0]:g}, which is no number of a choice"
+        )
+    if (large := column >= MAX_OPTIONS).any():
+        raise UserError(
+            f"{_row(tables, name, large)} is {column[large][0]:.0f}, too large for the number of a choice; leave the "
+            f"column out with --ignore {name}, or call it an axis with --axes {name}"
+        )
+    return Choice(tuple(str(i) for i in range(int(column.max()) + 1)), name)
+
+
+def _axis(tables: Sequence[Table], name: str, column: Column) -> Axis:
+    low, high = float(column.min()), float(column.max())
+    if low == high:
+        raise UserError(
+            f"{name} is {low:g} everywhere, which says nothing; leave it out with --ignore {name}"
+        )
+    if (large := np.abs(column) > np.finfo(np.float32).max).any():
+        raise UserError(
+            f"{_row(tables, name, large)} is {column[large][0]:g}, too large for an axis; scale it down"
+        )
+    return Axis(name, _rounded(low), _rounded(high))
+
+
+def _row(tables: Sequence[Table], name: str, wrong: np.ndarray) -> str:
+    """The first row where something is wrong, for messages."""
+    i = int(wrong.argmax())
+    for table in tables:
+        if i < len(table):
+            return f"{table.path}, row {table.line(i)}: {name}"
+        i -= len(table)
+    raise AssertionError("more rows than there are in the tables")
+
+
+def steady(tables: Sequence[Table], names: Collection[str]) -> Iterator[str]:
+    """Of the action's columns, those that grow in every row of every table, as a counter or a clock does."""
+    for name in names:
+        columns = [values_of(table, name) for table in tables]
+        if all(x.dtype.kind != "U" and len(x) > 3 and bool((np.diff(x) > 0).all()) for x in columns):
+            yield name
+
+
+def values_of(table: Table, name: str) -> Column:
+    """(rows,) what a column holds. Of buttons that were never pressed, a table of keys has none."""
+    return table.columns.get(name, np.zeros(len(table)))
+
+
 def encode(table: Table, spec: ActionSpec) -> np.ndarray:
-    """The actions of a table: (rows, ``*spec.shape``)."""
+    """The actions of a table: (rows, ``*spec.shape``). Without a table, one row in which nothing is done."""
+    if spec == ActionSpec.nothing():
+        return np.zeros(max(1, len(table)), np.int64)
     entries = [_options(table.columns[choice.name], choice) for choice in spec.choices]
-    entries += [table.columns[name] for name in (*spec.buttons, *(axis.name for axis in spec.axes))]
+    entries += [values_of(table, name) for name in (*spec.buttons, *(axis.name for axis in spec.axes))]
     actions = np.stack(entries, axis=-1)
     return actions[:, 0].astype(np.int64) if spec.is_discrete else actions.astype(np.float32)
 

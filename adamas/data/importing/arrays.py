@@ -1,161 +1,180 @@
-"""Episodes as arrays: NPZ and HDF5 files, and the public recordings of CS:GO."""
+"""Episodes as arrays, whatever file they lie in."""
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from adamas.core.errors import UserError, require
-from adamas.data.importing.source import EVENTS, Source, Table
+from adamas.core.errors import UserError
+from adamas.data.importing.names import ALIASES, meaning, split_done
+from adamas.data.importing.source import EVENTS, Frame, Note, Source, Table
 
-NAMES = {
-    "obs": ("obs", "observations", "observation", "frames", "images"),
-    "action": ("action", "actions"),
-    "reward": ("reward", "rewards"),
-    "terminated": ("terminated", "terminations", "terminal", "terminals", "done", "dones"),
-    "truncated": ("truncated", "truncations", "timeout", "timeouts"),
-}
-CSGO_FRAME = (150, 280, 3)
-CSGO_KEYS = ("w", "a", "s", "d", "space", "ctrl", "shift", "1", "2", "3", "r", "left_click", "right_click")
-CSGO_MOUSE_X, CSGO_MOUSE_Y = 23, 15
-CSGO_BUTTONS = (
-    *CSGO_KEYS,
-    *(f"mouse_x_{i}" for i in range(CSGO_MOUSE_X)),
-    *(f"mouse_y_{i}" for i in range(CSGO_MOUSE_Y)),
-)
-"""The 51 entries of an action there: keys and clicks, then one bin of the mouse's way along each axis."""
+MAX_PARTS = 10_000
+"""Numbers in an action."""
+
+Arrays = Mapping[str, Any]
+"""What is in a file by its path there (``obs/camera``): it has a shape and a dtype, and is read when it is indexed."""
+Opener = Callable[[], AbstractContextManager[Arrays]]
 
 
-def npz(path: Path, actions: Path | None) -> list[Source]:
-    """An episode in a file, or a folder of such files."""
-    refuse_table(path, actions)
-    files = [path] if path.is_file() else sorted(path.glob("*.npz"))
-    sources = []
-    for file in files:
-        try:
-            with np.load(file) as content:
-                sources.append(_episode(file, {name: content[name] for name in content.files}))
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise UserError(f"{file} is no NPZ file of plain arrays ({error}); export it anew") from error
-    return sources
+def episode(place: Path, opened: Opener, arrays: Arrays, key: str | None, actions: bool) -> Source:
+    """An episode of which the arrays are at hand.
 
+    Args:
+        place: what errors call it.
+        opened: opens the file again, to read the frames.
+        arrays: what is in it.
+        key: which of several arrays the frames are: a part of its path.
+        actions: False: what was done is left out, and need not be there.
 
-def hdf5(path: Path, actions: Path | None) -> list[Source]:
-    """Episodes in a file or a folder of such files: one a file, one a group, or in the layout of CS:GO's recordings."""
-    refuse_table(path, actions)
-    try:
-        import h5py
-    except ModuleNotFoundError as error:
-        raise require("h5py", "data") from error
-    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix in (".hdf5", ".h5"))
-    sources: list[Source] = []
-    for file in files:
-        try:
-            with h5py.File(file) as content:
-                names = list(content)
-                if "frame_0_x" in names:
-                    sources.append(_csgo(file, content))
-                elif names and all(isinstance(content[name], h5py.Group) for name in names):
-                    sources.extend(_episode(file, content[name], name) for name in names)
-                else:
-                    sources.append(_episode(file, content))
-        except OSError as error:
-            raise UserError(f"{file} is no HDF5 file ({error}); restore it") from error
-    return sources
-
-
-def _episode(file: Path, content: Mapping[str, Any], group: str = "") -> Source:
-    """An episode of which the arrays are at hand, or datasets that h5py reads in parts."""
-    where = f"{file}, {group}" if group else str(file)
-    name = _find("obs", where, content)
-    obs = content[name]
-    if obs.dtype != np.uint8 or len(obs.shape) != 4 or 3 not in (obs.shape[1], obs.shape[3]):
+    Raises:
+        UserError: something is missing, or is not what its name says.
+    """
+    if "is_first" in arrays:
         raise UserError(
-            f"{where}: {name} is {obs.dtype} {tuple(obs.shape)}; frames must be uint8, (T, H, W, 3) or (T, 3, H, W)"
+            f"{place} has an array is_first: in such files an action may stand beside the frame that it led to; move "
+            "it to the frame in which it was taken, and leave is_first out"
         )
-    columns = columns_of(where, content)
-    path = Path(f"{file}:{group}") if group else file
-    return Source(path, Table(path, columns), partial(_frames, file, group, name))
+    name = frames_name(place, arrays, key)
+    columns = columns_of(str(place), arrays, len(arrays[name]), actions)
+    table = Table(place, columns)
+    final = _next_of(name, arrays) if len(table) == len(arrays[name]) else None
+    return Source(place, table, partial(_frames, opened, name, final))
 
 
-def columns_of(where: str, content: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The columns of an episode's table: what was done, and what came of it. ``where`` that is, errors say."""
-    name = _find("action", where, content)
-    action = np.asarray(content[name])
-    if action.dtype.kind not in "biuf" or action.ndim not in (1, 2) or not np.isfinite(action).all():
-        raise UserError(f"{where}: {name} must be finite numbers (T,) or (T, K), got {action.shape}")
-    columns = {"action": action.astype(np.float64)} if action.ndim == 1 else _columns(action)
-    for part in EVENTS:
-        if event := next((name for name in NAMES[part] if name in content), None):
-            column = np.asarray(content[event]).astype(np.float64)
-            if column.shape != (len(action),) or not np.isfinite(column).all():
-                raise UserError(f"{where}: {event} must be {len(action)} finite numbers, as many as {name}")
-            columns[part] = column
+def frames_name(place: Path, arrays: Arrays, key: str | None) -> str:
+    """Which array the frames are.
+
+    Raises:
+        UserError: none, or one of several, and ``key`` does not say which.
+    """
+    obs = [name for name in arrays if meaning(name.split("/")[0], ALIASES) == "obs"]
+    if key is not None:
+        found = [name for name in arrays if f"/{key.strip('/')}/" in f"/{name}/" and _is_video(arrays[name])]
+        found = [name for name in found if meaning(name.split("/")[0], ALIASES) != "next_obs"]
+    elif len(obs) == 1:
+        found = obs
+    else:
+        found = [name for name in obs if _is_video(arrays[name])]
+    if len(found) > 1:
+        raise UserError(f"{place} has several arrays of frames: {', '.join(found)}; choose one with --frames")
+    if not found:
+        wanted = f"frames {key}" if key is not None else f"array called {' or '.join(ALIASES['obs'])}"
+        if obs:
+            wanted += " that holds frames"
+        raise UserError(f"{place} has no {wanted}; it has {_list(arrays)}")
+    array = arrays[found[0]]
+    if not _is_video(array):
+        raise UserError(
+            f"{place}: {found[0]} is {array.dtype} {tuple(array.shape)}; frames must be uint8, (T, H, W, 3) or "
+            "(T, 3, H, W)"
+        )
+    return found[0]
+
+
+def _is_video(array: Any) -> bool:
+    return bool(array.dtype == np.uint8 and len(array.shape) == 4 and 3 in (array.shape[1], array.shape[3]))
+
+
+def _list(names: Mapping[str, Any]) -> str:
+    shown = list(names)[:20]
+    return (
+        ", ".join(shown) + (f" and {len(names) - 20} more" if len(names) > 20 else "") if shown else "nothing"
+    )
+
+
+def columns_of(
+    where: str, arrays: Arrays, num_frames: int | None, actions: bool = True
+) -> dict[str, np.ndarray]:
+    """The columns of an episode's table: what was done, and what came of it.
+
+    Args:
+        where: what errors call the episode.
+        arrays: what is in it.
+        num_frames: how many frames it has; None: this is not checked here.
+        actions: False: what was done is left out.
+    """
+    columns: dict[str, np.ndarray] = {}
+    rows: int | None = None
+    if actions:
+        name = _find("action", where, arrays)
+        if name is None:
+            raise UserError(
+                f"{where} has no array called {' or '.join(ALIASES['action'])}; it has {_list(arrays)}"
+            )
+        shape = tuple(arrays[name].shape)
+        _check_length(where, name, shape, num_frames)
+        if len(shape) == 2 and shape[1] > MAX_PARTS:
+            raise UserError(f"{where}: {name} has {shape[1]:,} numbers an action; it may have {MAX_PARTS:,}")
+        action = np.asarray(arrays[name][()])
+        if action.dtype.kind not in "biuf" or action.ndim not in (1, 2) or not np.isfinite(action).all():
+            raise UserError(
+                f"{where}: {name} must be finite numbers (T,) or (T, K), got {action.dtype} {shape}"
+            )
+        action, rows = action.astype(np.float64), len(action)
+        if action.ndim == 1:
+            columns["action"] = action
+        else:
+            columns = {f"action_{i}": action[:, i] for i in range(action.shape[1])}
+    for part in (*EVENTS, "done"):
+        name = _find(part, where, arrays)
+        if name is None:
+            continue
+        shape = tuple(arrays[name].shape)
+        if rows is None:
+            _check_length(where, name, shape, num_frames)
+            rows = shape[0] if shape else 0
+        if shape not in ((rows,), (rows, 1)):
+            raise UserError(f"{where}: {name} must be {rows} finite numbers, got {shape}")
+        column = np.asarray(arrays[name][()]).reshape(-1)
+        if column.dtype.kind not in "biuf" or not np.isfinite(column).all():
+            raise UserError(f"{where}: {name} must be {rows} finite numbers, got {column.dtype}")
+        columns[part] = column.astype(np.float64)
+    split_done(columns, where)
     return columns
 
 
-def _find(part: str, where: str, content: Mapping[str, Any]) -> str:
-    """What a part that must be there is called."""
-    name = next((name for name in NAMES[part] if name in content), None)
-    if name is None:
+def _check_length(where: str, name: str, shape: tuple[int, ...], num_frames: int | None) -> None:
+    """Before it is read, since a file's header may promise more than there is memory."""
+    if num_frames is not None and shape and shape[0] not in (num_frames, num_frames - 1):
         raise UserError(
-            f"{where} has no array called {' or '.join(NAMES[part])}; it has {', '.join(content)}"
+            f"{where} has {num_frames} frames, but {name} has {shape[0]} rows; give a row for every frame, or for all "
+            "but the last"
         )
-    return name
 
 
-def _columns(action: np.ndarray) -> dict[str, np.ndarray]:
-    return {f"action_{i}": action[:, i].astype(np.float64) for i in range(action.shape[1])}
+def _find(part: str, where: str, arrays: Arrays) -> str | None:
+    """What a part is called; None if it is not there."""
+    found = [name for name in arrays if meaning(name, {part: ALIASES[part]}) == part]
+    if len(found) > 1:
+        raise UserError(
+            f"{where} has several arrays for the {part}: {', '.join(found)}; leave all but one out"
+        )
+    return found[0] if found else None
 
 
-def _frames(file: Path, group: str, name: str) -> Iterator[tuple[float, np.ndarray]]:
-    """The frames one by one, (H, W, 3)."""
-    if file.suffix == ".npz":
-        with np.load(file) as content:
-            yield from _one_by_one(content[name])
-        return
-    import h5py
-
-    with h5py.File(file) as content:
-        yield from _one_by_one((content[group] if group else content)[name])
+def _next_of(name: str, arrays: Arrays) -> str | None:
+    """The array of the frames that came after those of ``name``, as robomimic's files have it."""
+    _, slash, rest = name.partition("/")
+    found = [f"{other}{slash}{rest}" for other in ALIASES["next_obs"]]
+    return next((n for n in found if n in arrays and arrays[n].shape == arrays[name].shape), None)
 
 
-def _one_by_one(obs: Any) -> Iterator[tuple[float, np.ndarray]]:
-    first = obs.shape[3] != 3  # channels come first
-    for t in range(len(obs)):
-        frame = np.asarray(obs[t])
-        yield float(t), frame.transpose(1, 2, 0) if first else frame
-
-
-def _csgo(file: Path, content: Mapping[str, Any]) -> Source:
-    """The layout of the CS:GO recordings (Pearce and Zhu 2021): frames ``frame_i_x`` and actions ``frame_i_y``."""
-    count = 0
-    actions = []
-    while f"frame_{count}_x" in content:
-        frame, name = content[f"frame_{count}_x"], f"frame_{count}_y"
-        if frame.shape != CSGO_FRAME or frame.dtype != np.uint8:
-            raise UserError(
-                f"{file}: frame_{count}_x is {frame.dtype} {tuple(frame.shape)}, not uint8 {CSGO_FRAME}; get it again"
-            )
-        if name not in content or content[name].shape != (len(CSGO_BUTTONS),):
-            raise UserError(f"{file}: {name} must be {len(CSGO_BUTTONS)} numbers; get it again")
-        actions.append(np.asarray(content[name], dtype=np.float64))
-        count += 1
-    columns = dict(zip(CSGO_BUTTONS, np.stack(actions).T, strict=True))
-    return Source(file, Table(file, columns), partial(_csgo_frames, file, count))
-
-
-def _csgo_frames(file: Path, count: int) -> Iterator[tuple[float, np.ndarray]]:
-    import h5py
-
-    with h5py.File(file) as content:
-        for i in range(count):
-            yield float(i), np.asarray(content[f"frame_{i}_x"])[..., ::-1]  # blue first, as OpenCV has it
+def _frames(opened: Opener, name: str, final: str | None, note: Note) -> Iterator[Frame]:
+    """The frames one by one, and then the last one of ``final``."""
+    with opened() as arrays:
+        first = arrays[name].shape[3] != 3  # channels come first
+        number = 0
+        for number, frame in enumerate(map(np.asarray, arrays[name])):
+            yield Frame(number, None, frame.transpose(1, 2, 0) if first else frame)
+        if final is not None:
+            frame = np.asarray(arrays[final][-1])
+            yield Frame(number + 1, None, frame.transpose(1, 2, 0) if first else frame)
 
 
 def refuse_table(path: Path, actions: Path | None) -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.core.errors import UserError, require
-from adamas.data.importing.actions import encode
+from adamas.data.importing.actions import MAX_OPTIONS, encode
 from adamas.data.importing.arrays import columns_of, refuse_table
-from adamas.data.importing.source import Source, Table
+from adamas.data.importing.pictures import rgb
+from adamas.data.importing.source import Frame, Note, Source, Table
 
 MAIN, METADATA = "main_data.hdf5", "metadata.json"
 IN_FOLDERS = ("arrow", "parquet")  # formats in which every episode has a folder of its own
@@ -29,11 +29,11 @@ Reader = Callable[[], AbstractContextManager[Any]]
 """Opens an episode: a mapping, nested as its observations are, of arrays or what h5py has for such."""
 
 
-def minari(path: Path, actions: Path | None) -> list[Source]:
+def minari(path: Path, actions: Path | None, key: str | None, with_actions: bool) -> list[Source]:
     """The episodes of a dataset, or of the folder data/ in it; none where there is no such thing.
 
     Images are had as they lie there, (T + 1, H, W, 3) uint8 or JPEG files; where an observation has several parts, one
-    alone may be an image. What an action is, the dataset's description says.
+    alone may be an image, or ``key`` is a part of its path. What an action is, the dataset's description says.
     """
     data = next((folder for folder in (path, path / "data") if (folder / METADATA).is_file()), None)
     if data is None or not ((data / MAIN).is_file() or any(data.glob("*/part-0.*"))):
@@ -42,11 +42,11 @@ def minari(path: Path, actions: Path | None) -> list[Source]:
     try:
         about = json.loads((data / METADATA).read_text())
         space = json.loads(about["action_space"])
-        return [_episode(place, reader, space) for place, reader in _readers(data, about)]
+        return [_episode(place, reader, space, key, with_actions) for place, reader in _readers(data, about)]
     except ModuleNotFoundError as error:
         package = ("pyarrow", "parquet") if about.get("data_format") in IN_FOLDERS else ("h5py", "data")
         raise require(*package) from error
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{data} is no dataset of Minari ({error}); restore it") from error
 
 
@@ -107,26 +107,35 @@ def _arrays(column: Any, space: Mapping[str, Any] | None = None) -> Any:
     return {x.name: _arrays(column.field(i), spaces.get(x.name)) for i, x in enumerate(column.type)}
 
 
-def _episode(place: Path, reader: Reader, space: Mapping[str, Any]) -> Source:
+def _episode(
+    place: Path, reader: Reader, space: Mapping[str, Any], key: str | None, with_actions: bool
+) -> Source:
     with reader() as content:
-        columns = columns_of(str(place), content)
         images = list(_images(content["observations"], ("observations",)))
+        if key is not None:
+            images = [names for names in images if f"/{key.strip('/')}/" in f"/{'/'.join(names)}/"]
+        if len(images) != 1:
+            raise UserError(
+                f"{place}: there must be one part of the observations that is an image (uint8, RGB), not "
+                f"{', '.join(map('/'.join, images)) or 'none'}; choose with --frames"
+            )
+        columns = columns_of(str(place), content, len(reduce(getitem, images[0], content)), with_actions)
     names = [column for column in columns if column.startswith("action")]
     start = np.broadcast_to(space.get("start", 0), len(names))  # a choice's numbers may not begin at 0
     columns |= {column: columns[column] - first for column, first in zip(names, start, strict=True)}
-    spec, table = _action_spec(space), Table(place, columns)
-    if spec is not None and (problem := spec.problem(encode(table, spec))):
+    spec, table = _action_spec(place, space), Table(place, columns)
+    if spec is not None and with_actions and (problem := spec.problem(encode(table, spec))):
         raise UserError(f"{place}: {problem}, as {METADATA} says")
-    if len(images) != 1:
-        raise UserError(
-            f"{place}: there must be one part of the observations that is an image (uint8, RGB), not "
-            f"{', '.join(map('/'.join, images)) or 'none'}"
-        )
     return Source(place, table, partial(_frames, reader, images[0]), spec)
 
 
-def _action_spec(space: Mapping[str, Any]) -> ActionSpec | None:
+def _action_spec(place: Path, space: Mapping[str, Any]) -> ActionSpec | None:
     """What an action is; None for a space that says nothing, which the recorded numbers then do."""
+    largest = max(np.ravel(space.get("nvec", space.get("n", 0))).tolist(), default=0)
+    if largest > MAX_OPTIONS:
+        raise UserError(
+            f"{place}: an action has {largest:,} options, as {METADATA} says; it may have {MAX_OPTIONS:,}"
+        )
     if space["type"] == "Discrete":
         return ActionSpec((_choice(space["n"], "action"),))
     if space["type"] == "MultiDiscrete" and np.ndim(space["nvec"]) == 1:
@@ -159,12 +168,11 @@ def _is_jpeg(node: Any) -> bool:
     return isinstance(first, np.ndarray) and first.dtype == np.uint8 and first[:2].tobytes() == JPEG
 
 
-def _frames(reader: Reader, image: tuple[str, ...]) -> Iterator[tuple[float, np.ndarray]]:
-    """The frames one by one, (H, W, 3)."""
+def _frames(reader: Reader, image: tuple[str, ...], note: Note) -> Iterator[Frame]:
     with reader() as content:
         frames = reduce(getitem, image, content)
         for t in range(len(frames)):
             frame = np.asarray(frames[t])
             if frames.ndim < 4:
-                frame = np.asarray(Image.open(io.BytesIO(frame.tobytes())).convert("RGB"))
-            yield float(t), frame
+                frame = rgb(io.BytesIO(frame.tobytes()), f"{'/'.join(image)}, frame {t}")
+            yield Frame(t, None, frame)

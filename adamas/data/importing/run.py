@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,23 +17,14 @@ from adamas.core.actions import ActionSpec
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
 from adamas.core.files import sync, write_file
-from adamas.core.pixels import shrink
-from adamas.data.importing.actions import describe, encode
-from adamas.data.importing.arrays import hdf5, npz
-from adamas.data.importing.frames import IMAGES, VIDEOS, images, videos
-from adamas.data.importing.minari import minari
-from adamas.data.importing.source import EVENTS, Source
+from adamas.data.importing.actions import describe, steady
+from adamas.data.importing.find import Finder
+from adamas.data.importing.names import column
+from adamas.data.importing.source import STATE, Note, Source
+from adamas.data.importing.steps import Step, steps
 from adamas.data.index import INDEX, CannotWriteError, cannot_write
 from adamas.data.store import NEW, EpisodeStore
 
-READERS: Mapping[Callable[[Path, Path | None], list[Source]], tuple[str, ...]] = {
-    videos: VIDEOS,
-    npz: (".npz",),
-    minari: (".hdf5", ".arrow", ".parquet"),
-    hdf5: (".hdf5", ".h5"),
-    images: IMAGES,
-}
-"""What reads files with which endings, or folders of them."""
 PLAN, STORE = "import.json", "store"  # in the folder that gathers
 
 
@@ -44,7 +35,7 @@ class ImportOptions:
     size: tuple[int, int] | None = None
     """Height and width that frames are shrunk to, by the mean over what a new pixel covers. None: as they are."""
     every: int = 1
-    """Keep every so manieth frame: the action is the one taken in it, rewards in between are added up."""
+    """Of so many frames keep one, and the last of an episode that ends. Rewards of the others are added up."""
     choices: tuple[str, ...] = ()
     """Columns that are choices among several things."""
     buttons: tuple[str, ...] = ()
@@ -53,6 +44,10 @@ class ImportOptions:
     """Columns that say how far a lever is moved."""
     ignore: tuple[str, ...] = ()
     """Columns to leave out."""
+    frames: str | None = None
+    """Which array of an HDF5, NPZ or Minari file holds the frames: its path there, or a part of it such as "front"."""
+    without_actions: bool = False
+    """Leave out what was done. Recordings then need no table; one that is there still says rewards and ends."""
 
     def __post_init__(self) -> None:
         if self.every < 1 or (self.size is not None and min(self.size) < 1):
@@ -65,6 +60,7 @@ def import_recordings(
     actions: Path | None,
     options: ImportOptions,
     told: Callable[[int, int, str], None] = lambda done, count, name: None,
+    note: Note = lambda line: None,
 ) -> EpisodeStore:
     """Make a store of the recordings in ``path``.
 
@@ -73,11 +69,12 @@ def import_recordings(
     episodes that are finished, and goes on when it is started again.
 
     Args:
-        path: a file or folder, see :data:`READERS`.
+        path: a file or folder, see :class:`~adamas.data.importing.find.Finder`.
         out: the new store's folder; must not exist yet.
         actions: the table of a video, or a folder of tables.
         options: how.
         told: called before each episode with how many are done, how many there are, and the next one's name.
+        note: called with lines that say what was understood, repaired or left out.
 
     Raises:
         UserError: something about the recordings, in one line.
@@ -85,21 +82,20 @@ def import_recordings(
     staging = out.with_name(out.name + ".importing")
     if out.exists():
         raise UserError(f"{out} exists; choose another --out, or remove it")
-    sources = find_sources(path, actions)
-    tables = [source.table for source in sources]
-    said = (options.choices, options.buttons, options.axes, options.ignore)
-    known = None if any(said) else sources[0].action_spec
-    spec = known or describe(tables, *said)
+    sources = Finder(note, actions, options.frames, options.without_actions).find(path)
+    spec = _action_spec(sources, options, note)
     store = _resumed(staging, _plan(sources, spec, options))
     done = 0 if store is None else store.num_episodes
     try:
         for i, source in enumerate(sources[done:], start=done):
             told(i, len(sources), str(source.path))
-            steps = _steps(source, spec, options)
-            first = next(steps)
+            episode = steps(
+                source, spec, note, options.size, options.every, tuple(map(column, options.ignore))
+            )
+            first = next(episode)
             if store is None:
                 store = EpisodeStore.create(staging / STORE, first.frame.shape, spec)
-            _store(store, source, chain([first], steps))
+            _store(store, source, chain([first], episode))
             store.commit()
             done = i + 1
     except CannotWriteError as error:
@@ -113,77 +109,29 @@ def import_recordings(
     return _finished(staging, out)
 
 
-def find_sources(path: Path, actions: Path | None) -> list[Source]:
-    """The episodes in a file or folder.
-
-    Raises:
-        UserError: it does not exist, or nothing in it can be imported.
-    """
-    if not path.exists():
-        raise UserError(f"{path} does not exist; check the path")
-    endings = {p.suffix.lower() for p in ([path] if path.is_file() else path.rglob("*"))}
-    for reader, suffixes in READERS.items():
-        if endings & set(suffixes) and (sources := reader(path, actions)):
-            return sources
-    known = ", ".join(dict.fromkeys(suffix for suffixes in READERS.values() for suffix in suffixes))
-    raise UserError(f"nothing in {path} can be imported; give a file or a folder of {known}")
-
-
-class Step(NamedTuple):
-    """A frame, (3, H, W) uint8, the action taken in it and what came of that; the last frame has no action."""
-
-    frame: np.ndarray
-    action: np.ndarray | None
-    reward: float = 0.0
-    terminated: bool = False
-    truncated: bool = False
-
-
-def _steps(source: Source, spec: ActionSpec, options: ImportOptions) -> Iterator[Step]:
-    """What an episode consists of, frame by frame."""
-    table, actions = source.table, encode(source.table, spec)
-    times = table.columns.get("time")
-    events = [table.columns.get(name, np.zeros(len(table))) for name in EVENTS]
-    if any(x.dtype.kind == "U" for x in (*events, *([] if times is None else [times]))):
-        raise UserError(f"{table.path}: time, {', '.join(EVENTS)} must be numbers")
-    if times is not None and ((np.diff(times) < 0).any() or times[0] < 0):
-        raise UserError(f"{table.path}: time must be seconds from the video's start, and never go back")
-    shape: tuple[int, ...] = ()
-    count, held, row = 0, np.empty(0), 0  # frames seen; the newest that is kept, and its row of the table
-    for count, (time, frame) in enumerate(source.frames(), start=1):
-        if frame.shape != (shape := shape or frame.shape):
-            raise UserError(
-                f"{source.path}: frame {count} is {frame.shape[:2]}, the first {shape[:2]}; make all alike"
-            )
-        if (count - 1) % options.every:
-            continue
-        new = count - 1 if times is None else int(np.searchsorted(times, time, side="right")) - 1
-        if new < 0:
-            raise UserError(
-                f"{table.path}: no row holds yet when frame {count} is shown, at {time:g} s; begin at 0"
-            )
-        if count > 1 and row < len(actions):  # too few rows: said when all frames are counted
-            reward, terminated, truncated = (x[row : max(new, row + 1)] for x in events)
-            yield Step(held, actions[row], float(reward.sum()), bool(terminated.any()), bool(truncated.any()))
-        held, row = _small(frame, options.size), new
-    if count <= options.every:
-        raise UserError(f"{source.path} has {count} frames; an episode needs at least two that are kept")
-    if times is None and count not in (len(table), len(table) + 1):
-        raise UserError(
-            f"{source.path} has {count} frames, but {table.path} has {len(table)} rows; give a row for every frame, or "
-            "for every frame but the last, or a column called time"
+def _action_spec(sources: Sequence[Source], options: ImportOptions, note: Note) -> ActionSpec:
+    """What an action is in all recordings together."""
+    if options.without_actions:
+        return ActionSpec.nothing()
+    said = (options.choices, options.buttons, options.axes, options.ignore)
+    known = sources[0].action_spec
+    if known is not None and not any(said) and all(source.action_spec == known for source in sources):
+        return known
+    choices, buttons, axes, ignore = (tuple(map(column, names)) for names in said)
+    tables = [source.table for source in sources]
+    spec = describe(tables, choices, buttons, axes, ignore)
+    if state := [
+        name for name, kind in tables[0].kinds.items() if kind == STATE and name not in spec.entries
+    ]:
+        note(
+            f"taken for the game's state and left out: {', '.join(state)}; --axes or --buttons bring them back"
         )
-    yield Step(held, None)
-
-
-def _small(frame: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
-    """(H, W, 3) to (3, H', W')."""
-    if size is None:
-        return np.ascontiguousarray(frame.transpose(2, 0, 1))
-    height, width = size
-    if height > frame.shape[0] or width > frame.shape[1]:
-        raise UserError(f"size {height}x{width} is larger than the frames, {frame.shape[0]}x{frame.shape[1]}")
-    return shrink(np.array(frame)[None], height, width)[0]  # a copy, that may be written to
+    unsaid = [name for name in spec.entries if name not in ("action", *choices, *buttons, *axes)]
+    for name in steady(tables, unsaid):
+        note(
+            f"{name} grows in every row like a counter or a clock; if it is no part of the action, --ignore {name}"
+        )
+    return spec
 
 
 def _store(store: EpisodeStore, source: Source, steps: Iterator[Step]) -> None:

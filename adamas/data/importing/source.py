@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,28 +15,59 @@ Column = np.ndarray
 """(rows,) float64, or texts."""
 
 EVENTS = ("reward", "terminated", "truncated")
-TIMES = ("time", "frame", "episode")
+COUNTERS = ("frame", "episode")  # they say where a row belongs, and are no part of an action
+BUTTON, AXIS, STATE = "button", "axis", "state"  # what a file itself may say of a column
+
+Note = Callable[[str], None]
+"""Takes one line for the user: what was understood, repaired or left out."""
+
+
+class Frame(NamedTuple):
+    """One frame of a recording.
+
+    Attributes:
+        number: its place in the recording, from 0; frames that are lost count too.
+        time: seconds from the first frame; None where the recording has no clock.
+        pixels: (H, W, 3) uint8; None: the frame was there, but cannot be decoded.
+    """
+
+    number: int
+    time: float | None
+    pixels: np.ndarray | None
 
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of a table by column. Errors count them from ``first_line``, as the file does.
+    """The rows of a table by column.
 
     The columns ``reward``, ``terminated`` and ``truncated`` say what came of an action; ``time`` (seconds) from when on
-    a row holds. All others are parts of the action, but ``frame`` and ``episode``, which are left out.
+    a row holds; ``frame`` and ``episode`` count. All others are parts of the action. A table without any column stands
+    for a recording of which no table is known.
+
+    Attributes:
+        path: the file, for messages.
+        columns: by name.
+        lines: by which number the file knows each row; empty: the first is row 1.
+        kinds: what the file itself says of columns: a BUTTON (one that a table of the same kind lacks was never
+            pressed), an AXIS, or the game's STATE, which is no part of the action unless the user says so.
     """
 
     path: Path
     columns: Mapping[str, Column]
-    first_line: int = 1
+    lines: Sequence[int] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
 
-    @property
-    def action(self) -> dict[str, Column]:
-        """The columns of the action."""
-        return {name: x for name, x in self.columns.items() if name not in (*EVENTS, *TIMES)}
+    def line(self, index: int) -> int:
+        """By which number the file knows a row, for messages."""
+        return self.lines[index] if self.lines else index + 1
+
+    def actions(self, said: Collection[str] = ()) -> list[str]:
+        """The names of the action's columns; those that the user ``said`` are such are among them."""
+        others = {*EVENTS, *COUNTERS, "time", *(name for name, kind in self.kinds.items() if kind == STATE)}
+        return [name for name in self.columns if name in said or name not in others]
 
 
 @dataclass(frozen=True)
@@ -45,11 +77,11 @@ class Source:
     Attributes:
         path: the file or folder, for messages.
         table: a row for every frame, or for every frame but the last; or rows that hold from their ``time`` on.
-        frames: starts to read: (H, W, 3) or (H, W) uint8 each, with the time in seconds at which it is shown.
+        frames: starts to read.
         action_spec: what an action is, where the recording says so; None: the tables' numbers do.
     """
 
     path: Path
     table: Table
-    frames: Callable[[], Iterator[tuple[float, np.ndarray]]]
+    frames: Callable[[Note], Iterator[Frame]]
     action_spec: ActionSpec | None = None

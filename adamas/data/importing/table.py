@@ -1,102 +1,145 @@
-"""Tables of actions: CSV, JSON, JSON lines and Parquet."""
+"""Tables of actions: from the cells of a file to columns of numbers or texts."""
 
 from __future__ import annotations
 
-import csv
-import json
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from adamas.core.errors import UserError, require
+from adamas.core.errors import UserError
+from adamas.data.importing.clocks import UNITS
+from adamas.data.importing.names import folded, meaning, split_done
+from adamas.data.importing.reading import Row, read_rows
 from adamas.data.importing.source import Table
+from adamas.data.importing.ticks import flat, is_tick, ticks
 
-SUFFIXES = (".csv", ".json", ".jsonl", ".parquet")
+MAX_TEXT = 200  # characters in a cell
+NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # 1,234 may be meant as 1234
 
 
 def read_table(path: Path) -> Table:
     """A table whose columns have names: numbers, true and false (1 and 0), or in one column nothing but texts.
 
+    Names lose their capitals and the blanks around them; those that mean a reward, an end, a time or a counter get the
+    name that :class:`~adamas.data.importing.source.Table` gives them. Objects and lists in cells become columns of
+    their own, keyboards and mice buttons and axes (:mod:`~adamas.data.importing.ticks`).
+
     Raises:
         UserError: the file cannot be read, a row is not like the first, or a cell is empty or not a finite number.
     """
-    try:
-        rows, first_line = _rows(path)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; check the path") from error
-    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
-        raise UserError(f"{path} is no {path.suffix[1:].upper()} file ({error}); export it anew") from error
+    rows = read_rows(path)
     if not rows:
         raise UserError(f"{path} has no rows; give a table with one row a frame")
-    names = list(rows[0])
-    for i, row in enumerate(rows):
-        if list(row) != names:
-            raise UserError(
-                f"{path}, row {i + first_line}: its columns are not those of the first row; give every row the same"
-            )
-    columns = {str(name): _column(path, str(name), [row[name] for row in rows], first_line) for name in names}
-    table = Table(path, columns, first_line)
-    if not table.action:
-        raise UserError(f"{path} has no column for the action, only {', '.join(names)}; add one")
-    return table
-
-
-def _rows(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The rows, and the number by which their file knows the first."""
-    if path.suffix == ".csv":
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            names = next(reader, [])
-            if len(set(names)) < len(names):
-                raise UserError(f"{path}: two columns have the same name; rename one")
-            return [dict(_paired(path, names, row, reader.line_num)) for row in reader if row], 2
-    if path.suffix == ".parquet":
-        try:
-            from pyarrow import ArrowInvalid, parquet
-        except ModuleNotFoundError as error:
-            raise require("pyarrow", "parquet") from error
-        try:
-            return parquet.read_table(path).to_pylist(), 1
-        except ArrowInvalid as error:
-            raise UserError(f"{path} is no Parquet file; export it anew") from error
-    text = path.read_text(encoding="utf-8")
-    rows = (
-        [json.loads(line) for line in text.splitlines() if line]
-        if path.suffix == ".jsonl"
-        else json.loads(text)
+    rows, kinds = (
+        ticks(path, rows) if is_tick(rows[0][1]) else ([(line, flat(row)) for line, row in rows], {})
     )
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(f'{path} must hold a list of rows such as {{"action": 3}}; export it so')
-    return rows, 1
+    for line, row in rows:
+        if row.keys() != rows[0][1].keys():
+            raise UserError(
+                f"{path}, row {line}: its columns are not those of the first row; give every row the same"
+            )
+    comma = _decimal_comma(path, rows)
+    columns: dict[str, np.ndarray] = {}
+    for number, name in enumerate(rows[0][1], start=1):
+        cells = [(line, row[name]) for line, row in rows]
+        called = meaning(name) or folded(name) or _unnamed(path, number, cells)
+        if called == "frame" and called in columns:
+            continue  # one counter will do
+        values = _column(path, name, cells, comma)
+        if called.startswith("time_"):
+            values, called = values * UNITS[called[5:]], "time"
+        if called in columns:
+            raise UserError(f"{path}: {name!r} is a second column that means {called}; rename one")
+        columns[called] = values
+    split_done(columns, str(path))
+    return Table(path, columns, tuple(line for line, _ in rows), kinds)
 
 
-def _paired(path: Path, names: Sequence[str], row: Sequence[str], line: int) -> Iterator[tuple[str, str]]:
-    if len(row) != len(names):
+def _unnamed(path: Path, number: int, cells: Sequence[tuple[int, Any]]) -> str:
+    """A column without a name may count the rows, as pandas writes it."""
+    numbers = [_number(cell, comma=False) for _, cell in cells]
+    if all(b is not None and a is not None and b == a + 1 for a, b in pairwise(numbers)):
+        return "frame"
+    raise UserError(f"{path}, row 1: column {number} has no name; give it one")
+
+
+def _decimal_comma(path: Path, rows: Sequence[Row]) -> bool:
+    """Whether commas stand before the decimals: 0,5 is a half.
+
+    Raises:
+        UserError: it cannot be told.
+    """
+    texts = [(line, cell) for line, row in rows for cell in row.values() if isinstance(cell, str)]
+    numbers = [(line, cell) for line, cell in texts if NUMBER.fullmatch(cell)]
+    commas = [(line, cell) for line, cell in numbers if "," in cell]
+    points = [(line, cell) for line, cell in numbers if "." in cell]
+    if not commas:
+        return False
+    if points:
+        line, cell = points[0]
         raise UserError(
-            f"{path}, row {line}: {len(row)} cells where the first row names {len(names)}; mend it"
+            f"{path}, row {line}: {cell} has a decimal point, {commas[0][1]} a comma; write all alike"
         )
-    return zip(names, row, strict=True)
+    if all(THOUSANDS.fullmatch(cell) for _, cell in commas):
+        line, cell = commas[0]
+        raise UserError(
+            f"{path}, row {line}: {cell} may be {cell.replace(',', '')} or {cell.replace(',', '.')}; write a point "
+            "before decimals"
+        )
+    return True
 
 
-def _column(path: Path, name: str, cells: Sequence[Any], first_line: int) -> np.ndarray:
-    numbers = [_number(cell) for cell in cells]
-    if all(number is None for number in numbers) and all(isinstance(cell, str) and cell for cell in cells):
-        return np.array(cells, dtype=str)
-    for i, number in enumerate(numbers):
+def _column(path: Path, name: str, cells: Sequence[tuple[int, Any]], comma: bool) -> np.ndarray:
+    numbers = [_number(cell, comma) for _, cell in cells]
+    if all(number is None for number in numbers) and all(isinstance(cell, str) and cell for _, cell in cells):
+        return _texts(path, name, cells)
+    for (line, cell), number in zip(cells, numbers, strict=True):
         if number is None or not math.isfinite(number):
             raise UserError(
-                f"{path}, row {i + first_line}: {name} is {cells[i]!r}, not a number; fill in every cell"
+                f"{path}, row {line}: {name} is {_shown(cell)}, not a number; fill in every cell with one"
             )
     return np.array(numbers, dtype=np.float64)
 
 
-def _number(cell: Any) -> float | None:
-    if isinstance(cell, str) and cell.lower() in ("true", "false"):
-        return float(cell.lower() == "true")
+def _texts(path: Path, name: str, cells: Sequence[tuple[int, str]]) -> np.ndarray:
+    """Texts, if they can be the names of things to choose from."""
+    for line, cell in cells:
+        if len(cell) > MAX_TEXT:
+            raise UserError(
+                f"{path}, row {line}: {name} is a text of {len(cell):,} characters; leave it out of the table"
+            )
+    line, cell = cells[0]
+    if all(
+        re.match(r"[+-]?[.,]?\d", cell) for _, cell in cells
+    ):  # numbers with units, dates, several numbers
+        raise UserError(
+            f"{path}, row {line}: {name} is {_shown(cell)}, not a number; give numbers alone, one a column"
+        )
+    return np.array([cell for _, cell in cells], dtype=str)
+
+
+def _number(cell: Any, comma: bool) -> float | None:
+    if isinstance(cell, str):
+        if cell.lower() in ("true", "false"):
+            return float(cell.lower() == "true")
+        cell = cell.strip()
+        if not NUMBER.fullmatch(cell) or ("," in cell and not comma):
+            return None
+        return float(cell.replace(",", "."))
     try:
         return float(cell)
     except (TypeError, ValueError):
         return None
+    except OverflowError:
+        return math.inf
+
+
+def _shown(cell: Any) -> str:
+    text = repr(cell)
+    return text if len(text) <= 40 else f"{text[:40]}..."

@@ -12,12 +12,33 @@ import h5py
 import numpy as np
 from PIL import Image
 
+from adamas.data import EpisodeStore
+from adamas.data.importing.run import ImportOptions, import_recordings
+
 HEIGHT, WIDTH = 16, 32
 
 
 def frames(count: int, seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
     """(count, H, W, 3) uint8, all different."""
     return np.random.default_rng(seed).integers(256, size=(count, height, width, 3), dtype=np.uint8)
+
+
+def greys(count: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """(count, H, W, 3) uint8: frame i is grey i all over."""
+    return np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, height, width, 3))
+
+
+def grey_of(store: EpisodeStore, episode: int = 0) -> list[int]:
+    """Which frames of :func:`greys` an episode consists of."""
+    return store.episode(episode).obs[:, 0, 0, 0].tolist()
+
+
+def imported(path: Path, actions: Path | None = None, **options: Any) -> tuple[EpisodeStore, list[str]]:
+    """What is imported, and the lines that the import says."""
+    notes: list[str] = []
+    out = path.parent / f"imported {path.name}"
+    store = import_recordings(path, out, actions, ImportOptions(**options), note=notes.append)
+    return store, notes
 
 
 def write_video(path: Path, pictures: np.ndarray, rate: int = 10) -> Path:

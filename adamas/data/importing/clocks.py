@@ -1,0 +1,56 @@
+"""Whether the times in a table and those of a video can come from the same clock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from adamas.core.errors import UserError
+from adamas.data.importing.source import Frame, Note, Table
+
+VIDEO_TICK = 0.001
+"""Seconds to which a file may round the times of frames: Matroska and WebM store milliseconds."""
+DRIFT = 0.01
+"""Share of a video's length by which the ends of two clocks may differ."""
+UNITS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+"""Seconds in a unit that times may be in, by the ending of the column's name: ``time_ms``."""
+
+
+def tolerance(times: np.ndarray) -> float:
+    """By how much a row's time may lie behind a frame's because both are rounded, in seconds.
+
+    Hundredths and thousandths of a second are off by up to half a unit of the last decimal. Whole seconds and tenths
+    are taken at their word.
+    """
+    written = next((d for d in (0, 1, 2, 3) if np.allclose(times, times.round(d), rtol=0, atol=1e-9)), 4)
+    return VIDEO_TICK / 2 + (0.5 * 10.0**-written if written in (2, 3) else 0.0)
+
+
+def check_clocks(path: Path, table: Table, times: np.ndarray, last: Frame, note: Note) -> None:
+    """Compare how long a video and its table last.
+
+    Args:
+        path: the video.
+        table: its table, for messages.
+        times: (rows,) seconds from when on each row holds.
+        last: the video's last frame.
+        note: told where the table is far shorter, so that its last row holds for long.
+
+    Raises:
+        UserError: the table is far longer, so that its last rows belong to no frame.
+    """
+    interval = (last.time or 0.0) / max(1, last.number)  # seconds from one frame to the next
+    length, end = (last.time or 0.0) + interval, float(times[-1])
+    usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0  # seconds from one row to the next
+    slack = max(DRIFT * length, 2 * interval, 2 * usual)
+    lengths = f"{path} lasts {length:.3f} s, but the times in {table.path} end at {end:.3f}"
+    if end - length > slack:
+        unit = next((name for name, seconds in UNITS.items() if 0.5 < end * seconds / length < 2), None)
+        if unit is not None:
+            raise UserError(f"{lengths} and look like {unit}; divide them, or call the column time_{unit}")
+        if abs(end - last.number) <= 1:
+            raise UserError(f"{lengths} and look like numbers of frames; call the column frame")
+        raise UserError(f"{lengths}; give the whole video, or only the rows that belong to it")
+    if length - end > slack:
+        note(f"{lengths}: the last row is taken to hold until the video's end")

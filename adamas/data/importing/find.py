@@ -1,0 +1,138 @@
+"""Which files and folders are recordings, and which tables are theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from adamas.core.errors import UserError
+from adamas.data.importing.arrays import refuse_table
+from adamas.data.importing.hdf5 import hdf5
+from adamas.data.importing.minari import minari
+from adamas.data.importing.names import natural
+from adamas.data.importing.npz import npz
+from adamas.data.importing.pictures import IMAGES, check_order, open_all, pictures
+from adamas.data.importing.reading import SUFFIXES
+from adamas.data.importing.source import Note, Source, Table
+from adamas.data.importing.table import read_table
+from adamas.data.importing.videos import VIDEOS, decode
+
+ARRAYS: Mapping[str, Callable[[Path, str | None, bool], list[Source]]] = {
+    ".npz": npz,
+    ".hdf5": hdf5,
+    ".h5": hdf5,
+}
+"""What reads files that hold their actions in themselves, by their endings."""
+SHOWN = 5  # names of files that are left out, in a line
+
+
+@dataclass
+class Finder:
+    """Looks for recordings in files and folders.
+
+    Attributes:
+        actions: the table of the only recording, or the folder of tables. None: they lie beside their recordings.
+        frames: which array of a file the frames are, by a part of its path.
+        without_actions: leave out what was done; recordings need no tables.
+        note: takes lines for the user.
+    """
+
+    note: Note
+    actions: Path | None = None
+    frames: str | None = None
+    without_actions: bool = False
+    _seen: list[Path] = field(default_factory=list)
+    _used: set[Path] = field(default_factory=set)
+    _filmed: list[Path] = field(default_factory=list)  # recordings that have tables of their own
+
+    def find(self, path: Path) -> list[Source]:
+        """The episodes in a file, or in a folder and the folders in it, in natural order of their names.
+
+        Raises:
+            UserError: it does not exist, nothing in it can be imported, or a recording is without its table.
+        """
+        if not path.exists():
+            raise UserError(f"{path} does not exist; check the path")
+        sources = self._folder(path) if path.is_dir() else self._file(path, alone=True)
+        if not sources:
+            known = ", ".join((*VIDEOS, *ARRAYS, *IMAGES))
+            raise UserError(
+                f"nothing in {path} can be imported; give a file or a folder of {known} (images: a folder)"
+            )
+        if self.actions is not None and len(self._filmed) > 1 and not self.actions.is_dir():
+            raise UserError(
+                f"{self.actions} is one table, but {path} holds {len(self._filmed)} recordings; give a folder of tables"
+            )
+        if self.frames is not None and self._filmed:
+            raise UserError(f"--frames chooses among the arrays of a file; {self._filmed[0]} has none")
+        left = [file for file in self._seen if file not in self._used]
+        if left:
+            names = ", ".join(str(file.relative_to(path)) for file in left[:SHOWN])
+            self.note(
+                f"left out: {names}" + (f" and {len(left) - SHOWN} more files" if len(left) > SHOWN else "")
+            )
+        return sources
+
+    def _folder(self, folder: Path) -> list[Source]:
+        if found := minari(folder, self.actions, self.frames, not self.without_actions):
+            return found
+        entries = sorted(
+            (p for p in folder.iterdir() if p.name[0] != "."), key=lambda p: natural(p.name.lower())
+        )
+        inner = [p for p in entries if p.is_dir() and not p.is_symlink()]
+        self._seen += [p for p in entries if p not in inner]
+        recordings = [p for p in entries if p.is_file() and p.suffix.lower() in (*VIDEOS, *ARRAYS)]
+        sources = [source for file in recordings for source in self._file(file, alone=len(recordings) == 1)]
+        deeper = [source for p in inner for source in self._folder(p)]
+        shots = [] if recordings else pictures(folder)
+        if shots and (self._tables(folder, alone=True) or not deeper):
+            check_order(shots, self.note)
+            self._used.update(shots)
+            table = self._table(folder, alone=True)
+            sources.append(Source(folder, table, partial(open_all, shots)))
+        return sources + deeper
+
+    def _file(self, file: Path, alone: bool) -> list[Source]:
+        """The episodes in a file. ``alone``: it is the only recording in its folder."""
+        suffix = file.suffix.lower()
+        self._used.add(file)
+        if suffix in ARRAYS:
+            refuse_table(file, self.actions)
+            return ARRAYS[suffix](file, self.frames, not self.without_actions)
+        if suffix in VIDEOS:
+            return [Source(file, self._table(file, alone), partial(decode, file))]
+        return []
+
+    def _table(self, recording: Path, alone: bool) -> Table:
+        """The table of a video or a folder of images."""
+        self._filmed.append(recording)
+        given = self.actions is not None and not self.actions.is_dir()
+        found = [self.actions] if given and self.actions else self._tables(recording, alone)
+        if not found and self.without_actions:
+            return Table(recording, {})
+        if len(found) != 1:
+            stem = recording.name if recording.is_dir() else recording.stem
+            names = ", ".join(path.name for path in found)
+            raise UserError(
+                f"{recording} needs one table of its actions, called {', '.join(stem + s for s in SUFFIXES)}"
+                f"{f' (there are {names})' if found else ''}; or name it with --actions, or import --without-actions"
+            )
+        self._used.add(found[0])
+        return read_table(found[0])
+
+    def _tables(self, recording: Path, alone: bool) -> list[Path]:
+        """The tables that have the name of a recording, or else are called actions and lie with the only one."""
+        stem = recording.name if recording.is_dir() else recording.stem
+        named = _called(self.actions or recording.parent, stem)
+        inside = recording if recording.is_dir() else recording.parent
+        if self.actions is not None or (named and not recording.is_dir()) or not alone:
+            return named
+        return named + _called(inside, "actions")
+
+
+def _called(folder: Path, stem: str) -> list[Path]:
+    """The tables of a name in a folder."""
+    tables = (path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in tables if path.stem == stem)

@@ -1,0 +1,126 @@
+"""HDF5 files: one episode, or one in each of several groups, however deep they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from adamas.core.errors import UserError, require
+from adamas.data.importing.arrays import Arrays, episode
+from adamas.data.importing.csgo import csgo, is_csgo
+from adamas.data.importing.names import ALIASES, meaning, natural
+from adamas.data.importing.source import Source
+
+MAX_DEPTH = 16
+"""Of groups within groups: a group that contains itself has no end."""
+
+
+def hdf5(file: Path, key: str | None, actions: bool) -> list[Source]:
+    """The episodes in a file, in natural order of their groups' names.
+
+    An episode is a group with an array of actions or with frames, be it the file itself, ``episode_0``, or
+    ``data/demo_0`` with ``obs/camera`` in it, as robomimic and ManiSkill write it.
+
+    Args:
+        file: an HDF5 file.
+        key: which array holds the frames.
+        actions: False: leave out what was done.
+    """
+    try:
+        with _opened_file(file) as content:
+            if is_csgo(content):
+                return [csgo(file, content, partial(_opened_file, file))]
+            groups = list(_episodes(file, content, ""))
+            if not groups:
+                raise UserError(
+                    f"{file} has no group with arrays called {' or '.join(ALIASES['action'])}; it has "
+                    f"{', '.join(list(content)[:20]) or 'nothing'}"
+                )
+            return [
+                episode(
+                    Path(f"{file}:{group}") if group else file,
+                    partial(_opened, file, group),
+                    _arrays(file, content[group] if group else content),
+                    key,
+                    actions,
+                )
+                for group in groups
+            ]
+    except ModuleNotFoundError as error:
+        raise require("h5py", "data") from error
+
+
+@contextmanager
+def _opened_file(file: Path) -> Iterator[Any]:
+    import h5py
+
+    try:
+        with h5py.File(file) as content:
+            yield content
+    except (OSError, RuntimeError, KeyError, MemoryError) as error:  # how h5py tells of damage
+        raise UserError(f"{file} is no HDF5 file that can be read ({error}); restore it") from error
+
+
+@contextmanager
+def _opened(file: Path, group: str) -> Iterator[Arrays]:
+    with _opened_file(file) as content:
+        yield _arrays(file, content[group] if group else content)
+
+
+def _episodes(file: Path, group: Any, name: str) -> Iterator[str]:
+    """The names of the groups that are episodes."""
+    parts = {meaning(child, ALIASES) for child in group}
+    if "action" in parts or "obs" in parts:
+        yield name
+        return
+    for child, content in _children(file, group, name):
+        if hasattr(content, "keys"):
+            yield from _episodes(file, content, f"{name}/{child}" if name else child)
+
+
+def _children(file: Path, group: Any, name: str) -> Iterator[tuple[str, Any]]:
+    import h5py
+
+    if name.count("/") > MAX_DEPTH:
+        raise UserError(f"{file} has groups within groups, more than {MAX_DEPTH} deep; export it anew")
+    for child in sorted(group, key=natural):
+        if not isinstance(group.get(child, getlink=True), h5py.HardLink):
+            raise UserError(
+                f"{file}: {name}/{child} is a link to something elsewhere; copy what it means (h5repack -m)"
+            )
+        yield child, group[child]
+
+
+def _arrays(file: Path, group: Any, prefix: str = "") -> Arrays:
+    """All that is in a group, by its path there."""
+    found: dict[str, Any] = {}
+    for child, content in _children(file, group, prefix.rstrip("/")):
+        if hasattr(content, "keys"):
+            found |= _arrays(file, content, f"{prefix}{child}/")
+        elif hasattr(content, "shape") and content.shape is not None:
+            _check_written(file, content)
+            found[prefix + child] = content
+    return found
+
+
+def _check_written(file: Path, dataset: Any) -> None:
+    """Refuse what was made room for and never written, as when a recorder is killed: it would be read as zeros."""
+    import h5py
+
+    if not dataset.size or dataset.id.get_create_plist().get_external_count():
+        return
+    layout = dataset.id.get_create_plist().get_layout()
+    if layout == h5py.h5d.CHUNKED:
+        chunks = 1
+        for length, step in zip(dataset.shape, dataset.chunks, strict=True):
+            chunks *= -(-length // step)
+        missing = chunks - dataset.id.get_num_chunks()
+    else:
+        missing = int(layout == h5py.h5d.CONTIGUOUS and dataset.id.get_storage_size() == 0)
+    if missing:
+        raise UserError(
+            f"{file}: parts of {dataset.name} were never written; record it anew, or cut off the rest"
+        )

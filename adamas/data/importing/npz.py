@@ -1,0 +1,87 @@
+"""NPZ files: an episode each."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from adamas.core.errors import UserError
+from adamas.data.importing.arrays import Arrays, episode
+from adamas.data.importing.source import Source
+
+
+class _Array:
+    """An array in an NPZ file, of which only the header has been read."""
+
+    def __init__(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+        self._archive, self._entry = archive, entry
+        with archive.open(entry) as file:
+            self.shape, self._fortran, self.dtype = _header(file)
+            size = entry.file_size - file.tell()
+        if not self.dtype.hasobject and math.prod(self.shape) * self.dtype.itemsize != size:
+            raise ValueError(
+                f"{entry.filename} holds {size:,} bytes, which are not {self.dtype} {self.shape}"
+            )
+
+    def __len__(self) -> int:
+        return self.shape[0] if self.shape else 0
+
+    def __getitem__(self, key: Any) -> Any:
+        with self._archive.open(self._entry) as file:
+            return npy.read_array(file, allow_pickle=False)[key]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Rows one by one, without the whole array in memory."""
+        if self._fortran:
+            yield from self[()]
+            return
+        with self._archive.open(self._entry) as file:
+            _header(file)
+            size = math.prod(self.shape[1:]) * self.dtype.itemsize
+            for _ in range(len(self)):
+                yield np.frombuffer(file.read(size), self.dtype).reshape(self.shape[1:])
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = npy.read_magic(file)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    return read(file)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Arrays]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
+            yield {entry.filename.removesuffix(".npy"): _Array(archive, entry) for entry in entries}
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        MemoryError,
+        NotImplementedError,
+        RuntimeError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise UserError(f"{file} is no NPZ file of plain arrays ({error}); export it anew") from error
+
+
+def npz(file: Path, key: str | None, actions: bool) -> list[Source]:
+    """The episode in a file.
+
+    Args:
+        file: as ``numpy.savez`` writes it.
+        key: which array holds the frames.
+        actions: False: leave out what was done.
+    """
+    opened = partial(_opened, file)
+    with opened() as arrays:
+        return [episode(file, opened, arrays, key, actions)]

@@ -1,0 +1,90 @@
+"""Rows that hold objects and lists: recordings of a keyboard and a mouse, and actions of several parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adamas.core.errors import UserError
+from adamas.data.importing.names import folded, meaning
+from adamas.data.importing.reading import Row
+from adamas.data.importing.source import AXIS, BUTTON, STATE
+
+KEY = "key.keyboard."  # begins the names of keys in the recordings of VPT
+MOUSE_BUTTONS = ("left", "right", "middle")  # 0, 1 and 2 there
+MOTION = ("dx", "dy", "dwheel")
+POSITION = ("x", "y")
+
+
+def is_tick(row: Mapping[str, Any]) -> bool:
+    """Whether a row says what a keyboard and a mouse did, as in the recordings of VPT (Baker et al. 2022)."""
+    return isinstance(row.get("keyboard"), Mapping) or isinstance(row.get("mouse"), Mapping)
+
+
+def ticks(path: Path, rows: Sequence[Row]) -> tuple[list[Row], dict[str, str]]:
+    """Rows of numbers instead of rows of a keyboard and a mouse, and what their columns are.
+
+    Every key and mouse button that is ever held gets a column of 0 and 1: ``w``, ``left_shift``, ``mouse_left``. The
+    mouse's way becomes ``mouse_dx``, ``mouse_dy`` and ``mouse_dwheel``; its place only where the way is not recorded.
+    All other numbers are the game's state, but for rewards, ends, times and counters.
+
+    Raises:
+        UserError: a row is not like the others.
+    """
+    held = [_held(path, line, row) for line, row in rows]
+    pressed = sorted({name for names in held for name in names})
+    mouse = rows[0][1].get("mouse", {})
+    moves = [name for name in (MOTION if "dx" in mouse else POSITION) if name in mouse]
+    others = [name for name, cell in rows[0][1].items() if _is_number(cell)]
+    kinds = dict.fromkeys(pressed, BUTTON) | {f"mouse_{name}": AXIS for name in moves}
+    kinds |= {folded(name): STATE for name in others if meaning(name) is None}
+    flat: list[Row] = []
+    for (line, row), names in zip(rows, held, strict=True):
+        try:
+            cells = {f"mouse_{name}": row["mouse"][name] for name in moves}
+            cells |= {name: row[name] for name in others}
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"{path}, row {line}: {error} is missing, which the first row has; give every row the same"
+            ) from error
+        flat.append((line, cells | {name: int(name in names) for name in pressed}))
+    return flat, kinds
+
+
+def _held(path: Path, line: int, row: Mapping[str, Any]) -> set[str]:
+    """The keys and buttons that are held down in a row."""
+    keys = _part(row, "keyboard", "keys")
+    buttons = _part(row, "mouse", "buttons")
+    if not isinstance(keys, list) or not isinstance(buttons, list):
+        raise UserError(f"{path}, row {line}: keyboard.keys and mouse.buttons must be lists; export it anew")
+    names = {folded(str(key).removeprefix(KEY)).replace(".", "_") for key in keys}
+    for button in buttons:
+        known = isinstance(button, int) and button < len(MOUSE_BUTTONS)
+        names.add(f"mouse_{MOUSE_BUTTONS[button] if known else folded(str(button))}")
+    return names
+
+
+def _part(row: Mapping[str, Any], device: str, name: str) -> Any:
+    found = row.get(device, {})
+    return found.get(name, []) if isinstance(found, Mapping) else None
+
+
+def _is_number(cell: Any) -> bool:
+    return isinstance(cell, int | float)
+
+
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without objects and lists: ``{"a": {"x": 1, "y": [2, 3]}}`` has the columns a.x, a.y_0 and a.y_1."""
+    return dict(_leaves("", row))
+
+
+def _leaves(name: str, cell: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(cell, Mapping):
+        for key, value in cell.items():
+            yield from _leaves(f"{name}.{key}" if name else str(key), value)
+    elif isinstance(cell, list):
+        for i, value in enumerate(cell):
+            yield from _leaves(f"{name}_{i}", value)
+    else:
+        yield name, cell
