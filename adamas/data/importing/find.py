@@ -108,8 +108,7 @@ class Finder:
     def _table(self, recording: Path, alone: bool) -> Table:
         """The table of a video or a folder of images."""
         self._filmed.append(recording)
-        given = self.actions is not None and not self.actions.is_dir()
-        found = [self.actions] if given and self.actions else self._tables(recording, alone)
+        found = self._tables(recording, alone)
         if not found and self.without_actions:
             return Table(recording, {})
         if len(found) != 1:
@@ -123,7 +122,9 @@ class Finder:
         return read_table(found[0])
 
     def _tables(self, recording: Path, alone: bool) -> list[Path]:
-        """The tables that have the name of a recording, or else are called actions and lie with the only one."""
+        """The table that is given, or those of a recording's name, or those called actions beside the only one."""
+        if self.actions is not None and not self.actions.is_dir():
+            return [self.actions]
         stem = recording.name if recording.is_dir() else recording.stem
         named = _called(self.actions or recording.parent, stem)
         inside = recording if recording.is_dir() else recording.parent

@@ -25,6 +25,8 @@ def read_rows(path: Path) -> list[Row]:
         UserError: it cannot be read, or is not what its ending says.
     """
     kind = path.suffix.lower()
+    if kind not in SUFFIXES:
+        raise UserError(f"{path} is no table that can be read; give one of {', '.join(SUFFIXES)}")
     try:
         if kind == ".parquet":
             return list(enumerate(_parquet(path), start=1))
