@@ -66,7 +66,7 @@ def _names(tables: Sequence[Table], said: Collection[str], ignore: Collection[st
     for table in tables:
         names = [name for name in table.actions(said) if name not in ignore and name not in listed]
         first = names if first is None else first
-        if set(names) != set(first) or bool(table.kinds) != bool(tables[0].kinds):
+        if set(names) != set(first) or table.keyboard != tables[0].keyboard:
             raise UserError(
                 f"{table.path} has the columns {', '.join(table.actions(said))}, but {tables[0].path} "
                 f"{', '.join(tables[0].actions(said))}; give all the same, or leave some out with --ignore"

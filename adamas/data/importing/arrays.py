@@ -63,11 +63,11 @@ def frames_name(place: Path, arrays: Arrays, key: str | None) -> str:
         found = [name for name in obs if _is_video(arrays[name])]
     if len(found) > 1:
         raise UserError(f"{place} has several arrays of frames: {', '.join(found)}; choose one with --frames")
+    if not found and key is not None:
+        raise UserError(f"{place} has no frames called {key}; it has {_list(arrays)}")
     if not found:
-        wanted = f"frames {key}" if key is not None else f"array called {' or '.join(ALIASES['obs'])}"
-        if obs:
-            wanted += " that holds frames"
-        raise UserError(f"{place} has no {wanted}; it has {_list(arrays)}")
+        wanted = f"array called {' or '.join(ALIASES['obs'])}{' that holds frames' if obs else ''}"
+        raise UserError(f"{place} has no {wanted}; it has {_list(arrays)}; name one with --frames")
     array = arrays[found[0]]
     if not _is_video(array):
         raise UserError(

@@ -48,14 +48,16 @@ class Table:
         path: the file, for messages.
         columns: by name.
         lines: by which number the file knows each row; empty: the first is row 1.
-        kinds: what the file itself says of columns: a BUTTON (one that a table of the same kind lacks was never
-            pressed), an AXIS, or the game's STATE, which is no part of the action unless the user says so.
+        kinds: what the file itself says of columns: a BUTTON, an AXIS, or the game's STATE, which is no part of the
+            action unless the user says so.
+        keyboard: made of lists of what is pressed, so that a button without a column was never pressed.
     """
 
     path: Path
     columns: Mapping[str, Column]
     lines: Sequence[int] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
+    keyboard: bool = False
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))

@@ -15,10 +15,13 @@ from adamas.core.errors import UserError
 from adamas.data.importing.clocks import UNITS
 from adamas.data.importing.names import folded, meaning, split_done
 from adamas.data.importing.reading import Row, read_rows
-from adamas.data.importing.source import Table
+from adamas.data.importing.source import STATE, Table
 from adamas.data.importing.ticks import flat, is_tick, ticks
 
 MAX_TEXT = 200  # characters in a cell
+OBSERVED = ("obs", "observation", "observations", "state", "info", "infos")
+"""Objects in a row that tell what was seen, not what was done, as in LeRobot's ``observation.state``."""
+
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # 1,234 may be meant as 1234
 
@@ -36,9 +39,15 @@ def read_table(path: Path) -> Table:
     rows = read_rows(path)
     if not rows:
         raise UserError(f"{path} has no rows; give a table with one row a frame")
-    rows, kinds = (
-        ticks(path, rows) if is_tick(rows[0][1]) else ([(line, flat(row)) for line, row in rows], {})
-    )
+    keyboard = is_tick(rows[0][1])
+    rows, kinds = ticks(path, rows) if keyboard else ([(line, flat(row)) for line, row in rows], {})
+    if not keyboard:
+        kinds = {
+            folded(name): STATE
+            for name in rows[0][1]
+            if name.partition(".")[0].lower() in OBSERVED and "." in name
+        }
+
     for line, row in rows:
         if row.keys() != rows[0][1].keys():
             raise UserError(
@@ -58,7 +67,7 @@ def read_table(path: Path) -> Table:
             raise UserError(f"{path}: {name!r} is a second column that means {called}; rename one")
         columns[called] = values
     split_done(columns, str(path))
-    return Table(path, columns, tuple(line for line, _ in rows), kinds)
+    return Table(path, columns, tuple(line for line, _ in rows), kinds, keyboard)
 
 
 def _unnamed(path: Path, number: int, cells: Sequence[tuple[int, Any]]) -> str:

@@ -40,9 +40,9 @@ def ticks(path: Path, rows: Sequence[Row]) -> tuple[list[Row], dict[str, str]]:
     kinds = dict.fromkeys(pressed, BUTTON) | {f"mouse_{name}": AXIS for name in moves}
     kinds |= {folded(name): STATE for name in others if meaning(name) is None}
     flat: list[Row] = []
-    for (line, row), names in zip(rows, held, strict=True):
+    for number, ((line, row), names) in enumerate(zip(rows, held, strict=True)):
         try:
-            cells = {f"mouse_{name}": row["mouse"][name] for name in moves}
+            cells = {"frame": number} | {f"mouse_{name}": row["mouse"][name] for name in moves}
             cells |= {name: row[name] for name in others}
         except (KeyError, TypeError) as error:
             raise UserError(

@@ -18,6 +18,8 @@ HDR = {16: "PQ", 18: "HLG"}
 """Transfer characteristics (ITU-T H.273) of pictures brighter than a screen's white."""
 MATRICES = (0, 1, 2, 4, 5, 6, 7, 9)
 """Colour matrices (ITU-T H.273) that FFmpeg's scaler knows: RGB, BT.709, unspecified, FCC, BT.601, 240M, BT.2020."""
+UNSPECIFIED = 2  # colour matrix
+HD = 720  # rows of pixels from which on players take BT.709 where nothing is specified
 GAP = 1.5  # times the usual time between two frames: one is missing
 
 
@@ -42,11 +44,23 @@ def decode(file: Path, note: Note) -> Iterator[Frame]:
                 raise UserError(f"{file} has no video stream that can be read; give a video, or restore it")
             if len(streams) > 1:
                 note(f"{file} has {len(streams)} video streams; the first one is read")
+            _tell_format(file, streams[0].codec_context, note)
             yield from _checked(file, container, streams[0], note)
     except av.FFmpegError as error:
         raise UserError(
             f"{file} cannot be decoded ({error.strerror}); restore it or encode it anew"
         ) from error
+
+
+def _tell_format(file: Path, codec: Any, note: Note) -> None:
+    """Say what a player might show otherwise."""
+    aspect = codec.sample_aspect_ratio
+    if aspect and aspect != 1:
+        note(f"{file} has pixels that are not square ({aspect}); frames are kept as they are stored")
+    if codec.height >= HD and int(codec.colorspace) == UNSPECIFIED and not codec.format.is_rgb:
+        note(
+            f"{file} does not name its colour matrix; BT.601 is taken, as FFmpeg, OpenCV and imageio write such files"
+        )
 
 
 def _checked(file: Path, container: Any, stream: Any, note: Note) -> Iterator[Frame]:

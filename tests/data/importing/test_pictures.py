@@ -99,7 +99,7 @@ def test_a_video_that_is_turned_by_half_a_quarter(tmp_path: Path) -> None:
 BT709, BT601, BT2020, LIMITED, FULL = 1, 5, 9, 1, 2
 
 
-def coloured(path: Path, y: int, u: int, v: int, size: int = 64, **tags: int) -> Path:
+def coloured(path: Path, y: int, u: int, v: int, size: int = 64, **tags: Any) -> Path:
     """Two frames of one colour, given as it is stored; and what the file says of its colours."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(10), options={"crf": "0"})
@@ -112,7 +112,8 @@ def coloured(path: Path, y: int, u: int, v: int, size: int = 64, **tags: int) ->
             for plane, value in zip(frame.planes, (y, u, v), strict=True):
                 plane.update(bytes([value]) * (plane.line_size * plane.height))
             for name, value in tags.items():
-                setattr(frame, name, value)
+                if name.startswith("color"):
+                    setattr(frame, name, value)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
@@ -145,6 +146,18 @@ def test_the_colours_of_videos(tmp_path: Path, tags: dict[str, int], expected: l
     assert rgb(100, 90, 170, *weights, full=tags.get("color_range") == FULL) == expected
     found = first(coloured(tmp_path / "clip.mp4", 100, 90, 170, **tags))
     assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+def test_hd_videos_that_do_not_name_their_colours(tmp_path: Path) -> None:
+    store, (note,) = imported(coloured(tmp_path / "clip.mp4", 100, 90, 170, size=720), without_actions=True)
+    assert "clip.mp4 does not name its colour matrix; BT.601 is taken" in note
+    assert np.abs(store.episode(0).obs[0, :, 0, 0].astype(int) - [165, 79, 21]).max() <= 1
+
+
+def test_pixels_that_are_not_square(tmp_path: Path) -> None:
+    path = coloured(tmp_path / "clip.mp4", 100, 90, 170, sample_aspect_ratio=Fraction(16, 15))
+    store, (note,) = imported(path, without_actions=True)
+    assert "clip.mp4 has pixels that are not square (16/15)" in note and store.obs_shape == (3, 64, 64)
 
 
 @pytest.mark.parametrize(("tag", "grey"), [(LIMITED, [0, 128, 255]), (FULL, [16, 126, 235])])

@@ -1,0 +1,321 @@
+"""Which files of a folder are recordings, in which order, and what is in nested files. Frame i is grey i."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av")
+pytest.importorskip("h5py")
+
+import h5py
+from recordings import frames, grey_of, greys, imported, write_csgo, write_csv, write_images, write_video
+
+from adamas.core.actions import ActionSpec, Axis
+from adamas.core.errors import UserError
+
+FRONT, WRIST = greys(4), greys(14)[10:]
+
+
+def robomimic(path: Path, count: int = 12, cameras: bool = True) -> Path:
+    """A file as robomimic lays it out; demonstration i has i in its first action."""
+    with h5py.File(path, "w") as file:
+        for i in range(count):
+            demo = file.create_group(f"data/demo_{i}")
+            demo["actions"] = np.array([[i, -1.0], [0.5, 0.0], [1.0, 1.0], [0.0, 0.0]])
+            demo["rewards"], demo["dones"] = [0.0, 0, 0, 1], [0, 0, 0, 1]
+            demo["states"] = np.zeros((4, 7))
+            for part, shift in (("obs", 0), ("next_obs", 1)):
+                demo[f"{part}/agentview_image"] = FRONT + shift
+                demo[f"{part}/robot0_eef_pos"] = np.zeros((4, 3))
+                if cameras:
+                    demo[f"{part}/robot0_eye_in_hand_image"] = WRIST + shift
+        file["mask/train"] = [b"demo_0"]
+    return path
+
+
+@pytest.mark.parametrize(("key", "first"), [("agentview_image", 0), ("obs/robot0_eye_in_hand_image", 10)])
+def test_robomimic(tmp_path: Path, key: str, first: int) -> None:
+    store, notes = imported(robomimic(tmp_path / "all.hdf5"), frames=key)
+    assert store.num_episodes == 12
+    assert [store.episode(i).action[0, 0] for i in range(12)] == list(range(12))  # demo_10 comes after demo_9
+    for i in range(12):  # the last frame of next_obs is the final observation
+        assert grey_of(store, i) == list(range(first, first + 5))
+        assert store.episode(i).reward.tolist() == [0, 0, 0, 1]
+        assert store.episode(i).terminated.tolist() == [False, False, False, True]
+    assert notes == []
+
+
+def test_one_of_several_cameras_must_be_chosen(tmp_path: Path) -> None:
+    path = robomimic(tmp_path / "all.hdf5", 2)
+    cameras = "obs/agentview_image, obs/robot0_eye_in_hand_image"
+    with pytest.raises(UserError, match=rf"data/demo_0 has several arrays of frames: {cameras}; .* --frames"):
+        imported(path)
+    with pytest.raises(
+        UserError, match=r"data/demo_0 has no frames called eef_pos; it has actions, dones, .*obs/agentview"
+    ):
+        imported(path, frames="eef_pos")
+    assert imported(robomimic(tmp_path / "one.hdf5", 2, cameras=False))[0].num_episodes == 2
+
+
+@pytest.mark.parametrize("where", ["obs/sensor_data/base_camera/rgb", "obs/image/base_camera/rgb"])
+def test_maniskill(tmp_path: Path, where: str) -> None:
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        for i in (10, 2):
+            file[f"traj_{i}/actions"] = np.array([[i, 1.0], [0, 0], [1, 0.5]], np.float32)
+            file[f"traj_{i}/{where}"] = greys(4)
+            file[f"traj_{i}/{where.replace('/rgb', '/depth')}"] = np.zeros((4, 16, 32, 1), np.int16)
+            file[f"traj_{i}/obs/agent/qpos"] = np.zeros((4, 9))
+            file[f"traj_{i}/terminated"], file[f"traj_{i}/truncated"] = [False] * 3, [False, False, True]
+            file[f"traj_{i}/success"] = [False, False, True]
+            file[f"traj_{i}/env_states/actors/cube"] = np.zeros((4, 13))
+    store, _ = imported(tmp_path / "t.h5")
+    assert [store.episode(i).action[0, 0] for i in range(2)] == [2, 10] and grey_of(store) == [0, 1, 2, 3]
+    assert store.episode(0).truncated.tolist() == [False, False, True]
+
+
+def test_frames_of_npz_files_are_chosen_too(tmp_path: Path) -> None:
+    np.savez(tmp_path / "one.npz", front=FRONT, wrist=WRIST, Actions=[0, 1, 2], REWARD=[0, 0, 1])
+    store, _ = imported(tmp_path / "one.npz", frames="wrist")
+    assert grey_of(store) == [10, 11, 12, 13] and store.episode(0).reward.tolist() == [0, 0, 1]
+
+
+def test_arrays_in_fortran_s_order(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "one.npz", obs=np.asfortranarray(frames(4)), action=[0, 1, 2])
+    store, _ = imported(tmp_path / "one.npz")
+    assert np.array_equal(store.episode(0).obs.transpose(0, 2, 3, 1), frames(4))
+
+
+def sparse(path: Path, name: str, shape: tuple[int, ...], dtype: str, chunks: bool) -> None:
+    """Room in a file, in which nothing was ever written."""
+    with h5py.File(path, "a") as file:
+        file.create_dataset(name, shape, dtype, chunks=chunks or None)
+
+
+def header_that_lies(path: Path) -> None:
+    """An NPZ file whose header promises a terabyte of actions."""
+    np.savez(path, obs=greys(4))
+    with zipfile.ZipFile(path, "a") as archive:
+        text = b"{'descr': '<f8', 'fortran_order': False, 'shape': (137438953472,), }\n"
+        archive.writestr("action.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+
+
+def test_headers_that_promise_too_much(tmp_path: Path) -> None:
+    header_that_lies(tmp_path / "one.npz")
+    with pytest.raises(UserError, match=r"one\.npz is no NPZ file .*action\.npy holds 0 bytes"):
+        imported(tmp_path / "one.npz")
+    for number, (name, shape, dtype, chunks) in enumerate(
+        [
+            ("obs", (2**40, 16, 32, 3), "u1", True),
+            ("obs", (2**40, 16, 32, 3), "u1", False),
+            ("action", (2**40,), "f8", True),
+            ("action", (4, 2**40), "f8", False),
+        ]
+    ):
+        path = tmp_path / f"{number}.hdf5"
+        sparse(path, name, shape, dtype, chunks)
+        with h5py.File(path, "a") as file:
+            if name == "obs":
+                file["action"] = [0, 1, 2]
+            else:
+                file["obs"] = greys(4)
+        with pytest.raises(UserError, match=rf"{number}\.hdf5: parts of /{name} were never written"):
+            imported(path)
+
+
+def test_a_recording_that_was_killed_is_not_padded_with_black(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "one.hdf5", "w") as file:
+        obs = file.create_dataset("obs", (6, 16, 32, 3), "u1", chunks=(1, 16, 32, 3))
+        obs[:4], file["action"] = greys(4), [0, 1, 2, 3, 4]
+    with pytest.raises(UserError, match=r"one\.hdf5: parts of /obs were never written"):
+        imported(tmp_path / "one.hdf5")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": 10**12, "type": "Discrete"}, "an action has 1,000,000,000,000 options, as metadata.json says"),
+        ({"nvec": [3, 10**12], "type": "MultiDiscrete"}, "an action has 1,000,000,000,000 options"),
+        ({"n": 10**12, "type": "MultiBinary"}, "an action has 1,000,000,000,000 options"),
+        ({"n": [[1]], "type": 7}, "episode_0|no dataset of Minari"),
+        ({"n": "many", "type": "Discrete"}, "no dataset of Minari"),
+    ],
+)
+def test_spaces_of_minari_that_are_too_large(tmp_path: Path, options: dict, message: str) -> None:
+    with h5py.File(tmp_path / "main_data.hdf5", "w") as file:
+        file["episode_0/observations"], file["episode_0/actions"] = greys(4), [0, 1, 2]
+    (tmp_path / "metadata.json").write_text(json.dumps({"action_space": json.dumps(options)}))
+    if options["type"] == 7:
+        assert imported(tmp_path)[0].action_spec == ActionSpec.numbered(3)  # a space that says nothing
+        return
+    with pytest.raises(UserError, match=message):
+        imported(tmp_path)
+
+
+def test_a_camera_of_minari_is_chosen(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "main_data.hdf5", "w") as file:
+        file["episode_0/observations/front"], file["episode_0/actions"] = FRONT, [0, 1, 2]
+        file["episode_0/observations/wrist"] = WRIST
+    (tmp_path / "metadata.json").write_text(json.dumps({"action_space": '{"type": "Discrete", "n": 3}'}))
+    with pytest.raises(UserError, match="not observations/front, observations/wrist; choose with --frames"):
+        imported(tmp_path)
+    assert grey_of(imported(tmp_path, frames="wrist")[0]) == [10, 11, 12, 13]
+
+
+def linked(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["demo_0/obs"], file["demo_0/action"] = greys(4), [0, 1, 2]
+        file["demo_1"] = h5py.ExternalLink("elsewhere.hdf5", "/demo_0")
+
+
+def endless(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_group("a")["a"] = file["/"]
+
+
+def two_names(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["obs"], file["action"], file["actions"] = greys(4), [0, 1, 2], [2, 1, 0]
+
+
+def of_dreamer(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["obs"], file["action"], file["is_first"] = greys(4), [0, 1, 2, 0], [1, 0, 0, 0]
+
+
+def empty(path: Path) -> None:
+    h5py.File(path, "w").close()
+
+
+def longer(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["obs"], file["action"] = greys(4), np.arange(9)
+
+
+def csgo_with_a_hole(path: Path) -> None:
+    write_csgo(path, frames(3, 0, 150, 280), np.eye(3, 51))
+    with h5py.File(path, "a") as file:
+        del file["frame_1_x"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (linked, r"one\.hdf5: /demo_1 is a link to something elsewhere"),
+        (endless, r"one\.hdf5 has groups within groups, more than 16 deep"),
+        (two_names, r"one\.hdf5 has several arrays for the action: action, actions"),
+        (of_dreamer, r"one\.hdf5 has an array is_first"),
+        (empty, r"one\.hdf5 has no group with arrays called action or actions; it has nothing"),
+        (longer, r"one\.hdf5 has 4 frames, but action has 9 rows"),
+        (csgo_with_a_hole, r"one\.hdf5: frame_1_x is missing, but 1 frames come after it"),
+    ],
+)
+def test_hdf5_files_that_cannot_be_understood(tmp_path: Path, make, message: str) -> None:  # type: ignore[no-untyped-def]
+    make(tmp_path / "one.hdf5")
+    with pytest.raises(UserError, match=message) as error:
+        imported(tmp_path / "one.hdf5")
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_of_several_kinds(tmp_path: Path) -> None:
+    write_csv(write_video(tmp_path / "in" / "a.mp4", greys(4)).with_suffix(".CSV"), action=[0, 1, 2])
+    np.savez(tmp_path / "in" / "b10.npz", obs=greys(14)[10:], action=[2, 1, 0])
+    np.savez(tmp_path / "in" / "b9.npz", obs=greys(7)[3:], action=[2, 1, 0])
+    with h5py.File(tmp_path / "in" / "c.H5", "w") as file:
+        file["obs"], file["action"] = greys(24)[20:], [1, 1, 1]
+    write_csv(write_images(tmp_path / "in" / "shots", greys(4)) / "actions.csv", action=[1, 0, 2])
+    store, notes = imported(tmp_path / "in")
+    assert [grey_of(store, i)[0] for i in range(5)] == [0, 3, 10, 20, 0] and notes == []
+    assert store.episode(4).action.tolist() == [1, 0, 2]
+
+
+def test_files_that_are_left_out_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    write_csv(write_video(folder / "a.mp4", greys(4)).with_suffix(".csv"), action=[0, 1, 2])
+    write_csv(folder / "b.csv", action=[0, 1, 2])  # its video is missing
+    (folder / "thumbnail.png").write_bytes(b"")
+    (folder / "more").mkdir()
+    (folder / "more" / "notes.txt").write_text("hello")
+    os.symlink(tmp_path, folder / "loop")
+    (folder / ".hidden").write_text("")
+    _, (note,) = imported(folder)
+    assert note == "left out: b.csv, loop, thumbnail.png, more/notes.txt"
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_one_folder_a_recording(tmp_path: Path, deep: bool) -> None:
+    for name in ("run2", "run10") if deep else (".",):
+        folder = tmp_path / "in" / name
+        write_video(folder / "recording.mp4", greys(4))
+        number = int(name[3:] or 0) if deep else 0
+        rows = [{"steer": x} for x in (number, -1, 0.5)]
+        (folder / "actions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    store, notes = imported(tmp_path / "in")
+    assert [store.episode(i).action[0, 0] for i in range(store.num_episodes)] == ([2, 10] if deep else [0])
+    assert store.action_spec == ActionSpec(axes=(Axis("steer", -1.0, 10.0 if deep else 0.5),)) and notes == []
+
+
+def test_videos_without_tables(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    write_video(folder / "a.mp4", greys(4))
+    write_video(folder / "b.mp4", greys(3))
+    table = {"steer": [0.5, 1], "reward": [1, 2], "done": [0, 1]}
+    write_csv(folder / "b.csv", **table)
+    with pytest.raises(
+        UserError, match=r"a\.mp4 needs one table of its actions, .* import --without-actions"
+    ):
+        imported(folder)
+    store, notes = imported(folder, without_actions=True)
+    assert store.action_spec == ActionSpec.nothing() and store.lengths.tolist() == [4, 3] and notes == []
+    assert grey_of(store) == [0, 1, 2, 3] and store.episode(0).action.tolist() == [0, 0, 0]
+    assert not store.episode(0).reward.any() and store.episode(0).truncated.tolist() == [False, False, True]
+    assert store.episode(1).reward.tolist() == [1, 2] and store.episode(1).terminated.tolist() == [
+        False,
+        True,
+    ]
+
+
+def test_every_second_frame_without_a_table(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", greys(6))
+    assert grey_of(imported(path, without_actions=True, every=2)[0]) == [0, 2, 4]
+
+
+def test_arrays_without_actions(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", obs=greys(4), reward=[0, 0, 3])
+    with pytest.raises(UserError, match="has no array called action or actions"):
+        imported(tmp_path / "a.npz")
+    store, _ = imported(tmp_path / "a.npz", without_actions=True)
+    assert store.action_spec == ActionSpec.nothing() and store.episode(0).reward.tolist() == [0, 0, 3]
+    with h5py.File(tmp_path / "b.hdf5", "w") as file:
+        file["x/obs"] = greys(4)
+    assert imported(tmp_path / "b.hdf5", without_actions=True)[0].num_transitions == 3
+
+
+@pytest.mark.parametrize(
+    ("actions", "options", "message"),
+    [
+        ("a.csv", {}, r"a\.csv is one table, but .*in holds 2 recordings; give a folder of tables"),
+        (None, {"frames": "front"}, r"--frames chooses among the arrays of a file; .*a\.mp4 has none"),
+        ("nowhere.csv", {}, r"nowhere\.csv: No such file"),
+    ],
+)
+def test_options_that_mean_nothing_here(
+    tmp_path: Path, actions: str | None, options: dict, message: str
+) -> None:
+    for name in ("a", "b"):
+        write_csv(
+            write_video(tmp_path / "in" / f"{name}.mp4", greys(4)).with_suffix(".csv"), action=[0, 1, 2]
+        )
+    with pytest.raises(UserError, match=message):
+        imported(tmp_path / "in", None if actions is None else tmp_path / "in" / actions, **options)
+
+
+def test_a_single_image_is_no_recording(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "shots", greys(2))
+    with pytest.raises(UserError, match=r"nothing in .*shot0\.png can be imported"):
+        imported(folder / "shot0.png")
