@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -33,13 +34,15 @@ def rgb(file: Path | io.BytesIO, name: str) -> np.ndarray:
         UserError: it cannot be read, or its colours cannot be told.
     """
     try:
-        with Image.open(file) as image:
-            if getattr(image, "n_frames", 1) > 1:
-                raise UserError(
-                    f"{name} is an animation of {image.n_frames} frames; give a video or single images"
-                )
-            image.load()
-            return np.asarray(_rgb(ImageOps.exif_transpose(image), name))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks about what else is in the file
+            with Image.open(file) as image:
+                if getattr(image, "n_frames", 1) > 1:
+                    raise UserError(
+                        f"{name} is an animation of {image.n_frames} frames; give a video or single images"
+                    )
+                image.load()
+                return np.asarray(_rgb(ImageOps.exif_transpose(image), name))
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise UserError(f"{name} is no image that can be read ({error}); restore it") from error
 

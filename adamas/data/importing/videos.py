@@ -38,12 +38,14 @@ def decode(file: Path, note: Note) -> Iterator[Frame]:
     except ModuleNotFoundError as error:
         raise require("av", "data") from error
     try:
-        with av.open(str(file)) as container:
+        with av.open(str(file), metadata_errors="replace") as container:
             streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
             if not streams:
                 raise UserError(f"{file} has no video stream that can be read; give a video, or restore it")
             if len(streams) > 1:
                 note(f"{file} has {len(streams)} video streams; the first one is read")
+            if streams[0].codec_context is None:
+                raise UserError(f"{file} is in a format that PyAV cannot decode; encode it anew, as H.264")
             _tell_format(file, streams[0].codec_context, note)
             yield from _checked(file, container, streams[0], note)
     except av.FFmpegError as error:
@@ -57,7 +59,12 @@ def _tell_format(file: Path, codec: Any, note: Note) -> None:
     aspect = codec.sample_aspect_ratio
     if aspect and aspect != 1:
         note(f"{file} has pixels that are not square ({aspect}); frames are kept as they are stored")
-    if codec.height >= HD and int(codec.colorspace) == UNSPECIFIED and not codec.format.is_rgb:
+    if (
+        codec.height >= HD
+        and int(codec.colorspace) == UNSPECIFIED
+        and codec.format
+        and not codec.format.is_rgb
+    ):
         note(
             f"{file} does not name its colour matrix; BT.601 is taken, as FFmpeg, OpenCV and imageio write such files"
         )

@@ -377,3 +377,24 @@ def test_images_beside_each_other_stay_greys(tmp_path: Path) -> None:
         2,
         3,
     ]
+
+
+def test_a_format_that_cannot_be_decoded(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", greys(2))
+    content = path.read_bytes()
+    at = content.index(b"avc1", content.index(b"stsd"))
+    path.write_bytes(content[:at] + b"zzzz" + content[at + 4 :])
+    with pytest.raises(UserError, match=r"clip\.mp4 is in a format that PyAV cannot decode"):
+        first(path)
+
+
+def test_texts_in_a_video_that_are_no_utf_8(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", greys(2))
+    path.write_bytes(path.read_bytes().replace(b"VideoHandler", b"\xff" * 12))
+    assert first(path).shape == (16, 32, 3)
+
+
+def test_what_else_an_image_says_may_be_damaged(tmp_path: Path) -> None:
+    exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\xff"  # a table of tags that is cut off
+    picture = Image.fromarray(UPRIGHT)
+    assert first(images(tmp_path / "shots", picture, picture, suffix=".jpg", exif=exif)).shape == (16, 24, 3)
