@@ -19,6 +19,10 @@ MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROF
 """Numbers of errors that are no fault of the program's, wherever it meets them."""
 
 
+class Stopped(Exception):
+    """The event of :func:`stop_signal` was set in the middle of a long unit of work, which is given up."""
+
+
 def run_command(command: Callable[[], None]) -> None:
     """Run a command. On a mistake of the user's or the machine's print one line and exit with code 2.
 

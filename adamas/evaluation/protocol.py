@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Generator
 
 from adamas.core.actions import ActionSpec
+from adamas.core.process import Stopped
 from adamas.core.protocols import Policy, PolicyOutput, VectorEnv
 from adamas.rl.action_distribution import num_parameters
 from adamas.rl.rollout import rollout, start
@@ -25,7 +27,12 @@ class EpisodeScore(NamedTuple):
 
 @torch.no_grad()
 def play_episodes(
-    policy: Policy, env: VectorEnv, num_episodes: int, generator: Generator, temperature: float = 1.0
+    policy: Policy,
+    env: VectorEnv,
+    num_episodes: int,
+    generator: Generator,
+    temperature: float = 1.0,
+    stop: threading.Event | None = None,
 ) -> list[EpisodeScore]:
     """Play whole episodes in B environments, from their start.
 
@@ -38,12 +45,18 @@ def play_episodes(
         num_episodes: how many, in all.
         generator: source of the actions' randomness.
         temperature: of the policy; 0 is greedy.
+        stop: ends the evaluation within a few steps, once it is set.
+
+    Raises:
+        Stopped: ``stop`` was set.
     """
     share = [num_episodes // env.num_envs + (i < num_episodes % env.num_envs) for i in range(env.num_envs)]
     episodes: list[list[EpisodeScore]] = [[] for _ in share]
     score, length = np.zeros(env.num_envs), np.zeros(env.num_envs, dtype=int)
     position = start(policy, env)
     while any(len(done) < n for done, n in zip(episodes, share, strict=True)):
+        if stop is not None and stop.is_set():
+            raise Stopped
         steps, position = rollout(policy, env, position, CHUNK, generator, temperature)
         for step in steps.steps:
             score += step.reward.cpu().numpy()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ class EvaluationPhase(Phase):
         self.run_dir = run_dir
         self.device = device
         self.policy = OnHost(agent.actor_critic, device)
+        self.stop: threading.Event | None = None  # ends the scoring of the agent early
         self._epoch = 0
 
     def planned(self, epoch: int) -> int:
@@ -53,7 +56,11 @@ class EvaluationPhase(Phase):
         self._epoch = epoch
 
     def update(self) -> Metrics:
-        """Score the agent, collect held-out steps, and compare dreams with them."""
+        """Score the agent, collect held-out steps, and compare dreams with them.
+
+        Raises:
+            Stopped: the agent's scoring was ended early. Nothing has changed then.
+        """
         numbers: dict[str, float] = {}
         if self.heldout is not None:
             numbers |= self._score()
@@ -68,10 +75,12 @@ class EvaluationPhase(Phase):
     def _score(self) -> dict[str, float]:
         """The agent in the real game."""
         config = self.config.evaluation
-        env = make_env(self.config.env, config.num_envs, self._seed("score"), training=False)
         generator = torch.Generator().manual_seed(self._seed("score"))
-        episodes = play_episodes(self.policy, env, config.episodes, generator, config.temperature)
-        env.close()
+        env = make_env(self.config.env, config.num_envs, self._seed("score"), training=False)
+        with closing(env):
+            episodes = play_episodes(
+                self.policy, env, config.episodes, generator, config.temperature, self.stop
+            )
         return {
             "return": float(np.mean([e.score for e in episodes])),
             "length": float(np.mean([e.length for e in episodes])),

@@ -31,7 +31,7 @@ from adamas.core.config import to_dict
 from adamas.core.distributed import ALONE, Group
 from adamas.core.errors import UserError
 from adamas.core.logging import Metrics
-from adamas.core.process import stop_signal
+from adamas.core.process import Stopped, stop_signal
 from adamas.core.progress import Progress
 from adamas.core.runtime import device_of
 from adamas.core.seeding import Streams
@@ -121,6 +121,7 @@ class Trainer:
             NonFiniteLossError: a loss was NaN or infinite; a checkpoint of the state before it was written.
         """
         with stop_signal() as stop:
+            self.evaluate.stop = stop  # one unit of its work may take long
             if self.clock.step == 0:
                 self.save()  # a run that is killed at once can be resumed all the same
             if self.clock.epoch == 0 and self.collect is not None:
@@ -194,6 +195,8 @@ class Trainer:
                 self.meter.add(phase.update())
             except NonFiniteLossError as error:
                 raise self._explain(name, error) from error
+            except Stopped:  # in an evaluation, which begins anew when the run goes on
+                return self._save_if_due(stop)
             clock.seconds += time.monotonic() - began
             clock.done += 1
             clock.step += 1

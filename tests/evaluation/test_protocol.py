@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from adamas.core.actions import ActionSpec
+from adamas.core.process import Stopped
 from adamas.core.protocols import PolicyOutput
 from adamas.core.types import EnvReset, EnvStep
 from adamas.evaluation.protocol import EpisodeScore, RandomPolicy, play_episodes
@@ -73,6 +76,22 @@ def test_every_environment_plays_its_share(lengths: list[int], num_episodes: int
     quotas = [len(range(i, num_episodes, len(lengths))) for i in range(len(lengths))]
     expected = [(n * (n + 1) / 2, n) for n, quota in zip(lengths, quotas, strict=True) for _ in range(quota)]
     assert play(lengths, num_episodes) == expected
+
+
+def test_it_stops_within_a_few_steps_when_asked() -> None:
+    env, stop = ScriptedEnvs([10**9]), threading.Event()
+    policy, generator = RandomPolicy(ActionSpec.numbered(2)), torch.Generator()
+    original = env.step
+
+    def step(action: Tensor) -> EnvStep:
+        if len(env.actions) == 25:
+            stop.set()
+        return original(action)
+
+    env.step = step  # type: ignore[method-assign]
+    with pytest.raises(Stopped):
+        play_episodes(policy, env, 1, generator, stop=stop)
+    assert 25 < len(env.actions) <= 35
 
 
 def test_temperature_zero_is_greedy() -> None:

@@ -19,6 +19,8 @@ from adamas.core.checkpoint import find_checkpoint
 from adamas.core.config import save_config
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
+from adamas.evaluation.protocol import play_episodes
+from adamas.training import evaluate
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
 from adamas.training.learning import ComponentPhase
@@ -89,9 +91,40 @@ def test_stopped_and_resumed_again_and_again(
             trainer.run()
         trainer.close()
         assert signal.getsignal(number) is handler
-        assert find_checkpoint(tmp_path / "run" / "checkpoints").step == unit + 1  # it finished the unit
+        done = unit if unit in (12, 23) else unit + 1  # it finished the unit, but for evaluations
+        assert find_checkpoint(tmp_path / "run" / "checkpoints").step == done
         trainer = resume_run(tmp_path / "run", quiet=True)
     assert differing(whole, finish(trainer)) == []
+
+
+def test_an_evaluation_is_stopped_in_its_middle_and_begins_anew(
+    tmp_path: Path, whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = new_run(tiny_config(), tmp_path / "run", quiet=True)
+    seen = []
+
+    def look(policy: Any, env: Any, *rest: Any) -> Any:
+        """As if episodes never ended: nobody is told that one did, and somebody gets impatient."""
+        original = env.step
+
+        def step(action: torch.Tensor) -> Any:
+            seen.append(trainer.clock.step)
+            if len(seen) == 200:
+                os.kill(os.getpid(), signal.SIGINT)
+            answer = original(action)
+            none = torch.zeros_like(answer.terminated)
+            return answer._replace(terminated=none, truncated=none, final_obs=answer.final_obs[:0])
+
+        env.step = step
+        return play_episodes(policy, env, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "play_episodes", look)
+        with pytest.raises(Interrupted, match="stopped and saved"):
+            trainer.run()
+    assert 200 <= len(seen) <= 220 and trainer.clock.step == seen[0] == seen[-1]
+    trainer.close()
+    assert differing(whole, finish(resume_run(tmp_path / "run", quiet=True))) == []
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
