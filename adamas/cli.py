@@ -19,6 +19,7 @@ from adamas.commands.push import push
 from adamas.commands.train import train
 from adamas.core.errors import UserError, nearest
 from adamas.core.process import run_command
+from adamas.envs.trust import trust_named
 from adamas.presets import PRESETS
 from adamas.report.command import report
 from adamas.suite.command import suite
@@ -83,4 +84,5 @@ def run(arguments: Sequence[str]) -> None:
     elif arguments[0] not in commands:
         raise UserError(f"unknown command {arguments[0]!r}; {nearest(arguments[0], commands)}")
     else:
+        trust_named(arguments)
         commands[arguments[0]](arguments[1:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ import tyro
 
 from adamas.commands.common import print_scores
 from adamas.core.arguments import parse
-from adamas.core.config import to_dict
+from adamas.core.config import load_config, to_dict
 from adamas.core.distributed import Group
 from adamas.core.errors import UserError
 from adamas.core.progress import duration
@@ -39,6 +39,14 @@ class Train:
 
 
 @dataclass(frozen=True)
+class ResumedGame:
+    """The game that a run goes on with."""
+
+    game: str | None = None
+    """The run's own game, named once more. It is needed where the game imports a module or reads a file of yours."""
+
+
+@dataclass(frozen=True)
 class Resume:
     """Go on with a run where its newest checkpoint left off. What is changed here stays changed.
 
@@ -54,6 +62,7 @@ class Resume:
     """Have this many final epochs in total: more, to go on with a run that is finished. None: as many as before."""
     data: str | None = None
     """Where the recordings are now that the run learns from. None: where they were."""
+    env: ResumedGame = field(default_factory=ResumedGame)
     quiet: bool = False
     """Show no progress."""
 
@@ -64,6 +73,7 @@ def train(arguments: Sequence[str]) -> None:
     if any(argument.startswith("--resume") for argument in arguments):
         _check_resume_options(arguments)
         resume = parse(Resume, arguments, "train")
+        _check_game(resume)
         changes = Changes(resume.device, resume.final_epochs, resume.data)
         run_dir, make = resume.resume, partial(resume_run, resume.resume, resume.quiet, group, changes)
     elif not arguments or arguments[0].startswith("-"):
@@ -98,7 +108,8 @@ def parse_start(name: str, arguments: Sequence[str]) -> Train:
 
 def _check_resume_options(arguments: Sequence[str]) -> None:
     """Refuse what a run that exists cannot change, as UserError."""
-    known = {f"--{field.name.replace('_', '-')}" for field in fields(Resume)} | {"--no-quiet", "--help"}
+    known = {f"--{option.name.replace('_', '-')}" for option in fields(Resume)}
+    known |= {"--env.game", "--no-quiet", "--help"}
     for word in arguments:
         option = word.split("=")[0].replace("_", "-")
         if option.startswith("--") and option not in known:
@@ -106,6 +117,19 @@ def _check_resume_options(arguments: Sequence[str]) -> None:
                 f"a run that goes on keeps its options, {option} among them; only --device, --final-epochs and --data "
                 "may change (adamas train --resume RUN --help)"
             )
+
+
+def _check_game(options: Resume) -> None:
+    """Refuse another game than the run's own, however it is written."""
+    named, file = options.env.game, options.resume / "config.yaml"
+    if named is None or not file.is_file():
+        return
+    game = load_config(file, Config).env.game
+    words = ["".join(filter(str.isalnum, word)).lower() for word in (named, game)]
+    if words[0] != words[1]:
+        raise UserError(
+            f"--env.game is {named}, but the run's game is {game}; leave it out, or name that one"
+        )
 
 
 def _report(trainer: Trainer) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from adamas.core.errors import UserError
 
@@ -20,8 +21,8 @@ class EnvConfig:
     """Where the game comes from."""
 
     game: str = "Breakout"
-    """The game: Breakout or ms_pacman (atari), breakout (minatar), MyWayHome (vizdoom), or a Gymnasium id such as
-    MyPixels-v0."""
+    """The game: Breakout or ms_pacman (atari), breakout (minatar), MyWayHome or the path of a .cfg file of your own
+    (vizdoom), or a Gymnasium id such as MyPixels-v0; module:MyPixels-v0 imports the module first (gymnasium)."""
 
     size: int = 64
     """Height of a frame in pixels, and its width unless that is given. MinAtar's own size is 10."""
@@ -40,13 +41,29 @@ class EnvConfig:
 
     max_episode_steps: int | None = None
     """Steps of the agent after which an episode is cut off (truncated). None: 108,000 emulator frames in
-    atari, no limit in minatar, the environment's own limit elsewhere."""
+    atari, 27,000 steps in minatar, elsewhere the environment's own limit or, where it has none, 27,000 steps. The
+    actions of an episode are kept and played again to resume it, so a high limit costs memory and time."""
 
     life_loss_ends: bool = True
     """While training, losing a life counts as an end, though the game goes on (atari only)."""
 
+    frames: Literal["auto", "observation", "render"] = "auto"
+    """Where frames come from (gymnasium and vizdoom only): the observation, or what the environment renders. auto: the
+    observation if it is an RGB picture, else render() if it draws RGB, else an observation that is grey, has its
+    channels first or has floats in [0, 1]. A small grid of small numbers is taken for symbols where render() draws."""
+
+    frames_key: str | None = None
+    """The entry of a dictionary of observations that holds the frames (gymnasium and vizdoom only); a/b is the entry b
+    of the entry a. None: the only RGB picture in it."""
+
+    kwargs: str = "{}"
+    """Keyword arguments of the environment as JSON, such as '{"domain_randomize": true}' (gymnasium and vizdoom
+    only)."""
+
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
+        if not self.game.isprintable():
+            raise UserError(f"env.game is {self.game!r}; a name has no line breaks and no control characters")
         minima = {"size": 1, "width": 1, "frame_skip": 1, "noop_max": 0, "max_episode_steps": 1}
         for name, minimum in minima.items():
             value = getattr(self, name)
@@ -60,8 +77,37 @@ class EnvConfig:
             raise UserError(
                 "env.width does not exist in the minatar suite, whose frames are square; leave it out"
             )
+        for name, default in (("frames", "auto"), ("frames_key", None), ("kwargs", "{}")):
+            if self.suite in ("atari", "minatar") and getattr(self, name) != default:
+                raise UserError(f"env.{name} does not exist in the {self.suite} suite; leave it out")
+        if self.frames == "render" and self.frames_key is not None:
+            raise UserError(
+                "env.frames_key is an entry of the observation, but env.frames is render; leave one out"
+            )
+        if not isinstance(_json(self.kwargs), dict):
+            raise UserError(
+                f"env.kwargs is {self.kwargs[:100]!r}; it must be a JSON object, such as "
+                "'{\"domain_randomize\": true}'"
+            )
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of the environment: numbers, truth values, text, None, and lists and dicts of these."""
+        return dict(_json(self.kwargs))
 
     @property
     def obs_shape(self) -> tuple[int, int, int]:
         """(3, H, W) of a frame."""
         return 3, self.size, self.size if self.width is None else self.width
+
+
+def _json(text: str) -> Any:
+    """What a JSON text holds; None if it is not JSON."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")

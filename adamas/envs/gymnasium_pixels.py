@@ -4,59 +4,115 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from operator import itemgetter
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Dict, Space
+from gymnasium.wrappers import TimeLimit
 
-from adamas.core.errors import UserError, nearest, require
+from adamas.core.errors import UserError, nearest
 from adamas.core.pixels import shrink
 from adamas.envs.config import EnvConfig
+from adamas.envs.foreign import foreign, start_episode, take_step
+from adamas.envs.frames import Image, can_render, observed_image, other_image, to_rgb
 from adamas.envs.spaces import action_spec, to_space
-from adamas.envs.vector import Flags, Frames, Integers, RawStep, RealVectorEnv
+from adamas.envs.trust import check_trusted
+from adamas.envs.vector import MAX_STEPS, Flags, Frames, Integers, RawStep, RealVectorEnv, say_cut_off
 
-EXTRAS = {"box2d": "box2d", "shimmy": "dm-control"}
-"""What brings a missing package, by a word of Gymnasium's complaint."""
+Env = gymnasium.Env[Any, Any]
 
 
 class GymnasiumEnvs(RealVectorEnv):
     """B copies of a Gymnasium environment, stepped one after the other.
 
-    Frames are the observations if those are RGB images or hold one, else what ``render()`` draws. Resuming relies on
-    ``env.reset(seed=...)`` making the episode repeatable, as Gymnasium demands of an environment.
+    ``EnvConfig.frames`` says where frames come from. Resuming relies on ``env.reset(seed=...)`` making the episode
+    repeatable, as Gymnasium demands of an environment.
     """
 
-    def __init__(self, config: EnvConfig, num_envs: int, seed: int, **options: Any) -> None:
-        """Make the environments, which get ``options`` as well.
+    def __init__(
+        self, config: EnvConfig, num_envs: int, seed: int, game_id: str | None = None, **options: Any
+    ) -> None:
+        """Make the environments.
+
+        Args:
+            config: which game.
+            num_envs: number B of copies.
+            seed: of all episodes' seeds.
+            game_id: the Gymnasium id, where it is not ``config.game``.
+            options: more keyword arguments for the environments.
 
         Raises:
-            UserError: unknown id or package, no pixels, actions of an unknown kind.
+            UserError: a game that could run code and is not trusted; unknown id or package; no pixels; actions of an
+                unknown kind; or whatever the environment does wrong.
         """
-        self._envs = [_make(config, options) for _ in range(num_envs)]
-        self._space = self._envs[0].action_space
+        check_trusted(config)
+        self._game = config.game
+        if taken := set(config.arguments) & {
+            *options,
+            "render_mode",
+            "max_episode_steps",
+            "disable_env_checker",
+        }:
+            raise UserError(
+                f"env.kwargs cannot set {', '.join(sorted(taken))}, which Adamas sets itself; leave it out"
+            )
+        options |= config.arguments
+        options |= {"max_episode_steps": config.max_episode_steps, "disable_env_checker": True}
+        make = partial(_make, game_id or config.game, config.game, options)
+        first, self._image = _with_frames(make, config)
+        self._envs = [first, *(make(first.render_mode) for _ in range(num_envs - 1))]
+        self._has_limit = _has_limit(first)
+        if not self._has_limit:
+            self._envs = [TimeLimit(env, MAX_STEPS) for env in self._envs]
+        self._steps = np.zeros(num_envs, dtype=np.int64)  # of the running episodes
+        self._space = first.action_space
         super().__init__(num_envs, seed, action_spec(self._space), config.obs_shape)
+        for env in self._envs:  # whatever is missing shows at the first frame
+            self._frame(env, start_episode(env, 0, self._game))
 
     def _reset_envs(self, mask: Flags, seeds: Integers) -> Frames:
         envs = [self._envs[i] for i in np.flatnonzero(mask)]
-        starts = [env.reset(seed=seed)[0] for env, seed in zip(envs, seeds.tolist(), strict=True)]
-        frames = [_frame(env, obs) for env, obs in zip(envs, starts, strict=True)]
-        return shrink(np.stack(frames), *self.obs_shape[1:])
+        starts = [
+            start_episode(env, seed, self._game) for env, seed in zip(envs, seeds.tolist(), strict=True)
+        ]
+        self._steps[mask] = 0
+        return self._shrunk([self._frame(env, obs) for env, obs in zip(envs, starts, strict=True)])
 
     def _step_envs(self, action: Integers, active: Flags) -> RawStep:
         obs = np.zeros((self.num_envs, *self.obs_shape), dtype=np.uint8)
         reward = np.zeros(self.num_envs, dtype=np.float32)
         terminated, truncated = np.zeros((2, self.num_envs), dtype=np.bool_)
         frames = []
+        self._steps += active
         for i in np.flatnonzero(active):
             env = self._envs[i]
             taken = to_space(self._space, self.action_spec, action[i])
-            seen, reward[i], terminated[i], truncated[i], _ = env.step(taken)
-            frames.append(_frame(env, seen))
-        obs[active] = shrink(np.stack(frames), *self.obs_shape[1:])
+            answer = take_step(env, taken, self._game, int(self._steps[i]))
+            seen, reward[i], terminated[i], truncated[i] = answer
+            frames.append(self._frame(env, seen))
+        if not self._has_limit and (truncated & (self._steps >= MAX_STEPS)).any():
+            say_cut_off(self._game, MAX_STEPS)
+        obs[active] = self._shrunk(frames)
         return RawStep(obs, reward, terminated, truncated, np.zeros_like(terminated))
+
+    def _frame(self, env: Env, obs: Any) -> Frames:
+        """What there is to see: (H, W, 3) uint8."""
+        if self._image is not None:
+            with foreign(self._game, "the observation"):
+                return self._image.rgb(obs, f"the observation of {self._game}")
+        with foreign(self._game, "render()"):
+            return to_rgb(env.render(), f"render() of {self._game}")
+
+    def _shrunk(self, frames: list[Frames]) -> Frames:
+        """(K, 3, H, W) from frames of any sizes."""
+        height, width = self.obs_shape[1:]
+        if len({frame.shape for frame in frames}) == 1:
+            return shrink(np.stack(frames), height, width)
+        return np.concatenate([shrink(frame[None], height, width) for frame in frames])
 
     def close(self) -> None:
         """Close every environment."""
@@ -64,41 +120,74 @@ class GymnasiumEnvs(RealVectorEnv):
             env.close()
 
 
-def _make(config: EnvConfig, options: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
-    """One environment, tried out: whatever is missing shows at its first frame."""
-    game = config.game
+def _with_frames(make: Callable[[str | None], Env], config: EnvConfig) -> tuple[Env, Image | None]:
+    """An environment, and the image in its observations that gives the frames; None: its ``render()`` does."""
+    env = make(None)
+
+    def first() -> Any:
+        return start_episode(env, 0, config.game)
+
+    image = observed_image(env, config)
+    if image is not None:
+        asked_for = config.frames == "observation" or config.frames_key is not None
+        if asked_for or can_render(env) is False or not image.seems_symbolic(first):
+            return env, image
+    drawing = _drawing(make, env, config)
+    if drawing is None:
+        return env, image or other_image(env, config, first)
+    env.close()
+    if image is not None:
+        height, width, _ = image.space.shape
+        warnings.warn(
+            f"observations of {config.game} ({height}x{width}) seem to be symbols, so its frames are what it renders; "
+            "--env.frames observation takes the observations",
+            stacklevel=2,
+        )
+    return drawing, None
+
+
+def _drawing(make: Callable[[str | None], Env], env: Env, config: EnvConfig) -> Env | None:
+    """The environment made so that it draws; None if it does not draw.
+
+    Raises:
+        UserError: it does not draw though the configuration asks for that, or it says that it draws and fails.
+    """
+    draws = can_render(env)
+    if config.frames == "render" and draws is False:
+        raise UserError(
+            f"env.frames is render, but {config.game} does not render RGB pixels; choose another value"
+        )
+    if draws or config.frames == "render":
+        return make("rgb_array")
+    if draws is None:  # it does not say: try
+        with suppress(UserError):
+            drawing = make("rgb_array")
+            start_episode(drawing, 0, config.game)
+            with foreign(config.game, "render()"):
+                to_rgb(drawing.render(), "render()")
+            return drawing
+    return None
+
+
+def _make(game_id: str, game: str, options: dict[str, Any], render_mode: str | None) -> Env:
+    """One environment. Messages call it ``game``."""
     if sys.platform == "linux" and not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl")  # so that MuJoCo draws without a screen
-    options = {**options, "max_episode_steps": config.max_episode_steps, "disable_env_checker": True}
-    try:
-        env = gymnasium.make(game, **options)
-        if _image(env.observation_space) is None:
-            if "rgb_array" not in env.metadata["render_modes"]:
-                raise UserError(f"{game} neither observes nor renders RGB pixels; choose a game that does")
-            env.close()
-            env = gymnasium.make(game, render_mode="rgb_array", **options)
-        _frame(env, env.reset(seed=0)[0])
-    except gymnasium.error.UnregisteredEnv as error:
-        raise UserError(f"unknown Gymnasium id {game!r}; {nearest(game, gymnasium.registry)}") from error
-    except (gymnasium.error.Error, ModuleNotFoundError) as error:
-        reason = " ".join(str(error).split())
-        for word, extra in EXTRAS.items():
-            if word in reason.lower():
-                raise require(f"{word}, which {game} needs,", extra) from error
-        raise UserError(f"{game} cannot be made: {reason}") from error
-    return env
+    if render_mode is not None:
+        options = {**options, "render_mode": render_mode}
+    with foreign(game, "gymnasium.make()"):
+        try:
+            return gymnasium.make(game_id, **options)
+        except gymnasium.error.UnregisteredEnv as error:
+            raise UserError(f"unknown Gymnasium id {game!r}; {nearest(game, gymnasium.registry)}") from error
+        except (gymnasium.error.Error, TypeError) as error:  # such as an unknown keyword argument
+            raise UserError(f"{game} cannot be made: {' '.join(str(error).split())}") from error
 
 
-def _image(space: Space[Any]) -> Callable[[Any], Any] | None:
-    """How an observation's RGB image is had: it is one, or it is a dictionary with one. None: there is no image."""
-    if isinstance(space, Dict):
-        images = [name for name, part in space.spaces.items() if _image(part)]
-        return itemgetter(images[0]) if len(images) == 1 else None
-    is_rgb = isinstance(space, Box) and space.dtype == np.uint8 and space.shape[2:] == (3,)
-    return (lambda obs: obs) if is_rgb else None
-
-
-def _frame(env: gymnasium.Env[Any, Any], obs: Any) -> Frames:
-    """What there is to see: (H, W, 3) uint8."""
-    image = _image(env.observation_space) if env.render_mode is None else None
-    return np.asarray(image(obs) if image else env.render(), dtype=np.uint8)
+def _has_limit(env: Env) -> bool:
+    """Whether episodes are cut off after some number of steps."""
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, TimeLimit):
+            return True
+        env = env.env
+    return False

@@ -10,7 +10,7 @@ import numpy as np
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError, nearest, require
 from adamas.envs.config import EnvConfig
-from adamas.envs.vector import Flags, Frames, Integers, RawStep, RealVectorEnv
+from adamas.envs.vector import MAX_STEPS, Flags, Frames, Integers, RawStep, RealVectorEnv, say_cut_off
 
 NATIVE_SIZE = 10
 ACTION_NAMES = {"n": "noop", "l": "left", "u": "up", "r": "right", "d": "down", "f": "fire"}
@@ -76,7 +76,8 @@ class MinAtarEnvs(RealVectorEnv):
         self._channels = np.array([inner.channels[name] for name in PALETTES[game]])
         self._colours = np.array([BLACK, *PALETTES[game].values()], dtype=np.uint8)
         self._actions_of_game = inner.minimal_action_set()
-        self._max_steps = config.max_episode_steps or np.inf
+        self._game, self._has_limit = config.game, config.max_episode_steps is not None
+        self._max_steps = config.max_episode_steps or MAX_STEPS
         self._steps = np.zeros(num_envs, dtype=np.int64)
         names = tuple(ACTION_NAMES[inner.action_map[a]] for a in self._actions_of_game)
         super().__init__(num_envs, seed, ActionSpec.discrete(names), config.obs_shape)
@@ -97,6 +98,8 @@ class MinAtarEnvs(RealVectorEnv):
             reward[i], terminated[i] = self._games[i].act(self._actions_of_game[action[i]])
         self._steps += active
         truncated = self._steps >= self._max_steps
+        if not self._has_limit and (truncated & active).any():
+            say_cut_off(self._game, MAX_STEPS)
         return RawStep(self._draw(self._games), reward, terminated, truncated, np.zeros_like(terminated))
 
     def _draw(self, games: list[Any]) -> Frames:

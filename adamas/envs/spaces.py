@@ -11,6 +11,9 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sp
 from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.core.errors import UserError
 
+MOST_OPTIONS = 10_000  # of one choice; each becomes a row of weights
+FARTHEST = 1e9  # an axis to beyond this is not bounded, whatever its space says
+
 
 def action_spec(space: Space[Any]) -> ActionSpec:
     """What an agent may do in ``space``: any nesting of Discrete, MultiDiscrete, MultiBinary and bounded Box.
@@ -23,13 +26,13 @@ def action_spec(space: Space[Any]) -> ActionSpec:
     axes: list[Axis] = []
     for path, leaf in _leaves(space, ""):
         if isinstance(leaf, Discrete):
-            choices.append(Choice(_numbers(int(leaf.n)), path or "action"))
+            choices.append(_choice(int(leaf.n), path or "action"))
         elif isinstance(leaf, MultiDiscrete):
             sizes = leaf.nvec.flatten().tolist()
-            choices.extend(Choice(_numbers(n), _part(path, i)) for i, n in enumerate(sizes))
+            choices.extend(_choice(n, _part(path, i)) for i, n in enumerate(sizes))
         elif isinstance(leaf, MultiBinary):
             buttons.extend(_part(path, i) for i in range(int(np.prod(leaf.shape))))
-        elif isinstance(leaf, Box) and leaf.is_bounded():
+        elif isinstance(leaf, Box) and (np.abs([leaf.low, leaf.high]) <= FARTHEST).all():
             ends = zip(leaf.low.flatten().tolist(), leaf.high.flatten().tolist(), strict=True)
             axes.extend(Axis(_part(path, i), low, high) for i, (low, high) in enumerate(ends))
         else:
@@ -98,6 +101,8 @@ def _take(space: Space[Any], choices: Iterator[Any], buttons: Iterator[Any], axe
         array = array + space.start
     if isinstance(space, Box):  # float32 may round an end outwards
         array = array.clip(space.low, space.high)
+        if np.issubdtype(space.dtype, np.integer):
+            array = np.rint(array)
     return array.astype(space.dtype)
 
 
@@ -115,5 +120,10 @@ def _part(path: str, i: int) -> str:
     return f"{path}/{i}".removeprefix("/")
 
 
-def _numbers(n: int) -> tuple[str, ...]:
-    return tuple(map(str, range(n)))
+def _choice(count: int, name: str) -> Choice:
+    if count > MOST_OPTIONS:
+        raise UserError(
+            f"{name} is a choice of {count:,}; at most {MOST_OPTIONS:,} are supported; wrap the environment "
+            "so that its actions are made of several smaller choices"
+        )
+    return Choice(tuple(map(str, range(count))), name)

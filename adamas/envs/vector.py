@@ -1,11 +1,13 @@
 """What all real environments share: restarting within the step, and exact resume.
 
 An episode is determined by the seed of its reset and the actions since. So each environment remembers those
-two, a snapshot is a copy of them, and restoring plays them again. No suite has to expose its inner state.
+two, a snapshot is a copy of them, and restoring plays them again. No suite has to expose its inner state. What that
+costs grows with the longest episode, which is why no episode is endless (``MAX_STEPS``).
 """
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
@@ -21,6 +23,11 @@ from adamas.core.types import EnvReset, EnvStep
 Frames = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]
+
+
+MAX_STEPS = 27_000
+"""Steps after which an episode is cut off where neither the user nor the environment sets a limit: Atari's 108,000
+frames, four to a step. So evaluations come to an end, and what is kept of an episode is bounded."""
 
 
 class RawStep(NamedTuple):
@@ -189,3 +196,11 @@ class RealVectorEnv(ABC):
             if starting.any():
                 obs[starting] = self._reset_envs(starting, seeds[starting])
         return obs
+
+
+def say_cut_off(game: str, steps: int) -> None:
+    """Say that an episode was cut off by a limit that is neither the user's nor the environment's."""
+    warnings.warn(
+        f"an episode of {game} was cut off after {steps:,} steps; --env.max-episode-steps sets another limit",
+        stacklevel=2,
+    )

@@ -4,41 +4,72 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium
+import numpy as np
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError, nearest, require
 from adamas.envs.config import EnvConfig
 from adamas.envs.gymnasium_pixels import GymnasiumEnvs
+from adamas.envs.trust import check_trusted, is_doom_file
 
 
 class VizdoomEnvs(GymnasiumEnvs):
-    """B games of a scenario: one button at a time or none, or all at once in its MultiBinary variant."""
+    """B games of a scenario: one button at a time or none, or all at once in its MultiBinary variant.
+
+    A game whose name ends in .cfg is a scenario of the user's own. ``env.kwargs`` may set ``max_buttons_pressed``.
+    """
 
     def __init__(self, config: EnvConfig, num_envs: int, seed: int) -> None:
-        """Start the games. Raises UserError: unknown scenario, or ViZDoom is not installed."""
-        config = replace(config, game=scenario_id(config.game))
-        at_once = 0 if "MultiBinary" in config.game else 1  # 0: as many buttons as one likes
+        """Start the games.
+
+        Raises:
+            UserError: unknown scenario, a .cfg file that is missing, wrong or not trusted, or ViZDoom is not installed.
+        """
+        check_trusted(config)
+        options: dict[str, Any] = {"frame_skip": config.frame_skip, "doom_config_path": os.devnull}
+        if is_doom_file(config.game):
+            scenario = scenario_id("basic")  # what it says is replaced by the file
+            options["scenario_config_file"] = str(_scenario_file(config.game))
+        else:
+            scenario = scenario_id(config.game)
+        if "max_buttons_pressed" not in config.arguments:
+            options["max_buttons_pressed"] = 0 if "MultiBinary" in scenario else 1  # 0: as many as one likes
         # The engine would leave its settings, and an empty folder, in the working folder; and of two that make this
         # folder at the same moment, one crashes.
-        options = {"max_buttons_pressed": at_once, "doom_config_path": os.devnull}
         folder = Path("_vizdoom")
         with contextlib.suppress(OSError):  # the engine will say what it cannot do
             folder.mkdir(exist_ok=True)
-        super().__init__(config, num_envs, seed, frame_skip=config.frame_skip, **options)
+        super().__init__(config, num_envs, seed, game_id=scenario, **options)
         with contextlib.suppress(OSError):  # it is not empty, or gone already
             folder.rmdir()
         if self.action_spec.is_discrete:
             game = self._envs[0].unwrapped
             buttons = [button.name.lower() for button in game.game.get_available_buttons()]  # type: ignore[attr-defined]
-            names = [
-                "noop" if not pressed.any() else buttons[int(pressed.argmax())]
-                for pressed in game.button_map  # type: ignore[attr-defined]
-            ]
+            pressed = [np.flatnonzero(row) for row in game.button_map]  # type: ignore[attr-defined]
+            names = ["+".join(buttons[i] for i in row) or "noop" for row in pressed]
             self.action_spec = ActionSpec.discrete(names)
+
+
+def _scenario_file(name: str) -> Path:
+    """The whole path of a .cfg file that ViZDoom understands."""
+    from vizdoom import DoomGame
+
+    path = Path(name).expanduser().resolve()
+    if not path.is_file():
+        raise UserError(
+            f"there is no file {path}; --env.game is a scenario of ViZDoom or the path of a .cfg file"
+        )
+    try:
+        understood = DoomGame().load_config(str(path))
+    except Exception as error:  # the engine's own kinds
+        raise UserError(f"{path} cannot be read: {error}; correct it there") from error
+    if not understood:  # the engine has said why
+        raise UserError(f"{path} has lines that ViZDoom does not understand; correct them there")
+    return path
 
 
 def scenario_id(game: str) -> str:

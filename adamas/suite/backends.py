@@ -99,7 +99,7 @@ game=${{GAMES[$SLURM_ARRAY_TASK_ID]}}
 seed=${{SEEDS[$SLURM_ARRAY_TASK_ID]}}
 folder=${{FOLDERS[$SLURM_ARRAY_TASK_ID]}}
 if [ -f "$folder/config.yaml" ]; then
-  exec adamas train --resume "$folder" --quiet
+  exec adamas train --resume "$folder" --env.game "$game" --quiet
 fi
 exec adamas train {jobs[0].preset} --env.game "$game" --seed "$seed" --run-dir "$folder" {options} --quiet
 """

@@ -53,7 +53,7 @@ class Job:
     def arguments(self) -> list[str]:
         """Of the command line: what starts it, or goes on with it."""
         if self.begun:
-            return ["train", "--resume", str(self.run_dir), "--quiet"]
+            return ["train", "--resume", str(self.run_dir), "--env.game", self.game, "--quiet"]
         what = ["--env.game", self.game, "--seed", str(self.seed), "--run-dir", str(self.run_dir)]
         return ["train", self.preset, *what, *self.options, "--quiet"]
 

@@ -14,7 +14,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Text
 
 from adamas.core.errors import UserError
 from adamas.core.pixels import shrink
-from adamas.envs import EnvConfig, make_env
+from adamas.envs import EnvConfig, make_env, trust
 from adamas.presets import preset
 
 HEIGHT, WIDTH = 8, 12
@@ -164,7 +164,8 @@ def test_shrink_to_the_same_size_changes_nothing() -> None:
         ("no_such_module:Walk-v0", "cannot be made: No module named 'no_such_module'"),
     ],
 )
-def test_unusable_environments(game: str, message: str) -> None:
+def test_unusable_environments(game: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trust, "_named", {"no_such_module:Walk-v0"})
     with pytest.raises(UserError, match=message):
         make_env(EnvConfig("gymnasium", game, size=4), 1, seed=0, training=True)
 

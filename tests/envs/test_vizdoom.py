@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from adamas.core.errors import UserError
-from adamas.envs import EnvConfig, make_env
+from adamas.envs import EnvConfig, make_env, trust
 from adamas.envs.branching import make_branching
 from adamas.envs.vizdoom import scenario_id
 
@@ -78,3 +79,69 @@ def test_it_goes_back_to_a_moment() -> None:
         other = [game.step(action).obs for action in (4, 4, 3)]
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])
+
+
+OWN = """doom_scenario_path = {scenario}
+doom_map = map01
+screen_resolution = RES_160X120
+screen_format = RGB24
+available_buttons = {{ TURN_LEFT TURN_RIGHT ATTACK }}
+episode_timeout = {timeout}
+mode = PLAYER
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A scenario of one's own, which the command line names."""
+    import vizdoom
+
+    file = tmp_path / "mine.cfg"
+    shutil.copy(Path(vizdoom.scenarios_path) / "basic.wad", tmp_path)
+    file.write_text(OWN.format(scenario="basic.wad", timeout=10))
+    monkeypatch.setattr(trust, "_named", {str(file), "missing.cfg"})
+    monkeypatch.chdir(tmp_path)
+    return file
+
+
+def test_a_scenario_of_ones_own(own: Path) -> None:
+    config = EnvConfig("vizdoom", str(own), size=15, width=20)
+    with closing(make_env(config, 1, 0, training=True)) as env:
+        assert env.action_spec.names == ("noop", "attack", "turn_right", "turn_left")
+        assert env.reset().obs.float().std() > 10
+        ends = [bool(env.step(torch.zeros(1, dtype=torch.int64)).truncated) for _ in range(3)]
+        assert ends == [False, False, True]  # 10 frames, four to a step
+    at_once = EnvConfig("vizdoom", str(own), size=15, width=20, kwargs='{"max_buttons_pressed": 2}')
+    with closing(make_env(at_once, 1, 0, training=True)) as env:
+        assert "turn_right+attack" in env.action_spec.names and len(env.action_spec.names) == 7
+    assert sorted(path.name for path in own.parent.iterdir()) == ["basic.wad", "mine.cfg"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("doom_map map01\n", "mine.cfg has lines that ViZDoom does not understand; correct them there"),
+        ("available_buttons = { FLY }\n", "mine.cfg has lines that ViZDoom does not understand"),
+        (
+            OWN.format(scenario="nowhere.wad", timeout=10),
+            "mine.cfg: reset.. raised FileDoesNotExistException: .*nowhere.wad",
+        ),
+    ],
+)
+def test_a_scenario_of_ones_own_that_is_wrong(own: Path, content: str, message: str) -> None:
+    own.write_text(content)
+    with pytest.raises(UserError, match=message) as refused:
+        make_env(EnvConfig("vizdoom", str(own)), 1, 0, training=True)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_scenario_of_ones_own_that_is_missing(own: Path) -> None:
+    with pytest.raises(
+        UserError, match=rf"there is no file {own.parent}/missing.cfg; --env.game is a scenario"
+    ):
+        make_env(EnvConfig("vizdoom", "missing.cfg"), 1, 0, training=True)
+
+
+def test_a_frame_skip_among_keyword_arguments() -> None:
+    with pytest.raises(UserError, match=r"env.kwargs cannot set frame_skip, which Adamas sets itself"):
+        make_env(EnvConfig("vizdoom", "basic", kwargs='{"frame_skip": 2}'), 1, 0, training=True)

@@ -165,7 +165,7 @@ def test_slurm_script_starts_and_goes_on(tmp_path: Path, capsys: pytest.CaptureF
     assert task(3) == [*new, "--policy.num-dreams", "64", "--quiet"]
     folder.mkdir(parents=True)
     (folder / "config.yaml").touch()
-    assert task(3) == ["train", "--resume", str(folder), "--quiet"]
+    assert task(3) == ["train", "--resume", str(folder), "--env.game", "Hero", "--quiet"]
 
 
 def test_all_of_atari_100k_by_default(capsys: pytest.CaptureFixture[str]) -> None:

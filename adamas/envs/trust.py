@@ -1,0 +1,73 @@
+"""Which games may run code of their own: only those that the command line names.
+
+A configuration comes with every run, checkpoint and data set, those of strangers included. Three things in it could run
+code: the module in a Gymnasium id (``module:Game-v0`` imports it), a ViZDoom .cfg file (it can name the program to
+start), and text among the keyword arguments of an environment (it can be a path or a module). So none of them is used
+until ``--env.game`` on the command line names that very game.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from adamas.core.errors import UserError
+from adamas.envs.config import EnvConfig
+
+OPTION = "--env.game"
+OURS = frozenset({"shimmy"})
+"""Modules that our presets name."""
+
+_named: set[str] = set()
+
+
+def trust(game: str) -> None:
+    """Let ``game`` import its module, read its .cfg file and take text as keyword arguments, in this process."""
+    _named.add(game)
+
+
+def trust_named(arguments: Sequence[str]) -> None:
+    """Trust the games that the arguments of a command line name with ``--env.game``."""
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        if option == OPTION:
+            trust(value if equals else following)
+
+
+def check_trusted(config: EnvConfig) -> None:
+    """Refuse a game that could run code and that nobody trusts.
+
+    Raises:
+        UserError: saying what to type where the user does trust it.
+    """
+    reason = _danger(config)
+    if reason and config.game not in _named:
+        raise UserError(
+            f"the game {config.game} {reason}, which can run code, and its name comes from a file; if you trust it, "
+            f"add: {OPTION} {shlex.quote(config.game)}"
+        )
+
+
+def is_doom_file(game: str) -> bool:
+    """Whether the name of a ViZDoom game is that of a .cfg file."""
+    return PurePath(game).suffix == ".cfg"
+
+
+def _danger(config: EnvConfig) -> str:
+    """What in ``config`` could run code, if anything."""
+    module, colon, _ = config.game.partition(":")
+    if config.suite == "gymnasium" and colon and module not in OURS and module not in sys.modules:
+        return f"imports the module {module}"
+    if config.suite == "vizdoom" and is_doom_file(config.game):
+        return "is a configuration file of ViZDoom"
+    if _holds_text(config.arguments):
+        return "takes text as keyword arguments (env.kwargs)"
+    return ""
+
+
+def _holds_text(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_text, value.values()))
+    return isinstance(value, str) or (isinstance(value, list) and any(map(_holds_text, value)))
