@@ -180,6 +180,8 @@ def _make(game_id: str, game: str, options: dict[str, Any], render_mode: str | N
             return gymnasium.make(game_id, **options)
         except gymnasium.error.UnregisteredEnv as error:
             raise UserError(f"unknown Gymnasium id {game!r}; {nearest(game, gymnasium.registry)}") from error
+        except gymnasium.error.DependencyNotInstalled:
+            raise
         except (gymnasium.error.Error, TypeError) as error:  # such as an unknown keyword argument
             raise UserError(f"{game} cannot be made: {' '.join(str(error).split())}") from error
 
