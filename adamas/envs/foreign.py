@@ -37,6 +37,9 @@ def foreign(game: str, what: str) -> Iterator[None]:
         for word, extra in EXTRAS.items():
             if word in reason.lower():
                 raise require(f"{word}, which {game} needs,", extra) from error
+        if isinstance(error, ModuleNotFoundError):
+            reason = reason.partition(". Environment registration")[0]  # Gymnasium's advice
+            reason += "; install it, or put its folder into PYTHONPATH"
         raise UserError(f"{game} cannot be made: {reason}") from error
     except Exception as error:  # of any kind: it is somebody else's code
         reason = _one_line(error) or "no message"

@@ -25,6 +25,9 @@ from adamas.envs.vector import MAX_STEPS, Flags, Frames, Integers, RawStep, Real
 
 Env = gymnasium.Env[Any, Any]
 
+RESERVED = ("render_mode", "max_episode_steps", "disable_env_checker")
+"""Keyword arguments of ``gymnasium.make`` that are not the user's."""
+
 
 class GymnasiumEnvs(RealVectorEnv):
     """B copies of a Gymnasium environment, stepped one after the other.
@@ -51,12 +54,7 @@ class GymnasiumEnvs(RealVectorEnv):
         """
         check_trusted(config)
         self._game = config.game
-        if taken := set(config.arguments) & {
-            *options,
-            "render_mode",
-            "max_episode_steps",
-            "disable_env_checker",
-        }:
+        if taken := set(config.arguments) & {*options, *RESERVED}:
             raise UserError(
                 f"env.kwargs cannot set {', '.join(sorted(taken))}, which Adamas sets itself; leave it out"
             )
@@ -117,7 +115,8 @@ class GymnasiumEnvs(RealVectorEnv):
     def close(self) -> None:
         """Close every environment."""
         for env in self._envs:
-            env.close()
+            with foreign(self._game, "close()"):
+                env.close()
 
 
 def _with_frames(make: Callable[[str | None], Env], config: EnvConfig) -> tuple[Env, Image | None]:
@@ -130,6 +129,8 @@ def _with_frames(make: Callable[[str | None], Env], config: EnvConfig) -> tuple[
     image = observed_image(env, config)
     if image is not None:
         asked_for = config.frames == "observation" or config.frames_key is not None
+        if env.render_mode == "rgb_array" and not asked_for:
+            return env, None  # it draws without being told to
         if asked_for or can_render(env) is False or not image.seems_symbolic(first):
             return env, image
     drawing = _drawing(make, env, config)

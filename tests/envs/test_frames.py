@@ -63,6 +63,7 @@ def show() -> Iterator[Show]:
         gymnasium.registry.pop("AdamasStill-v0", None)
         modes = ["rgb_array"] if drawn is not None and modes == () else modes
         options = {"space": space, "obs": obs, "drawn": drawn, "modes": modes}
+        options |= {"render_mode": config.pop("render_mode", None)}
         game = Still if modes is not None else Silent
         gymnasium.register("AdamasStill-v0", game, max_episode_steps=5, kwargs=options)
         env = make_env(EnvConfig("gymnasium", "AdamasStill-v0", size=2, **config), 2, 0, training=True)
@@ -95,6 +96,11 @@ def test_a_picture_is_preferred_to_a_small_grid_of_small_numbers(show: Show, hig
         assert colour(show(box(grid, high=high), grid, BLUE)) == [0, 0, 100]
     assert colour(show(box(grid, high=high), grid, BLUE, frames="observation")) == [value] * 3
     assert colour(show(box(grid, high=high), grid)) == [value] * 3  # there is nothing else
+
+
+def test_an_environment_that_draws_without_being_told_to_is_seen_as_it_draws(show: Show) -> None:
+    assert colour(show(box(RED), RED, BLUE, render_mode="rgb_array")) == [0, 0, 100]
+    assert colour(show(box(RED), RED, BLUE, render_mode="rgb_array", frames="observation")) == [200, 0, 0]
 
 
 def test_a_small_picture_and_a_large_dark_one_are_pictures(show: Show) -> None:

@@ -161,7 +161,10 @@ def test_shrink_to_the_same_size_changes_nothing() -> None:
         ("AdamasBlind-v0", "neither observes nor renders RGB pixels"),
         ("AdamasNeedy-v0", "AdamasNeedy-v0 cannot be made: nopackage is not installed"),
         ("AdamasSung-v0", "the action space Text.* is not supported; wrap"),
-        ("no_such_module:Walk-v0", "cannot be made: No module named 'no_such_module'"),
+        (
+            "no_such_module:Walk-v0",
+            "cannot be made: No module named 'no_such_module'; install it, or put its folder into PYTHONPATH$",
+        ),
     ],
 )
 def test_unusable_environments(game: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
