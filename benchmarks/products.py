@@ -14,8 +14,8 @@ from pathlib import Path
 
 from torch.profiler import ProfilerActivity, profile
 
-from adamas.bench.flops import update_flops
-from adamas.bench.plan import PHASES
+from adamas.bench.contents import phases
+from adamas.bench.flops import run_flops
 from adamas.bench.rows import small_run
 from adamas.presets import preset
 from adamas.training.learning import planned_updates
@@ -32,8 +32,8 @@ def main(name: str) -> None:
     epoch, least = 0.0, 0.0
     with tempfile.TemporaryDirectory() as folder:
         trainer = small_run(config, Path(folder) / "run")
-        flops = update_flops(config, trainer.agent)
-        for phase in PHASES:
+        flops = run_flops(config, trainer.agent.config).updates
+        for phase in phases(config, trainer.agent.config):
             learn = trainer.phases[phase]
             learn.begin(1)
             seconds, share = measure(learn)

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from adamas.bench.flops import count_flops
+from adamas.bench.accelerator import peak_bytes
 from adamas.bench.rows import ROWS, Work, small_run
 from adamas.core.config import from_dict
 from adamas.core.process import run_command
@@ -29,19 +29,20 @@ class Bench:
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
-        self._works: dict[str, tuple[Work, int]] = {}
+        self._works: dict[str, Work] = {}
 
     def measure(self, row: str, seconds: float) -> dict[str, Any]:
         """Repeat a row's work for ``seconds``, at least once; before the first time, once untimed.
 
         Returns:
-            ``seconds`` of each call; ``units`` and ``flops`` per call; ``system_share``, the part of the
-            processor's time that went to the operating system; ``peak_bytes`` of memory so far.
+            ``seconds`` of each call; ``units`` per call; ``system_share``, the part of the
+            processor's time that went to the operating system; ``peak_bytes`` of memory so far
+            (:func:`~adamas.bench.accelerator.peak_bytes`).
         """
         if row not in self._works:
-            work = ROWS[row].work(self.trainer)
-            self._works[row] = work, count_flops(work.do)
-        work, flops = self._works[row]
+            self._works[row] = ROWS[row].work(self.trainer)
+            self._works[row].do()
+        work = self._works[row]
         times: list[float] = []
         before = resource.getrusage(resource.RUSAGE_SELF)
         while not times or sum(times) < seconds:
@@ -53,9 +54,8 @@ class Bench:
         return {
             "seconds": times,
             "units": work.units,
-            "flops": flops,
             "system_share": system / max(system + user, 1e-9),
-            "peak_bytes": after.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+            "peak_bytes": peak_bytes(self.trainer.device),
         }
 
 

@@ -11,15 +11,22 @@ import torch
 import tyro
 from rich.table import Table
 
-from adamas.bench.compare import compare
-from adamas.bench.rows import PEAK, ROWS
+from adamas.agent import AgentConfig
+from adamas.bench.compare import compare, row_config
+from adamas.bench.contents import agent_config, stand_in_note
+from adamas.bench.flops import run_flops
+from adamas.bench.peak import peak_gflops, precision_of
+from adamas.bench.rows import ROWS, rows_of
 from adamas.core.arguments import parse
 from adamas.core.config import to_dict
 from adamas.core.console import console
 from adamas.core.errors import UserError, nearest
+from adamas.core.progress import duration
 from adamas.evaluation.results import provenance, write_results
 from adamas.presets import preset
 from adamas.training.config import Config
+
+PATIENCE = 60.0  # seconds that a call of a row may take at the peak's speed, unless the row is asked for
 
 
 @dataclass(frozen=True)
@@ -27,8 +34,9 @@ class BenchOptions:
     """Time a preset's work on this machine, against the straightforward way to do the same."""
 
     config: Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
-    rows: tuple[str, ...] = tuple(ROWS)
-    """Rows of the table, by name; all of them at full Atari size take half an hour on two cores."""
+    rows: tuple[str, ...] = ()
+    """Rows of the table, by name. Not given: all that the preset has and that can be timed here in reasonable time; at
+    full Atari size they take half an hour on two cores."""
     rounds: int = 3
     """How often the two ways take turns; medians are shown."""
     seconds: float = 1.0
@@ -51,35 +59,74 @@ def bench(arguments: Sequence[str]) -> None:
     name = arguments[0] if arguments and not arguments[0].startswith("-") else "atari100k"
     rest = arguments[1:] if arguments and not arguments[0].startswith("-") else arguments
     options = parse(BenchOptions, rest, f"bench {name}", BenchOptions(preset(name)))
+    config = options.config
     screen, machine = console(), provenance()
+    agent = agent_config(config)
+    if note := stand_in_note(config):
+        print(note)
+    rows = chosen_rows(options.rows, name, config, agent)
+    runtimes = [row_config(ROWS[row].preset, config).runtime for row in rows]
+    device = config.runtime.device
+    peaks = {p: peak_gflops(device, p) for p in sorted(set(map(precision_of, runtimes)))}
+    if not options.rows:
+        rows = within_patience(rows, config, agent, peaks[precision_of(config.runtime)])
     screen.print(
         f"{machine['cpu']}, {machine['cpu_vectors']}, {'' if machine['cpu_bf16'] else 'no '}bf16, "
-        f"{torch.get_num_threads()} threads, {machine['gpu'] or 'no GPU'}",
+        f"{torch.get_num_threads()} threads, {machine['gpu'] or 'no GPU'}; bare convolutions: "
+        + ", ".join(f"{gflops:,.0f} GFLOP/s in {precision}" for precision, gflops in peaks.items()),
         highlight=False,
     )
     results = []
-    # The convolution comes first: the other rows are shown as shares of its speed.
-    rows = [PEAK, *(row for row in options.rows if row != PEAK)]
-    for result in compare(options.config, rows, options.rounds, options.seconds):
+    for result in compare(config, rows, options.rounds, options.seconds):
         results.append(result)
         screen.print(f"{result['row']}: {result['ratio']:.2f} x", highlight=False)
-    screen.print(table(results))
+    screen.print(table(results, peaks))
     for way in ("plain", "fast"):
         used = [result[way] for result in results]
         memory, start = max(u["peak_bytes"] for u in used), used[0]["startup_seconds"]
         screen.print(f"{way:5s}  peak memory {memory / 1e9:.1f} GB  start-up {start:.1f} s", highlight=False)
     if options.json is not None:
-        content = {"preset": name, "config": to_dict(options.config), "rows": results}
+        content = {"preset": name, "config": to_dict(config), "peaks": peaks, "rows": results}
         print(f"  {write_results(options.json, content | {'provenance': machine})}")
 
 
-def table(results: Sequence[Mapping[str, Any]]) -> Table:
+def chosen_rows(asked: Sequence[str], name: str, config: Config, agent: AgentConfig) -> Sequence[str]:
+    """Rows that were asked for, or all that there are.
+
+    Raises:
+        UserError: the run has nothing that such a row could time.
+    """
+    there = rows_of(config, agent)
+    for row in asked:
+        if row not in there:
+            raise UserError(f"{name} has no {row}; choose from: {', '.join(there)}")
+    return asked or there
+
+
+def within_patience(rows: Sequence[str], config: Config, agent: AgentConfig, peak: float) -> list[str]:
+    """Rows whose work takes less than :data:`PATIENCE` at ``peak`` GFLOP/s; says which are left out."""
+    flops = run_flops(config, agent)
+    least = {row: count(flops) / peak / 1e9 for row in rows if (count := ROWS[row].flops) is not None}
+    slow = {row: seconds for row, seconds in least.items() if seconds > PATIENCE}
+    if slow:
+        print(
+            "left out, since once takes at least so long here: "
+            + ", ".join(f"{row} ({duration(seconds)})" for row, seconds in slow.items())
+            + "; --rows names rows to time all the same"
+        )
+    return [row for row in rows if row not in slow]
+
+
+def table(results: Sequence[Mapping[str, Any]], peaks: Mapping[str, float]) -> Table:
     """Rows of :func:`~adamas.bench.compare.compare`, in units per second.
 
-    GFLOP/s are those of the fast way, shares of the peak are relative to its bare convolution, and system time
-    is what the operating system took of the processor's.
+    GFLOP/s are those of the fast way, shares of the peak are relative to a bare convolution in the same precision, and
+    system time is what the operating system took of the processor's.
+
+    Args:
+        results: one for each row.
+        peaks: GFLOP/s of a bare convolution, by precision (:func:`~adamas.bench.peak.peak_gflops`).
     """
-    peak = next(result["fast"]["gflops"] for result in results if result["row"] == PEAK)
     shown = Table("", "plain /s", "fast /s", "ratio", "GFLOP/s", "of peak", "system time", box=None)
     for result in results:
         before, after = result["plain"], result["fast"]
@@ -90,7 +137,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> Table:
             f"{after['per_second']:,.3g}",
             f"{result['ratio']:.2f}",
             f"{gflops:.0f}" if gflops else "",
-            f"{gflops / peak:.0%}" if gflops else "",
+            f"{gflops / peaks[result['precision']]:.0%}" if gflops else "",
             f"{before['system_share']:.0%} -> {after['system_share']:.0%}",
         )
     return shown

@@ -13,15 +13,22 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
+from adamas.bench.contents import agent_config
+from adamas.bench.flops import run_flops
+from adamas.bench.peak import precision_of
 from adamas.bench.rows import ROWS
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
+from adamas.core.runtime import choose_device
 from adamas.presets import preset
 from adamas.training.config import Config
 
 
 def plain(config: Config) -> Config:
-    """The straightforward way to run ``config``: fp32, contiguous images, the default allocator, unsplit batches."""
+    """The straightforward way to run ``config``: fp32, contiguous images, the default allocator, unsplit batches.
+
+    On a GPU batches stay split: shards are computed one after the other there, so that they fit its memory.
+    """
     runtime = replace(
         config.runtime,
         memory_format="contiguous",
@@ -30,7 +37,8 @@ def plain(config: Config) -> Config:
         allocator="default",
         threads=None,
     )
-    return replace(config, num_shards=1, runtime=runtime)
+    on_cpu = choose_device(config.runtime.device).type == "cpu"
+    return replace(config, num_shards=1 if on_cpu else config.num_shards, runtime=runtime)
 
 
 class Child:
@@ -76,33 +84,43 @@ def compare(config: Config, rows: Sequence[str], rounds: int, seconds: float) ->
         seconds: to repeat the work for, each time.
 
     Yields:
-        for each row: ``row``, ``unit``, ``plain`` and ``fast`` (:func:`_summary` of each) and ``ratio``, the
-        median over the rounds of plain time by fast time.
+        for each row: ``row``, ``unit``, ``plain`` and ``fast`` (:func:`_summary` of each), ``precision`` of the fast
+        way (fp32, tf32 or bf16) and ``ratio``, the median over the rounds of plain time by fast time.
     """
     for name, group in groupby(rows, key=lambda row: ROWS[row].preset):
-        settings = config if name is None else preset(name)
+        settings = row_config(name, config)
+        counted = run_flops(settings, agent_config(settings))
         with _child(plain(settings)) as slow, _child(settings) as fast:
             for row in group:
                 pairs = [(slow.measure(row, seconds), fast.measure(row, seconds)) for _ in range(rounds)]
                 ratios = [_median(a) / _median(b) for a, b in pairs]
                 before, after = zip(*pairs, strict=True)
-                # Operations that a fast way hands to other threads go uncounted there; the work is the same.
-                flops = before[0]["flops"]
+                count = ROWS[row].flops
+                flops = 0.0 if count is None else count(counted)
                 yield {
                     "row": row,
                     "unit": ROWS[row].unit,
                     "plain": _summary(before, flops, slow),
                     "fast": _summary(after, flops, fast),
+                    "precision": precision_of(settings.runtime),
                     "ratio": statistics.median(ratios),
                 }
+
+
+def row_config(preset_name: str | None, config: Config) -> Config:
+    """Whose work a row times: ``config``, except of rows that have a preset of their own."""
+    return config if preset_name is None else preset(preset_name)
 
 
 def _median(measurement: dict[str, Any]) -> float:
     return statistics.median(measurement["seconds"])
 
 
-def _summary(rounds: Sequence[dict[str, Any]], flops: int, child: Child) -> dict[str, Any]:
-    """Medians over the rounds; the peak of memory over everything the process did so far."""
+def _summary(rounds: Sequence[dict[str, Any]], flops: float, child: Child) -> dict[str, Any]:
+    """Medians over the rounds; the peak of memory over everything the process did so far.
+
+    ``gflops`` is 0 where nobody knows how many operations a call takes.
+    """
     seconds = statistics.median(map(_median, rounds))
     return {
         "seconds": seconds,

@@ -1,22 +1,42 @@
-"""Floating-point operations of the three kinds of updates, from the sizes in a configuration.
+"""Floating-point operations of the work of a run, from the sizes in a configuration.
 
-A multiply-add counts as two operations; only convolutions, matrix products and recurrent layers count. Going
-backward through a network takes twice the operations of going forward.
+A multiply-add counts as two operations; only convolutions, matrix products, attention and recurrent layers count. Going
+backward through a network takes twice the operations of going forward. Networks are built of fake tensors, which have
+shapes and no values, so that counting takes seconds and no memory for models of any size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch._subclasses import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from adamas.agent import Agent
+from adamas.agent import Agent, AgentConfig
+from adamas.bench.contents import phases
+from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.training.config import Config
 
 TRAINING = 3  # forward once, backward for two
+
+
+@dataclass(frozen=True)
+class Flops:
+    """Operations of a run's work.
+
+    Attributes:
+        denoiser: of one forward pass for one frame; of two stages, for one small frame.
+        dream_step: of one step of one dream: the policy, the next frame, its reward and end, the upsampler.
+        updates: of one update, by phase.
+    """
+
+    denoiser: float
+    dream_step: float
+    updates: Mapping[str, float]
 
 
 def count_flops(work: Callable[[], object]) -> int:
@@ -26,44 +46,78 @@ def count_flops(work: Callable[[], object]) -> int:
     return int(counter.get_total_flops())
 
 
-def update_flops(config: Config, agent: Agent) -> Mapping[str, float]:
-    """Operations of one update of ``denoiser``, ``reward_end`` and ``actor_critic``.
+def run_flops(config: Config, agent: AgentConfig) -> Flops:
+    """Operations of the work of a run of ``config``, for an agent of the sizes in ``agent``.
 
-    Args:
-        config: of the run.
-        agent: one of the run's sizes, on the CPU.
+    Nothing may be compiled in this process so far: compilers do not take fake tensors.
     """
-    denoiser, reward_end, policy = _frame_flops(agent)
-    length = agent.world_model.context_length
-    targets = config.denoiser.batch_size * (1 + config.world_model.denoiser.num_autoregressive_steps)
-    segments = agent.world_model.components(config.policy.horizon)["reward_end"].segments
-    transitions = config.reward_end.batch_size * (segments.num_frames - 1)
-    sampler, training = config.world_model.sampler, config.policy
-    calls = sampler.num_steps if sampler.order == 1 else 2 * sampler.num_steps - 1
+    denoiser, reward_end, policy, upsampler = _frame_flops(agent)
+    parts, training, length = (
+        config.world_model,
+        config.policy,
+        config.world_model.denoiser.network.context_length,
+    )
+    frame = _calls(parts.sampler) * denoiser + reward_end + policy
+    if parts.upsampler is not None:
+        frame += _calls(parts.upsampler.sampler) * upsampler
     # A dream that has reached its horizon is burnt in anew; ends before it are not foreseen here.
     burn_in = (length - 1) / training.horizon * (reward_end + policy)
-    step = calls * denoiser + reward_end + TRAINING * policy + burn_in
-    return {
-        "denoiser": TRAINING * targets * denoiser,
-        "reward_end": TRAINING * transitions * reward_end,
-        "actor_critic": training.num_dreams * (training.steps_per_update * step + policy),
+    imagined = training.steps_per_update * (frame + (TRAINING - 1) * policy + burn_in)
+    transitions = parts.sequence_length(training.horizon) - 1
+    real_steps = config.collection.num_envs * training.steps_per_update
+    known = {
+        "denoiser": TRAINING * config.denoiser.batch_size * _targets(parts.denoiser) * denoiser,
+        "reward_end": TRAINING * config.reward_end.batch_size * transitions * reward_end,
+        "upsampler": TRAINING * config.upsampler.batch_size * _targets(parts.upsampler) * upsampler,
+        "actor_critic": training.num_dreams * (imagined + policy),
+        "collect": TRAINING * real_steps * policy,  # and learn from it, without a world model
     }
+    return Flops(denoiser, frame, {name: known[name] for name in phases(config, agent)})
+
+
+def _calls(sampler: SamplerConfig) -> int:
+    """Of a network, for one frame."""
+    return sampler.num_steps if sampler.order == 1 else 2 * sampler.num_steps - 1
+
+
+def _targets(config: DenoiserConfig | None) -> int:
+    """Frames of a segment that a denoiser or an upsampler learns to draw."""
+    return 0 if config is None else 1 + config.num_autoregressive_steps
 
 
 @torch.no_grad()
-def _frame_flops(agent: Agent) -> tuple[int, int, int]:
-    """Going forward once: the denoiser on a frame, the reward/end model on a transition, the policy on a frame."""
+def _frame_flops(config: AgentConfig) -> tuple[int, int, int, int]:
+    """Going forward once.
+
+    Returns:
+        the denoiser on a frame, the reward/end model on a transition, the policy on a frame, the upsampler on a frame.
+    """
+    spec, obs_shape = config.actions, config.obs_shape
+    small_shape = config.world_model.small_shape(obs_shape)
+    length = config.world_model.denoiser.network.context_length
+    one = SamplerConfig(num_steps=1)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        agent = Agent(config)
+        frames = torch.zeros((1, length, *small_shape))
+        action = torch.zeros((1, length, *spec.shape), dtype=spec.dtype)
+        full = torch.zeros((1, *obs_shape))
     model, policy = agent.world_model, agent.actor_critic
-    length = model.context_length
-    frames = torch.zeros((1, length, *agent.config.obs_shape))
-    action = torch.zeros((1, length), dtype=torch.int64)
-    lstm = agent.reward_end.lstm
-    return (
-        count_flops(lambda: model.denoiser.path(frames[:, 0], frames, action, SamplerConfig(num_steps=1))),
-        count_flops(lambda: agent.reward_end(frames[:, :1], action[:, :1], frames[:, :1]))
-        + _lstm_flops(lstm),
-        count_flops(lambda: policy(frames[:, 0].byte(), policy.initial_state(1))),
-    )
+    denoiser = count_flops(lambda: model.denoiser.path(frames[:, 0], frames, action, one))
+    seen = count_flops(lambda: policy(full.byte(), policy.initial_state(1)))
+    judged = upsampled = 0
+    if (judge := model.reward_end) is not None:
+        pair = torch.cat((frames[:, 0], frames[:, 1]), dim=1)
+        judged = count_flops(lambda: judge.encoder(pair, judge.act_emb(action[:, 0])))
+        judged += _lstm_flops(judge.lstm) + count_flops(
+            lambda: judge.head(pair.new_zeros(1, judge.lstm.hidden_size))
+        )
+    if (upsampler := model.upsampler) is not None:
+        past = upsampler.config.network.context_length
+        known = full[:, None].expand(
+            1, past + 1, *obs_shape
+        )  # full frames before, and the enlarged small one
+        upsampled = count_flops(lambda: upsampler.path(full, known, None, one))
+    return denoiser, judged, seen, upsampled
 
 
 def _lstm_flops(lstm: nn.LSTM) -> int:

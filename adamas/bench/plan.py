@@ -18,34 +18,34 @@ import tyro
 from rich.table import Table
 
 from adamas.agent import Agent, AgentConfig
-from adamas.bench.flops import update_flops
-from adamas.bench.rows import small_run, wait
+from adamas.bench.accelerator import wait
+from adamas.bench.contents import agent_config, phases, stand_in_note
+from adamas.bench.flops import run_flops
+from adamas.bench.peak import peak_gflops, precision_of
+from adamas.bench.rows import UPDATE_ROWS, small_run
 from adamas.core.arguments import parse
 from adamas.core.console import console
 from adamas.core.errors import UserError
 from adamas.core.progress import duration
-from adamas.envs.make import make_env
 from adamas.presets import preset
 from adamas.training.config import Config
 from adamas.training.learning import planned_updates
 
-PHASES = {
-    "denoiser": "denoiser update",
-    "reward_end": "reward/end update",
-    "actor_critic": "actor-critic update",
-}
-"""Rows of the benchmark that say how fast each phase is."""
 MEASURED_UPDATES = 3
-WEIGHT_COPIES = 5  # weights, their gradients, two moments, an average
+LONG_ENOUGH = 5.0  # seconds of updates of one kind after which no further one is timed
+PATIENCE = 30.0  # seconds that the timing may take at the peak's speed; beyond, nothing is timed
+TRAINED_COPIES = 4  # weights, their gradients, and the optimiser's two moments
+FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """Predict how long a run takes, without its real games, and how much memory it needs."""
+    """Predict how long a run takes, without the games of its evaluations, and how much memory it needs."""
 
     config: Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
     profile: Path | None = None
-    """What ``adamas bench --json`` wrote on the machine to plan for. Not given: a few updates are timed here."""
+    """What ``adamas bench --json`` wrote on the machine to plan for. Not given: a few updates are timed here, or for
+    networks too big for this machine, a least time is computed from their operations."""
 
 
 @dataclass(frozen=True)
@@ -63,40 +63,54 @@ class Plan:
 
 def plan(config: Config, seconds: Mapping[str, float]) -> Plan:
     """Multiply out what one update takes; ``seconds`` by phase."""
+    epochs = range(1, num_epochs(config) + 1)
+    return Plan(seconds, {name: [_updates(config, name, epoch) for epoch in epochs] for name in seconds})
+
+
+def num_epochs(config: Config) -> int:
+    """Of a whole run, if its first epoch begins after as few real steps as it may."""
+    if config.data is not None:
+        return config.final_epochs
     left = config.collection.total_steps - config.collection.first_steps
-    num_epochs = -(-left // config.collection.steps_per_epoch) + config.final_epochs
-    updates = {
-        name: [planned_updates(getattr(config, _section(name)), epoch) for epoch in range(1, num_epochs + 1)]
-        for name in PHASES
-    }
-    return Plan(seconds, updates)
+    return -(-left // config.collection.steps_per_epoch) + config.final_epochs
 
 
-def _section(phase: str) -> str:
-    """The part of the configuration that a phase is trained by."""
-    return "policy" if phase == "actor_critic" else phase
+def _updates(config: Config, phase: str, epoch: int) -> int:
+    """Of a phase in an epoch; the first steps in the game count as part of epoch 1."""
+    if phase != "collect":
+        return planned_updates(config.policy if phase == "actor_critic" else getattr(config, phase), epoch)
+    collection = config.collection
+    left = collection.total_steps - collection.first_steps - (epoch - 1) * collection.steps_per_epoch
+    parts = [collection.first_steps] if epoch == 1 else []
+    parts.append(max(0, min(left, collection.steps_per_epoch)))
+    steps = (-(-part // collection.num_envs) for part in parts)  # of each environment
+    return sum(-(-n // config.policy.steps_per_update) for n in steps)
 
 
-def seconds_by_profile(config: Config, profile: Path) -> dict[str, float]:
+def seconds_by_profile(config: Config, agent: AgentConfig, profile: Path) -> dict[str, float]:
     """Seconds of an update, from the operations it takes and the speed measured elsewhere.
 
     Raises:
-        UserError: the profile does not hold the three kinds of updates.
+        UserError: the profile does not hold the kinds of updates that the run makes.
     """
+    rows = {phase: UPDATE_ROWS[phase] for phase in phases(config, agent)}
     try:
-        rows = {row["row"]: row["fast"]["gflops"] for row in json.loads(profile.read_text())["rows"]}
-        speeds = {phase: float(rows[row]) for phase, row in PHASES.items()}
+        measured = {row["row"]: row["fast"]["gflops"] for row in json.loads(profile.read_text())["rows"]}
+        speeds = {phase: float(measured[row]) for phase, row in rows.items()}
         if not min(speeds.values()) > 0:
             raise ValueError(speeds)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = (
-            error.strerror if isinstance(error, OSError) else f"it needs rows {', '.join(PHASES.values())}"
-        )
+        reason = error.strerror if isinstance(error, OSError) else f"it needs rows {', '.join(rows.values())}"
         raise UserError(
             f"{profile} is no profile: {reason}; write one with: adamas bench --json FILE"
         ) from error
-    flops = update_flops(config, _agent(config))
-    return {phase: flops[phase] / speeds[phase] / 1e9 for phase in PHASES}
+    flops = run_flops(config, agent).updates
+    return {phase: flops[phase] / speed / 1e9 for phase, speed in speeds.items()}
+
+
+def least_seconds(config: Config, agent: AgentConfig, gflops: float) -> dict[str, float]:
+    """Seconds of an update at ``gflops``, the speed of a bare convolution, which no network exceeds."""
+    return {phase: flops / gflops / 1e9 for phase, flops in run_flops(config, agent).updates.items()}
 
 
 def seconds_here(config: Config) -> dict[str, float]:
@@ -105,16 +119,19 @@ def seconds_here(config: Config) -> dict[str, float]:
         tempfile.TemporaryDirectory(prefix="adamas-plan-") as folder,
         closing(small_run(config, Path(folder) / "run")) as trainer,
     ):
-        for name in PHASES:
-            trainer.phases[name].begin(1)
-            trainer.phases[name].update()  # the first one is slower
-        return {name: _median_seconds(trainer.phases[name].update, trainer.device) for name in PHASES}
+        learn = {name: phase for name, phase in trainer.phases.items() if name in UPDATE_ROWS}
+        if config.imagination == "on":
+            learn.pop("collect", None)  # it plays, and learns nothing
+        for phase in learn.values():
+            phase.begin(1)
+            phase.update()  # the first one is slower
+        return {name: _median_seconds(phase.update, trainer.device) for name, phase in learn.items()}
 
 
 def _median_seconds(update: Callable[[], object], device: torch.device) -> float:
     wait(device)
-    times = []
-    for _ in range(MEASURED_UPDATES):
+    times: list[float] = []
+    while len(times) < MEASURED_UPDATES and sum(times) < LONG_ENOUGH:
         began = time.perf_counter()
         update()
         wait(device)
@@ -122,21 +139,28 @@ def _median_seconds(update: Callable[[], object], device: torch.device) -> float
     return statistics.median(times)
 
 
-def memory_bytes(config: Config) -> dict[str, int]:
-    """Of the replay at the end of the run, and of all that is kept for the weights.
+def memory_bytes(config: Config, agent: AgentConfig) -> dict[str, int]:
+    """Of all that is kept for the weights, and of the replay at the end of a run that plays a game.
 
     What an update computes on the way comes on top: the benchmark's peak memory shows it.
     """
-    agent = _agent(config)
-    weights = sum(parameter.numel() for parameter in agent.parameters()) * 4
-    replay = config.collection.total_steps * int(np.prod(agent.config.obs_shape))
-    return {"replay": replay, "weights": WEIGHT_COPIES * weights}
+    with torch.device("meta"):
+        model = Agent(agent)
+    weights = _count(model)
+    for name in phases(config, agent):
+        if name in ("actor_critic", "collect"):
+            weights += (TRAINED_COPIES - 1) * _count(model.actor_critic)
+        else:
+            averaged = getattr(config, name).average_decay > 0
+            weights += (TRAINED_COPIES - 1 + averaged) * _count(getattr(model.world_model, name))
+    memory = {"weights": FLOAT_BYTES * weights}
+    if config.data is None:
+        memory["replay"] = config.collection.total_steps * int(np.prod(agent.obs_shape))
+    return memory
 
 
-def _agent(config: Config) -> Agent:
-    with closing(make_env(config.env, 1, 0, training=True)) as env:
-        sizes = AgentConfig(env.obs_shape, env.action_spec, config.world_model, config.actor_critic)
-    return Agent(sizes)
+def _count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def show_plan(arguments: Sequence[str]) -> None:
@@ -146,8 +170,37 @@ def show_plan(arguments: Sequence[str]) -> None:
     name = arguments[0]
     options = parse(PlanOptions, arguments[1:], f"plan {name}", PlanOptions(preset(name)))
     config, profile = options.config, options.profile
-    result = plan(config, seconds_here(config) if profile is None else seconds_by_profile(config, profile))
-    table = Table("", "an update", "first epoch", "another", "all epochs", box=None)
+    agent = agent_config(config)
+    if note := stand_in_note(config):
+        print(note)
+    if profile is not None:
+        seconds, timed = seconds_by_profile(config, agent, profile), True
+    else:
+        seconds, timed = seconds_or_least(config, agent)
+    _print_table(plan(config, seconds), "" if timed else ", at least")
+    if not timed:
+        print(
+            "nothing was timed, since that would take long here: these are the operations at the speed of a bare "
+            "convolution, and a run takes longer. For another machine, there: adamas bench "
+            f"{name} --json FILE; then: adamas plan {name} --profile FILE"
+        )
+    memory = memory_bytes(config, agent)
+    print("memory: " + ", ".join(f"{what} {count / 1e6:,.0f} MB" for what, count in memory.items()))
+    games = {"on": "; real games come on top", "off": ", real steps included; evaluations come on top"}
+    print(f"{num_epochs(config)} epochs{games[config.imagination] if config.data is None else ''}")
+
+
+def seconds_or_least(config: Config, agent: AgentConfig) -> tuple[dict[str, float], bool]:
+    """Seconds of an update on this machine by phase, and True; or where timing takes too long the least, and False."""
+    peak = peak_gflops(config.runtime.device, precision_of(config.runtime))
+    least = least_seconds(config, agent, peak)
+    if (1 + MEASURED_UPDATES) * sum(least.values()) > PATIENCE:
+        return least, False
+    return seconds_here(config), True
+
+
+def _print_table(result: Plan, how_sure: str) -> None:
+    table = Table("", f"an update{how_sure}", "first epoch", "another", "all epochs", box=None)
     for phase, seconds in result.seconds.items():
         updates = result.updates[phase]
         parts = (seconds * sum(part) for part in (updates[:1], updates[1:2], updates))
@@ -155,6 +208,3 @@ def show_plan(arguments: Sequence[str]) -> None:
     parts = (result.total(epochs) for epochs in (slice(1), slice(1, 2), slice(None)))
     table.add_row("together", "", *map(duration, parts))
     console().print(table)
-    memory = memory_bytes(config)
-    print(f"memory: replay {memory['replay'] / 1e6:,.0f} MB, weights {memory['weights'] / 1e6:,.0f} MB")
-    print(f"{len(result.updates['denoiser'])} epochs; real games come on top")

@@ -10,7 +10,10 @@ from pathlib import Path
 import torch
 from torch import Generator
 
-from adamas.core import runtime
+from adamas.agent import AgentConfig
+from adamas.bench.accelerator import wait
+from adamas.bench.contents import phases, with_recordings
+from adamas.bench.flops import Flops
 from adamas.core.distributed import ALONE, Group
 from adamas.core.types import SegmentSpec
 from adamas.diffusion.samplers import SamplerConfig
@@ -41,12 +44,26 @@ class Row:
     work: Callable[[Trainer], Work]
     unit: str
     """What is counted."""
+    needs: str = ""
+    """What a run must have for this to be a part of it: a phase (:func:`~adamas.bench.contents.phases`), or "game"."""
     preset: str | None = None
     """Measured on this preset, whichever was asked for."""
+    flops: Callable[[Flops], float] | None = None
+    """Operations of one call; None where they are few, or differ from call to call."""
+
+
+def rows_of(config: Config, agent: AgentConfig) -> tuple[str, ...]:
+    """Rows of the table that a run of ``config`` has, for an agent of the sizes in ``agent``."""
+    there = {"", *phases(config, agent), *(["game"] if config.data is None else [])}
+    return tuple(name for name, row in ROWS.items() if row.needs in there)
 
 
 def small_run(config: Config, folder: Path, group: Group = ALONE) -> Trainer:
-    """A run with a few real steps in its replay, at the start of its first epoch; for rank 0 of its group."""
+    """A run with a few real steps in its replay, at the start of its first epoch; for rank 0 of its group.
+
+    Recordings that are not at hand are made up, beside the new folder (:mod:`adamas.bench.contents`).
+    """
+    config = with_recordings(config, folder.with_name(f"{folder.name}-recordings"))
     collection = replace(
         config.collection,
         first_steps=REAL_STEPS,
@@ -55,35 +72,20 @@ def small_run(config: Config, folder: Path, group: Group = ALONE) -> Trainer:
     )
     config = replace(config, collection=collection, tensorboard=False, wandb_project=None)
     trainer = new_run(config, folder, quiet=True, group=group)
-    assert trainer.collect is not None  # a preset trains on a game
-    trainer.collect.begin(0)
-    for _ in range(trainer.collect.planned(0)):
-        trainer.collect.update()
+    if trainer.collect is not None:
+        trainer.collect.begin(0)
+        for _ in range(trainer.collect.planned(0)):
+            trainer.collect.update()
     return trainer
-
-
-def _convolution(trainer: Trainer) -> Work:
-    """As fast as this machine convolves: what the share of the peak is a share of."""
-    conv = torch.nn.Conv2d(64, 64, 3, padding=1, device=trainer.device)
-    runtime.place(conv, trainer.config.runtime, trainer.device)
-    x = conv(torch.randn((8, 64, 64, 64), device=trainer.device)).detach()  # in the order of the weights
-
-    @torch.no_grad()
-    def convolve() -> None:
-        for _ in range(8):
-            conv(x)
-        wait(trainer.device)
-
-    return Work(convolve, 8)
 
 
 def _denoiser_forward(trainer: Trainer, batch_size: int) -> Work:
     denoiser, config = trainer.agent.world_model.denoiser, trainer.agent.config
     generator = Generator(trainer.device).manual_seed(0)
-    length = trainer.agent.world_model.context_length
-    shape = (batch_size, length + 1, *config.obs_shape)
+    length, spec = trainer.agent.world_model.context_length, trainer.agent.action_spec
+    shape = (batch_size, length + 1, *config.world_model.small_shape(config.obs_shape))
     frames = torch.randn(shape, generator=generator, device=trainer.device)
-    action = torch.zeros((batch_size, length), dtype=torch.int64, device=trainer.device)
+    action = torch.zeros((batch_size, length, *spec.shape), dtype=spec.dtype, device=trainer.device)
 
     @torch.no_grad()
     def forward() -> None:
@@ -115,6 +117,7 @@ def _dream_step(trainer: Trainer, batch_size: int) -> Work:
 
 
 def _update(trainer: Trainer, phase: str) -> Work:
+    """One update; without a world model ("collect"), with the real steps that it learns from."""
     learn = trainer.phases[phase]
     learn.begin(1)
 
@@ -140,10 +143,11 @@ def _epoch(trainer: Trainer) -> Work:
 
 
 def _env_steps(trainer: Trainer) -> Work:
-    assert trainer.collect is not None
+    assert trainer.collect is not None  # the row needs a game
     env = trainer.collect.collector.env
     env.reset()
-    action = torch.zeros(env.num_envs, dtype=torch.int64)
+    spec = env.action_spec
+    action = torch.zeros((env.num_envs, *spec.shape), dtype=spec.dtype)
     return Work(lambda: env.step(action), env.num_envs)
 
 
@@ -153,23 +157,31 @@ def _replay_draw(trainer: Trainer) -> Work:
     return Work(lambda: sampler.sample(DRAWS, spec, rng), DRAWS)
 
 
-def wait(device: torch.device) -> None:
-    """Until the device has done what it was given."""
-    if device.type != "cpu":
-        getattr(torch, device.type).synchronize()
+def _update_row(phase: str) -> Row:
+    return Row(partial(_update, phase=phase), "updates", phase, flops=lambda f: f.updates[phase])
 
 
-PEAK = "bare convolution"
 ROWS: dict[str, Row] = {
-    PEAK: Row(_convolution, "convolutions"),
-    "denoiser forward, batch 1": Row(partial(_denoiser_forward, batch_size=1), "frames"),
-    "denoiser forward, batch 32": Row(partial(_denoiser_forward, batch_size=32), "frames"),
-    "dream step, batch 1": Row(partial(_dream_step, batch_size=1), "frames"),
-    "dream step, batch 32": Row(partial(_dream_step, batch_size=32), "frames"),
-    "denoiser update": Row(partial(_update, phase="denoiser"), "updates"),
-    "reward/end update": Row(partial(_update, phase="reward_end"), "updates"),
-    "actor-critic update": Row(partial(_update, phase="actor_critic"), "updates"),
+    "denoiser forward, batch 1": Row(
+        partial(_denoiser_forward, batch_size=1), "frames", "denoiser", flops=lambda f: f.denoiser
+    ),
+    "denoiser forward, batch 32": Row(
+        partial(_denoiser_forward, batch_size=32), "frames", "denoiser", flops=lambda f: 32 * f.denoiser
+    ),
+    "dream step, batch 1": Row(
+        partial(_dream_step, batch_size=1), "frames", "denoiser", flops=lambda f: f.dream_step
+    ),
+    "dream step, batch 32": Row(
+        partial(_dream_step, batch_size=32), "frames", "denoiser", flops=lambda f: 32 * f.dream_step
+    ),
+    "denoiser update": _update_row("denoiser"),
+    "reward/end update": _update_row("reward_end"),
+    "upsampler update": _update_row("upsampler"),
+    "actor-critic update": _update_row("actor_critic"),
+    "model-free update": _update_row("collect"),
+    "environment step": Row(_env_steps, "steps", "game"),
+    "replay draw": Row(_replay_draw, "segments", "denoiser"),
     "quickstart epoch": Row(_epoch, "epochs", preset="quickstart"),
-    "environment step": Row(_env_steps, "steps"),
-    "replay draw": Row(_replay_draw, "segments"),
 }
+UPDATE_ROWS = {row.needs: name for name, row in ROWS.items() if name.endswith(" update")}
+"""The row that times the updates of a phase, by phase."""

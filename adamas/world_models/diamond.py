@@ -69,6 +69,11 @@ class DiamondConfig:
             )
         return channels, height // factor, width // factor
 
+    def sequence_length(self, horizon: int) -> int:
+        """Frames of the sequences that the reward/end model learns from, for dreams of ``horizon`` steps."""
+        said = None if self.reward_end is None else self.reward_end.segment_length
+        return said or horizon + self.denoiser.network.context_length
+
 
 class Thoughts(NamedTuple):
     """How B predictions came about: the N + 1 points on the way from noise to the frame, (B, C, H, W) each, in the
@@ -127,8 +132,7 @@ class Diamond(nn.Module):
         shrink = None if self.upsampler is None else self.upsampler.shrink
         parts = {"denoiser": Component(self.denoiser, self._of_small(self.denoiser.loss), frames, shrink)}
         if self.reward_end is not None:
-            frames_seen = self.reward_end.config.segment_length or horizon + self.context_length
-            sequence = SegmentSpec(frames_seen, past_end=True)
+            sequence = SegmentSpec(self.config.sequence_length(horizon), past_end=True)
             loss = self._of_small(self.reward_end.loss)
             parts["reward_end"] = Component(self.reward_end, loss, sequence, shrink)
         if self.upsampler is not None:
