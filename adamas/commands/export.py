@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from adamas.agent import Agent
 from adamas.commands.common import Target, find_target
 from adamas.core.arguments import parse
 from adamas.core.errors import UserError
+from adamas.core.files import creating_folder
 from adamas.core.runtime import RuntimeConfig, setup
 from adamas.core.types import Batch
 from adamas.data.store import EpisodeStore
@@ -148,19 +148,14 @@ def _contexts(agent: Agent, dataset: Path) -> Batch:
 
 @contextlib.contextmanager
 def _new_folder(path: Path) -> Iterator[Path]:
-    """A folder that was not there before. It is gone again if the block fails."""
+    """A folder that was not there before. It appears under its name once the block has ended without an exception."""
     try:
-        path.mkdir()
+        with creating_folder(path) as folder:
+            yield folder
     except FileExistsError as error:
         raise UserError(f"{path} exists and is not overwritten; choose another name") from error
     except OSError as error:
-        raise UserError(f"cannot make {path}: {error.strerror}; choose another --out") from error
-    try:
-        yield path
-    except BaseException as error:
-        shutil.rmtree(path, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise UserError(
-                f"cannot write {path}: {error.strerror}; check the folder and its free space"
-            ) from error
-        raise
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}; check the folder and its free space, or choose "
+            "another --out"
+        ) from error

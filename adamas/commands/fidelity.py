@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,16 +21,16 @@ from adamas.core.arguments import parse
 from adamas.core.config import to_dict
 from adamas.core.console import console
 from adamas.core.errors import UserError
+from adamas.core.files import Draft, creating_numbered
 from adamas.core.seeding import derive_seed
 from adamas.core.types import Batch
 from adamas.data.store import EpisodeStore
 from adamas.diffusion.samplers import SamplerConfig
-from adamas.envs.branching import make_branching
 from adamas.envs.config import EnvConfig
 from adamas.evaluation.fidelity import Continuation, continue_dreams
 from adamas.evaluation.pictures import SLOW_FPS, fitting_scale, longest_dream, save_pair, strip
-from adamas.evaluation.results import claim, provenance
-from adamas.fidelity.distribution import compare_outcomes
+from adamas.evaluation.plots import save_figure
+from adamas.evaluation.results import provenance
 from adamas.fidelity.drift import (
     BASELINE,
     OTHER_ACTIONS,
@@ -43,12 +44,9 @@ from adamas.fidelity.drift import (
 from adamas.fidelity.figures import drift_curves, table_rows
 from adamas.fidelity.lpips import Lpips
 from adamas.fidelity.measure import Measure
-from adamas.fidelity.moments import find_moments
+from adamas.fidelity.moment_measure import MomentMeasure
 from adamas.fidelity.populations import Features, features_of
-from adamas.fidelity.sensitivity import Sensitivity, confusion_plot, measure_sensitivity
-from adamas.fidelity.summary import summarise_outcomes, summarise_sensitivity
 from adamas.interop.load import load
-from adamas.rl.rollout import OnHost
 
 
 @dataclass(frozen=True)
@@ -117,41 +115,61 @@ def fidelity(arguments: Sequence[str]) -> None:
     known = as_known(windows.batch, agent.action_spec, place)
     seen = known if baseline is None else as_known(windows.batch, baseline.action_spec, place)
 
-    moments = _Moments(agent, options) if options.moments else None
-    # Before minutes of work, not after them: a place that cannot be written to is found out now.
-    try:
-        folder = claim(options.out, folder=True)
-    except OSError as error:
-        raise UserError(f"cannot make {options.out}: {error.strerror}; choose another --out") from error
-    measure = Measure(windows, lpips, features, options.seed)
-    pictured: Continuation | None = None
+    moments: MomentMeasure | None = None
+    if options.moments:
+        moments = MomentMeasure(agent, options.env, options.moments, options.draws, options.seed)
     samplers = _samplers(agent.config.world_model.sampler, samplers_asked)
+    measure = Measure(windows, lpips, features, options.seed)
+    with _new_folder(options.out) as draft:
+        pictured = _measure(measure, agent, known, samplers, moments, options.seed)
+        measure.baseline(STILL, still(pictured, windows.batch, length))
+        if baseline is not None:
+            sampler = baseline.config.world_model.sampler
+            measure.baseline(BASELINE, _dream(baseline, seen, sampler, options.seed))
+        result = {
+            "protocol": _protocol(target, store, windows, options),
+            "dreams": measure.found,
+            "provenance": provenance(),
+        }
+        (draft.path / "fidelity.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+        _draw(draft.path, measure.found, pictured)
+        if moments is not None:
+            moments.draw(draft.path / "obedience.png")
+    _print(measure.found)
+    print("\n".join(f"  {path}" for path in sorted(draft.path.iterdir())))
+
+
+@contextlib.contextmanager
+def _new_folder(path: Path) -> Iterator[Draft]:
+    """The folder of what is written. Whether it can be made is found out before the minutes of work in the block."""
+    try:
+        with creating_numbered(path, folder=True) as draft:
+            yield draft
+    except OSError as error:
+        raise UserError(f"cannot make {path}: {error.strerror}; choose another --out") from error
+
+
+def _measure(
+    measure: Measure,
+    agent: Agent,
+    windows: Batch,
+    samplers: Mapping[str, SamplerConfig],
+    moments: MomentMeasure | None,
+    seed: int,
+) -> Continuation:
+    """Measure the agent's dreams, drawn in each of these ways, and under other actions; the first of those dreams."""
+    pictured: Continuation | None = None
     for name, sampler in samplers.items():
-        dreams = _dream(agent, known, sampler, options.seed)
+        dreams = _dream(agent, windows, sampler, seed)
         measure.dreams(name, dreams)
         if moments is not None:
             measure.found[name]["moments"] = moments.measure(sampler)
         print(f"{name}: measured", flush=True)
         pictured = pictured or dreams
     assert pictured is not None
-    others = under_other_actions(known, length)
-    blind = _dream(agent, others, next(iter(samplers.values())), options.seed)
-    measure.baseline(OTHER_ACTIONS, blind)
-    measure.baseline(STILL, still(pictured, windows.batch, length))
-    if baseline is not None:
-        sampler = baseline.config.world_model.sampler
-        measure.baseline(BASELINE, _dream(baseline, seen, sampler, options.seed))
-    result = {
-        "protocol": _protocol(target, store, windows, options),
-        "dreams": measure.found,
-        "provenance": provenance(),
-    }
-    (folder / "fidelity.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
-    _draw(folder, measure.found, pictured)
-    if moments is not None:
-        moments.draw(folder / "obedience.png")
-    _print(measure.found)
-    print("\n".join(f"  {path}" for path in sorted(folder.iterdir())))
+    others = under_other_actions(windows, agent.world_model.context_length)
+    measure.baseline(OTHER_ACTIONS, _dream(agent, others, next(iter(samplers.values())), seed))
+    return pictured
 
 
 def parse_steps(words: Sequence[str]) -> list[int]:
@@ -227,40 +245,6 @@ def _protocol(target: Target, store: EpisodeStore, windows: Windows, options: Fi
     }
 
 
-class _Moments:
-    """Moments of the real game, and what is measured in them."""
-
-    def __init__(self, agent: Agent, options: Fidelity) -> None:
-        self.agent, self.options = agent, options
-        self.device = runtime.device_of(agent)
-        self.game = make_branching(options.env)
-        # Where actions stick, a dream can't be blamed for what another action did.
-        self.obeying = make_branching(options.env, sticky=False)
-        policy = OnHost(agent.actor_critic, self.device)
-        length = agent.world_model.context_length
-        self.moments = find_moments(self.game, policy, length, options.moments, options.seed)
-        self.plotted: Sensitivity | None = None
-
-    def measure(self, sampler: SamplerConfig) -> dict[str, Any]:
-        """Outcomes, and obedience, of dreams that draw their frames this way."""
-        model, seed = self.agent.world_model.with_sampler(sampler), self.options.seed
-        draws, bootstrap = self.options.draws, derive_seed(seed, "bootstrap")
-        outcomes = compare_outcomes(
-            model, self.game, self.moments, num_draws=draws, seed=seed, device=self.device
-        )
-        obedience = measure_sensitivity(model, self.obeying, self.moments, seed=seed, device=self.device)
-        self.plotted = self.plotted or obedience
-        return {
-            "outcomes": summarise_outcomes(outcomes, bootstrap),
-            "obedience": summarise_sensitivity(obedience, self.game.action_spec.names, bootstrap),
-        }
-
-    def draw(self, path: Path) -> None:
-        """What the first sampler's dreams make of every action."""
-        assert self.plotted is not None
-        confusion_plot(self.plotted, self.game.action_spec.names).savefig(path, dpi=150)
-
-
 def _samplers(own: SamplerConfig, steps: Sequence[int]) -> dict[str, SamplerConfig]:
     return {f"N = {n}": replace(own, num_steps=n) for n in steps or [own.num_steps]}
 
@@ -276,7 +260,7 @@ def _dream(agent: Agent, windows: Batch, sampler: SamplerConfig, seed: int) -> C
 
 def _draw(folder: Path, found: Mapping[str, Any], dreams: Continuation) -> None:
     """Curves, and the dream that goes on with its game for longest, as a film and as a strip."""
-    drift_curves(found).savefig(folder / "drift.png", dpi=150)
+    save_figure(folder / "drift.png", drift_curves(found))
     real, dream = longest_dream(dreams)
     save_pair(folder / "dream.gif", real, dream, SLOW_FPS)
     scale = max(1, fitting_scale(real.shape[-2]) // 2)

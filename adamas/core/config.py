@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import yaml
 
 from adamas.core.errors import UserError, nearest
+from adamas.core.files import write_file
 
 Config = TypeVar("Config")
 
@@ -129,15 +130,13 @@ def _join(where: str, key: object) -> str:
 
 
 def save_config(path: Path, config: Any) -> None:
-    """Write a dataclass as YAML.
+    """Write a dataclass as YAML, whole or not at all.
 
     Raises:
         UserError: if the file cannot be written.
     """
     try:
-        path.write_text(
-            yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8"
-        )
+        write_file(path, yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True))
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror}; check the folder and its free space"

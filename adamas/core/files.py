@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -43,16 +46,125 @@ def replacing(path: Path) -> Iterator[Path]:
 def creating(path: Path) -> Iterator[Path]:
     """As :func:`replacing`, for a file that must not exist yet.
 
+    Every process has a temporary name of its own, so that two of them never write into the same file.
+
     Raises:
         FileExistsError: ``path`` exists, now or when the block has ended; it is left as it is.
-        OSError: as :func:`replacing`.
+        OSError: the file cannot be written; nothing is left of it.
     """
-    if os.path.lexists(path):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    with replacing(path) as temporary:
+    with _creating(path, folder=False) as temporary:
         yield temporary
-        if os.path.lexists(path):  # made by somebody else meanwhile
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+
+
+@contextmanager
+def creating_folder(path: Path) -> Iterator[Path]:
+    """As :func:`creating`, for a folder, which appears under its name once it is complete."""
+    with _creating(path, folder=True) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _creating(path: Path, folder: bool) -> Iterator[Path]:
+    if os.path.lexists(path):
+        raise _exists(path)
+    with _drafting(path, folder) as temporary:
+        yield temporary
+        _place(temporary, path)
+
+
+@dataclass
+class Draft:
+    """A new file or folder. ``path`` is where to write it, and where it is once the block around it has ended."""
+
+    path: Path
+
+
+@contextmanager
+def creating_numbered(path: Path, folder: bool = False) -> Iterator[Draft]:
+    """As :func:`creating` and :func:`creating_folder`, under the first free of ``name``, ``name-2``, ``name-3``, ...
+
+    The folders above are made if need be (and removed again if the block fails), and the temporary file or folder is
+    made before the block begins: a place that cannot be written to is found out at once.
+
+    Raises:
+        OSError: as :func:`creating_folder`.
+    """
+    missing = [parent for parent in path.parents if not parent.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _drafting(path, folder) as temporary:
+            draft = Draft(temporary)
+            yield draft
+            draft.path = _place_numbered(temporary, path)
+    except BaseException:
+        for parent in missing:
+            with contextlib.suppress(OSError):
+                parent.rmdir()  # only if it is empty
+        raise
+
+
+@contextmanager
+def _drafting(path: Path, folder: bool) -> Iterator[Path]:
+    """An empty file or folder for this process alone. It is gone when the block has ended, unless it was renamed."""
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    _remove(temporary)  # left behind by a killed process that had the same number
+    try:
+        temporary.mkdir() if folder else temporary.touch()
+        yield temporary
+    finally:
+        _remove(temporary)
+
+
+def _place(temporary: Path, path: Path) -> None:
+    """Give a file or folder its final name. Raises FileExistsError: ``path`` exists."""
+    for part in (*temporary.rglob("*"), temporary):
+        sync(part)
+    if os.path.lexists(path):
+        raise _exists(path)
+    (_rename_folder if temporary.is_dir() else _rename_file)(temporary, path)
+    try:
+        sync(path.parent)
+    except OSError:
+        _remove(path)  # the caller is told that it is not there
+        raise
+
+
+def _place_numbered(temporary: Path, path: Path) -> Path:
+    """Give a file or folder the first free name, and return that."""
+    for number in itertools.count(1):
+        target = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+        with contextlib.suppress(FileExistsError):
+            _place(temporary, target)
+            return target
+    raise AssertionError("itertools.count() never ends")
+
+
+def _rename_file(temporary: Path, path: Path) -> None:
+    """Rename a file, but never replace what another process has made under that name meanwhile."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        os.replace(temporary, path)  # on a file system without links, such as exFAT
+
+
+def _rename_folder(temporary: Path, path: Path) -> None:
+    try:
+        os.rename(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
+        raise _exists(path) from error  # another process has made it meanwhile
+
+
+def _exists(path: Path) -> FileExistsError:
+    return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_file(path: Path, content: str | bytes) -> None:

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from adamas.agent import Agent, check_fits
+from adamas.core.files import replacing
 from adamas.core.protocols import Policy, VectorEnv
 from adamas.core.seeding import derive_seed
 from adamas.core.types import Batch
@@ -201,7 +202,7 @@ def grid(pictures: Tensor) -> Tensor:
 
 
 def save_gif(path: Path, frames: Iterable[Tensor], fps: float, scale: int = 1) -> None:
-    """Save frames as an endless GIF.
+    """Save frames as an endless GIF, whole or not at all.
 
     Frames of at most 256 colours are exact; others get their 256 best colours, without dithering.
 
@@ -218,7 +219,7 @@ def save_gif(path: Path, frames: Iterable[Tensor], fps: float, scale: int = 1) -
     first = next(pictures)
     path.parent.mkdir(parents=True, exist_ok=True)
     hundredths = round(100 / fps)
-    with path.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         first.save(file, "GIF", save_all=True, append_images=pictures, duration=10 * hundredths, loop=0)
 
 
@@ -249,7 +250,8 @@ def strip(
                 x = label_width + place * (width + GAP)
                 picture[:, y : y + height, x : x + width] = frame
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(path, "PNG")
+    with replacing(path) as temporary:
+        Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(temporary, "PNG")
 
 
 def _paletted(frame: Tensor) -> Image.Image:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adamas.core.errors import UserError, require
+from adamas.core.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +51,7 @@ def save_plots(run_dir: Path, scores: Mapping[str, Any], folder: Path) -> list[P
     paths = []
     for name, figure in figures.items():
         paths.append(folder / f"{name}.png")
-        figure.savefig(paths[-1], dpi=150, bbox_inches="tight", pad_inches=0.1)
+        save_figure(paths[-1], figure, bbox_inches="tight", pad_inches=0.1)
     return paths
 
 
@@ -231,6 +232,12 @@ def new_figure(
         ax.grid(color="#DDDDDD", linewidth=0.8)
         ax.set_axisbelow(True)
     return figure, axes
+
+
+def save_figure(path: Path, figure: Figure, **options: Any) -> None:
+    """Save a figure as PNG, whole or not at all; ``options`` are those of Matplotlib's ``savefig``."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, **options)
 
 
 def _line(

@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +20,7 @@ import torch
 from adamas.agent import Agent, check_fits
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
+from adamas.core.files import creating_numbered
 from adamas.core.protocols import Policy
 from adamas.core.runtime import multiplies_bf16
 from adamas.core.seeding import derive_seed
@@ -185,33 +186,23 @@ def write_results(path: Path, results: Mapping[str, Any]) -> Path:
     Raises:
         UserError: the folder cannot be written.
     """
-    content = json.dumps(results, indent=2, allow_nan=False) + "\n"
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    return write_numbered(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
+
+
+def write_numbered(path: Path, content: str) -> Path:
+    """Write a text, whole or not at all, under the first free of ``name.html``, ``name-2.html``, ...
+
+    Returns:
+        where it is.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        target = claim(path)
-        temporary.replace(target)
+        with creating_numbered(path) as draft:
+            draft.path.write_text(content, encoding="utf-8")
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise UserError(
             f"cannot write {path}: {error.strerror}; free space or choose another folder"
         ) from error
-    return target
-
-
-def claim(path: Path, folder: bool = False) -> Path:
-    """Create the first name that is free, as an empty file or folder, so that no other process takes it too."""
-    name, number = path, 1
-    while True:
-        try:
-            name.mkdir(parents=True) if folder else name.touch(exist_ok=False)
-        except FileExistsError:
-            number += 1
-            name = path.with_name(f"{path.stem}-{number}{path.suffix}")
-        else:
-            return name
+    return draft.path

@@ -8,7 +8,6 @@ blend where two squares meet.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
@@ -20,9 +19,8 @@ import torch
 from torch import Tensor
 
 from adamas.core.errors import UserError, require
-from adamas.core.files import sync
+from adamas.core.files import creating_numbered
 from adamas.evaluation.pictures import enlarge, fitting_scale, save_gif
-from adamas.evaluation.results import claim
 
 FASTEST: Mapping[str, int] = {".mp4": 60, ".gif": 50}
 """Endings of films, and the most frames per second of each."""
@@ -69,22 +67,14 @@ def save_film(path: Path, frames: Iterable[Tensor], fps: float, scale: int | Non
     """
     check_film(path, fps)
     write = _write_mp4 if path.suffix.lower() == ".mp4" else save_gif
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        write(temporary, _enlarged(frames, scale), fps)
-        sync(temporary)
-        target = claim(path)
-        temporary.replace(target)
+        with creating_numbered(path) as draft:
+            write(draft.path, _enlarged(frames, scale), fps)
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror}; free space or choose another folder"
         ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-    return target
+    return draft.path
 
 
 def film_bytes(frames: Iterable[Tensor], fps: float, ending: str, scale: int | None = None) -> bytes:

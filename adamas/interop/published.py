@@ -7,6 +7,7 @@ the names and shapes of its tensors.
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 import re
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
+from adamas.core.files import creating
 from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
@@ -84,9 +86,11 @@ def save_published(agent: Agent, path: Path | str) -> None:
         )
     back = {ours: published for published, ours in PREFIXES.items()}
     tensors = {_rename(name, back): tensor.cpu().contiguous() for name, tensor in state.items()}
+    content = io.BytesIO()  # where the disk is full, torch.save() itself raises no OSError
+    torch.save(tensors, content)
     try:
-        with path.open("xb") as file:
-            torch.save(tensors, file)
+        with creating(path) as temporary:
+            temporary.write_bytes(content.getbuffer())
     except FileExistsError as error:
         raise UserError(f"{path} exists and is not overwritten; choose another name") from error
     except OSError as error:

@@ -14,7 +14,7 @@ from adamas.core.arguments import parse
 from adamas.core.console import console
 from adamas.core.errors import UserError
 from adamas.evaluation.aggregate import STATISTICS
-from adamas.evaluation.results import claim
+from adamas.evaluation.results import write_numbered
 from adamas.evaluation.scores import CORRECTED, Estimate, normalise, published, published_method
 from adamas.report.page import aggregate_table, render
 from adamas.report.runs import find_runs
@@ -45,10 +45,7 @@ def report(arguments: Sequence[str]) -> None:
     if not options.runs:
         raise UserError("report on which runs? give their folders, or --published")
     page = render(find_runs(options.runs), against)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    path = claim(options.out)
-    path.write_text(page, encoding="utf-8")
-    print(f"  {path}")
+    print(f"  {write_numbered(options.out, page)}")
 
 
 def _print_published(methods: Sequence[str]) -> None:

@@ -107,7 +107,8 @@ def read_run(folder: Path) -> RunRecord:
     """
     try:
         config = to_dict(load_config(folder / "config.yaml", Config))  # what older runs lack gets its default
-        files = (folder / "results").glob("scores*.json")
+        # Where older versions were killed, they left a file without content.
+        files = [file for file in (folder / "results").glob("scores*.json") if file.stat().st_size]
         scores = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(files, key=_number)]
         _ = [(s["agent"]["mean"], s["random_policy"]["mean"], s["provenance"]) for s in scores]
     except OSError as error:

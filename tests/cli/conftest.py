@@ -7,20 +7,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from commands import adamas, output
+from small_runs import make_breakout_run
 
 from adamas import cli
-from adamas.agent import Agent, AgentConfig
-from adamas.core.actions import ActionSpec
-from adamas.core.checkpoint import save_checkpoint
-from adamas.core.config import save_config, to_dict
-from adamas.envs.config import EnvConfig
-from adamas.presets import preset
 
 
 @pytest.fixture(scope="session")
@@ -42,27 +35,7 @@ def dreamer_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of an agent for MinAtar Breakout that knows nothing, with what it played."""
     pytest.importorskip("minatar")
     run = tmp_path_factory.mktemp("dreamer") / "run"
-    config = replace(preset("debug"), env=EnvConfig("minatar", "breakout", size=10, max_episode_steps=50))
-    agent = AgentConfig(
-        (3, 10, 10), ActionSpec.discrete(("noop", "left", "right")), config.world_model, config.actor_critic
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        weights = Agent(agent).state_dict()
-    save_checkpoint(run / "checkpoints", 1, weights, {"agent": to_dict(agent), "run": to_dict(config)}, {})
-    save_config(run / "config.yaml", config)
-    for name, seed in (("train", 1), ("test", 2)):
-        played = [
-            "--out",
-            str(run / "dataset" / name),
-            "--steps",
-            "60",
-            "--num-envs",
-            "2",
-            "--seed",
-            str(seed),
-        ]
-        cli.run(["collect", str(run), *played, "--device", "cpu"])
+    make_breakout_run(run)
     return run
 
 

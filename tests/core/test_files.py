@@ -3,7 +3,14 @@ import os
 
 import pytest
 
-from adamas.core.files import creating, replacing, temporary_path, write_file
+from adamas.core.files import (
+    creating,
+    creating_folder,
+    creating_numbered,
+    replacing,
+    temporary_path,
+    write_file,
+)
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path):
@@ -55,3 +62,74 @@ def test_creating_refuses_a_file_that_exists(tmp_path):
         temporary.write_text("ours")
         path.write_text("somebody else's")
     assert path.read_text() == "somebody else's" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_folder_appears_when_it_is_complete(tmp_path):
+    path = tmp_path / "models"
+    with creating_folder(path) as temporary:
+        (temporary / "a.txt").write_text("a")
+        assert not path.exists()
+    assert (path / "a.txt").read_text() == "a" and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(FileExistsError), creating_folder(path):
+        pytest.fail("nothing may be written")
+
+
+def test_a_folder_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt), creating_folder(tmp_path / "models") as temporary:
+        (temporary / "a.txt").write_text("a")
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_numbers_are_taken_in_order_and_the_first_free_one_is_used(tmp_path, folder):
+    def make():
+        with creating_numbered(tmp_path / "new" / "a.json", folder) as draft:
+            (draft.path / "x" if folder else draft.path).write_text("new")
+        return draft.path.name
+
+    assert [make() for _ in range(3)] == ["a.json", "a-2.json", "a-3.json"]
+    (tmp_path / "new" / "a-2.json").rename(tmp_path / "aside")
+    assert make() == "a-2.json"
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a-2.json", "a-3.json", "a.json"]
+
+
+def test_a_name_that_another_process_takes_meanwhile_is_not_replaced(tmp_path):
+    with creating_numbered(tmp_path / "a.json") as draft:
+        draft.path.write_text("ours")
+        (tmp_path / "a.json").write_text("theirs")
+    assert draft.path.name == "a-2.json" and draft.path.read_text() == "ours"
+    assert (tmp_path / "a.json").read_text() == "theirs"
+
+
+def test_folders_made_for_a_file_that_fails_are_removed_again(tmp_path):
+    with pytest.raises(RuntimeError), creating_numbered(tmp_path / "a" / "b" / "c.json"):
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+
+
+def test_file_systems_without_links(tmp_path, monkeypatch):
+    def no_links(source, target):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", no_links)
+    for number in range(2):
+        with creating_numbered(tmp_path / "a.json") as draft:
+            draft.path.write_text(str(number))
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.json": "0", "a-2.json": "1"}
+
+
+def test_what_is_not_known_to_be_on_the_disk_is_taken_back(tmp_path, monkeypatch):
+    real = os.fsync
+    calls = []
+
+    def full(descriptor):  # at the second call, which is for the folder
+        calls.append(descriptor)
+        if len(calls) == 2:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="Input/output"), creating(tmp_path / "a.txt") as temporary:
+        temporary.write_text("a")
+    assert len(calls) == 2 and not list(tmp_path.iterdir())

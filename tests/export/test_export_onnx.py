@@ -288,7 +288,7 @@ def test_the_command(
     ("arguments", "message"),
     [
         ("--out taken", "taken exists and is not overwritten"),
-        ("--out no/where", "cannot make no/where: No such file or directory"),
+        ("--out no/where", "cannot write no/where: No such file or directory"),
         ("--out new --opset 17", r"opset is 17; it must lie in \[18, 24\]"),
         ("", "Missing from adamas export onnx"),
     ],

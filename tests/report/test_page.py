@@ -193,6 +193,12 @@ def test_mistakes(tmp_path: Path) -> None:
         find_runs([tmp_path])
 
 
+def test_an_empty_file_of_scores_counts_for_nothing(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", score=7.0)
+    (run / "results/scores-2.json").touch()  # a killed process of an older version
+    assert find_runs([run])[0].score == 7.0
+
+
 def test_command_writes_a_page_and_never_over_another(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

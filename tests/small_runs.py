@@ -1,0 +1,32 @@
+"""Runs that know nothing, made in a second, for tests of what commands do with one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from adamas import cli
+from adamas.agent import Agent, AgentConfig
+from adamas.core.actions import ActionSpec
+from adamas.core.checkpoint import save_checkpoint
+from adamas.core.config import save_config, to_dict
+from adamas.envs.config import EnvConfig
+from adamas.presets import preset
+
+
+def make_breakout_run(run: Path) -> None:
+    """A run of an untrained agent for MinAtar Breakout in the folder ``run``, with what it played."""
+    config = replace(preset("debug"), env=EnvConfig("minatar", "breakout", size=10, max_episode_steps=50))
+    agent = AgentConfig(
+        (3, 10, 10), ActionSpec.discrete(("noop", "left", "right")), config.world_model, config.actor_critic
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        weights = Agent(agent).state_dict()
+    save_checkpoint(run / "checkpoints", 1, weights, {"agent": to_dict(agent), "run": to_dict(config)}, {})
+    save_config(run / "config.yaml", config)
+    for name, seed in (("train", "1"), ("test", "2")):
+        played = ["--out", str(run / "dataset" / name), "--steps", "60", "--num-envs", "2", "--seed", seed]
+        cli.run(["collect", str(run), *played, "--device", "cpu"])
