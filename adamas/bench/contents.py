@@ -16,7 +16,7 @@ import numpy as np
 
 from adamas.agent import AgentConfig
 from adamas.core.actions import ActionSpec, Axis
-from adamas.data.importing.csgo import CSGO_BUTTONS, CSGO_FRAME
+from adamas.data.importing.csgo import CSGO_BUTTONS, FRAME
 from adamas.data.places import is_url
 from adamas.data.store import NEW, EpisodeStore
 from adamas.envs.make import make_env
@@ -42,7 +42,7 @@ STAND_INS: Mapping[str, StandIn] = {
     # driving: Gymnasium's CarRacing.
     "cars": StandIn((3, 96, 96), ActionSpec(axes=(Axis("steer"), Axis("gas", 0.0), Axis("brake", 0.0)))),
     # csgo: the public recordings.
-    "csgo": StandIn((CSGO_FRAME[2], *CSGO_FRAME[:2]), ActionSpec(buttons=CSGO_BUTTONS)),
+    "csgo": StandIn((FRAME[2], *FRAME[:2]), ActionSpec(buttons=CSGO_BUTTONS)),
 }
 """By the folder that a preset names (``Config.data``)."""
 

@@ -19,6 +19,7 @@ from adamas.core import runtime
 from adamas.core.actions import ActionSpec
 from adamas.core.arguments import parse
 from adamas.core.errors import UserError
+from adamas.core.files import read_file
 from adamas.core.seeding import derive_seed
 from adamas.core.types import Batch, History
 from adamas.data.store import EpisodeStore
@@ -39,7 +40,7 @@ from adamas.evaluation.video import check_film, film_scale, save_film
 from adamas.fidelity.drift import as_known, draw_windows
 from adamas.interop.load import load
 from adamas.interop.starts import PlayedStarts, RecordedStarts, Starts
-from adamas.rl.action_distribution import sample_action
+from adamas.rl.action_distribution import check_temperature, sample_action
 from adamas.rl.imagination import Imagination
 from adamas.rl.rollout import OnHost, burn_in, rollout, start
 
@@ -99,8 +100,7 @@ class Dream:
                 raise UserError(f"{name} is {value}; it must be at least 1")
         if self.worlds > MAX_WORLDS:
             raise UserError(f"worlds is {self.worlds}; at most {MAX_WORLDS} fit into a film")
-        if not self.temperature >= 0:
-            raise UserError(f"temperature is {self.temperature}; it must be at least 0 (0 is greedy)")
+        check_temperature(self.temperature)
 
 
 def dream(arguments: Sequence[str]) -> None:
@@ -138,7 +138,7 @@ def read_actions(file: Path, spec: ActionSpec) -> Tensor:
         UserError: the file cannot be read, is empty, or says what is no action.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = read_file(file).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no text"
         raise UserError(f"by is {file}; it must be agent, random, or a file of actions ({reason})") from error

@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 
 import tyro
 
+from adamas.core.config import check_numbers
 from adamas.core.errors import UserError
 
 Options = TypeVar("Options")
@@ -28,7 +29,8 @@ def parse(
         default: what to take for options that are not given; ``tyro.MISSING`` where one must be given.
 
     Raises:
-        UserError: in one line, what ``tyro`` says over several.
+        UserError: in one line, what ``tyro`` says over several; or a number that no option can mean, see
+            :func:`~adamas.core.config.check_numbers`.
     """
     said = io.StringIO()
     try:
@@ -45,6 +47,7 @@ def parse(
         if not stop.code:
             raise
         raise UserError(f"{_gist(said.getvalue())} (adamas {command} --help lists the options)") from None
+    check_numbers(parsed)
     return cast(Options, parsed)
 
 

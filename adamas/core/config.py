@@ -8,7 +8,9 @@ A field may be a ``bool``, ``int``, ``float``, ``str``, ``Literal``, another dat
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
+import reprlib
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import yaml
 
 from adamas.core.errors import UserError, nearest
-from adamas.core.files import write_file
+from adamas.core.files import read_file, write_file
 
 Config = TypeVar("Config")
 
@@ -26,6 +28,10 @@ ABSENT = "(absent)"
 
 _YAML_FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 _LARGEST_EXACT_INT = 2**53  # beyond it a float64 skips integers
+_INT_LIMIT, _SEED_LIMIT = 2**31, 2**63  # what libraries below take; no size or count comes near
+_MAX_BYTES = 2**20  # of a YAML file: parsing takes seconds for each megabyte
+_short = reprlib.Repr()  # a value from a file may be as long as the file, or by its references much longer
+_short.maxstring = _short.maxother = _short.maxlong = 60
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -60,8 +66,9 @@ def from_dict(cls: type[Config], data: Mapping[str, Any], where: str = "") -> Co
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in data:
         if key not in fields:
-            hint = nearest(str(key), fields)
-            raise UserError(f"unknown configuration key {_join(where, key)!r}; {hint}")
+            name = key if isinstance(key, str) else _shown(key)
+            hint = nearest(name, fields)
+            raise UserError(f"unknown configuration key {_shown(_join(where, name))}; {hint}")
     annotations = get_type_hints(cls)
     values = {}
     for name, field in fields.items():
@@ -81,6 +88,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if kind in (bool, int, str):
         if type(value) is not kind:  # not isinstance: True is an int
             raise _mismatch(where, kind.__name__, value)
+        _check_number(value, where)
         return value
     if get_origin(kind) is Literal:
         return _to_choice(get_args(kind), value, where)
@@ -99,6 +107,7 @@ def _to_float(value: Any, where: str) -> float:
         return float(value)
     exact_int = type(value) is int and abs(value) <= _LARGEST_EXACT_INT
     if type(value) is float or exact_int:
+        _check_number(float(value), where)
         return float(value)
     raise _mismatch(where, "float", value)
 
@@ -106,8 +115,9 @@ def _to_float(value: Any, where: str) -> float:
 def _to_choice(choices: tuple[Any, ...], value: Any, where: str) -> Any:
     if any(value == choice and type(value) is type(choice) for choice in choices):
         return value
-    hint = nearest(str(value), map(str, choices))
-    raise UserError(f"configuration key {where!r} cannot be {value!r}; {hint}")
+    shown = _shown(value)
+    hint = nearest(value if isinstance(value, str) else shown, map(str, choices))
+    raise UserError(f"configuration key {where!r} cannot be {shown}; {hint}")
 
 
 def _to_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
@@ -122,7 +132,44 @@ def _to_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]
 
 def _mismatch(where: str, expected: str, value: Any) -> UserError:
     subject = f"configuration key {where!r}" if where else "the configuration"
-    return UserError(f"{subject} must be {expected}, got {value!r} ({type(value).__name__})")
+    return UserError(f"{subject} must be {expected}, got {_shown(value)} ({type(value).__name__})")
+
+
+def _shown(value: Any) -> str:
+    """A value as Python writes it, shortened where it is long."""
+    if isinstance(value, int) and abs(value) >= _SEED_LIMIT:
+        return "a huge whole number"  # Python refuses to write the longest ones in decimal
+    return _short.repr(value)
+
+
+def check_numbers(config: Any, where: str = "") -> None:
+    """Refuse numbers that no option can mean, anywhere in a dataclass: NaN, and whole numbers of 2^31 and more.
+
+    Seeds may be as large as 2^63 - 1.
+
+    Args:
+        config: a dataclass, or part of one.
+        where: dotted key of ``config``, for error messages.
+
+    Raises:
+        UserError: naming the key.
+    """
+    if dataclasses.is_dataclass(config):
+        for field in dataclasses.fields(config):
+            check_numbers(getattr(config, field.name), _join(where, field.name))
+    elif isinstance(config, tuple):
+        for i, item in enumerate(config):
+            check_numbers(item, f"{where}[{i}]")
+    else:
+        _check_number(config, where)
+
+
+def _check_number(value: Any, where: str) -> None:
+    if isinstance(value, float) and math.isnan(value):
+        raise UserError(f"{where} is nan, which is no number; give one")
+    limit = _SEED_LIMIT if where.endswith("seed") else _INT_LIMIT
+    if isinstance(value, int) and not -limit <= value < limit:
+        raise UserError(f"{where} is {_shown(value)}; it must be below {limit}, and no less than -{limit}")
 
 
 def _join(where: str, key: object) -> str:
@@ -136,11 +183,19 @@ def save_config(path: Path, config: Any) -> None:
         UserError: if the file cannot be written.
     """
     try:
-        write_file(path, yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True))
+        write_file(path, _to_yaml(to_dict(config)))
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror}; check the folder and its free space"
         ) from error
+
+
+def _to_yaml(data: Mapping[str, Any]) -> str:
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    if any(line_break in text for line_break in "\x85\u2028\u2029"):
+        # PyYAML writes these as they are, and reads a blank in their place.
+        text = yaml.safe_dump(data, sort_keys=False)
+    return text
 
 
 def load_config(path: Path, cls: type[Config]) -> Config:
@@ -149,17 +204,37 @@ def load_config(path: Path, cls: type[Config]) -> Config:
     Raises:
         UserError: naming the file, and the line if it is not YAML or the key if that does not fit.
     """
+    data = read_yaml(path)
     try:
-        return from_dict(cls, yaml.safe_load(path.read_bytes()))
+        return from_dict(cls, data)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """The plain values in a YAML file of at most a megabyte.
+
+    Raises:
+        UserError: naming the file, if it cannot be read, and the line if it is not YAML.
+    """
+    try:
+        content = read_file(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; check the path") from error
+    if len(content) > _MAX_BYTES:
+        raise UserError(f"{path} has {len(content):,} bytes, too many for a configuration; restore it")
+    try:
+        return yaml.safe_load(content)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"{path}{line}: not valid YAML: {error.problem}; correct it there") from error
     except yaml.reader.ReaderError as error:  # bytes that are not text
         raise UserError(f"{path}: not a text file: {error.reason}; restore it or write it anew") from error
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: not valid YAML: its brackets are nested too deep; correct it") from error
+    except Exception as error:  # PyYAML lets almost anything through that dates and numbers raise: 2001-99-99
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: not valid YAML: {reason}; correct it") from error
 
 
 def with_value(config: Config, key: str, value: Any) -> Config:

@@ -1,4 +1,7 @@
-"""Files that a kill, a crash or a full disk cannot leave torn: written beside their place, synced, then renamed."""
+"""Files that a kill, a crash or a full disk cannot leave torn: written beside their place, synced, then renamed.
+
+And a way to read files that others made.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import errno
 import itertools
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -175,6 +179,29 @@ def write_file(path: Path, content: str | bytes) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: it cannot be read, or :func:`check_regular` refuses it.
+    """
+    check_regular(path)
+    return path.read_bytes()
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is no file: reading from a pipe could wait for ever, and reading from a device never end.
+
+    Raises:
+        OSError: it is no regular file, or does not exist.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
 
 def temporary_path(path: Path) -> Path:

@@ -24,7 +24,8 @@ class Stopped(Exception):
 
 
 def run_command(command: Callable[[], None]) -> None:
-    """Run a command. On a mistake of the user's or the machine's print one line and exit with code 2.
+    """Run a command. On a mistake of the user's or the machine's, such as a full disk or too little memory, print one
+    line and exit with code 2.
 
     Ctrl-C ends it with code 130. Any other exception is a fault in the program and keeps its traceback.
     Warnings are printed in one line each.
@@ -39,6 +40,11 @@ def run_command(command: Callable[[], None]) -> None:
         if not _is_machine_error(error):
             raise
         _stop(f"{error.filename or 'cannot write'}: {error.strerror}; free space or check the folder", 2)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory_error(error):
+            raise
+        reason = str(error).partition("\n")[0] or "Python could not take any more"
+        _stop(f"too little memory ({reason}); choose smaller sizes, or less at a time", 2)
     except KeyboardInterrupt:
         _stop("interrupted", 130)
 
@@ -72,6 +78,16 @@ def _stop(message: str, code: int) -> None:
 
 def _is_machine_error(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno in MACHINE_ERRORS
+
+
+def _is_memory_error(error: BaseException) -> bool:
+    """Whether memory could not be taken. PyTorch says so by a message on CPUs, and by a class of its own on GPUs."""
+    words = ("can't allocate memory", "not enough memory", "Storage size calculation overflowed")
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or any(word in str(error) for word in words)
+    )
 
 
 def _one_line(

@@ -14,6 +14,8 @@ from adamas.diffusion.schedules import karras_sigmas
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """``(x (B, C, H, W), sigma ()) -> denoised (B, C, H, W)``."""
 
+MAX_STEPS = 10_000  # of a frame; three are usual, and all noise levels are held in memory
+
 
 @dataclass(frozen=True)
 class SamplerConfig:
@@ -40,9 +42,9 @@ class SamplerConfig:
     """Standard deviation of noise that past frames get (edm, where the network is told of it: ``noise_cond``)."""
 
     def __post_init__(self) -> None:
-        if self.num_steps < 1 or self.order not in (1, 2):
+        if not 1 <= self.num_steps <= MAX_STEPS or self.order not in (1, 2):
             raise UserError(
-                f"sampler: num_steps >= 1 and order 1 or 2, got {self.num_steps} and {self.order}"
+                f"sampler: num_steps in [1, {MAX_STEPS:,}] and order 1 or 2, got {self.num_steps} and {self.order}"
             )
         if not (self.rho > 0 and self.s_churn >= 0 and self.s_noise >= 0 and self.s_cond >= 0):
             raise UserError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adamas.core.errors import UserError, require
-from adamas.core.files import replacing
+from adamas.core.files import read_file, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,15 +65,30 @@ def read_records(path: Path) -> list[Record]:
         UserError: the file cannot be read, or holds something else.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        content = read_file(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; give the folder of a run") from error
-    if lines and not lines[-1].endswith("\n"):
+    lines = content.splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
         lines.pop()  # still being written
     try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
+        return [_record(line) for line in lines]
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}); restore it from a copy") from error
+
+
+def _record(line: bytes) -> Record:
+    """A line of a metrics file. Its numbers are numbers, or what JSON lacks, as texts that ``float`` reads."""
+    record = json.loads(line)
+    for name in ("step", "epoch"):
+        if type(record[name]) is not int:
+            raise TypeError(f"{name} is {record[name]!r:.40}")
+    if not isinstance(record["phase"], str):
+        raise TypeError(f"phase is {record['phase']!r:.40}")
+    for name, value in record.items():
+        if name != "phase":
+            float(value)
+    return {str(name): value for name, value in record.items()}
 
 
 def curve(metrics: list[Record], phase: str, name: str) -> tuple[np.ndarray, np.ndarray]:

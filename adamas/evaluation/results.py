@@ -27,6 +27,7 @@ from adamas.core.seeding import derive_seed
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
 from adamas.evaluation.protocol import EpisodeScore, RandomPolicy, play_episodes
+from adamas.rl.action_distribution import check_temperature
 from adamas.rl.rollout import OnHost
 
 PACKAGES = ("adamas", "torch", "numpy", "gymnasium", "ale-py", "minatar")
@@ -63,8 +64,7 @@ def evaluate_agent(
     """
     if episodes < 1:
         raise UserError(f"episodes is {episodes}; a score needs at least 1")
-    if temperature < 0:
-        raise UserError(f"temperature is {temperature}; it must be at least 0 (0 is greedy)")
+    check_temperature(temperature)
     num_envs = min(num_envs, episodes)
     # A greedy random policy would take its first action for ever, so it is always sampled.
     policies: dict[str, tuple[Policy, float]] = {

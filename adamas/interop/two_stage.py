@@ -14,7 +14,8 @@ from adamas.data.importing.csgo import CSGO_BUTTONS
 from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
-from adamas.interop.published import ACTIONS, Tensors, infer_network, load_weights, with_prefix
+from adamas.interop.published import check_weights, without_weights
+from adamas.interop.sizes import ACTIONS, Tensors, infer_network, with_prefix
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.world_models.diamond import DiamondConfig
 
@@ -44,10 +45,11 @@ def two_stage_agent(tensors: Tensors, source: str) -> Agent:
         UserError: it is something else.
     """
     config = _infer(tensors, source)
+    check_weights(without_weights(config, tensors, source).world_model, tensors, source, "a two-stage model")
     with torch.random.fork_rng(devices=[]):  # the world model's initial weights are not for long
         torch.manual_seed(0)
         agent = Agent(config)
-    load_weights(agent.world_model, tensors, source, "a two-stage model")
+    agent.world_model.load_state_dict(tensors)
     return agent.eval()
 
 
@@ -72,7 +74,7 @@ def _infer(tensors: Tensors, source: str) -> AgentConfig:
         raise UserError(
             f"{source} does not hold a two-stage model: no tensor is named {error}; get the file again"
         ) from error
-    except (ValueError, IndexError, ZeroDivisionError, UserError) as error:
+    except (ValueError, TypeError, IndexError, ZeroDivisionError, UserError) as error:
         raise UserError(
             f"{source} does not hold a two-stage model: its shapes do not fit together ({error}); get the file again"
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 
 from adamas.core.config import diff, from_dict, load_config, to_dict
 from adamas.core.errors import UserError
+from adamas.core.files import read_file
 from adamas.envs.config import EnvConfig
 from adamas.evaluation.plots import Record, read_records
 from adamas.evaluation.scores import Runs
@@ -108,17 +110,38 @@ def read_run(folder: Path) -> RunRecord:
     try:
         config = to_dict(load_config(folder / "config.yaml", Config))  # what older runs lack gets its default
         # Where older versions were killed, they left a file without content.
-        files = [file for file in (folder / "results").glob("scores*.json") if file.stat().st_size]
-        scores = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(files, key=_number)]
-        _ = [(s["agent"]["mean"], s["random_policy"]["mean"], s["provenance"]) for s in scores]
+        files = sorted((folder / "results").glob("scores*.json"), key=_number)
+        scores = [json.loads(content) for content in map(read_file, files) if content]
+        for one in scores:
+            check_scores(one)
     except OSError as error:
         raise UserError(
             f"cannot read {error.filename}: {error.strerror}; give the folder of a run"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{folder} is damaged ({type(error).__name__}: {error}); leave it out") from error
     metrics, timing = (read_records(folder / "metrics" / f"{name}.jsonl") for name in ("metrics", "timing"))
     return RunRecord(folder, config, metrics, timing, scores[-1] if scores else None)
+
+
+def check_scores(scores: Any) -> None:
+    """Check that scores have what a report and a model card show of them; see ``evaluation/results.py``.
+
+    Raises:
+        KeyError, TypeError, ValueError: they do not.
+    """
+    for name in ("agent", "random_policy"):
+        low, high = scores[name]["mean_interval_95"]
+        for value in (scores[name]["mean"], low, high, *scores[name]["returns"]):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise ValueError(f"{name} has the score {str(value)[:40]!r}")
+        if not scores[name]["returns"]:
+            raise ValueError(f"{name} has no episodes")
+    provenance = scores["provenance"]
+    parts = [provenance, provenance.get("packages", {}), provenance.get("git", {})]
+    parts += [part for part in (scores.get("protocol", {}), scores.get("run", {}))]
+    if not all(isinstance(part, Mapping) for part in parts):
+        raise TypeError("parts of it are no tables of names and values")
 
 
 def _number(file: Path) -> int:

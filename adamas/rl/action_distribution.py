@@ -15,16 +15,24 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from adamas.core.actions import ActionSpec
+from adamas.core.errors import UserError
 from adamas.core.seeding import draw
 
 LOG_STD_MIN, LOG_STD_MAX = math.log(0.1), 0.5  # of the normal variable behind an axis
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(32)  # of the quadrature for its entropy
 CLOSEST = 1e-6  # to an axis's ends; there the normal variable is infinite
+COLDEST = 1e-30  # below this temperature, logits divided by it may exceed what float32 can hold
 
 
 def num_parameters(spec: ActionSpec) -> int:
     """How many numbers a policy says about an action: P."""
     return sum(len(choice.options) for choice in spec.choices) + len(spec.buttons) + 2 * len(spec.axes)
+
+
+def check_temperature(temperature: float) -> None:
+    """Refuse a temperature that :func:`sample_action` cannot sample at, as UserError."""
+    if not 0 <= temperature < math.inf:  # nor is NaN
+        raise UserError(f"temperature is {temperature}; it must be at least 0 (0 is greedy) and finite")
 
 
 def sample_action(
@@ -36,20 +44,25 @@ def sample_action(
         spec: what may be done.
         parameters: (B, P), the policy's.
         generator: source of randomness.
-        temperature: divides the logits and multiplies the standard deviations; 0 takes the most likely choices and
-            buttons, and the middle of the axes' normal variables.
+        temperature: at least 0; divides the logits and multiplies the standard deviations. 0, and whatever lies below
+            :data:`COLDEST`, takes the most likely choices and buttons, and the middle of the axes' normal variables.
         epsilon: probability of a uniformly random action instead.
 
     Returns:
         (B, ``*spec.shape``).
+
+    Raises:
+        ValueError: a negative temperature, or NaN.
     """
+    if not temperature >= 0:
+        raise ValueError(f"temperature is {temperature}; it must be at least 0")
     choices, buttons, mean, std = _split(spec, parameters.float())
     entries: list[Tensor] = []
+    greedy = temperature < COLDEST
     for logits in choices:
-        chosen = draw(logits / temperature, generator) if temperature > 0 else logits.argmax(dim=-1)
-        entries.append(chosen)
+        entries.append(logits.argmax(dim=-1) if greedy else draw(logits / temperature, generator))
     if spec.buttons:
-        chance = (buttons / temperature).sigmoid() if temperature > 0 else (buttons > 0).float()
+        chance = (buttons > 0).float() if greedy else (buttons / temperature).sigmoid()
         entries.extend((_uniform(chance, generator) < chance).unbind(-1))
     if spec.axes:
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)

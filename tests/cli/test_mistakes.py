@@ -73,6 +73,28 @@ from adamas.core.arguments import _gist
         ("evaluate RUN --episodes 0", "episodes is 0; a score needs at least 1"),
         ("evaluate RUN --seed -1", "seed is -1; it must be at least 0"),
         ("evaluate RUN --temperature -1", "temperature is -1.0; it must be at least 0"),
+        ("evaluate RUN --temperature nan", "temperature is nan"),
+        (
+            "evaluate RUN --temperature inf",
+            "temperature is inf; it must be at least 0 (0 is greedy) and finite",
+        ),
+        ("evaluate RUN --episodes 2147483648", "episodes is 2147483648; it must be below 2147483648"),
+        ("evaluate RUN --seed 9223372036854775808", "seed is a huge whole number; it must be below"),
+        ("evaluate RUN --env.size 9999999999", "env.size is 9999999999; it must be below"),
+        ("dream RUN --out a.gif --fps nan", "fps is nan"),
+        ("dream RUN --out a.gif --fps inf", "fps is inf; for .gif it must lie in [0.1, 50]"),
+        ("dream RUN --out a.gif --temperature inf", "temperature is inf"),
+        ("play RUN --fps nan", "fps is nan"),
+        ("play RUN --fps inf", "fps is inf; it must lie in [1, 60]"),
+        ("train debug --denoiser.optimizer.lr nan", "lr, eps and max_grad_norm must be positive, got nan"),
+        (
+            "train debug --world-model.sampler.s-tmax nan",
+            "world_model.sampler.s_tmax is nan, which is no number",
+        ),
+        (
+            "train debug --actor-critic.lstm-dim 4294967296",
+            "actor_critic.lstm_dim is 4294967296; it must be below",
+        ),
         ("evaluate RUN --num-envs 0", "num_envs is 0; at least one environment is needed"),
         (
             "evaluate RUN --env.game Pong",

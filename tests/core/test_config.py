@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamas.core.config import ABSENT, diff, from_dict, load_config, save_config, to_dict
+from adamas.core.config import ABSENT, check_numbers, diff, from_dict, load_config, save_config, to_dict
 from adamas.core.errors import UserError
 
 
@@ -46,7 +47,7 @@ floats = st.floats(allow_nan=False)
 optims = st.builds(Optim, floats, st.tuples(floats, floats), st.none() | floats)
 models = st.builds(
     Model,
-    st.lists(st.integers(), min_size=1).map(tuple),
+    st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1).map(tuple),
     st.sampled_from(["edm", "ddpm"]),
     optims,
     st.none() | optims,
@@ -54,7 +55,12 @@ models = st.builds(
 # Text that YAML 1.1 would read as something else if it were not quoted.
 tricky = st.sampled_from(["no", "1e-4", "0x10", "12:30", "null", "", "~", "# not a comment", "a: b", "é\n "])
 runs = st.builds(
-    Run, st.text() | tricky, st.integers(), st.booleans(), models, st.lists(optims, max_size=3).map(tuple)
+    Run,
+    st.text() | tricky,
+    st.integers(-(2**63), 2**63 - 1),
+    st.booleans(),
+    models,
+    st.lists(optims, max_size=3).map(tuple),
 )
 
 
@@ -167,6 +173,17 @@ def test_broken_yaml_names_file_and_line(tmp_path: Path) -> None:
         (b"", "config.yaml: the configuration must be a mapping"),
         (b"lr: \xff\xff\n", "config.yaml: not a text file"),
         (b"lr: !!python/object/apply:os.getcwd []\n", "config.yaml, line 1: not valid YAML"),
+        (b"lr: 2001-99-99\n", "config.yaml: not valid YAML: month must be in 1..12"),
+        (b"lr: !!int foo\n", "config.yaml: not valid YAML: invalid literal for int()"),
+        (b"lr: !!float foo\n", "config.yaml: not valid YAML: could not convert string to float"),
+        (b"lr: !!bool foo\n", "config.yaml: not valid YAML: 'foo'"),
+        (b"lr: !!timestamp foo\n", "config.yaml: not valid YAML: "),
+        (b"lr: " + 5000 * b"9", "config.yaml: not valid YAML: Exceeds the limit"),
+        (b"lr: 0x" + 5000 * b"f", "'lr' must be float, got a huge whole number (int)"),
+        (b"? 0x" + 5000 * b"f" + b"\n: 1", "unknown configuration key 'a huge whole number'"),
+        (b"lr: " + 3000 * b"[", "its brackets are nested too deep"),
+        (b"lr: .nan\n", "lr is nan, which is no number"),
+        (2**21 * b"#", "has 2,097,152 bytes, too many for a configuration"),
     ],
 )
 def test_files_that_do_not_fit_are_named(tmp_path: Path, content: bytes, message: str) -> None:
@@ -176,6 +193,61 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path, content: bytes, message
         load_config(path, Optim)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_references_to_references_are_not_written_out(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join(9 * [f'*a{i - 1}'])}]" for i in range(1, 30)]  # 9^30 times x
+    path.write_text("\n".join([*lines, "lr: *a29", "clip: *a29", "? &x"]))
+    with pytest.raises(UserError, match="unknown configuration key 'a0'"):
+        load_config(path, Optim)
+    path.write_text("lr: !!seq\n- &a [x, x]\n- [*a, *a]\n")
+    with pytest.raises(UserError, match=r"'lr' must be float, got \[\['x', 'x'\]"):
+        load_config(path, Optim)
+
+
+def test_long_values_are_shortened(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"lr: {9999 * 'x'}\n")
+    with pytest.raises(UserError) as caught:
+        load_config(path, Optim)
+    assert len(str(caught.value).removeprefix(str(path))) < 200
+
+
+def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.yaml")
+    for path, reason in (
+        (tmp_path / "config.yaml", "it is no regular file"),
+        (Path("/dev/zero"), "it is no regular file"),
+        (tmp_path, "Is a directory"),
+    ):
+        with pytest.raises(UserError, match=rf"cannot read {path}: {reason}; check the path"):
+            load_config(path, Optim)
+
+
+@pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029"])
+def test_line_breaks_of_other_alphabets_survive(character: str, tmp_path: Path) -> None:
+    save_config(tmp_path / "config.yaml", Run(f"a{character}b"))
+    assert load_config(tmp_path / "config.yaml", Run).name == f"a{character}b"
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (Run("a", seed=2**63), "seed is a huge whole number; it must be below 9223372036854775808"),
+        (Run("a", model=Model(channels=(8, 2**31))), r"model.channels[1] is 2147483648; it must be below"),
+        (Run("a", model=Model(channels=(-(2**31) - 1,))), r"model.channels[0] is -2147483649; it"),
+        (Run("a", model=Model(optim=Optim(lr=float("nan")))), "model.optim.lr is nan, which is no number"),
+        (Run("a", parts=(Optim(betas=(0.0, float("nan"))),)), "parts[0].betas[1] is nan"),
+    ],
+)
+def test_numbers_that_nothing_can_mean(run: Run, message: str) -> None:
+    for refuse in (check_numbers, lambda run: from_dict(Run, to_dict(run))):
+        with pytest.raises(UserError) as caught:
+            refuse(run)
+        assert message in str(caught.value)
+    check_numbers(Run("a", 2**63 - 1, model=Model((2**31 - 1, -(2**31)), optim=Optim(float("inf")))))
 
 
 def test_paths_that_cannot_be_used_are_named(tmp_path: Path) -> None:

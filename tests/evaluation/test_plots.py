@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,11 +50,28 @@ def test_records_that_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     with pytest.raises(UserError, match="cannot read"):
         read_records(path)
-    path.write_text('{"step": 1}\n{"step": 2}\n{"st')
-    assert read_records(path) == [{"step": 1}, {"step": 2}], "a line that is being written is not there yet"
-    path.write_text('{"step": 1}\n{"st\n')
-    with pytest.raises(UserError, match="damaged"):
-        read_records(path)
+    one = {"step": 1, "epoch": 0, "phase": "denoiser", "loss": "nan"}
+    line = json.dumps(one) + "\n"
+    path.write_text(2 * line + '{"st')
+    assert read_records(path) == [one, one], "a line that is being written is not there yet"
+    deep = 100_000 * "["
+    for damaged in (
+        *('{"st', "3", "[]", "{}", deep, '{"step": 1}', "\ud800".encode(errors="replace").decode()),
+        *(json.dumps({**one, name: value}) for name, value in (("step", "1"), ("epoch", None), ("phase", 2))),
+        *(json.dumps({**one, "loss": value}) for value in ("much", None, [1], {})),
+        '{"step": 1, "epoch": 0, "phase": "denoiser", "loss": ' + 400 * "9" + "}",
+    ):
+        path.write_text(line + damaged + "\n")
+        with pytest.raises(UserError, match="damaged"):
+            read_records(path)
+
+
+def test_pipes_and_folders_are_no_records(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(UserError, match=r"pipe.jsonl: it is no regular file"):  # and does not wait
+        read_records(tmp_path / "pipe.jsonl")
+    with pytest.raises(UserError, match=r"Is a directory"):
+        read_records(tmp_path)
 
 
 def test_several_records_of_an_epoch_spread_over_it(records: tuple[list[Record], list[Record]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +19,8 @@ from adamas.core.errors import UserError
 from adamas.diffusion.denoiser import DenoiserConfig, sample
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.interop.load import load_published
-from adamas.interop.published import build, infer_config, save_published
+from adamas.interop.published import build, save_published
+from adamas.interop.sizes import infer_config
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.world_models.diamond import DiamondConfig
@@ -254,6 +256,18 @@ def damaged(small: Agent, tmp_path: Path, change: Mapping[str, Tensor | None]) -
         ({"actor_critic.lstm.weight_ih": torch.zeros(40, 8 * 25)}, "frames of different sizes"),
         ({"actor_critic.lstm.weight_ih": torch.zeros(40, 8 * 15)}, "are not a square of 8 channels"),
         ({"denoiser.inner_model.act_emb.0.weight": torch.zeros(0)}, "shapes do not fit together"),
+        ({"denoiser.inner_model.act_emb.0.weight": torch.tensor(1.0)}, "shapes do not fit together"),
+        ({"denoiser.inner_model.conv_out.weight": torch.tensor(1.0)}, "shapes do not fit together"),
+        ({"rew_end_model.lstm.weight_ih_l0": torch.tensor(1.0)}, "shapes do not fit together"),
+        ({"actor_critic.lstm.weight_hh": torch.tensor(1.0)}, "shapes do not fit together"),
+        ({"actor_critic.lstm.weight_hh": torch.zeros(40, 0)}, "lstm.weight_ih is"),
+        (
+            {
+                f"rew_end_model.encoder.blocks.{i}.resblocks.0.conv1.weight": torch.zeros(8, 8, 3, 3)
+                for i in range(60)
+            },
+            "60 levels are for frames of up to",
+        ),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(
@@ -263,6 +277,41 @@ def test_weights_that_do_not_fit_are_refused(
     with pytest.raises(UserError, match=rf"agent.pt does not hold an agent: .*{message}") as error:
         load_published(path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(3, 4).to_sparse(),
+        torch.zeros(1).expand(2**40, 4),
+        torch.empty(3, 4, device="meta"),
+    ],
+    ids=["sparse", "expanded", "meta"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_that_are_not_all_there_are_refused(tensor: Tensor, small: Agent, tmp_path: Path) -> None:
+    path = damaged(small, tmp_path, {"denoiser.inner_model.act_emb.0.weight": tensor})
+    with pytest.raises(UserError, match=r"agent.pt is not a published checkpoint \(") as error:
+        load_published(path)
+    assert "\n" not in str(error.value)
+
+
+def test_an_agent_is_not_built_before_its_weights_are_known_to_fit(small: Agent) -> None:
+    huge = replace(SMALL, actor_critic=replace(SMALL.actor_critic, lstm_dim=2**30))  # 2^65 bytes
+    with pytest.raises(UserError, match=r"there is none of these sizes|weight_ih is"):
+        build(huge, small.state_dict(), "x")
+    network = replace(SMALL.world_model.denoiser.network, depths=(1, 2**31 - 1))
+    deep = replace(SMALL.world_model, denoiser=replace(SMALL.world_model.denoiser, network=network))
+    with pytest.raises(UserError, match=r"describes 2,147,483,6\d\d residual blocks"):
+        build(replace(SMALL, world_model=deep), small.state_dict(), "x")
+
+
+def test_pipes_are_no_published_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "agent.pt")
+    with pytest.raises(UserError, match="it is no regular file"):
+        load_published(tmp_path / "agent.pt")
+    with pytest.raises(UserError, match="Is a directory"):
+        load_published(tmp_path)
 
 
 def test_several_problems_make_one_line(small: Agent) -> None:

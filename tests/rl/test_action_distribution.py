@@ -9,7 +9,13 @@ import torch.distributions as td
 from torch import Tensor
 
 from adamas.core.actions import ActionSpec, Axis, Choice
-from adamas.rl.action_distribution import log_prob_and_entropy, num_parameters, sample_action
+from adamas.core.errors import UserError
+from adamas.rl.action_distribution import (
+    check_temperature,
+    log_prob_and_entropy,
+    num_parameters,
+    sample_action,
+)
 
 DISCRETE = ActionSpec.numbered(3)
 KEYS = ActionSpec(buttons=("w", "a", "d"))
@@ -187,6 +193,28 @@ def test_frequencies_of_a_choice(temperature: float, epsilon: float, expected: l
     torch.testing.assert_close(
         frequencies(logits, temperature, epsilon), torch.tensor(expected), atol=0.012, rtol=0
     )
+
+
+@SPECS
+@pytest.mark.parametrize("temperature", [1e-29, 1e-30, 1e-31, 1e-39, 1e-46, 5e-324])
+def test_the_coldest_temperatures_are_greedy(spec: ActionSpec, temperature: float) -> None:
+    numbers = parameters(spec, 300)
+    greedy = sample_action(spec, numbers, seeded(), 0.0)
+    torch.testing.assert_close(sample_action(spec, numbers, seeded(), temperature), greedy)
+    if spec.is_discrete:
+        assert set(greedy.tolist()) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("temperature", [math.nan, -1.0, -math.inf])
+def test_temperatures_that_are_none(temperature: float) -> None:
+    with pytest.raises(ValueError, match="temperature is"):
+        sample_action(DISCRETE, parameters(DISCRETE, 1), seeded(), temperature)
+    with pytest.raises(
+        UserError, match=r"temperature is .*; it must be at least 0 \(0 is greedy\) and finite"
+    ):
+        check_temperature(temperature)
+    with pytest.raises(UserError, match="temperature is inf"):
+        check_temperature(math.inf)
 
 
 def test_actions_depend_on_the_generator_and_on_their_own_logits() -> None:

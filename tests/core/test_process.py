@@ -1,0 +1,49 @@
+"""How a command ends."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from adamas.core.process import run_command
+
+
+def take(size: tuple[int, ...]) -> None:
+    torch.empty(size)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda: take((2**31, 2**31)),
+        lambda: take((2**31, 2**31, 2**31)),
+        lambda: np.empty((2**31, 2**28)),
+        lambda: b"x" * 2**61,
+    ],
+    ids=["torch", "overflow", "numpy", "python"],
+)
+def test_too_little_memory_is_said_in_one_line(
+    command: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    with pytest.raises(SystemExit) as stop:
+        run_command(command)  # type: ignore[arg-type]
+    lines = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2 and len(lines) == 1
+    assert lines[0].startswith("adamas: too little memory (")
+
+
+def test_other_faults_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+
+    def fault() -> None:
+        raise RuntimeError("a fault in the program")
+
+    with pytest.raises(RuntimeError, match="a fault"):
+        run_command(fault)
