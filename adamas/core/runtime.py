@@ -90,7 +90,7 @@ def choose_precision(name: str, device: torch.device) -> str:
 def choose_memory_format(name: str, device: torch.device) -> torch.memory_format:
     """The memory format called ``name`` on ``device``.
 
-    PyTorch's group normalisation computes channels_last images as they are on a CPU alone. Elsewhere it makes a
+    PyTorch's group normalisation (2.13) computes channels_last images as they are on a CPU alone. Elsewhere it makes a
     contiguous copy first and returns its result contiguous, so that every convolution would have to turn it back.
     """
     last = name == "channels_last" or (name == "auto" and device.type == "cpu")
