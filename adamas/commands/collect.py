@@ -118,12 +118,12 @@ def recorded_before(folder: Path, options: Playing) -> EpisodeStore | None:
     """The dataset to which a recording is added, or None if it begins a new one.
 
     Raises:
-        UserError: there is one, and ``--append`` was not given.
+        UserError: there is one that holds something, and ``--append`` was not given.
     """
     if not os.path.lexists(folder / INDEX):
         return None
     store = EpisodeStore.open(folder)
-    if not options.append:
+    if store.num_rows and not options.append:
         raise UserError(
             f"{folder} holds {store.num_steps:,} steps in {store.num_episodes:,} episodes already; add to them with "
             "--append (--steps says how many more), or choose another folder"

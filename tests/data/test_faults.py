@@ -125,6 +125,15 @@ def import_is_right() -> None:
     assert store.num_episodes == 3
 
 
+def go_on_recording() -> None:
+    """As the same command says."""
+    try:
+        cli.run(RECORD)
+    except UserError as error:
+        assert "steps in" in str(error) and "add to them with --append" in str(error)
+        cli.run([*RECORD, "--append"])
+
+
 def recording_is_right() -> None:
     store = EpisodeStore.open("out")
     check(store)
@@ -164,7 +173,7 @@ CASES = {
     "pack parts": Case(prepare_parts, command("data", "pack", "mine", "--out", "out"), parts_are_right),
     "sheet": Case(prepare, command("data", "inspect", "mine", "--sheet", "sheet.png"), sheet_is_right),
     "import": Case(prepare_recordings, command("data", "import", "given", "--out", "out"), import_is_right),
-    "record": Case(lambda: None, command(*RECORD), recording_is_right, again=command(*RECORD, "--append")),
+    "record": Case(lambda: None, command(*RECORD), recording_is_right, again=go_on_recording),
 }
 
 
