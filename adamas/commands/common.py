@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
 from adamas.agent import Agent, check_fits
-from adamas.core.config import from_dict
+from adamas.core.config import from_dict, read_yaml
 from adamas.core.errors import UserError
 from adamas.data.index import is_link
 from adamas.envs.atari import rom_name
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
 from adamas.interop.hub import fetch, is_address, parse_address
+from adamas.presets import preset
 from adamas.training.config import Config
 
 
@@ -68,8 +67,8 @@ class Target:
 def find_target(arguments: Sequence[str], command: str) -> tuple[Target, Config, Sequence[str]]:
     """The agent that a command is about, the configuration of its run, and the other arguments.
 
-    An agent on the hub is fetched. The published format says nothing of a configuration: it gets the paper's, with
-    the Atari game that the file is named after.
+    An agent on the hub is fetched. A published file holds no configuration: it gets the published one, with the Atari
+    game that the file is named after.
 
     Raises:
         UserError: no agent is named, it cannot be fetched, or the configuration of its run is damaged.
@@ -83,19 +82,16 @@ def find_target(arguments: Sequence[str], command: str) -> tuple[Target, Config,
     target = Target(word, *fetch(word)) if is_address(word) else Target(word, Path(word))
     file = target.path / "config.yaml"
     if not file.is_file():
-        return target, _papers_config(target.path), rest
-    try:
-        data = yaml.safe_load(file.read_bytes())
-    except yaml.YAMLError as error:
-        raise UserError(f"{file} is not valid YAML; restore it from a checkpoint's") from error
+        return target, _published_config(target.path), rest
+    data = read_yaml(file)
     # A checkpoint keeps the agent's configuration beside the run's.
     run = data["run"] if isinstance(data, dict) and "run" in data else data
     return target, from_dict(Config, run), rest
 
 
-def _papers_config(file: Path) -> Config:
-    """The paper's configuration, with the Atari game that a published file is named after, if there is one."""
-    config = Config()
+def _published_config(file: Path) -> Config:
+    """The published configuration, with the Atari game that a published file is named after, if there is one."""
+    config = preset("atari100k")
     with contextlib.suppress(UserError):
         rom_name(file.stem)
         config = replace(config, env=replace(config.env, game=file.stem))

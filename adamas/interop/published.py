@@ -25,7 +25,7 @@ def published_agent(tensors: Tensors, source: str) -> Agent:
     """The agent that a published file of an Atari game holds, on the CPU and in evaluation mode.
 
     The file records neither the names of the actions (they become "0", "1", ...) nor noise levels and sampler
-    (they take the paper's values, the defaults here).
+    (they take the published values).
 
     Args:
         tensors: what the file holds.

@@ -13,6 +13,7 @@ from adamas.agent import AgentConfig
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.world_models.diamond import DiamondConfig
@@ -48,7 +49,7 @@ def infer_config(tensors: Tensors, source: str) -> AgentConfig:
         num_actions, _ = parts[0][ACTIONS].shape
         reward_end, sizes = _infer_reward_end(parts[1])
         actor_critic, size = _infer_actor_critic(parts[2], sizes)
-        world_model = DiamondConfig(DenoiserConfig(network), reward_end)
+        world_model = _of_atari(network, reward_end)
     except KeyError as error:
         raise UserError(
             f"{source} does not hold an agent: no tensor is named {error}; get the file again"
@@ -59,6 +60,23 @@ def infer_config(tensors: Tensors, source: str) -> AgentConfig:
         ) from error
     actions = ActionSpec.numbered(num_actions)
     return AgentConfig((img_channels, size, size), actions, world_model, actor_critic)
+
+
+def _of_atari(network: FrameNetworkConfig, reward_end: RewardEndConfig) -> DiamondConfig:
+    """The world model with the published noise, targets and sampler of Atari games, which files do not record."""
+    denoiser = DenoiserConfig(
+        network,
+        sigma_offset=0.3,
+        sigma_data=0.5,
+        log_sigma_mean=-0.4,
+        log_sigma_std=1.2,
+        sigma_min=2e-3,
+        sigma_max=20.0,
+        num_autoregressive_steps=1,
+    )
+    return DiamondConfig(
+        denoiser, reward_end, SamplerConfig(3, order=1, sigma_min=2e-3, sigma_max=5.0, rho=7.0)
+    )
 
 
 def infer_network(tensors: Tensors, extra_frames: int = 0) -> tuple[FrameNetworkConfig, int]:

@@ -61,15 +61,27 @@ def _infer(tensors: Tensors, source: str) -> AgentConfig:
         denoiser = DenoiserConfig(
             network,
             sigma_offset=0.1,
+            sigma_data=0.5,
             log_sigma_mean=-1.2,
+            log_sigma_std=1.2,
             num_autoregressive_steps=4,
             noise_previous_obs=True,
         )
-        upsampler = UpsamplerConfig(infer_network(second, extra_frames=1)[0])
+        enlarging = SamplerConfig(10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9)
+        upsampler = UpsamplerConfig(
+            infer_network(second, extra_frames=1)[0],
+            sigma_offset=0.1,
+            sigma_data=0.5,
+            log_sigma_mean=-1.2,
+            log_sigma_std=1.2,
+            num_autoregressive_steps=1,
+            factor=5,
+            sampler=enlarging,
+        )
         num_buttons = len(first[ACTIONS])
         numbered = tuple(str(i) for i in range(num_buttons))
         buttons = ActionSpec(buttons=CSGO_BUTTONS if num_buttons == len(CSGO_BUTTONS) else numbered)
-        world_model = DiamondConfig(denoiser, None, SamplerConfig(s_cond=0.005), upsampler)
+        world_model = DiamondConfig(denoiser, None, SamplerConfig(3, s_cond=0.005), upsampler)
     except KeyError as error:
         raise UserError(
             f"{source} does not hold a two-stage model: no tensor is named {error}; get the file again"
