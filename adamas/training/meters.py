@@ -50,6 +50,8 @@ def mean_of_shards(
 ) -> dict[str, Tensor]:
     """Metrics of a batch from those of its shards, here and in the other processes of the group.
 
+    Counts are averaged like everything else. Only their ratios are used, and with equal shards these stay the same.
+
     Args:
         shards: the metrics of each shard of this process.
         shares: of the batch's samples that are in each of them; those of all processes sum to 1.

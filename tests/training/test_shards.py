@@ -81,6 +81,9 @@ def test_shards_one_after_another_make_the_same_bits_as_threads(
         for _ in range(2):
             a, b = threads.phases[name].update(), single.phases[name].update()
             assert {k: v.tolist() for k, v in a.items()} == {k: v.tolist() for k, v in b.items()}
+            assert all(
+                parameter.grad is None for parameter in single.agent.parameters()
+            )  # of nothing else either
     states = [
         flat("agent", trainer.agent.state_dict())
         | flat("", {name: phase.state_dict() for name, phase in trainer.phases.items() if name != "collect"})

@@ -296,3 +296,14 @@ def test_impossible_combinations_are_refused() -> None:
     model = replace(config.world_model, denoiser=replace(denoiser, network=network))
     with pytest.raises(UserError, match="context_length must be at least 2, got 1"):
         replace(config, world_model=model)
+
+
+def test_shards_need_a_sample_each_and_need_not_divide_the_batch() -> None:
+    paper = preset("atari100k")
+    assert paper.denoiser.batch_size == paper.policy.num_dreams == 32
+    assert replace(paper, num_shards=10).num_shards == 10
+    with pytest.raises(UserError, match=r"denoiser.batch_size is 32; it must be at least num_shards, 33"):
+        replace(paper, num_shards=33)
+    dreams = replace(paper, policy=replace(paper.policy, num_dreams=8))
+    with pytest.raises(UserError, match=r"policy.num_dreams is 8; it must be at least num_shards, 10"):
+        replace(dreams, num_shards=10)
