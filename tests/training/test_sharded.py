@@ -8,6 +8,7 @@ import pickle
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from adamas.core.checkpoint import find_checkpoint
 from adamas.core.distributed import Group
 from adamas.core.errors import UserError
 from adamas.core.workers import Workers
+from adamas.training import build
 from adamas.training.build import resume_run
 from adamas.training.config import Config
 from adamas.training.parts import read_whole, whole_state
@@ -178,3 +180,11 @@ def test_a_policy_is_not_sharded(tmp_path: Path) -> None:
         UserError, match="shard_parameters is for training on recordings; name them with data"
     ):
         Config(env=base.env, runtime=type(base.runtime)(**runtime))
+
+
+def test_processes_in_step_need_as_many_shards_each(tmp_path: Path) -> None:
+    base = config(tmp_path)
+    sharded = replace(base, num_shards=3, runtime=replace(base.runtime, shard_parameters=True))
+    nothing: Any = None  # it is refused before anything is built
+    with pytest.raises(UserError, match="num_shards must be a multiple of 2, got 3"):
+        build._learning_phases(sharded, nothing, nothing, nothing, torch.device("cpu"), Group(0, 2))
