@@ -79,11 +79,11 @@ def import_recordings(
     Raises:
         UserError: something about the recordings, in one line.
     """
-    staging = out.with_name(out.name + ".importing")
     if out.exists():
         raise UserError(f"{out} exists; choose another --out, or remove it")
     sources = Finder(note, actions, options.frames, options.without_actions).find(path)
     spec = _action_spec(sources, options, note)
+    staging = out.with_name(out.name + ".importing")
     store = _resumed(staging, _plan(sources, spec, options))
     done = 0 if store is None else store.num_episodes
     try:
