@@ -51,17 +51,25 @@ def hdf5(file: Path, key: str | None, actions: bool) -> list[Source]:
             ]
     except ModuleNotFoundError as error:
         raise require("h5py", "data") from error
+    except OSError as error:
+        raise UserError(f"{file} is no HDF5 file that can be read ({error}); restore it") from error
 
 
 @contextmanager
 def _opened_file(file: Path) -> Iterator[Any]:
+    """What is in a file. OSError: it, or a part of it, cannot be read."""
     import h5py
 
     try:
         with h5py.File(file) as content:
             yield content
-    except (OSError, RuntimeError, KeyError, MemoryError) as error:  # how h5py tells of damage
-        raise UserError(f"{file} is no HDF5 file that can be read ({error}); restore it") from error
+    except (
+        RuntimeError,
+        KeyError,
+        ValueError,
+        MemoryError,
+    ) as error:  # how h5py tells of damage, beside OSError
+        raise OSError(str(error) or type(error).__name__) from error
 
 
 @contextmanager

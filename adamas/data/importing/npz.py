@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -58,20 +59,13 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Arrays]:
+    """What is in a file. OSError: it, or a part of it, cannot be read."""
     try:
         with zipfile.ZipFile(file) as archive:
             entries = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
             yield {entry.filename.removesuffix(".npy"): _Array(archive, entry) for entry in entries}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        MemoryError,
-        NotImplementedError,
-        RuntimeError,
-        zipfile.BadZipFile,
-    ) as error:
-        raise UserError(f"{file} is no NPZ file of plain arrays ({error}); export it anew") from error
+    except (ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise OSError(str(error) or type(error).__name__) from error
 
 
 def npz(file: Path, key: str | None, actions: bool) -> list[Source]:
@@ -83,5 +77,8 @@ def npz(file: Path, key: str | None, actions: bool) -> list[Source]:
         actions: False: leave out what was done.
     """
     opened = partial(_opened, file)
-    with opened() as arrays:
-        return [episode(file, opened, arrays, key, actions)]
+    try:
+        with opened() as arrays:
+            return [episode(file, opened, arrays, key, actions)]
+    except OSError as error:
+        raise UserError(f"{file} is no NPZ file of plain arrays ({error}); export it anew") from error

@@ -118,32 +118,42 @@ def _numbered(file: Path, container: Any, stream: Any) -> Iterator[Frame]:
     """Frames in the order in which they are shown, and among them those that are lost."""
     import av
 
-    lost: list[int] = []  # presentation times, in the stream's units, of frames that are not yet counted
+    lost: list[int] = []  # times, in the stream's units, of frames that are not yet counted
+    given: list[
+        int
+    ] = []  # times of packets; AVI has none of frames, and frames may be decoded in another order
+    sort = container.format.name == "avi"
     number = 0
     start: int | None = None
 
-    def frame_at(pts: int | None, pixels: np.ndarray | None) -> Frame:
+    def frame_at(time: int | None, pixels: np.ndarray | None) -> Frame:
         nonlocal number, start
-        start = pts if start is None else start
+        start = time if start is None else start
         number += 1
-        if pts is None or start is None or stream.time_base is None:
+        if time is None or start is None or stream.time_base is None:
             return Frame(number - 1, None, pixels)
-        return Frame(number - 1, float((pts - start) * stream.time_base), pixels)
+        return Frame(number - 1, float((time - start) * stream.time_base), pixels)
 
     for packet in container.demux(stream):
+        time = packet.dts if sort else packet.pts
+        if sort and time is not None:
+            insort(given, time)
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            if packet.pts is None:
+            if time is None:
                 raise
-            insort(lost, packet.pts)
+            if sort:
+                given.remove(time)
+            insort(lost, time)
             continue
         for frame in frames:
-            while lost and frame.pts is not None and lost[0] < frame.pts:
+            time = given.pop(0) if sort and given else frame.pts
+            while lost and time is not None and lost[0] < time:
                 yield frame_at(lost.pop(0), None)
-            yield frame_at(frame.pts, None if frame.is_corrupt else _rgb(file, frame))
-    for pts in lost:
-        yield frame_at(pts, None)
+            yield frame_at(time, None if frame.is_corrupt else _rgb(file, frame))
+    for time in lost:
+        yield frame_at(time, None)
 
 
 def _rgb(file: Path, frame: Any) -> np.ndarray:

@@ -319,3 +319,22 @@ def test_a_single_image_is_no_recording(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "shots", greys(2))
     with pytest.raises(UserError, match=r"nothing in .*shot0\.png can be imported"):
         imported(folder / "shot0.png")
+
+
+@pytest.mark.parametrize("kind", ["npz", "hdf5"])
+def test_damage_among_the_frames(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"one.{kind}"
+    if kind == "npz":
+        np.savez_compressed(path, action=[0, 1, 2], obs=frames(4))
+    else:
+        with h5py.File(path, "w") as file:
+            file["action"] = [0, 1, 2]
+            file.create_dataset("obs", data=frames(4), chunks=(1, 16, 32, 3), compression="gzip")
+    content = bytearray(path.read_bytes())
+    content[-3000:-2000] = bytes(1000)
+    path.write_bytes(content)
+    with pytest.raises(
+        UserError, match=rf"one\.{kind} cannot be read to its end \(.*\); restore it"
+    ) as error:
+        imported(path)
+    assert "\n" not in str(error.value)

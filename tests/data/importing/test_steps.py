@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 pytest.importorskip("av")
 pytest.importorskip("h5py")
 
+import av
 import h5py
 from recordings import grey_of, greys, imported, write_csv, write_images, write_video
 
@@ -155,6 +157,27 @@ def test_rounded_times_are_no_frame_late(tmp_path: Path) -> None:
     exact = clip(tmp_path / "mkv", 31, 30, ".mkv", time=[i / 30 for i in range(31)], action=range(31))
     store, _ = imported(exact)  # Matroska rounds 0.0333 s to 0.033
     assert store.episode(0).action.tolist() == list(range(30))
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv", ".mov", ".ts", ".webm"])
+def test_frames_that_are_decoded_in_another_order(tmp_path: Path, suffix: str) -> None:
+    """AVI does not store when frames are shown, and with B-frames they are not stored in that order."""
+    codec = "libvpx-vp9" if suffix == ".webm" else "libx264"
+    with av.open(str(tmp_path / f"clip{suffix}"), "w") as container:
+        stream = container.add_stream(
+            codec, rate=Fraction(10), options={} if suffix == ".webm" else {"bf": "3"}
+        )
+        stream.height = stream.width = 64
+        stream.pix_fmt = "yuv420p"
+        for i in range(12):
+            picture = np.full((64, 64, 3), 20 * i, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    write_csv(tmp_path / "clip.csv", time=[i / 10 for i in range(12)], action=range(12))
+    store, notes = imported(tmp_path / f"clip{suffix}")
+    episode = store.episode(0)
+    assert episode.action.tolist() == list(range(11)) and notes == []
+    assert (episode.obs[:, 0, 32, 32] / 20).round().tolist() == list(range(12))
 
 
 @pytest.mark.parametrize(
