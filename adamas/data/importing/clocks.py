@@ -42,15 +42,15 @@ def check_clocks(path: Path, table: Table, times: np.ndarray, last: Frame, note:
     """
     interval = (last.time or 0.0) / max(1, last.number)  # seconds from one frame to the next
     length, end = (last.time or 0.0) + interval, float(times[-1])
-    usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0  # seconds from one row to the next
-    slack = max(DRIFT * length, 2 * interval, 2 * usual)
+    between = np.diff(times) if len(times) > 1 else np.zeros(1)  # seconds from one row to the next
+    slack = max(DRIFT * length, 2 * interval)
     lengths = f"{path} lasts {length:.3f} s, but the times in {table.path} end at {end:.3f}"
-    if end - length > slack:
+    if end - length > max(slack, 2 * float(between.min())):
         unit = next((name for name, seconds in UNITS.items() if 0.5 < end * seconds / length < 2), None)
         if unit is not None:
             raise UserError(f"{lengths} and look like {unit}; divide them, or call the column time_{unit}")
         if abs(end - last.number) <= 1:
             raise UserError(f"{lengths} and look like numbers of frames; call the column frame")
         raise UserError(f"{lengths}; give the whole video, or only the rows that belong to it")
-    if length - end > slack:
+    if length - end > max(slack, 2 * float(between.max())):  # a log of changes may pause
         note(f"{lengths}: the last row is taken to hold until the video's end")

@@ -118,6 +118,10 @@ class Finder:
                 f"{recording} needs one table of its actions, called {', '.join(stem + s for s in SUFFIXES)}"
                 f"{f' (there are {names})' if found else ''}; or name it with --actions, or import --without-actions"
             )
+        if found[0] in self._used and found[0] != self.actions:
+            raise UserError(
+                f"{found[0]} is the table of {recording} and of another recording; give each its own"
+            )
         self._used.add(found[0])
         return read_table(found[0])
 

@@ -35,7 +35,7 @@ class ImportOptions:
     size: tuple[int, int] | None = None
     """Height and width that frames are shrunk to, by the mean over what a new pixel covers. None: as they are."""
     every: int = 1
-    """Of so many frames keep one, and the last of an episode that ends. Rewards of the others are added up."""
+    """Keep one frame of so many, with the action taken in it. Rewards in between are added up."""
     choices: tuple[str, ...] = ()
     """Columns that are choices among several things."""
     buttons: tuple[str, ...] = ()

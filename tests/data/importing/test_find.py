@@ -315,6 +315,13 @@ def test_options_that_mean_nothing_here(
         imported(tmp_path / "in", None if actions is None else tmp_path / "in" / actions, **options)
 
 
+def test_the_same_recording_twice(tmp_path: Path) -> None:
+    write_csv(write_video(tmp_path / "in" / "a.mp4", greys(4)).with_suffix(".csv"), action=[0, 1, 2])
+    write_images(tmp_path / "in" / "a", greys(4))
+    with pytest.raises(UserError, match=r"a\.csv is the table of .*in/a and of another recording"):
+        imported(tmp_path / "in")
+
+
 def test_a_single_image_is_no_recording(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "shots", greys(2))
     with pytest.raises(UserError, match=r"nothing in .*shot0\.png can be imported"):

@@ -204,7 +204,7 @@ def test_frames_that_are_decoded_in_another_order(tmp_path: Path, suffix: str) -
     ],
 )
 def test_clocks_that_disagree(tmp_path: Path, times: list[float], message: str) -> None:
-    path = clip(tmp_path, 31, 30, time=times, action=[i % 3 for i in range(31)])
+    path = clip(tmp_path, 31, 30, time=times, action=[i % 3 for i in range(len(times))])
     with pytest.raises(UserError, match=message):
         imported(path)
 
@@ -214,6 +214,11 @@ def test_a_table_that_is_far_too_short_is_said(tmp_path: Path) -> None:
     store, (note,) = imported(path)
     assert store.episode(0).action.tolist() == [min(2 * i, 30) for i in range(30)]
     assert "clip.mp4 lasts 1.033 s" in note and "clip.csv end at 0.500: the last row is taken to hold" in note
+
+
+def test_a_log_of_changes_may_pause(tmp_path: Path) -> None:
+    store, notes = imported(clip(tmp_path, 31, 30, time=[0, 0.5, 0.6], action=[0, 1, 2]))
+    assert store.episode(0).action.tolist() == [0] * 15 + [1] * 3 + [2] * 12 and notes == []
 
 
 @pytest.mark.parametrize("name", ["time_ms", "Time (ms)", "timestamp_ms"])
