@@ -345,3 +345,11 @@ def test_damage_among_the_frames(tmp_path: Path, kind: str) -> None:
     ) as error:
         imported(path)
     assert "\n" not in str(error.value)
+
+
+def test_one_huge_number_in_an_array(tmp_path: Path) -> None:
+    np.savez(tmp_path / "one.npz", obs=greys(4), action=[0, 1712345678123, 1])
+    with pytest.raises(
+        UserError, match=r"one\.npz, row 2: action is 1712345678123, too large for the number"
+    ):
+        imported(tmp_path / "one.npz")
