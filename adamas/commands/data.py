@@ -35,7 +35,7 @@ class Import:
     out: str
     """Folder of the dataset; must not exist yet."""
     actions: Path | None = None
-    """Table of a video's or a folder of images' actions, or a folder of tables. None: beside them, by their name."""
+    """Table of a video or a folder of images, or a folder of tables. None: each lies beside its recording."""
     options: Annotated[ImportOptions, tyro.conf.arg(name="")] = field(default_factory=ImportOptions)
 
 
