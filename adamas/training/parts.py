@@ -50,6 +50,7 @@ def write_parts(folder: Path, tensors: Mapping[str, Tensor]) -> None:
         save(dict(tensors), storage_writer=FileSystemWriter(folder))
     except CheckpointException as error:
         rank, (cause, _) = next(iter(error.failures.items()))
+        cause = cause.__context__ or cause  # PyTorch raises one of its own over that of a full disk
         raise UserError(
             f"process {rank} cannot write its part of the checkpoint to {folder}: {cause}; earlier checkpoints are "
             "intact: check the folder and its free space"

@@ -30,7 +30,7 @@ from adamas.core.workers import Workers
 from adamas.training import build
 from adamas.training.build import resume_run
 from adamas.training.config import Config
-from adamas.training.parts import read_whole, whole_state
+from adamas.training.parts import read_whole, whole_state, write_parts
 from adamas.training.resuming import saved_config
 from adamas.training.sharded import ShardedPhase
 
@@ -142,6 +142,15 @@ def same_part(sharded: Tensor, whole: Tensor, rank: int, size: int) -> None:
     rows = -(-len(whole) // size)
     local = sharded.to_local()  # type: ignore[attr-defined]
     assert torch.equal(local, whole[rank * rows : (rank + 1) * rows])
+
+
+def test_parts_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(UserError, match=r"process 0 cannot write .*: .*Not a directory"),
+    ):
+        write_parts(tmp_path / "file" / "parts", {"weight": torch.ones(2)})
 
 
 def test_strangers_parts_execute_nothing(killed: Path, tmp_path: Path) -> None:
