@@ -56,12 +56,12 @@ class Resume:
     resume: Path
     """Folder of the run."""
     device: Literal["auto", "cpu", "cuda", "mps"] | None = None
-    """Compute there from now on. Random numbers differ from device to device: a run that moves does not end as it
-    would have ended where it began. None: where it was."""
+    """Where to compute from now on; None: where it was. Every kind of device draws its own random numbers, so a run
+    that moves does not end as it would have ended on the first one."""
     final_epochs: int | None = None
-    """Have this many final epochs in total: more, to go on with a run that is finished. None: as many as before."""
+    """How many final epochs the run has in total; None: as many as before. With more, a finished run goes on."""
     data: str | None = None
-    """Where the recordings are now that the run learns from. None: where they were."""
+    """Where the run's recordings are now; None: where they were."""
     env: ResumedGame = field(default_factory=ResumedGame)
     quiet: bool = False
     """Show no progress."""
@@ -109,7 +109,7 @@ def parse_start(name: str, arguments: Sequence[str]) -> Train:
 def _check_resume_options(arguments: Sequence[str]) -> None:
     """Refuse what a run that exists cannot change, as UserError."""
     known = {f"--{option.name.replace('_', '-')}" for option in fields(Resume)}
-    known |= {"--env.game", "--no-quiet", "--help"}
+    known |= {"--env.game", "--help"}
     for word in arguments:
         option = word.split("=")[0].replace("_", "-")
         if option.startswith("--") and option not in known:

@@ -101,7 +101,9 @@ def whole_state(state: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     for name, tensor in read_whole(folder, "optimizer.").items():
         number, what = name.split(".")
         moments[int(number)][what] = tensor
-    optimizer = {**state["optimizer"], "adamw": {**adamw, "state": moments}}
+    # As one process computes: then PyTorch brings the counts of steps to the device of the weights.
+    groups = [{**group, "fused": True} for group in adamw["param_groups"]]
+    optimizer = {**state["optimizer"], "adamw": {"state": moments, "param_groups": groups}}
     return {**state, "optimizer": optimizer, "module": {**state["module"], **read_whole(folder, "module.")}}
 
 

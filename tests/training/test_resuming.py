@@ -195,7 +195,10 @@ def test_recordings_that_were_moved(recorded: Path) -> None:
         resume_run(recorded, quiet=True)
     with pytest.raises(UserError, match=r"recordings of .*run are not in .*/there/nowhere; say where"):
         resume_run(recorded, True, changes=Changes(data="nowhere"))
-    finish_quietly(resume_run(recorded, True, changes=Changes(data="moved", final_epochs=2)))
+    options = ["--data", "moved", "--final-epochs", "2", "--device", "cpu", "--quiet"]
+    cli.run(["train", "--resume", str(recorded), *options])
+    saved = load_config(recorded / "config.yaml", Config)
+    assert (saved.data, saved.final_epochs, saved.runtime.device) == (str(Path("moved").absolute()), 2, "cpu")
     assert (recorded / "dataset").resolve() == Path("moved").resolve()
     resume_run(recorded, quiet=True).close()
     cli.run(["data", "pack", "moved", "--out", "memory://resuming/mine"])
