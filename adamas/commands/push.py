@@ -81,10 +81,17 @@ def scores_of(checkpoint: Path) -> Mapping[str, Any] | None:
     Raises:
         UserError: the run cannot be read.
     """
-    newest = checkpoint.parent / "latest"
-    if not newest.is_file() or newest.read_text(encoding="utf-8").strip() != checkpoint.name:
+    newest, run = checkpoint.parent / "latest", checkpoint.parents[1]
+    if not newest.is_file() or newest.read_bytes().strip() != checkpoint.name.encode():
         return None
-    return read_run(checkpoint.parents[1]).scores
+    scores = read_run(run).scores
+    try:
+        _scores(scores)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"the scores in {run / 'results'} are damaged ({error!r}); move them elsewhere"
+        ) from error
+    return scores
 
 
 def model_card(
@@ -106,10 +113,11 @@ def model_card(
         "tags": ["reinforcement-learning", "world-model", "diffusion", env.suite, env.game],
     }
     what = WITH_DREAMS if config.imagination == "on" else WITHOUT_DREAMS
+    spec = agent.action_spec
     rows = {
         "game": f"{env.game} ({env.suite})",
         "frames (C, H, W)": tuple(agent.config.obs_shape),
-        "actions": ", ".join(agent.action_spec.names),
+        "actions": ", ".join(spec.names) if spec.is_discrete else str(spec),
         "parameters": f"{sum(p.numel() for p in agent.parameters()):,}",
         "denoising steps of a frame": agent.config.world_model.sampler.num_steps,
         "seed": config.seed,

@@ -20,9 +20,10 @@ from hub_stand_in import READ_TOKEN, TOKEN, StandIn, connect, stand_in
 from adamas import cli
 from adamas.agent import Agent, AgentConfig
 from adamas.commands.push import model_card, scores_of
-from adamas.core.actions import ActionSpec
+from adamas.core.actions import ActionSpec, Axis
 from adamas.core.checkpoint import find_checkpoint, save_checkpoint
 from adamas.core.config import save_config, to_dict
+from adamas.core.errors import UserError
 from adamas.envs.config import EnvConfig
 from adamas.interop.load import load
 from adamas.presets import preset
@@ -69,6 +70,42 @@ def run_dir(tmp_path: Path) -> Path:
     (run / "dataset").mkdir()
     (run / "dataset" / "frames.bin").write_bytes(b"private")
     return run
+
+
+VECTOR = ActionSpec(buttons=("fire", "jump"), axes=(Axis("steer"),))
+
+
+def vector_run(run: Path) -> Path:
+    """A run of an agent with two buttons and an axis."""
+    agent_config = AgentConfig((3, 10, 10), VECTOR, CONFIG.world_model, CONFIG.actor_critic)
+    config = {"agent": to_dict(agent_config), "run": to_dict(CONFIG)}
+    save_checkpoint(run / "checkpoints", 1, Agent(agent_config).state_dict(), config, {})
+    save_config(run / "config.yaml", CONFIG)
+    return run
+
+
+def test_vector_actions_are_described(hub: StandIn, tmp_path: Path) -> None:
+    (tmp_path / "vector").mkdir()
+    run = vector_run(tmp_path / "vector")
+    (run / "metrics").mkdir()
+    for name in ("metrics", "timing"):
+        (run / "metrics" / f"{name}.jsonl").touch()
+    cli.run(["push", str(run), "hf://me/driver", "--yes"])
+    card = hub.repos["me/driver"].head["README.md"].decode()
+    assert "| actions | actions of 3 numbers (fire, jump, steer) |" in card
+    assert load("hf://me/driver", "cpu").action_spec == VECTOR
+
+
+@pytest.mark.parametrize("protocol", [None, {}, {"env": 3}, {"env": {}, "actions": "sampled"}])
+def test_scores_that_cannot_be_shown_are_not_uploaded(hub: StandIn, run_dir: Path, protocol: object) -> None:
+    (run_dir / "results").mkdir()
+    scores = {name: value for name, value in SCORES.items() if name != "protocol"}
+    if protocol is not None:
+        scores["protocol"] = protocol
+    (run_dir / "results" / "scores.json").write_text(json.dumps(scores))
+    with pytest.raises(UserError, match=r"the scores in .*results are damaged \("):
+        cli.run(["push", str(run_dir), "hf://me/breakout", "--yes"])
+    assert not hub.repos
 
 
 def score(run_dir: Path, name: str = "scores.json", mean: float = 1.5) -> None:
