@@ -49,6 +49,9 @@ class Play:
     """Address to listen on. Any but 127.0.0.1 lets other machines in; those need the token that is printed."""
     port: int = 8421
     """0 takes any free one."""
+    allow_origin: tuple[str, ...] = ()
+    """Where else browsers find the page, such as https://play.example.org: the addresses of a proxy or of a forwarded
+    port. Whoever comes in that way needs the token that is printed."""
     fps: float = 15.0
     """Steps per second, to begin with."""
     max_players: int = 32
@@ -120,7 +123,15 @@ def _serve(engine: Engine, datasets: Mapping[str, Place], hello: Mapping[str, An
         from adamas.play.serving import serve
     except ModuleNotFoundError as error:
         raise require(str(error.name), "play") from error
-    serve(engine, Library(datasets, options.fps), hello, options.host, options.port, options.max_players)
+    serve(
+        engine,
+        Library(datasets, options.fps),
+        hello,
+        options.host,
+        options.port,
+        options.max_players,
+        options.allow_origin,
+    )
 
 
 def _play_in_terminal(engine: Engine, hello: Mapping[str, Any]) -> None:

@@ -215,7 +215,7 @@ def _library_routes(library: Library) -> list[Route]:
         headers = {"content-disposition": f'attachment; filename="{name}"'}
         return Response(library.film(dataset, index, ending), media_type=FILMS[ending], headers=headers)
 
-    one = "/api/datasets/{dataset}/{index:int}"
+    one = "/api/datasets/{dataset}/{index}"
     routes: dict[str, Callable[[Request], Response]] = {
         "/api/datasets": datasets,
         "/api/datasets/{dataset}": episodes,
@@ -239,18 +239,19 @@ def _or_not_found(endpoint: Callable[[Request], Response]) -> Callable[[Request]
 
 
 def _place(request: Request) -> tuple[str, int]:
-    return request.path_params["dataset"], request.path_params["index"]
+    return request.path_params["dataset"], _number("the number of an episode", request.path_params["index"])
 
 
 def _numbers(request: Request, **defaults: int) -> list[int]:
-    """Numbers of a query, each at least 0 and of at most nine digits."""
-    values = []
-    for name, default in defaults.items():
-        word = request.query_params.get(name, str(default))
-        if not (word.isascii() and word.isdigit() and len(word) <= 9):
-            raise Unknown(f"{name} must be a whole number")
-        values.append(int(word))
-    return values
+    """Numbers of a query, each as :func:`_number` takes it."""
+    return [_number(name, request.query_params.get(name, str(default))) for name, default in defaults.items()]
+
+
+def _number(name: str, word: str) -> int:
+    """A whole number of at most nine digits. Raises Unknown: it is none."""
+    if not (word.isascii() and word.isdigit() and len(word) <= 9):
+        raise Unknown(f"{name} must be a whole number")
+    return int(word)
 
 
 def _page_files() -> dict[str, bytes]:

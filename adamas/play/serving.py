@@ -6,13 +6,13 @@ import contextlib
 import secrets
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import uvicorn
 
 from adamas.core.errors import UserError
-from adamas.play.door import LOCAL_NAMES, Door
+from adamas.play.door import LOCAL_NAMES, Door, check_origin
 from adamas.play.engine import Engine
 from adamas.play.library import Library
 from adamas.play.messages import MAX_MESSAGE
@@ -23,17 +23,33 @@ MAX_CONNECTIONS = 256  # of any kind at once
 
 
 def serve(
-    engine: Engine, library: Library, hello: Mapping[str, Any], host: str, port: int, max_players: int
+    engine: Engine,
+    library: Library,
+    hello: Mapping[str, Any],
+    host: str,
+    port: int,
+    max_players: int,
+    allow_origin: Sequence[str] = (),
 ) -> None:
     """Serve the page until Ctrl-C, SIGTERM or SIGHUP. What is being recorded is saved then.
+
+    Args:
+        engine: computes.
+        library: datasets to browse.
+        hello: what a page is told first.
+        host: address to listen on. Unless it is this machine's own, or if there are other origins, a token is needed.
+        port: 0 takes any free one.
+        max_players: at once.
+        allow_origin: where else browsers find the page, behind a proxy or a forwarded port.
 
     Raises:
         UserError: the address cannot be listened on.
     """
+    origins = [check_origin(origin) for origin in allow_origin]
     listening = _listen(host, port)
     port = listening.getsockname()[1]
-    token = None if host in LOCAL_NAMES else secrets.token_urlsafe(16)
-    app = Door(make_app(engine, library, hello, max_players), token, port)
+    token = None if host in LOCAL_NAMES and not origins else secrets.token_urlsafe(16)
+    app = Door(make_app(engine, library, hello, max_players), token, port, origins)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -57,8 +73,10 @@ def serve(
         hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
     ):  # nohup ignores it
         signal.signal(signal.SIGHUP, lambda number, frame: stop())
-    address = f"http://{_name(host)}:{port}/" + (f"?token={token}" if token else "")
-    print(f"{hello['title']} dreams at {address} (Ctrl-C ends it)", flush=True)
+    query = f"?token={token}" if token else ""
+    print(f"{hello['title']} dreams at http://{_name(host)}:{port}/{query} (Ctrl-C ends it)", flush=True)
+    for origin in origins:
+        print(f"  behind a proxy: {origin}/{query}", flush=True)
     with engine.running(on_fault=stop), contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
         server.run(sockets=[listening])
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from children import command
 
 from adamas import cli
 
@@ -18,7 +19,7 @@ NO_EPOCH = [*SHORT, "--collection.total-steps", "80"]
 def adamas(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
     """Start the command line in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "adamas", *arguments],
+        command(*arguments),
         env=os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -29,5 +30,8 @@ def adamas(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
 
 def output(process: subprocess.Popen[str]) -> tuple[str, list[str]]:
     """What a process printed, and the lines of its complaint."""
-    out, err = process.communicate(timeout=300)
+    try:
+        out, err = process.communicate(timeout=300)
+    finally:
+        process.kill()  # where it did not end by itself
     return out, err.splitlines()

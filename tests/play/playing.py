@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from children import command
 from websockets.sync.client import ClientConnection, connect
 
 import adamas
@@ -85,7 +85,7 @@ class Server:
     def __init__(self, run: Path, *options: str, port: int = 0) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (a pipe that nobody reads would fill up)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "adamas", "play", str(run), "--port", str(port), "--fps", "60", *options],
+            command("play", run, "--port", str(port), "--fps", "60", *options),
             env=os.environ | {"PYTHONPATH": str(Path(adamas.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -93,7 +93,9 @@ class Server:
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert "http://" in line, self.complaints()
+        if "http://" not in line:
+            self.process.kill()
+            raise AssertionError(self.complaints())
         self.address = line.split()[3]
         self.site = self.address.partition("?")[0].rstrip("/")
         self.port = int(self.site.rpartition(":")[2])
@@ -114,10 +116,20 @@ class Server:
         self._errors.seek(0)
         return self._errors.read()
 
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()  # a test that failed has not closed it
+        self.process.communicate()
+
     def close(self, number: int = signal.SIGINT) -> str:
         """Stop it, as Ctrl-C does unless told otherwise: what it complained about."""
         self.process.send_signal(number)
-        self.process.communicate(timeout=30)
+        try:
+            self.process.communicate(timeout=30)
+        finally:
+            self.process.kill()  # where it did not end by itself
         complaints = self.complaints()
         self._errors.close()
         assert self.process.returncode == 0, complaints

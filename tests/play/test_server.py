@@ -66,10 +66,9 @@ def closed(page: ClientConnection) -> tuple[int, str]:
 def server(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     pytest.importorskip("minatar")
     folder = tmp_path_factory.mktemp("played")
-    server = Server(run, "--recordings", str(folder), "--max-players", "24")
-    yield server
-    complaints = server.close()
-    assert complaints == ""
+    with Server(run, "--recordings", str(folder), "--max-players", "24") as server:
+        yield server
+        assert server.close() == ""
 
 
 @pytest.fixture
@@ -147,6 +146,11 @@ def test_every_answer_forbids_what_the_page_does_not_need(server: Server) -> Non
         "/api/datasets/test/-1",
         "/api/datasets/test/0.5",
         "/api/datasets/test/99999999999999999999",
+        "/api/datasets/test/" + 5000 * "9",
+        "/api/datasets/test/" + 5000 * "9" + "/film.mp4",
+        "/api/datasets/test/%D9%A3",
+        "/api/datasets/test/0/frames?count=" + 5000 * "9",
+        "/api/datasets/test/0/frames?start=%D9%A3",
         "/api/datasets/test/0/film.exe",
         "/api/datasets/test/0/frames?start=-1",
         "/api/datasets/test/0/frames?count=1e9",
@@ -166,7 +170,16 @@ def test_nothing_can_be_changed_over_http(server: Server, method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "http://127.0.0.1:1", "null", "http://127.0.0.1.evil.example"]
+    "origin",
+    [
+        "http://evil.example",
+        "http://127.0.0.1:1",
+        "null",
+        "http://127.0.0.1.evil.example",
+        "http://[",
+        "http://]",
+        "//",
+    ],
 )
 def test_another_sites_page_does_not_come_in(server: Server, others: Callable[[], None], origin: str) -> None:
     with pytest.raises(InvalidStatus) as refusal:
@@ -219,7 +232,16 @@ def test_a_connection_that_the_server_closed_before_anyone_was_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"type": "fly"}', '{"type": "action", "action": 99}', "\x00", "💎"]
+    "text",
+    [
+        "{",
+        "[]",
+        '{"type": "fly"}',
+        '{"type": "action", "action": 99}',
+        "\x00",
+        "💎",
+        '{"type": "settings", "horizon": ' + 400 * "9" + "}",
+    ],
 )
 def test_malformed_messages(server: Server, others: Callable[[], None], text: str) -> None:
     with server.connect() as page:
@@ -318,7 +340,7 @@ def test_a_server_for_others_wants_its_token(run: Path, tmp_path: Path) -> None:
         with pytest.raises(urllib.error.HTTPError) as answer:
             urllib.request.build_opener(NoRedirect).open(f"{site}/?token={token}", timeout=10)
         answer.value.close()
-        assert (answer.value.code, answer.value.headers["location"]) == (303, "/")
+        assert (answer.value.code, answer.value.headers["location"]) == (303, "./")
         cookie = answer.value.headers["set-cookie"]
         assert "HttpOnly" in cookie and "samesite=strict" in cookie.lower()
         assert fetch(f"{site}/", Cookie=cookie.partition(";")[0])[0] == 200
@@ -326,10 +348,24 @@ def test_a_server_for_others_wants_its_token(run: Path, tmp_path: Path) -> None:
         server.close()
 
 
+def test_behind_a_proxy(run: Path, tmp_path: Path) -> None:
+    proxy = "https://play.example.org"
+    with Server(run, "--recordings", str(tmp_path), "--allow-origin", proxy + "/") as server:
+        query = "?" + server.address.partition("?")[2]
+        assert server.process.stdout is not None
+        assert server.process.stdout.readline().strip() == f"behind a proxy: {proxy}/{query}"
+        with server.connect(origin=proxy, query=query) as page:
+            moment(page)
+        for origin, token in ((proxy, ""), ("https://evil.example.org", query)):
+            with pytest.raises(InvalidStatus) as refusal:
+                server.connect(origin=origin, query=token)
+            assert refusal.value.response.status_code == 403
+        assert server.close() == ""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_whatever_ends_the_server_the_recording_is_saved(run: Path, tmp_path: Path, number: int) -> None:
-    server = Server(run, "--recordings", str(tmp_path))
-    with server.connect() as page:
+    with Server(run, "--recordings", str(tmp_path)) as server, server.connect() as page:
         ask(page, type="record", on=True)
         while moment(page)["dream"]["age"] < 5:
             pass

@@ -6,12 +6,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from children import command
 
 import adamas
 from adamas import cli
@@ -116,28 +116,33 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_saves_every_run(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "adamas",
-        "suite",
-        "debug",
-        "--games",
-        "breakout",
-        "freeway",
-        "--seeds",
-        "0",
-    ]
     process = subprocess.Popen(
-        [*command, "--workers", "2", "--out", str(tmp_path), "--", *FOREVER],
+        command(
+            "suite",
+            "debug",
+            "--games",
+            "breakout",
+            "freeway",
+            "--seeds",
+            "0",
+            "--workers",
+            "2",
+            "--out",
+            tmp_path,
+            "--",
+            *FOREVER,
+        ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    for game in ("breakout", "freeway"):
-        wait_for(tmp_path / f"{game}-seed-0/checkpoints/latest", process)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    try:
+        for game in ("breakout", "freeway"):
+            wait_for(tmp_path / f"{game}-seed-0/checkpoints/latest", process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()  # where it did not end by itself
     assert process.returncode == 2 and "2 of 2 runs are not finished; call the same command again" in err
     for game in ("breakout", "freeway"):
         assert (
