@@ -1,6 +1,7 @@
 # make demo    train the quickstart agent in its dream, and score it in the real game; again: go on with it
 # make test    run the whole test suite
 # make coverage  the same, and which lines it runs; a fifth slower
+# make fuzz    try wrong files, messages, options and full disks, FUZZ times as many as make test does; prints counts
 # make check   format, lint and types
 # make bench   how fast this machine dreams Atari, beside the straightforward way (all rows: adamas bench)
 
@@ -8,8 +9,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 SEED ?= 0
+FUZZ ?= 20
 
-.PHONY: demo demo-long test coverage check bench clean
+.PHONY: demo demo-long test fuzz coverage check bench clean
 
 demo: PRESET = quickstart
 demo-long: PRESET = quickstart-long
@@ -23,6 +25,9 @@ test: $(VENV)/installed-dev
 
 coverage:
 	$(MAKE) test PYTEST="--cov --cov-report=term"
+
+fuzz: $(VENV)/installed-dev
+	ADAMAS_FUZZ=$(FUZZ) $(BIN)/python -m pytest -s tests/fuzz
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

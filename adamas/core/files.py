@@ -93,6 +93,8 @@ def creating_numbered(path: Path, folder: bool = False) -> Iterator[Draft]:
     Raises:
         OSError: as :func:`creating_folder`.
     """
+    if path.name in ("", ".."):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     missing = [parent for parent in path.parents if not parent.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

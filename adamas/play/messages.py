@@ -156,7 +156,8 @@ def parse(text: str, num_actions: int) -> Request:
         change.apply(Settings())  # refuses what no settings allow
         return change
     if not isinstance(kind, str) or kind not in _REQUESTS:
-        raise UserError(f"unknown request {kind!r}; {nearest(str(kind), [*_REQUESTS, 'settings'])}")
+        shown = repr(kind)[:60]
+        raise UserError(f"unknown request {shown}; {nearest(shown, [*_REQUESTS, 'settings'])}")
     request = from_dict(_REQUESTS[kind], data, kind)
     if isinstance(request, Action) and request.action is not None and not 0 <= request.action < num_actions:
         raise UserError(f"action is {request.action}; it must lie in [0, {num_actions})")

@@ -118,7 +118,7 @@ def read_run(folder: Path) -> RunRecord:
         raise UserError(
             f"cannot read {error.filename}: {error.strerror}; give the folder of a run"
         ) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{folder} is damaged ({type(error).__name__}: {error}); leave it out") from error
     metrics, timing = (read_records(folder / "metrics" / f"{name}.jsonl") for name in ("metrics", "timing"))
     return RunRecord(folder, config, metrics, timing, scores[-1] if scores else None)
@@ -128,7 +128,7 @@ def check_scores(scores: Any) -> None:
     """Check that scores have what a report and a model card show of them; see ``evaluation/results.py``.
 
     Raises:
-        KeyError, TypeError, ValueError: they do not.
+        KeyError, TypeError, ValueError, AttributeError: they do not.
     """
     for name in ("agent", "random_policy"):
         low, high = scores[name]["mean_interval_95"]

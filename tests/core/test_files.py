@@ -1,5 +1,6 @@
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -133,3 +134,9 @@ def test_what_is_not_known_to_be_on_the_disk_is_taken_back(tmp_path, monkeypatch
     with pytest.raises(OSError, match="Input/output"), creating(tmp_path / "a.txt") as temporary:
         temporary.write_text("a")
     assert len(calls) == 2 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", ["/", ".", "..", "", "a/.."])
+def test_folders_that_have_no_name_are_refused(path):
+    with pytest.raises(IsADirectoryError), creating_numbered(Path(path)):
+        pytest.fail("nothing may be written")

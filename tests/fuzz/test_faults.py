@@ -23,7 +23,7 @@ from adamas.evaluation.plots import new_figure, save_figure
 from adamas.export.web import RUNTIME
 from adamas.interop.load import load
 
-MOST = 8 * EFFORT  # moments at which one command's disk is full; of more, some are drawn
+MOST = 6 * EFFORT  # moments at which one command's disk is full; of more, some are drawn
 
 Check = Callable[[Path], object]
 
