@@ -72,7 +72,8 @@ def stop_signal() -> Iterator[threading.Event]:
 
 
 def _stop(message: str, code: int) -> None:
-    print(f"adamas: {message}", file=sys.stderr)
+    # One line whatever it quotes: the name of a file may have several.
+    print(f"adamas: {' '.join(message.splitlines())}", file=sys.stderr)
     sys.exit(code)
 
 

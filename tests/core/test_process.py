@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from adamas.core.errors import UserError
 from adamas.core.process import run_command
 
 
@@ -47,3 +48,17 @@ def test_other_faults_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> N
 
     with pytest.raises(RuntimeError, match="a fault"):
         run_command(fault)
+
+
+def test_a_name_of_several_lines_is_said_in_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+
+    def mistake() -> None:
+        raise UserError("a\nb does not exist")
+
+    with pytest.raises(SystemExit):
+        run_command(mistake)
+    assert capsys.readouterr().err == "adamas: a b does not exist\n"

@@ -21,6 +21,7 @@ from fuzzing import NUMBERS, WORDS, Fuzz, damage, damage_yaml, replace_leaf, res
 from adamas import cli
 from adamas.commands.dream import Dream
 from adamas.commands.evaluate import Evaluate
+from adamas.commands.export import Published
 from adamas.commands.fidelity import Fidelity
 from adamas.commands.play import Play
 from adamas.core.config import load_config
@@ -28,6 +29,7 @@ from adamas.data import EpisodeStore
 from adamas.interop.load import load
 from adamas.interop.published import save_published
 from adamas.play.messages import parse
+from adamas.report.command import ReportOptions
 from adamas.report.runs import find_runs
 from adamas.training.config import Config
 
@@ -190,6 +192,8 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "dream": (Dream, "--steps 1 --scale 1 --out film.gif"),
     "fidelity": (Fidelity, "--moments 0 --windows 2 --horizon 1 --lpips none --out fidelity"),
     "play": (Play, ""),
+    "report": (ReportOptions, "--out page.html"),
+    "export published": (Published, "--out agent.pt"),
 }
 ELSEWHERE = {
     "env",
@@ -207,7 +211,7 @@ def test_command_lines(fuzz: Fuzz, run: Path, tmp_path: Path, monkeypatch: pytes
         command = fuzz.rng.choice(list(COMMANDS))
         options, base = COMMANDS[command]
         names = [field.name for field in dataclasses.fields(options) if field.name not in ELSEWHERE]
-        words = [command, "RUN", *base.split()]
+        words = [*command.split(), "RUN", *base.split()]
         for _ in range(fuzz.rng.randint(1, 2)):
             value = fuzz.rng.choice(
                 NUMBERS + WORDS if fuzz.rng.random() < 0.7 else ("RUN", "/", "RUN/config.yaml")
