@@ -16,6 +16,7 @@ from adamas.bench.contents import phases, with_recordings
 from adamas.bench.flops import Flops
 from adamas.core.distributed import ALONE, Group
 from adamas.core.types import SegmentSpec
+from adamas.data.sampling import SegmentSampler
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.rl.imagination import Imagination
 from adamas.rl.rollout import rollout, start
@@ -97,7 +98,7 @@ def _denoiser_forward(trainer: Trainer, batch_size: int) -> Work:
 
 def _dream_step(trainer: Trainer, batch_size: int) -> Work:
     """Everything between two frames of a dream: policy, next frame, reward and end, fresh starts."""
-    agent, sampler = trainer.agent, trainer.phases["denoiser"].sampler  # type: ignore[attr-defined]
+    agent, sampler = trainer.agent, SegmentSampler(trainer.store)
     rng, generator = trainer.streams.numpy("bench"), trainer.streams.torch("bench", trainer.device)
     contexts = context_sampler(sampler, agent.world_model.context_length, rng, trainer.device)
     obs_shape, horizon = agent.config.obs_shape, trainer.config.policy.horizon

@@ -147,7 +147,6 @@ def test_play_messages(fuzz: Fuzz) -> None:
     fuzz.report("play messages")
 
 
-@pytest.mark.xfail(strict=False, reason="what loads a checkpoint is being mended")
 def test_checkpoints(fuzz: Fuzz, run: Path) -> None:
     folder = next((run / "checkpoints").glob("step-*"))
     whole = {name: (folder / name).read_bytes() for name in ("agent.safetensors", "config.yaml")}
@@ -165,7 +164,6 @@ def test_checkpoints(fuzz: Fuzz, run: Path) -> None:
     fuzz.report("checkpoints")
 
 
-@pytest.mark.xfail(strict=False, reason="what reads a dataset is being mended")
 def test_datasets(fuzz: Fuzz, run: Path) -> None:
     folder = run / "dataset" / "train"
     whole = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}

@@ -114,7 +114,7 @@ def test_any_number_of_processes_read_their_parts(killed: Path, rank: int, size:
     agent = adamas.load(killed / "two", "cpu")
     config, mean = saved_config(checkpoint), agent.state_dict()
     with one_of_several(rank, size) as group:
-        component = copy.deepcopy(agent.world_model).components()["denoiser"]
+        component = copy.deepcopy(agent.world_model).components(15)["denoiser"]
         for parameter in component.module.parameters():
             parameter.data.zero_()
         workers, rng = Workers(size, group, threads=False), np.random.default_rng(0)
@@ -196,4 +196,4 @@ def test_processes_in_step_need_as_many_shards_each(tmp_path: Path) -> None:
     sharded = replace(base, num_shards=3, runtime=replace(base.runtime, shard_parameters=True))
     nothing: Any = None  # it is refused before anything is built
     with pytest.raises(UserError, match="num_shards must be a multiple of 2, got 3"):
-        build._learning_phases(sharded, nothing, nothing, nothing, torch.device("cpu"), Group(0, 2))
+        build._learning_phases(sharded, nothing, nothing, nothing, torch.device("cpu"), Group(0, 2), tmp_path)

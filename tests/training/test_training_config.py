@@ -91,6 +91,11 @@ evaluation: {every_epochs: 10, episodes: 4, final_episodes: 100, num_envs: 4, te
 NOT_PUBLISHED = {
     "seed",
     "env.width",
+    "env.frames",  # these three are of Gymnasium's suite
+    "env.frames_key",
+    "env.kwargs",
+    "init",  # published: path_to_ckpt null
+    "init_parts",
     "world_model.sampler.s_tmin",  # these three act with churn alone
     "world_model.sampler.s_tmax",
     "world_model.sampler.s_noise",
