@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from faults import EFFORT, content, disk
+from full_disk import EFFORT, content, disk
 from PIL import Image
 
 from adamas import cli

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from faults import EFFORT, content
+from full_disk import EFFORT, content
 from fuzzing import NUMBERS, WORDS, Fuzz, damage, damage_yaml, replace_leaf, restore
 
 from adamas import cli
