@@ -26,6 +26,7 @@ from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.interop.load import load
+from adamas.rl.action_distribution import check_temperature
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
 
@@ -57,8 +58,7 @@ class Playing:
             raise UserError(f"steps is {self.steps}; it must be at least 1")
         if not 0 <= self.epsilon <= 1:
             raise UserError(f"epsilon is {self.epsilon}; a probability lies in [0, 1]")
-        if not self.temperature >= 0:
-            raise UserError(f"temperature is {self.temperature}; it must be at least 0 (0 is greedy)")
+        check_temperature(self.temperature)
 
 
 @dataclass(frozen=True, kw_only=True)

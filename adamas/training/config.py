@@ -9,6 +9,7 @@ from adamas.core.errors import UserError
 from adamas.core.runtime import RuntimeConfig
 from adamas.data.sampling import EpisodeWeighting
 from adamas.envs.config import EnvConfig
+from adamas.rl.action_distribution import check_temperature
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.rl.losses import ActorCriticLossConfig
 from adamas.training.optim import OptimizerConfig
@@ -47,9 +48,8 @@ class CollectionConfig:
     length: every frame is equally likely, so that long episodes are drawn more often."""
 
     def __post_init__(self) -> None:
-        _check_minima(
-            "collection.", self, num_envs=1, min_rare_rewards=0, steps_per_epoch=1, epsilon=0, temperature=0
-        )
+        _check_minima("collection.", self, num_envs=1, min_rare_rewards=0, steps_per_epoch=1, epsilon=0)
+        check_temperature(self.temperature)
         if not 1 <= self.first_steps <= self.first_steps_max <= self.total_steps:
             raise UserError(
                 "collection: 1 <= first_steps <= first_steps_max <= total_steps, got "
@@ -131,10 +131,10 @@ class EvaluationConfig:
             episodes=1,
             final_episodes=1,
             num_envs=1,
-            temperature=0,
             heldout_steps=1,
             heldout_windows=1,
         )
+        check_temperature(self.temperature)
 
 
 @dataclass(frozen=True)

@@ -278,6 +278,8 @@ def test_an_unknown_preset_is_told_the_nearest() -> None:
         (CollectionConfig, {"epsilon": 1.1}),
         (CollectionConfig, {"epsilon": float("nan")}),
         (CollectionConfig, {"temperature": -1.0}),
+        (CollectionConfig, {"temperature": float("inf")}),
+        (EvaluationConfig, {"temperature": float("nan")}),
         (EvaluationConfig, {"every_epochs": 0}),
         (EvaluationConfig, {"episodes": 0}),
         (EvaluationConfig, {"final_episodes": 0}),

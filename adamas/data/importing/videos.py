@@ -13,6 +13,11 @@ import numpy as np
 from adamas.core.errors import UserError, require
 from adamas.data.importing.source import Frame, Note
 
+PLAIN = {
+    "format_whitelist": "mov,mp4,matroska,webm,avi,mpeg,mpegvideo,mpegts,flv,asf",
+    "protocol_whitelist": "file",
+}
+"""What FFmpeg may open. Under the name of a video, it would else follow a list of other files (ffconcat, HLS)."""
 VIDEOS = (".mp4", ".m4v", ".mkv", ".webm", ".avi", ".mov", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp")
 HDR = {16: "PQ", 18: "HLG"}
 """Transfer characteristics (ITU-T H.273) of pictures brighter than a screen's white."""
@@ -38,7 +43,7 @@ def decode(file: Path, note: Note) -> Iterator[Frame]:
     except ModuleNotFoundError as error:
         raise require("av", "data") from error
     try:
-        with av.open(str(file), metadata_errors="replace") as container:
+        with av.open(f"file:{file.absolute()}", options=PLAIN, metadata_errors="replace") as container:
             streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
             if not streams:
                 raise UserError(f"{file} has no video stream that can be read; give a video, or restore it")

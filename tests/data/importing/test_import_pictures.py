@@ -347,6 +347,30 @@ def test_zeros_within_a_video(tmp_path: Path) -> None:
     assert episode.reward.sum() == sum(range(1, 30))
 
 
+def test_a_list_of_other_files_is_no_video(tmp_path: Path) -> None:
+    """FFmpeg would read the other file, which may be anywhere on this machine."""
+    write_video(tmp_path / "private.mkv", greys(4))
+    (tmp_path / "mine").mkdir()
+    clip = tmp_path / "mine" / "c.mp4"
+    clip.write_text(f"ffconcat version 1.0\nfile '{tmp_path / 'private.mkv'}'\n")
+    write_csv(clip.with_suffix(".csv"), action=[0, 1, 0])
+    with pytest.raises(UserError, match=r"c\.mp4"):
+        imported(clip)
+
+
+def test_the_name_of_a_video_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "x.mkv", greys(4))
+    write_csv(tmp_path / "concat:x.csv", action=[0, 1, 0])
+    (tmp_path / "x.mkv").rename("concat:x.mkv")
+    store, _ = imported(Path("concat:x.mkv"))
+    assert grey_of(store) == [0, 1, 2, 3]
+    (tmp_path / "concat:x.mkv").rename("x.mkv")
+    Path("concat:x.mkv").write_text("no video")
+    with pytest.raises(UserError, match=r"concat:x\.mkv"):
+        imported(Path("concat:x.mkv"))
+
+
 def test_a_video_that_ends_early(tmp_path: Path) -> None:
     path = damaged(write_video(tmp_path / "clip.mkv", frames(30)), 0.5, 1)
     store, notes = imported(path, without_actions=True)
