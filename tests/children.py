@@ -7,13 +7,11 @@ from pathlib import Path
 
 # Under nohup SIGHUP is ignored, and in a background job of a script SIGINT, and every child inherits that.
 _LISTENING = """
-import signal
-for name in ("SIGTERM", "SIGHUP"):
+import os, signal, sys
+for name in ("SIGINT", "SIGTERM", "SIGHUP"):
     if hasattr(signal, name):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from adamas.cli import main
-main()
+os.execv(sys.executable, [sys.executable, "-m", "adamas", *sys.argv[1:]])
 """
 
 
