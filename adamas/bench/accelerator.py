@@ -1,4 +1,4 @@
-"""What CUDA alone can be asked, in one place, with the nearest answer that other devices have."""
+"""What only CUDA can measure or tell, with the nearest equivalent on other devices."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import torch
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was given."""
+    """Wait until the device has finished all work that it was given."""
     if device.type != "cpu":
         getattr(torch, device.type).synchronize()
 
 
 def forget_peak(device: torch.device) -> None:
-    """Let the peak of memory begin at what is in use now. Does nothing on a CPU, whose peak is the process's."""
+    """Reset the peak of memory to what is in use now. Does nothing on a CPU: its peak is that of the process."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
 
 def peak_bytes(device: torch.device) -> int:
-    """The most memory that tensors took on a GPU since :func:`forget_peak`; on a CPU, that the process ever took."""
+    """Peak memory in bytes: on a GPU that of tensors since :func:`forget_peak`, on a CPU that of the whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -29,10 +29,10 @@ TOLERANCES = {
     "tf32": Tolerance(1e-2, 1e-1),
     "bf16": Tolerance(5e-2, 5e-1),
 }
-"""By precision. bf16: two to four times what rounding did to the paper's networks on a CPU (0.014 and 0.23); tf32: more
-than an eighth of that, since it has three bits more; fp32: much more than another order of summation made (2e-6 and
-9e-6). Gradients are further apart than outputs: where two neighbours are nearly equal, rounding decides which of them a
-pooling layer takes.
+"""Tolerances by precision. Those of bf16 are two to four times the errors that rounding caused in the paper's networks
+on a CPU (0.014 in outputs, 0.23 in gradients). Those of tf32 are more than an eighth of that, since tf32 has three bits
+more. Those of fp32 are far above the errors of another order of summation (2e-6 and 9e-6). Errors are larger in
+gradients than in outputs: where two neighbours are nearly equal, rounding decides which of them a pooling layer takes.
 """
 
 
@@ -110,7 +110,7 @@ def replayed_answers(agent: Agent) -> dict[str, Answer]:
 
 
 def _answer(module: nn.Module, outputs: list[Tensor]) -> Answer:
-    """Gradients are those of a sum of all outputs in which each has a weight of its own, the same everywhere."""
+    """The outputs, and the gradients of a weighted sum of them. The weights are the same on every device."""
     generator = torch.Generator().manual_seed(5)
     weights = [torch.randn(output.shape, generator=generator).to(output.device) for output in outputs]
     total = torch.stack(
@@ -130,8 +130,8 @@ def _answer(module: nn.Module, outputs: list[Tensor]) -> Answer:
 def relative_error(ours: Sequence[Tensor], reference: Sequence[Tensor]) -> float:
     """The largest difference between tensors, relative to the largest number in the reference's tensor.
 
-    Tensors whose numbers are all smaller than :data:`SMALL` times the largest of all are measured against that. NaN if
-    there is one in ``ours``; 0 of no tensors.
+    A tensor whose numbers are all smaller than :data:`SMALL` times the largest number of all reference tensors is
+    compared with that product instead. The result is NaN if ``ours`` holds a NaN, and 0 if there are no tensors.
     """
     largest = max((float(tensor.abs().max()) for tensor in reference), default=0.0)
     errors = [

@@ -35,8 +35,8 @@ class BenchOptions:
 
     config: Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
     rows: tuple[str, ...] = ()
-    """Rows of the table, by name. Not given: all that the preset has and that can be timed here in reasonable time; at
-    full Atari size they take half an hour on two cores."""
+    """Names of the rows to measure. By default, all rows that the preset has and that can be timed here in reasonable
+    time. At full Atari size this takes half an hour on two cores."""
     rounds: int = 3
     """How often the two ways take turns; medians are shown."""
     seconds: float = 1.0
@@ -110,9 +110,9 @@ def within_patience(rows: Sequence[str], config: Config, agent: AgentConfig, pea
     slow = {row: seconds for row, seconds in least.items() if seconds > PATIENCE}
     if slow:
         print(
-            "left out, since once takes at least so long here: "
+            "left out, since a single call takes at least this long here: "
             + ", ".join(f"{row} ({duration(seconds)})" for row, seconds in slow.items())
-            + "; --rows names rows to time all the same"
+            + "; name them with --rows to time them nevertheless"
         )
     return [row for row in rows if row not in slow]
 

@@ -44,8 +44,8 @@ class PlanOptions:
 
     config: Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
     profile: Path | None = None
-    """What ``adamas bench --json`` wrote on the machine to plan for. Not given: a few updates are timed here, or for
-    networks too big for this machine, a least time is computed from their operations."""
+    """File that ``adamas bench --json`` wrote on the machine to plan for. Without it, a few updates are timed on this
+    machine. For networks too big for this machine, a lower bound is computed from their number of operations."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def plan(config: Config, seconds: Mapping[str, float]) -> Plan:
 
 
 def num_epochs(config: Config) -> int:
-    """Of a whole run, if its first epoch begins after as few real steps as it may."""
+    """Epochs of a whole run, if its first epoch begins after the fewest real steps that it may."""
     if config.data is not None:
         return config.final_epochs
     left = config.collection.total_steps - config.collection.first_steps
@@ -140,7 +140,7 @@ def _median_seconds(update: Callable[[], object], device: torch.device) -> float
 
 
 def memory_bytes(config: Config, agent: AgentConfig) -> dict[str, int]:
-    """Of all that is kept for the weights, and of the replay at the end of a run that plays a game.
+    """Bytes of the weights with all that training keeps for them, and of the replay at the end of a run in a game.
 
     What an update computes on the way comes on top: the benchmark's peak memory shows it.
     """
@@ -180,9 +180,9 @@ def show_plan(arguments: Sequence[str]) -> None:
     _print_table(plan(config, seconds), "" if timed else ", at least")
     if not timed:
         print(
-            "nothing was timed, since that would take long here: these are the operations at the speed of a bare "
-            "convolution, and a run takes longer. For another machine, there: adamas bench "
-            f"{name} --json FILE; then: adamas plan {name} --profile FILE"
+            "nothing was timed, since that would take long here. These times assume that all operations run at the "
+            "speed of a bare convolution; a run takes longer. To plan for another machine, run there: adamas bench "
+            f"{name} --json FILE; then run here: adamas plan {name} --profile FILE"
         )
     memory = memory_bytes(config, agent)
     print("memory: " + ", ".join(f"{what} {count / 1e6:,.0f} MB" for what, count in memory.items()))
@@ -191,7 +191,7 @@ def show_plan(arguments: Sequence[str]) -> None:
 
 
 def seconds_or_least(config: Config, agent: AgentConfig) -> tuple[dict[str, float], bool]:
-    """Seconds of an update on this machine by phase, and True; or where timing takes too long the least, and False."""
+    """Seconds of an update on this machine by phase, and whether they were timed; if not, they are lower bounds."""
     peak = peak_gflops(config.runtime.device, precision_of(config.runtime))
     least = least_seconds(config, agent, peak)
     if (1 + MEASURED_UPDATES) * sum(least.values()) > PATIENCE:

@@ -28,14 +28,15 @@ from adamas.training.trainer import Interrupted, Trainer
 LIFE_SECONDS = 60.0  # that one life of a run may take
 DEATH = 9  # the update in whose middle a run is killed
 REPEATS_MAY_DIFFER = 10.0  # times as far as two uninterrupted runs are apart, a resumed one may be
-ENDS = 10  # updates whose mean loss is one end of its course, a quarter of all at most
+ENDS = 10  # updates over which the first and the last loss are averaged; at most a quarter of all
 
 
 def kill_and_resume(config: Config) -> Iterator[Finding]:
     """A run that gets a SIGKILL in the middle of an update and is resumed, beside two that are left alone.
 
-    Kernels of a GPU need not give the same sum twice. So two uninterrupted runs say how much that makes of the weights,
-    and a resumed one may be some times as far from them. The run needs more than :data:`DEATH` units of work.
+    A GPU's kernels need not give the same sum twice. So two uninterrupted runs show how far apart their weights end
+    up, and a resumed run may differ :data:`REPEATS_MAY_DIFFER` times as much. The run needs more than :data:`DEATH`
+    units of work.
     The caller must not have used a GPU (:func:`~adamas.bench.guarded.guarded`).
 
     Raises:
@@ -101,7 +102,7 @@ def train_for(config: Config, seconds: float) -> Iterator[Finding]:
         if "loss" in metrics:
             losses.setdefault(name, []).append(
                 metrics["loss"].detach()
-            )  # not asked for now: a GPU would be waited for
+            )  # kept as a tensor: reading its value would wait for the GPU
 
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -120,7 +121,7 @@ def train_for(config: Config, seconds: float) -> Iterator[Finding]:
 
 
 def course(name: str, losses: Sequence[Tensor]) -> Finding:
-    """Where a loss began and where it ended: it must fall. That of a policy may do as it likes, if it is finite.
+    """Compare a loss at its start with the loss at its end. It must fall; a policy's loss need only be finite.
 
     Args:
         name: of the phase.

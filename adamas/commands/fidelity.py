@@ -141,7 +141,7 @@ def fidelity(arguments: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def _new_folder(path: Path) -> Iterator[Draft]:
-    """The folder of what is written. Whether it can be made is found out before the minutes of work in the block."""
+    """The output folder. It is made before the block begins, so that an error comes before minutes of work."""
     try:
         with creating_numbered(path, folder=True) as draft:
             yield draft

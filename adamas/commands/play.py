@@ -50,8 +50,8 @@ class Play:
     port: int = 8421
     """0 takes any free one."""
     allow_origin: tuple[str, ...] = ()
-    """Where else browsers find the page, such as https://play.example.org: the addresses of a proxy or of a forwarded
-    port. Whoever comes in that way needs the token that is printed."""
+    """Other addresses at which browsers find the page, such as https://play.example.org: those of a proxy or of a
+    forwarded port. With this option, every visitor needs the token that is printed."""
     fps: float = 15.0
     """Steps per second, to begin with."""
     max_players: int = 32
@@ -60,7 +60,8 @@ class Play:
     seed: int = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
-    """As --runtime.precision of training: tf32 on CUDA, bf16 on a CPU that multiplies it, else fp32."""
+    """Precision of the networks, as --runtime.precision of training. auto: tf32 on CUDA, bf16 on a CPU with
+    instructions for it, fp32 elsewhere."""
     compile: bool = False
     """Let a compiler fuse the networks' operations, as --runtime.compile of training: the first moments take longer."""
 

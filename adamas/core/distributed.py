@@ -56,7 +56,7 @@ class Group:
             dist.init_process_group(backend, timeout=LIMIT)
             atexit.register(dist.destroy_process_group)  # its threads must not outlive the interpreter
         group = cls(dist.get_rank(), size)
-        # What goes through the CPU has a patience of its own: rank 0 may play for hours between two updates.
+        # Messages on the CPU have a longer timeout of their own: rank 0 may play for hours between two updates.
         group._orders = dist.new_group(backend="gloo", timeout=PATIENCE)
         group.hosts = [""] * size
         dist.all_gather_object(group.hosts, socket.gethostname(), group._orders)
@@ -92,7 +92,7 @@ class Group:
         torch._foreach_copy_(list(tensors), views)
 
     def share(self, value: Any = None) -> Any:
-        """What rank 0 passes, in every process; waits for rank 0, up to :data:`PATIENCE`.
+        """Return the value that rank 0 passes, in every process. Others wait for rank 0, up to :data:`PATIENCE`.
 
         Raises:
             LostProcessError: a process has ended.
@@ -110,7 +110,7 @@ class Group:
         return values[0]
 
     def gather(self, value: Any) -> list[Any]:
-        """On rank 0 what every process passes, in the order of their ranks; elsewhere nothing.
+        """Return the values of all processes in the order of their ranks on rank 0, and an empty list elsewhere.
 
         Raises:
             LostProcessError: as :meth:`meet`.
@@ -137,7 +137,7 @@ class Group:
             names = " and ".join(f"rank {rank} on {self.hosts[rank]}" for rank in ranks) or "another process"
             why = f"{names} ended, or did not come within {LIMIT.total_seconds() / 60:g} minutes"
             if ranks == [0]:
-                why = f"{names} ended, perhaps because another process did; it says why"
+                why = f"{names} ended, perhaps because another process did; the output of {names} says why"
             raise LostProcessError(
                 f"process {self.rank} of {self.size} cannot go on alone: {why}; start all again with --resume"
             ) from error

@@ -32,16 +32,17 @@ class RuntimeConfig:
     threads: int | None = None
     """CPU threads within an operation; None leaves PyTorch's choice, one per core."""
     memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
-    """Order of images and convolution weights in memory. auto: channels_last on a CPU, where convolutions are faster on
-    it, and contiguous elsewhere, where group normalisation wants it and would copy every image."""
+    """Memory format of images and convolution weights. auto: channels_last on a CPU, because convolutions are faster
+    with it there; contiguous elsewhere, because group normalisation would copy every channels_last image."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
-    """bf16: of convolutional networks, the rest in fp32; wants a processor that multiplies it, or is slower. tf32: of
-    everything, fp32 with factors rounded to 10 bits, on GPUs that know it. auto: tf32 on CUDA, as in the published
-    code; bf16 on a CPU that multiplies it; else fp32."""
+    """bf16: convolutional networks compute in bf16, everything else in fp32; slow on processors without instructions
+    for bf16. tf32: everything computes in fp32, but factors of products are rounded to 10 bits, on GPUs that support
+    it. auto: tf32 on CUDA, as in the published code; bf16 on a CPU with instructions for it; fp32 elsewhere."""
     compile: Literal["auto", True, False] = "auto"
-    """Let PyTorch's inductor fuse the operations of convolutional networks, and in dreams on a GPU also replay them as
-    CUDA graphs. The first uses of each network then wait for a compiler, whose work is kept in ~/.cache/adamas. Where
-    there is none, one line says so and nothing is fused. auto: in dreams on a GPU alone, as in the published code."""
+    """Compile convolutional networks with PyTorch's inductor, which fuses their operations. Dreams on a GPU also replay
+    them as CUDA graphs. The first calls of each network wait for the compiler, whose results are kept in
+    ~/.cache/adamas. Without a working compiler, one line says so and networks run uncompiled. auto: compile for
+    dreams on CUDA only, as in the published code."""
     shard_parameters: bool = False
     """In several processes (torchrun), each keeps a part of every parameter of the denoiser and the upsampler, of its
     gradient and its optimiser's state, for models too big for one GPU. For training on recordings."""
@@ -102,7 +103,7 @@ def _compiler_for(device: torch.device) -> bool:
     if has_triton():
         return True
     print(
-        f"dreams are not compiled, so slower (no Triton that works for {device}); install it, "
+        f"dreams are not compiled and are therefore slower (no Triton that works for {device}); install Triton, "
         "or choose --runtime.compile False",
         file=sys.stderr,
     )
@@ -136,7 +137,7 @@ class _Mode:
 
     dtype: torch.dtype | None = None
     compile: Literal["auto", True, False] = False
-    """auto: what is replayed alone."""
+    """auto: compile only what is replayed (:func:`fixed_shapes`)."""
     recompute: bool = False
 
 
@@ -166,7 +167,7 @@ def in_chosen_mode(network: Callable[Arguments, Tensor]) -> Callable[Arguments, 
             _mode.compile = False
             reason = str(getattr(error, "inner_exception", error)).strip().splitlines()[0]
             print(
-                f"networks are not compiled, so slower ({reason}); install a compiler, "
+                f"networks are not compiled and are therefore slower ({reason}); install a compiler, "
                 "or choose --runtime.compile False",
                 file=sys.stderr,
             )

@@ -29,14 +29,15 @@ def even_parts(total: int, count: int) -> list[int]:
 
 
 class Workers:
-    """Whoever computes the shards of a batch: threads of one process, or the processes of a group and their threads.
+    """The workers that compute a batch's shards: threads of one process, or of each process of a group.
 
     There is a thread for every shard of this process, up to one a core. Threads rather than processes: PyTorch
     computes without holding Python's lock, so they keep several cores busy and share the weights at no cost. Threads
-    within each operation (:attr:`~adamas.core.runtime.RuntimeConfig.threads`) meet hundreds of times in an update,
-    these once; so these come first, and share out the others among themselves.
+    within an operation (:attr:`~adamas.core.runtime.RuntimeConfig.threads`) synchronise hundreds of times in an
+    update, but the threads of shards only once. So cores are given to shards first, and each shard's operations use
+    an equal part of the threads.
 
-    A GPU is busy with one shard already. There, shards come one after another, in the memory of one.
+    A GPU is busy with one shard already. There, shards are computed one after another, which needs memory for one.
     """
 
     def __init__(self, num_shards: int, group: Group = ALONE, threads: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""The files of a store that grows: rows are written to them, and a commit vouches for those that are there."""
+"""The files of a store that grows: rows are appended to them, and a commit records how many rows are valid."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class StoreFiles:
         sums = self.checksums
         if sums is not None:
             sums = {name: self._shorter(name, sums[name], num_rows) for name in self._entries}
-        # The disk first: the next rows overwrite what a larger committed count would still vouch for.
+        # Commit before anything else: the next rows overwrite rows that a larger committed count still declares valid.
         self._commit(self._index._replace(num_rows=num_rows, checksums=sums))
         self.num_rows, self.checksums = num_rows, sums
 
@@ -108,7 +108,7 @@ class StoreFiles:
         entries = map_file(path, dtype, (min(self.num_rows, (whole + 1) * BLOCK), *shape))[whole * BLOCK :]
         for _ in verify(
             path, sums[whole : whole + 1], entries, whole * BLOCK
-        ):  # before others vouch for what is damaged
+        ):  # before new checksums are computed from damaged rows
             pass
         shorter = sums[:whole]
         extend(shorter, whole * BLOCK, entries[:rest].tobytes(), self._size(name))

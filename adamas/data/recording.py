@@ -74,9 +74,10 @@ def only_writer(store: EpisodeStore) -> Iterator[None]:
 def committing(store: EpisodeStore) -> Iterator[Callable[[], None]]:
     """Commit a recording as it grows, so that a kill or a full disk loses little of it.
 
-    The block calls what it is given after every few steps of all environments, when these are stored completely. That
-    commits if an episode has ended since the last commit, or that is :data:`COMMIT_SECONDS` ago. At the end everything
-    is committed; if the block raises, everything up to the last call.
+    The block gets a function, and calls it after every few steps, when the steps of all environments are stored
+    completely. The function commits if an episode has ended since the last commit, or if the last commit was at least
+    :data:`COMMIT_SECONDS` ago. When the block ends, everything is committed. If it raises, everything that was stored
+    at the last call is committed.
 
     Raises:
         UserError: the disk is full.

@@ -48,9 +48,10 @@ class EnvConfig:
     """While training, losing a life counts as an end, though the game goes on (atari only)."""
 
     frames: Literal["auto", "observation", "render"] = "auto"
-    """Where frames come from (gymnasium and vizdoom only): the observation, or what the environment renders. auto: the
-    observation if it is an RGB picture, else render() if it draws RGB, else an observation that is grey, has its
-    channels first or has floats in [0, 1]. A small grid of small numbers is taken for symbols where render() draws."""
+    """Where frames come from (gymnasium and vizdoom only): the observation, or what the environment renders. auto takes
+    render() if the environment draws RGB without being asked to; else the observation if it is an RGB picture; else
+    render() if it can draw RGB; else an observation that is grey, has its channels first or holds floats in [0, 1]. A
+    small RGB observation of small numbers is taken for symbols if the environment can be rendered instead."""
 
     frames_key: str | None = None
     """The entry of a dictionary of observations that holds the frames (gymnasium and vizdoom only); a/b is the entry b

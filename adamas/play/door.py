@@ -27,10 +27,10 @@ class Door:
     """ASGI middleware.
 
     Without a token, only this machine reaches the server, and only under its own names: a foreign page whose name
-    was made to point here is refused. With one, every request must bring it, in the address once (``/?token=...``)
-    and from then on in a cookie. A request that another site's page makes is refused either way, unless the page is at
-    one of ``allowed`` origins, as browsers know a proxy or a forwarded port; a WebSocket must say which page it comes
-    from.
+    was made to point here is refused. With a token, every request must bring it, in the address once
+    (``/?token=...``) and from then on in a cookie. In both cases, a request from another site's page is refused unless
+    that page's origin is in ``allowed``, which holds the addresses of proxies and forwarded ports. A WebSocket must say
+    which page it comes from.
     """
 
     def __init__(self, app: ASGIApp, token: str | None, port: int, allowed: Collection[str] = ()) -> None:

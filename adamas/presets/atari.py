@@ -23,13 +23,14 @@ from adamas.world_models.diamond import DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
 
 GAME_OVERRIDES: Mapping[str, Mapping[str, float]] = {
-    # With its first reward hundreds of steps away, Freeway is never learnt by a policy that walks to and fro. Nearly
-    # greedy, it keeps to one action. IRIS did so (Micheli et al. 2023, appendix H), and DIAMOND after it: its authors
-    # say so at https://github.com/eloialonso/diamond/issues/34, its configuration does not.
+    # The first reward of Freeway is hundreds of steps away, and a policy that walks to and fro never reaches it. A low
+    # temperature makes the policy nearly greedy, so that it keeps to one action. IRIS uses this temperature (Micheli et
+    # al. 2023, appendix H). So does DIAMOND: its configuration does not contain it, but its authors confirm it at
+    # https://github.com/eloialonso/diamond/issues/34.
     "freeway": {"collection.temperature": 0.01},
 }
-"""Settings that the published results of a game were made with and those of the others were not: the game's name in
-lower-case letters, then the dotted keys of :class:`~adamas.training.config.Config` with their values."""
+"""Settings that only one game's published results were made with, by the game's name in lower-case letters. Each maps
+dotted keys of :class:`~adamas.training.config.Config` to values."""
 
 
 def game_overrides(env: EnvConfig) -> Mapping[str, float]:

@@ -166,9 +166,10 @@ class Config:
     imagination: Literal["on", "off"] = "on"
     """off: no world model; the policy learns on its real steps alone, as a control to compare with."""
     num_shards: int = 1
-    """Parts that every batch, of segments and of dreams, is split into, as equal as can be. On a CPU each is computed
-    by a thread of its own; on a GPU one comes after another, in the memory of one. Several processes (torchrun) share
-    them out, at least one each. Each draws its own random numbers: like the seed, this changes what a run learns."""
+    """Number of shards that every batch of segments or dreams is split into, as equally as possible. On a CPU each
+    shard has a thread of its own. On a GPU shards are computed one after another, so that only one needs memory at a
+    time. Several processes (torchrun) divide the shards among themselves, at least one each. Every shard draws its
+    own random numbers, so this number changes what a run learns, as the seed does."""
     final_epochs: int = 50
     """Epochs without collecting, after all real steps are collected."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

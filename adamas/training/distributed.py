@@ -69,7 +69,7 @@ def order_to_start(group: Group) -> Any:
 
 @contextmanager
 def during(name: str, method: str) -> Iterator[None]:
-    """Say of a process that is lost what it was to do."""
+    """Add to the error about a lost process which phase was running, and which of its methods."""
     try:
         yield
     except LostProcessError as error:

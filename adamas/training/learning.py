@@ -2,7 +2,7 @@
 
 Every batch may be split into shards, computed at the same time (:mod:`adamas.core.workers`). A shard has its own
 random numbers, and the optimiser follows the mean of the shards' gradients, each weighted by the shard's share of the
-batch; so what is computed does not depend on when which shard is done.
+batch. So the result does not depend on the order in which shards finish.
 """
 
 from __future__ import annotations

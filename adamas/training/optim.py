@@ -105,8 +105,8 @@ class Optimizer:
     def update(self, *shards: Gradient) -> Tensor:
         """Descend one step along the sum of all shards' gradients and return its norm before clipping.
 
-        After a loss or a gradient that is not finite nothing is changed any more. Where there is nothing to wait
-        for it is an error at once, on other devices it shows in the norm.
+        Once a loss or a gradient is not finite, nothing is changed any more. On a CPU this is an error at once. On
+        other devices the check would have to wait for the device, so there only the returned norm shows it.
 
         Raises:
             NonFiniteLossError: on a CPU, a loss or a gradient was NaN or infinite.

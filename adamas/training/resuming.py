@@ -1,4 +1,4 @@
-"""Going on with a run: what may differ from before, and how everything finds back to where it was."""
+"""Resuming a run: which options may change, and how its state is restored from a checkpoint."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def changed(config: Config, changes: Changes, run_dir: Path) -> Config:
         runtime.choose_device(config.runtime.device)
     except UserError as error:
         raise UserError(
-            f"there is no device {config.runtime.device} here, which is to train {run_dir}; go on with another one: "
-            f"{command} --device auto"
+            f"there is no device {config.runtime.device} here, but {run_dir} is to be trained on it; resume on another "
+            f"device: {command} --device auto"
         ) from error
     return config
 

@@ -1,8 +1,9 @@
 """World models too big for one process: each keeps a part of every parameter (PyTorch's FSDP2).
 
-Parameters come together block by block while a network computes, gradients are averaged on their way back to the parts,
-and the optimiser knows parts alone. Every process saves and loads its own parts (:mod:`adamas.training.parts`), while
-rank 0 puts the agent together, one tensor at a time. A run can go on in another number of processes, or in one.
+Whole parameters are gathered block by block while a network computes, gradients are averaged and scattered to the
+processes, and each optimiser updates only its own parts. Every process saves and loads its own parts
+(:mod:`adamas.training.parts`); rank 0 puts the whole agent together, one tensor at a time. A run can be resumed by any
+number of processes.
 """
 
 from __future__ import annotations

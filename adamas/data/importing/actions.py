@@ -102,7 +102,7 @@ def _choice(tables: Sequence[Table], name: str, column: Column) -> Choice:
         return Choice(tuple(options), name)
     if (strange := ~((column >= 0) & (column == np.floor(column)))).any():
         raise UserError(
-            f"{_row(tables, name, strange)} is {column[strange][0]:g}, which is no number of a choice"
+            f"{_row(tables, name, strange)} is {column[strange][0]:g}; a choice must be a whole number, at least 0"
         )
     if (large := column >= MAX_OPTIONS).any():
         raise UserError(
@@ -116,7 +116,7 @@ def _axis(tables: Sequence[Table], name: str, column: Column) -> Axis:
     low, high = float(column.min()), float(column.max())
     if low == high:
         raise UserError(
-            f"{name} is {low:g} everywhere, which says nothing; leave it out with --ignore {name}"
+            f"{name} is {low:g} everywhere, and an axis must vary; leave it out with --ignore {name}"
         )
     if (large := np.abs(column) > np.finfo(np.float32).max).any():
         raise UserError(

@@ -124,7 +124,7 @@ def _action_spec(sources: Sequence[Source], options: ImportOptions, note: Note) 
         name for name, kind in tables[0].kinds.items() if kind == STATE and name not in spec.entries
     ]:
         note(
-            f"taken for the game's state and left out: {', '.join(state)}; --axes or --buttons bring them back"
+            f"taken for the game's state and left out: {', '.join(state)}; keep them with --axes or --buttons"
         )
     unsaid = [name for name in spec.entries if name not in ("action", *choices, *buttons, *axes)]
     for name in steady(tables, unsaid):

@@ -60,7 +60,7 @@ def decode(file: Path, note: Note) -> Iterator[Frame]:
 
 
 def _tell_format(file: Path, codec: Any, note: Note) -> None:
-    """Say what a player might show otherwise."""
+    """Note what about the video a player might show differently from the frames that are stored."""
     aspect = codec.sample_aspect_ratio
     if aspect and aspect != 1:
         note(f"{file} has pixels that are not square ({aspect}); frames are kept as they are stored")
