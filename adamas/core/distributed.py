@@ -75,6 +75,16 @@ class Group:
             with self._naming():
                 dist.monitored_barrier(self._orders, timeout=LIMIT, wait_all_ranks=True)
 
+    def wait(self) -> None:
+        """Wait until every process is here, as long as the others wait for rank 0: some have much to load first.
+
+        Raises:
+            LostProcessError: a process has ended.
+        """
+        if self.size > 1:
+            with self._naming():
+                dist.barrier(group=self._orders)
+
     def sum_(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors of one dtype and device by their sums over all processes.
 

@@ -24,7 +24,8 @@ be added to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,8 +174,6 @@ class EpisodeStore:
         self._files = StoreFiles(self.folder, read_index(self.folder))
         self._index_rows()
 
-    # --- reading -------------------------------------------------------------------------------------------
-
     @property
     def num_rows(self) -> int:
         """Rows, and so frames, stored. With it, :meth:`truncate` brings back this state of the store."""
@@ -240,9 +239,14 @@ class EpisodeStore:
         return self.view.segments(episode, np.asarray(start), num_frames, last)
 
     @property
+    def checksums(self) -> Mapping[str, Sequence[int]] | None:
+        """The checksums of the files' blocks, by file; None in stores of older versions."""
+        return self._files.checksums
+
+    @property
     def has_checksums(self) -> bool:
         """Whether :meth:`verify` can notice changed pixels. Older versions wrote stores without checksums."""
-        return self.packed or self._files.checksums is not None
+        return self.packed or self.checksums is not None
 
     def verify(self) -> Iterator[int]:
         """Read all frames, compare them with their checksums, and tell how many are done, now and then.
@@ -259,27 +263,21 @@ class EpisodeStore:
             frames[np.arange(start, stop)]
             yield stop
 
-    # --- inside --------------------------------------------------------------------------------------------
-
     @property
     def view(self) -> View:
         """The index of all rows, rebuilt at the first use after rows were added."""
-        if self._cached_view is None:
-            view = packed_view if self.packed else View.of
-            self._cached_view = view(self.folder, self.obs_shape, self.num_rows, self._row)
-        return self._cached_view
+        view = self._cached_view  # which another thread may take away meanwhile
+        if view is None:
+            make = packed_view if self.packed else View.of
+            view = self._cached_view = make(self.folder, self.obs_shape, self.num_rows, self._row)
+        return view
 
     def _verify_small_files(self) -> None:
-        sums, frames = self._files.checksums, self.view.frames
-        if sums is None:
-            return
-        small = {
-            ROWS: self.view.rows,
-            **({BLOCKS: frames.starts} if isinstance(frames, PackedFrames) else {}),
-        }
-        for name, entries in small.items():
-            for _ in verify(join(self.folder, name), sums.get(name, []), entries):
-                pass
+        frames, sums, small = self.view.frames, self.checksums or {}, {ROWS: self.view.rows}
+        if isinstance(frames, PackedFrames):
+            small[BLOCKS] = frames.starts
+        for name, entries in small.items() if self.checksums is not None else ():
+            deque(verify(join(self.folder, name), sums.get(name, []), entries), maxlen=0)
 
     def _index_rows(self) -> None:
         self._cached_view = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from adamas.core.files import read_file
 from adamas.envs.config import EnvConfig
 from adamas.evaluation.plots import Record, read_records
 from adamas.evaluation.scores import Runs
-from adamas.presets.atari import game_overrides
+from adamas.presets.atari import atari100k, game_overrides
 from adamas.training.config import Config
 
 NOT_THE_METHOD = ("seed", "env.game", "checkpoint_minutes", "tensorboard", "wandb_project")
@@ -154,10 +154,16 @@ def differences(a: RunRecord, b: RunRecord) -> list[str]:
     """Keys of the configuration in which the methods of two runs differ.
 
     Between runs of two games, a setting that one of the games needs (:func:`adamas.presets.atari.game_overrides`) is
-    no difference: the method says so.
+    no difference if the other run has what other games have.
     """
-    own = {} if a.game == b.game else {**own_settings(a), **own_settings(b)}
-    return [key for key in diff(a.config, b.config) if key not in NOT_THE_METHOD and key not in own]
+    usual = {} if a.game == b.game else {**_usual(own_settings(a), b), **_usual(own_settings(b), a)}
+    return [key for key in diff(a.config, b.config) if key not in NOT_THE_METHOD and key not in usual]
+
+
+def _usual(keys: Iterable[str], run: RunRecord) -> dict[str, Any]:
+    """Those of the settings ``keys`` that are in ``run`` as in the published configuration of other games."""
+    published = to_dict(atari100k())
+    return {key: value for key in keys if (value := value_at(run.config, key)) == value_at(published, key)}
 
 
 def own_settings(run: RunRecord) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from filelock import FileLock
 
 from adamas.agent import Agent, AgentConfig, check_fits
 from adamas.core import runtime
@@ -28,7 +29,7 @@ from adamas.training.collect import Collector
 from adamas.training.config import Config
 from adamas.training.distributed import Follower, Led, LedStreams, check_shared, order_to_start
 from adamas.training.evaluate import EvaluationPhase
-from adamas.training.folder import LOCK, begin, claim, never_began, relink
+from adamas.training.folder import begin, check_free, claim, claim_free, never_began, relink
 from adamas.training.initial import take_weights
 from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, context_sampler
 from adamas.training.model_free import ModelFreePhase
@@ -51,12 +52,7 @@ def new_run(config: Config, run_dir: Path, quiet: bool = False, group: Group = A
     Raises:
         UserError: the folder is in use, or the environment cannot be made.
     """
-    holds_something = run_dir.is_dir() and any(path.name != LOCK for path in run_dir.iterdir())
-    if run_dir.is_file() or (holds_something and not never_began(run_dir)):
-        raise UserError(
-            f"{run_dir} exists and is not empty; go on with it (adamas train --resume {run_dir}) or choose "
-            "another --run-dir"
-        )
+    check_free(run_dir)
     if config.data is not None:
         config = replace(config, data=absolute(config.data))
     if config.init is not None and not is_address(config.init):
@@ -76,12 +72,17 @@ def resume_run(
         raise UserError(
             f"there is no run in {run_dir}; start one with: adamas train PRESET --run-dir {run_dir}"
         )
-    if never_began(run_dir):
-        config, checkpoint = load_config(run_dir / "config.yaml", Config), None
-    else:
-        checkpoint = find_checkpoint(run_dir / "checkpoints")
-        config = saved_config(checkpoint)
-    return _build(changed(config, changes, run_dir), run_dir, checkpoint, quiet, group)
+    lock = claim(run_dir)  # before it is decided where to go on, which another process might change
+    with ExitStack() as failure:
+        failure.callback(lock.release)
+        if never_began(run_dir):
+            config, checkpoint = load_config(run_dir / "config.yaml", Config), None
+        else:
+            checkpoint = find_checkpoint(run_dir / "checkpoints")
+            config = saved_config(checkpoint)
+        trainer = _build(changed(config, changes, run_dir), run_dir, checkpoint, quiet, group, lock)
+        failure.pop_all()
+    return trainer
 
 
 def follow(run_dir: Path, group: Group) -> Follower:
@@ -98,26 +99,30 @@ def follow(run_dir: Path, group: Group) -> Follower:
     for phase in phases.values():
         if isinstance(phase, InParts) and isinstance(phase, _sharded_phase()):
             phase.keep_parts_alone()
-    return Follower(group, phases, streams, train)
+    group.wait()
+    return Follower(group, phases, streams, train if config.data is None else None)
 
 
 def _build(
-    config: Config, run_dir: Path, checkpoint: Checkpoint | None, quiet: bool, group: Group
+    config: Config,
+    run_dir: Path,
+    checkpoint: Checkpoint | None,
+    quiet: bool,
+    group: Group,
+    lock: FileLock | None = None,
 ) -> Trainer:
     if config.imagination == "off" and group.size > 1:
         raise UserError("imagination off is for one process; start it without torchrun")
     device = runtime.setup(config.runtime)
     if not quiet:  # what follows may take seconds
-        since = f", going on from step {checkpoint.step}" if checkpoint else ""
-        source = f"{config.env.suite} {config.env.game}" if config.data is None else config.data
-        print(f"{run_dir}: training on {source}, seed {config.seed}, {device}{since}", flush=True)
+        print(f"{run_dir}: {_about(config, device, checkpoint)}", flush=True)
     streams = Streams(config.seed) if group.size == 1 else LedStreams(config.seed, group)
     envs = [] if config.data is not None else make_envs(config)
     config, agent_config = (config, playing(config, envs[0])) if envs else recorded(config)
     if not quiet and config.world_model.reward_end and not agent_config.world_model.reward_end:
         print("no rewards or ends in the recordings: none will be predicted", flush=True)
     agent = _new_agent(agent_config, config, device, checkpoint, quiet)
-    lock = claim(run_dir)
+    lock = lock or claim_free(run_dir)
     with ExitStack() as failure:
         failure.callback(lock.release)
         check_shared(run_dir, group)
@@ -135,7 +140,7 @@ def _build(
                 collect = ModelFreePhase(collector, config.collection, agent.actor_critic, config.policy)
         phases = _learning_phases(config, agent, train, streams, device, group, run_dir, quiet)
         if group.size > 1:
-            phases = {name: _led(name, phase, group, train) for name, phase in phases.items()}
+            phases = {n: _led(n, phase, group, train if envs else None) for n, phase in phases.items()}
         metrics = Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project)
         failure.callback(metrics.close)
         trainer = Trainer(
@@ -153,12 +158,25 @@ def _build(
             group,
         )
         if checkpoint is not None:
-            trainer.restore(checkpoint)
-            if config != saved_config(checkpoint):
-                save_config(run_dir / "config.yaml", config)
+            _go_on(trainer, checkpoint)
         group.share((config, agent_config, checkpoint))
+        group.wait()
         failure.pop_all()
     return trainer
+
+
+def _go_on(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """Continue from a checkpoint; what changes about the run from now on is written down."""
+    trainer.restore(checkpoint)
+    if trainer.config != saved_config(checkpoint):
+        save_config(trainer.run_dir / "config.yaml", trainer.config)
+
+
+def _about(config: Config, device: torch.device, checkpoint: Checkpoint | None) -> str:
+    """A run in one line."""
+    since = f", going on from step {checkpoint.step}" if checkpoint else ""
+    source = f"{config.env.suite} {config.env.game}" if config.data is None else config.data
+    return f"training on {source}, seed {config.seed}, {device}{since}"
 
 
 def _prepare(config: Config, agent_config: AgentConfig, run_dir: Path, checkpoint: Checkpoint | None) -> None:
@@ -169,7 +187,7 @@ def _prepare(config: Config, agent_config: AgentConfig, run_dir: Path, checkpoin
         return
     saved = AgentConfig.from_saved(checkpoint.config().get("agent"))
     check_fits(saved, obs_shape, action_spec, str(run_dir))
-    if config.data is not None and config.data != saved_config(checkpoint).data:
+    if config.data is not None:
         relink(run_dir, config.data)
 
 
@@ -216,7 +234,7 @@ def _learning_phases(
     law = config.collection.age_weights, config.collection.episode_weighting
     learn: dict[str, Phase] = {}
     components = agent.world_model.components(config.policy.horizon)
-    sampler_of = samplers(config, components.values(), train, run_dir, quiet)
+    sampler_of = samplers(config, components.values(), train, run_dir, quiet, make=group.rank == 0)
     in_parts = {name for name in components if sharded and name != "reward_end"}  # that is small
     # What is trained apart from the agent's own weights, which are its average or come in parts.
     apart = in_parts | {name for name in components if getattr(config, name).average_decay}
@@ -241,7 +259,7 @@ def _learning_phases(
     return learn
 
 
-def _led(name: str, phase: Phase, group: Group, store: EpisodeStore) -> Led:
+def _led(name: str, phase: Phase, group: Group, store: EpisodeStore | None) -> Led:
     if not isinstance(phase, InParts):
         return Led(name, phase, group, store)
     from adamas.training.sharded import LedInParts

@@ -79,7 +79,8 @@ def during(name: str, method: str) -> Iterator[None]:
 class Led(Phase):
     """A learning phase of rank 0 that the other processes follow."""
 
-    def __init__(self, name: str, phase: Phase, group: Group, store: EpisodeStore) -> None:
+    def __init__(self, name: str, phase: Phase, group: Group, store: EpisodeStore | None) -> None:
+        """``store`` is what grows while the run plays; None for recordings, which are not the run's to write to."""
         self.name = name
         self.phase = phase
         self.group = group
@@ -91,7 +92,8 @@ class Led(Phase):
 
     def begin(self, epoch: int) -> None:
         """Begin everywhere, on all that was collected."""
-        self.store.commit()  # the others read what is committed
+        if self.store is not None:
+            self.store.commit()  # the others read what is committed
         self._everywhere("begin", epoch)
 
     def finished(self, epoch: int, done: int, planned: int) -> bool:
@@ -143,8 +145,9 @@ class Follower:
     """A process other than rank 0."""
 
     def __init__(
-        self, group: Group, phases: Mapping[str, Phase], streams: Streams, store: EpisodeStore
+        self, group: Group, phases: Mapping[str, Phase], streams: Streams, store: EpisodeStore | None
     ) -> None:
+        """``store`` is what rank 0 adds to; None for recordings, which do not grow."""
         self.group = group
         self.phases = phases
         self.streams = streams
@@ -159,7 +162,7 @@ class Follower:
             signal.signal(number, signal.SIG_IGN)
         while (order := self.group.share()) is not None:
             name, method, arguments = order
-            if method == "begin":
+            if method == "begin" and self.store is not None:
                 self.store.refresh()
             target = self.streams if name == STREAMS else self.phases[name]
             with during(name, method):

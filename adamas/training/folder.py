@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from filelock import FileLock, Timeout
 from adamas.core.actions import ActionSpec
 from adamas.core.config import save_config, to_dict
 from adamas.core.errors import UserError
-from adamas.data.index import is_link, link_recordings
+from adamas.data.index import follow_link, is_link, link_recordings
 from adamas.data.store import EpisodeStore
 from adamas.training.config import Config
 
@@ -46,11 +47,13 @@ def never_began(run_dir: Path) -> bool:
             continue
         if folder.is_dir() and not all(any(map(path.match, known)) for path in folder.iterdir()):
             return False
+    log = run_dir / "metrics" / "metrics.jsonl"  # nothing is written to it before the first checkpoint
     frames = run_dir / "dataset" / "train" / "frames.bin"
     recorded = (run_dir / "dataset").is_symlink()  # recordings were there before the run
     return (
         (run_dir / "config.yaml").is_file()
         and not any((run_dir / "checkpoints").glob("step-*[0-9]"))
+        and (not log.exists() or log.stat().st_size == 0)
         and (recorded or not frames.exists() or frames.stat().st_size == 0)
     )
 
@@ -74,6 +77,27 @@ def claim(run_dir: Path) -> FileLock:
     return lock
 
 
+def check_free(run_dir: Path) -> None:
+    """Refuse a folder that a new run cannot begin in, as UserError."""
+    holds_something = run_dir.is_dir() and any(path.name != LOCK for path in run_dir.iterdir())
+    if run_dir.is_file() or (holds_something and not never_began(run_dir)):
+        raise UserError(
+            f"{run_dir} exists and is not empty; go on with it (adamas train --resume {run_dir}) or choose "
+            "another --run-dir"
+        )
+
+
+def claim_free(run_dir: Path) -> FileLock:
+    """Claim the folder of a new run, unless another process has begun a run there meanwhile (UserError)."""
+    lock = claim(run_dir)
+    try:
+        check_free(run_dir)
+    except UserError:
+        lock.release()
+        raise
+    return lock
+
+
 def begin(config: Config, run_dir: Path, obs_shape: tuple[int, int, int], action_spec: ActionSpec) -> None:
     """The run's configuration and its two datasets, to train on and held out: empty, or a link to recordings."""
     dataset = run_dir / "dataset"
@@ -88,13 +112,13 @@ def begin(config: Config, run_dir: Path, obs_shape: tuple[int, int, int], action
 
 
 def relink(run_dir: Path, place: str) -> None:
-    """Let a run that is there already find its recordings in ``place``.
+    """Let a run that is there already find its recordings in ``place``, if it does not yet.
 
     Raises:
         UserError: it has a copy of its own.
     """
     dataset, fresh = run_dir / "dataset", run_dir / "dataset.new"
-    if dataset.absolute() == Path(place):
+    if str(dataset.absolute()) == place or _linked(dataset) == place:
         return
     if has_own_recordings(run_dir):
         raise UserError(f"{dataset} holds recordings itself; move them away first, or leave out --data")
@@ -108,6 +132,15 @@ def has_own_recordings(run_dir: Path) -> bool:
     """Whether the recordings of a run lie in its folder: somebody has copied them there, in the place of the link."""
     dataset = run_dir / "dataset"
     return dataset.is_dir() and not dataset.is_symlink() and not is_link(dataset / "train")
+
+
+def _linked(dataset: Path) -> str | None:
+    """Where the link of a run's recordings leads; None if there is none."""
+    if dataset.is_symlink():
+        return os.readlink(dataset)
+    if dataset.is_dir() and is_link(dataset / "train"):
+        return str(follow_link(dataset / "train")).removesuffix("/train")
+    return None
 
 
 def _remove(path: Path) -> None:

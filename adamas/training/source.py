@@ -63,12 +63,17 @@ def recorded(config: Config) -> tuple[Config, AgentConfig]:
 
 
 def samplers(
-    config: Config, components: Iterable[Component], train: EpisodeStore, run_dir: Path, quiet: bool
+    config: Config,
+    components: Iterable[Component],
+    train: EpisodeStore,
+    run_dir: Path,
+    quiet: bool,
+    make: bool = True,
 ) -> Callable[[Component], SegmentSampler]:
     """What draws the batches of a component.
 
     Recordings are no older than each other, they do not grow, and they may be slow to read. Small copies of their
-    frames, for components that train on such, are made once.
+    frames, for components that train on such, are made once, by the process with ``make``.
     """
     if config.data is None:
         sampler = SegmentSampler(train, config.collection.age_weights, config.collection.episode_weighting)
@@ -83,5 +88,5 @@ def samplers(
                 told = time.monotonic()
                 print(f"small frames: {done:,} of {train.num_rows:,}", flush=True)
 
-        small = ReadAhead(with_small_frames(train, shrink, run_dir, tell))
+        small = ReadAhead(with_small_frames(train, shrink, run_dir, make, tell))
     return lambda component: small if component.shrink else full

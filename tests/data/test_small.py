@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -59,27 +60,41 @@ def test_batches_are_those_that_are_shrunk_one_by_one(tmp_path: Path, packed: bo
             assert torch.equal(getattr(ours, name), getattr(full, name))
 
 
+def file_of(folder: Path) -> Path:
+    """The one file of small frames in a folder."""
+    (path,) = folder.glob("small-4x6-*")
+    return path
+
+
 def test_they_are_made_once(tmp_path: Path) -> None:
     store, told = make_store(tmp_path / "full"), []
-    with_small_frames(store, shrink, tmp_path, told.append)
+    with_small_frames(store, shrink, tmp_path, tell=told.append)
     assert told == [15]
-    with_small_frames(store, shrink, tmp_path, told.append)
+    with_small_frames(EpisodeStore.open(tmp_path / "full"), shrink, tmp_path, tell=told.append)
     assert told == [15]
-    assert (tmp_path / "small-4x6.bin").stat().st_size == 15 * 3 * 4 * 6
+    assert file_of(tmp_path).stat().st_size == 15 * 3 * 4 * 6
 
 
-def test_those_of_another_dataset_are_made_anew(tmp_path: Path) -> None:
-    with_small_frames(make_store(tmp_path / "one"), shrink, tmp_path)
-    other = make_store(tmp_path / "other", seed=1)
+@pytest.mark.parametrize("checksums", [True, False])
+def test_those_of_a_dataset_that_differs_in_one_frame_are_made_anew(tmp_path: Path, checksums: bool) -> None:
+    store = make_store(tmp_path / "one")
+    with_small_frames(store, shrink, tmp_path)
+    other = make_store(tmp_path / "other")
+    frames = np.memmap(tmp_path / "other" / "frames.bin", np.uint8, "r+", shape=(15, *SHAPE))
+    frames[7] = 255 - frames[7]
+    frames.flush()
+    if checksums:  # as they are in a dataset that was recorded so
+        assert other.checksums is not None
+        other._files.checksums = {**other.checksums, "frames.bin": [zlib.crc32(frames.tobytes())]}
     little = with_small_frames(other, shrink, tmp_path)
-    assert np.array_equal(
-        little.view.frames[:], shrink(torch.from_numpy(np.array(other.view.frames[:]))).numpy()
-    )
+    assert np.array_equal(little.view.frames[7], shrink(torch.from_numpy(np.array(frames[7:8]))).numpy()[0])
+    assert file_of(tmp_path).is_file()  # and those of the first one are gone
 
 
 @pytest.mark.parametrize("torn", [0, 1])
 def test_an_interrupted_one_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torn: int) -> None:
     monkeypatch.setattr(small, "CHUNK", 2)
+    monkeypatch.setattr(small, "SYNCED", 1)
     store = make_store(tmp_path / "full")
 
     class Killed(BaseException):
@@ -90,18 +105,27 @@ def test_an_interrupted_one_is_completed(tmp_path: Path, monkeypatch: pytest.Mon
             raise Killed
 
     with pytest.raises(Killed):
-        with_small_frames(store, shrink, tmp_path, kill)
-    part = tmp_path / "small-4x6.bin.part"
+        with_small_frames(store, shrink, tmp_path, tell=kill)
+    part = file_of(tmp_path)
+    assert part.name.endswith(".part")
     size = part.stat().st_size
     with part.open("r+b") as file:  # half a frame never reached the disk
         file.truncate(size - torn * 10)
     told: list[int] = []
-    little = with_small_frames(store, shrink, tmp_path, told.append)
-    assert told[0] in (7, 8)  # not from the beginning
+    little = with_small_frames(store, shrink, tmp_path, tell=told.append)
+    assert told[0] == (6 if torn else 8)  # not from the beginning
     assert np.array_equal(
         little.view.frames[:], shrink(torch.from_numpy(np.array(store.view.frames[:]))).numpy()
     )
     assert not part.exists()
+
+
+def test_one_of_several_processes_makes_them(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "full")
+    with pytest.raises(UserError, match="is not there, though the first process has made it"):
+        with_small_frames(store, shrink, tmp_path, make=False)
+    with_small_frames(store, shrink, tmp_path)
+    assert with_small_frames(store, shrink, tmp_path, make=False).obs_shape == (3, 4, 6)
 
 
 def test_a_folder_that_takes_no_file(tmp_path: Path) -> None:

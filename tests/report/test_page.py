@@ -122,6 +122,14 @@ def test_what_one_game_needs_is_shown_and_makes_no_other_method(tmp_path: Path) 
     assert boxing[0].method != boxing[1].method  # Boxing needs no such thing
 
 
+def test_a_setting_that_no_game_needs_is_a_difference_beside_one_that_a_game_needs(tmp_path: Path) -> None:
+    collection = to_dict(preset("debug"))["collection"]
+    make_run(tmp_path / "base/a", game="Freeway", score=30, collection={**collection, "temperature": 0.01})
+    make_run(tmp_path / "base/b", game="Pong", score=-20, collection={**collection, "temperature": 0.5})
+    make_run(tmp_path / "base/c", game="Boxing", score=1)
+    assert [run.method for run in find_runs([tmp_path])] == ["base", "base (2)", "base"]
+
+
 def test_page_of_one_run_of_one_game(tmp_path: Path) -> None:
     make_run(tmp_path / "base/a", score=31.8)
     page = render(find_runs([tmp_path / "base/a"]), [])

@@ -23,6 +23,7 @@ from adamas.core.config import load_config
 from adamas.core.errors import UserError
 from adamas.core.manifest import write_manifest
 from adamas.core.seeding import derive_seed
+from adamas.training import build, folder
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
 from adamas.training.resuming import Changes
@@ -206,6 +207,51 @@ def test_recordings_that_were_moved(recorded: Path) -> None:
     with closing(resume_run(recorded, True, changes=Changes(data="memory://resuming/mine"))) as trainer:
         assert trainer.real_steps == 33
     resume_run(recorded, quiet=True).close()
+
+
+@pytest.mark.parametrize("how", ["moved", "gone", "at a URL"])
+def test_the_link_follows_the_configuration(recorded: Path, how: str) -> None:
+    """As after a kill of --resume --data between two saves: what is trained on is what is printed."""
+    record(Path("others/train"), 4, 0)
+    record(Path("others/test"), 2, 1)
+    if how == "at a URL":
+        cli.run(["data", "pack", "others", "--out", "memory://follows/others"])
+        folder.relink(recorded, "memory://follows/others")
+    else:
+        folder.relink(recorded, str(Path("others").absolute()))
+    if how == "gone":
+        (recorded / "dataset").unlink()
+    with closing(resume_run(recorded, quiet=True)) as trainer:
+        assert trainer.real_steps == 33
+    assert (recorded / "dataset").resolve() == (recorded.parent / "mine").resolve()
+
+
+def test_a_run_without_its_checkpoints_does_not_begin_again(recorded: Path) -> None:
+    (recorded / "checkpoints").rename("elsewhere")
+    log = (recorded / "metrics" / "metrics.jsonl").read_bytes()
+    for path in ("results", "videos"):
+        shutil.rmtree(recorded / path, ignore_errors=True)
+    with pytest.raises(UserError, match="no usable checkpoint"):
+        resume_run(recorded, quiet=True)
+    assert log and (recorded / "metrics" / "metrics.jsonl").read_bytes() == log
+
+
+def test_a_resumed_run_is_claimed_before_its_checkpoint_is_chosen(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed = []
+    find = build.find_checkpoint
+
+    def find_checkpoint(root: Path) -> object:
+        with pytest.raises(UserError, match="another process trains in"):
+            folder.claim(recorded)
+        claimed.append(True)
+        return find(root)
+
+    monkeypatch.setattr(build, "find_checkpoint", find_checkpoint)
+    resume_run(recorded, quiet=True).close()
+    assert claimed
+    folder.claim(recorded).release()  # it is free again
 
 
 def test_other_recordings_in_their_place_are_told(recorded: Path) -> None:

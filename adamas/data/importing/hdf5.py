@@ -32,6 +32,7 @@ def hdf5(file: Path, key: str | None, actions: bool) -> list[Source]:
     try:
         with _opened_file(file) as content:
             if is_csgo(content):
+                check_own(file, content)
                 return [csgo(file, content, partial(_opened_file, file))]
             groups = list(_episodes(file, content, ""))
             if not groups:
@@ -109,18 +110,40 @@ def _arrays(file: Path, group: Any, prefix: str = "") -> Arrays:
         if hasattr(content, "keys"):
             found |= _arrays(file, content, f"{prefix}{child}/")
         elif hasattr(content, "shape") and content.shape is not None:
-            _check_written(file, content)
+            _check_stored(file, content)
             found[prefix + child] = content
     return found
 
 
-def _check_written(file: Path, dataset: Any) -> None:
-    """Refuse what was made room for and never written, as when a recorder is killed: it would be read as zeros."""
+def check_own(file: Path, group: Any, name: str = "") -> None:
+    """Refuse a group if anything in it, however deep, lies in another file or was never written.
+
+    Raises:
+        UserError: naming what.
+    """
+    for child, content in _children(file, group, name):
+        if hasattr(content, "keys"):
+            check_own(file, content, f"{name}/{child}" if name else child)
+        elif hasattr(content, "shape") and content.shape is not None:
+            _check_stored(file, content)
+
+
+def _check_stored(file: Path, dataset: Any) -> None:
+    """Refuse a dataset whose values are not all in the file.
+
+    They may lie in other files, which whoever made this one chooses. Or room was made for them and they were never
+    written, as when a recorder is killed: they would be read as zeros.
+    """
     import h5py
 
-    if not dataset.size or dataset.id.get_create_plist().get_external_count():
+    settings = dataset.id.get_create_plist()
+    layout = settings.get_layout()
+    if settings.get_external_count() or layout == h5py.h5d.VIRTUAL:
+        raise UserError(
+            f"{file}: the values of {dataset.name} lie in other files; copy them into this one (h5repack)"
+        )
+    if not dataset.size:
         return
-    layout = dataset.id.get_create_plist().get_layout()
     if layout == h5py.h5d.CHUNKED:
         chunks = 1
         for length, step in zip(dataset.shape, dataset.chunks, strict=True):

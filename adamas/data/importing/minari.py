@@ -18,6 +18,7 @@ from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.core.errors import UserError, require
 from adamas.data.importing.actions import MAX_OPTIONS, encode
 from adamas.data.importing.arrays import columns_of, refuse_table
+from adamas.data.importing.hdf5 import check_own
 from adamas.data.importing.pictures import rgb
 from adamas.data.importing.source import Frame, Note, Source, Table
 
@@ -76,6 +77,7 @@ def _read_hdf5(file: Path, name: str) -> Iterator[Any]:
     import h5py
 
     with h5py.File(file) as content:
+        check_own(file, content[name], name)
         yield content[name]
 
 

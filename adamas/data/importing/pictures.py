@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from adamas.core.errors import UserError
 from adamas.data.importing.names import natural
-from adamas.data.importing.source import Frame, Note
+from adamas.data.importing.source import CannotReadError, Frame, Note
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr", "HSV")
@@ -27,6 +27,10 @@ def open_all(files: Sequence[Path], note: Note) -> Iterator[Frame]:
         yield Frame(number, None, rgb(file, str(file)))
 
 
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+"""What Pillow may take a file for. It goes by the content, and would start Ghostscript for a PostScript file."""
+
+
 def rgb(file: Path | io.BytesIO, name: str) -> np.ndarray:
     """An image as a viewer shows it: (H, W, 3) uint8. ``name`` is what errors call it.
 
@@ -36,7 +40,7 @@ def rgb(file: Path | io.BytesIO, name: str) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks about what else is in the file
-            with Image.open(file) as image:
+            with Image.open(file, formats=FORMATS) as image:
                 if getattr(image, "n_frames", 1) > 1:
                     raise UserError(
                         f"{name} is an animation of {image.n_frames} frames; give a video or single images"
@@ -44,7 +48,7 @@ def rgb(file: Path | io.BytesIO, name: str) -> np.ndarray:
                 image.load()
                 return np.asarray(_rgb(ImageOps.exif_transpose(image), name))
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise UserError(f"{name} is no image that can be read ({error}); restore it") from error
+        raise CannotReadError(f"{name} is no image that can be read ({error}); restore it") from error
 
 
 def _rgb(image: Image.Image, name: str) -> Image.Image:

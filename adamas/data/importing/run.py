@@ -20,7 +20,7 @@ from adamas.core.files import sync, write_file
 from adamas.data.importing.actions import describe, steady
 from adamas.data.importing.find import Finder
 from adamas.data.importing.names import column
-from adamas.data.importing.source import STATE, Note, Source
+from adamas.data.importing.source import STATE, CannotReadError, Note, Source
 from adamas.data.importing.steps import Step, steps
 from adamas.data.index import INDEX, CannotWriteError, cannot_write
 from adamas.data.store import NEW, EpisodeStore
@@ -98,7 +98,7 @@ def import_recordings(
             _store(store, source, chain([first], episode))
             store.commit()
             done = i + 1
-    except CannotWriteError as error:
+    except (CannotWriteError, CannotReadError) as error:
         raise UserError(f"{error}{_kept(staging, done)}") from error
     except UserError:
         _discard(staging)
@@ -163,9 +163,20 @@ def _store(store: EpisodeStore, source: Source, steps: Iterator[Step]) -> None:
 
 
 def _plan(sources: Sequence[Source], spec: ActionSpec, options: ImportOptions) -> dict[str, Any]:
-    """What is imported and how: an interrupted import may go on if nothing of it has changed."""
-    files = [(str(s.path.absolute()), len(s.table), str(s.table.path)) for s in sources]
-    return json.loads(json.dumps({"files": files, "actions": to_dict(spec), "options": to_dict(options)}))
+    """What is imported and how: an interrupted import may go on if nothing has changed of what it has finished."""
+    files = [(str(s.path.absolute()), str(s.table.path)) for s in sources]
+    stamps = [(len(s.table), _stamp(s.path), _stamp(s.table.path)) for s in sources]
+    plan = {"files": files, "stamps": stamps, "actions": to_dict(spec), "options": to_dict(options)}
+    return json.loads(json.dumps(plan))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Size and time of the last change of a file; None if the path is that of a group within a file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _resumed(staging: Path, plan: dict[str, Any]) -> EpisodeStore | None:
@@ -173,11 +184,18 @@ def _resumed(staging: Path, plan: dict[str, Any]) -> EpisodeStore | None:
     file, store = staging / PLAN, staging / STORE
     try:
         if (store / INDEX).is_file() and file.is_file():
-            if json.loads(file.read_text()) != plan:
+            finished, before = EpisodeStore.open(store), json.loads(file.read_text())
+            if {**before, "stamps": None} != {**plan, "stamps": None}:
                 raise UserError(
                     f"{staging} holds another import that was interrupted; finish that, or remove the folder"
                 )
-            return EpisodeStore.open(store)
+            done = finished.num_episodes
+            if before["stamps"][:done] != plan["stamps"][:done]:
+                raise UserError(
+                    f"recordings that are in {staging} already have changed since; remove the folder to begin again"
+                )
+            write_file(file, json.dumps(plan))
+            return finished
         if store.exists() and not file.exists():  # the plan is there before the store, and goes after it
             raise UserError(
                 f"{staging} is no import that was interrupted; rename it, or choose another --out"
@@ -185,7 +203,7 @@ def _resumed(staging: Path, plan: dict[str, Any]) -> EpisodeStore | None:
         shutil.rmtree(store, ignore_errors=True)  # nothing is committed
         staging.mkdir(parents=True, exist_ok=True)
         write_file(file, json.dumps(plan))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(
             f"cannot write {file} ({error}); choose another --out, or remove the folder"
         ) from error
@@ -208,7 +226,8 @@ def _kept(staging: Path, done: int) -> str:
     if not done:
         _discard(staging)
         return ""
-    return f"; {done} finished episodes are kept in {staging}, and the same command goes on with the rest"
+    episodes = "1 finished episode is" if done == 1 else f"{done} finished episodes are"
+    return f"; {episodes} kept in {staging}, and the same command goes on with the rest"
 
 
 def _discard(staging: Path) -> None:

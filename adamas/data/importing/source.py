@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adamas.core.actions import ActionSpec
+from adamas.core.errors import UserError
 
 Column = np.ndarray
 """(rows,) float64, or texts."""
@@ -34,6 +35,10 @@ class Frame(NamedTuple):
     number: int
     time: float | None
     pixels: np.ndarray | None
+
+
+class CannotReadError(UserError):
+    """A file of a recording is damaged. Episodes that were imported before it are kept."""
 
 
 @dataclass(frozen=True)

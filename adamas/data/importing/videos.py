@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from adamas.core.errors import UserError, require
-from adamas.data.importing.source import Frame, Note
+from adamas.data.importing.source import CannotReadError, Frame, Note
 
 PLAIN = {
     "format_whitelist": "mov,mp4,matroska,webm,avi,mpeg,mpegvideo,mpegts,flv,asf",
@@ -54,7 +54,7 @@ def decode(file: Path, note: Note) -> Iterator[Frame]:
             _tell_format(file, streams[0].codec_context, note)
             yield from _checked(file, container, streams[0], note)
     except av.FFmpegError as error:
-        raise UserError(
+        raise CannotReadError(
             f"{file} cannot be decoded ({error.strerror}); restore it or encode it anew"
         ) from error
 

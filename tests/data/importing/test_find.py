@@ -178,6 +178,33 @@ def endless(path: Path) -> None:
         file.create_group("a")["a"] = file["/"]
 
 
+def in_another_file(path: Path) -> None:
+    secret = path.with_name("secret")
+    secret.write_bytes(bytes(4 * 16 * 32 * 3))
+    with h5py.File(path, "w") as file:
+        file["action"] = [0, 1, 2]
+        file.create_dataset("obs", (4, 16, 32, 3), "uint8", external=[(str(secret), 0, 4 * 16 * 32 * 3)])
+
+
+def of_another_file(path: Path) -> None:
+    with h5py.File(path.with_name("secret.hdf5"), "w") as file:
+        file["pixels"] = greys(4)
+    layout = h5py.VirtualLayout(greys(4).shape, "uint8")
+    layout[:] = h5py.VirtualSource(str(path.with_name("secret.hdf5")), "pixels", greys(4).shape)
+    with h5py.File(path, "w") as file:
+        file["action"] = [0, 1, 2]
+        file.create_virtual_dataset("obs", layout)
+
+
+def csgo_of_another_file(path: Path) -> None:
+    write_csgo(path, frames(3, 0, 150, 280), np.eye(3, 51))
+    path.rename(path.with_name("secret.hdf5"))
+    with h5py.File(path, "w") as file:
+        for i in range(3):
+            for kind in "xy":
+                file[f"frame_{i}_{kind}"] = h5py.ExternalLink("secret.hdf5", f"frame_{i}_{kind}")
+
+
 def two_names(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["obs"], file["action"], file["actions"] = greys(4), [0, 1, 2], [2, 1, 0]
@@ -207,6 +234,9 @@ def csgo_with_a_hole(path: Path) -> None:
     ("make", "message"),
     [
         (linked, r"one\.hdf5: /demo_1 is a link to something elsewhere"),
+        (in_another_file, r"one\.hdf5: the values of /obs lie in other files"),
+        (of_another_file, r"one\.hdf5: the values of /obs lie in other files"),
+        (csgo_of_another_file, r"one\.hdf5: /frame_0_x is a link to something elsewhere"),
         (endless, r"one\.hdf5 has groups within groups, more than 16 deep"),
         (two_names, r"one\.hdf5 has several arrays for the action: action, actions"),
         (of_dreamer, r"one\.hdf5 has an array is_first"),

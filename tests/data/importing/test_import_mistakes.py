@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -242,6 +243,24 @@ def test_finished_episodes_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     store = import_recordings(tmp_path / "clips", tmp_path / "out", None, ImportOptions(), tell)
     assert told == [0, 1, 2, 2] and store.num_episodes == 3
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clips", "out"]
+
+
+def test_episodes_before_a_damaged_video_are_kept_while_they_do_not_change(tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    for name in ("0", "1"):
+        write_video(clips / f"{name}.mp4", frames(4, int(name)))
+        write_csv(clips / f"{name}.csv", **OK)
+    sound, first = (clips / "1.mp4").read_bytes(), (clips / "0.csv").read_bytes()
+    (clips / "1.mp4").write_bytes(b"no video at all")
+    with pytest.raises(UserError, match=r"1\.mp4 cannot be decoded .*; 1 finished episodes? (is|are) kept"):
+        import_recordings(clips, tmp_path / "out", None, ImportOptions())
+    (clips / "1.mp4").write_bytes(sound)
+    write_csv(clips / "0.csv", **{**OK, "action": [2, 2, 2]})
+    with pytest.raises(UserError, match="have changed since; remove the folder to begin again"):
+        import_recordings(clips, tmp_path / "out", None, ImportOptions())
+    shutil.rmtree(tmp_path / "out.importing")
+    (clips / "0.csv").write_bytes(first)
+    assert import_recordings(clips, tmp_path / "out", None, ImportOptions()).num_episodes == 2
 
 
 def test_a_folder_that_only_looks_like_an_interrupted_import(tmp_path: Path) -> None:

@@ -248,6 +248,11 @@ def animation() -> bytes:
     return content.getvalue()
 
 
+def postscript() -> bytes:
+    """Pillow would start Ghostscript for it."""
+    return b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 16\n%%EndComments\nshowpage\n%%EOF\n"
+
+
 def saved(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     content = io.BytesIO()
     picture.save(content, kind, **options)
@@ -267,6 +272,7 @@ def saved(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
         (animation(), "is an animation of 3 frames"),
         (saved(Image.fromarray(frames(1)[0]))[:-300], "is no image that can be read"),
         (b"hello", "is no image that can be read"),
+        (postscript(), r"is no image that can be read \(cannot identify"),
         (saved(Image.new("1", (60_000, 60_000))), "is no image that can be read .*decompression bomb"),
     ],
 )
