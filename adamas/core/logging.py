@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, SupportsFloat
 
 from adamas.core.errors import UserError, require
+from adamas.core.files import write_file
 
 
 class Metrics:
@@ -144,5 +145,5 @@ def _open_wandb(folder: Path, project: str) -> Any:
         raise require("wandb", "wandb") from error
     identity = folder / "wandb-id.txt"
     if not identity.exists():
-        identity.write_text(secrets.token_hex(4))
+        write_file(identity, secrets.token_hex(4))
     return wandb.init(project=project, dir=str(folder), id=identity.read_text(), resume="allow")

@@ -31,7 +31,7 @@ BEFORE_WORK = {
     "dataset": {"train", "test"},
     "dataset/train": {"frames.bin", "rows.bin", "index.json", "index.json.tmp", ".tmp-index.json"},
     "dataset/test": {"frames.bin", "rows.bin", "index.json", "index.json.tmp", ".tmp-index.json"},
-    "metrics": {"metrics.jsonl", "timing.jsonl", "tensorboard", "wandb", "wandb-id.txt"},
+    "metrics": {"metrics.jsonl", "timing.jsonl", "tensorboard", "wandb", "wandb-id.txt", ".tmp-*"},
 }
 """All that a run's folder can hold before its first checkpoint, as patterns of names."""
 

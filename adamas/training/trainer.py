@@ -30,6 +30,7 @@ from adamas.core.checkpoint import Checkpoint, save_checkpoint
 from adamas.core.config import to_dict
 from adamas.core.distributed import ALONE, Group
 from adamas.core.errors import UserError
+from adamas.core.files import write_file
 from adamas.core.logging import Metrics
 from adamas.core.process import Stopped, stop_signal
 from adamas.core.progress import Progress
@@ -293,6 +294,6 @@ class Trainer:
             path = self.run_dir / "failed-batch.pt"
             content = io.BytesIO()
             torch.save({f.name: getattr(error.batch, f.name) for f in fields(error.batch)}, content)
-            path.write_bytes(content.getvalue())
+            write_file(path, content.getvalue())
             message += f", batch in {path}"
         return NonFiniteLossError(message + "; lower the learning rate or look at the batch")
