@@ -27,7 +27,8 @@ coverage:
 	$(MAKE) test PYTEST="--cov --cov-report=term"
 
 fuzz: $(VENV)/installed-dev
-	ADAMAS_FUZZ=$(FUZZ) $(BIN)/python -m pytest -s tests/fuzz tests/data/test_fuzz_datasets.py tests/data/test_faults.py
+	ADAMAS_FUZZ=$(FUZZ) $(BIN)/python -m pytest -s tests/fuzz
+	ADAMAS_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/data/test_fuzz_datasets.py tests/data/test_faults.py
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

@@ -118,7 +118,7 @@ def read_run(folder: Path) -> RunRecord:
         raise UserError(
             f"cannot read {error.filename}: {error.strerror}; give the folder of a run"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(f"{folder} is damaged ({type(error).__name__}: {error}); leave it out") from error
     metrics, timing = (read_records(folder / "metrics" / f"{name}.jsonl") for name in ("metrics", "timing"))
     return RunRecord(folder, config, metrics, timing, scores[-1] if scores else None)

@@ -198,6 +198,9 @@ def test_mistakes(tmp_path: Path) -> None:
     (folder / "results/scores.json").write_text("{}")
     with pytest.raises(UserError, match=r"is damaged \(KeyError: 'agent'\)"):
         find_runs([tmp_path])
+    write_score(folder / "results/scores.json", 10**400)
+    with pytest.raises(UserError, match=r"is damaged \(OverflowError"):
+        find_runs([tmp_path])
     (folder / "config.yaml").unlink()
     with pytest.raises(UserError, match=r"cannot read .*config.yaml"):
         find_runs([tmp_path])
