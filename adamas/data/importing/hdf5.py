@@ -30,10 +30,10 @@ def hdf5(file: Path, key: str | None, actions: bool) -> list[Source]:
         actions: False: leave out what was done.
     """
     try:
-        with _opened_file(file) as content:
+        with opened_file(file) as content:
             if is_csgo(content):
                 check_own(file, content)
-                return [csgo(file, content, partial(_opened_file, file))]
+                return [csgo(file, content, partial(opened_file, file))]
             groups = list(_episodes(file, content, ""))
             if not groups:
                 raise UserError(
@@ -57,7 +57,7 @@ def hdf5(file: Path, key: str | None, actions: bool) -> list[Source]:
 
 
 @contextmanager
-def _opened_file(file: Path) -> Iterator[Any]:
+def opened_file(file: Path) -> Iterator[Any]:
     """What is in a file. OSError: it, or a part of it, cannot be read."""
     import h5py
 
@@ -75,7 +75,7 @@ def _opened_file(file: Path) -> Iterator[Any]:
 
 @contextmanager
 def _opened(file: Path, group: str) -> Iterator[Arrays]:
-    with _opened_file(file) as content:
+    with opened_file(file) as content:
         yield _arrays(file, content[group] if group else content)
 
 

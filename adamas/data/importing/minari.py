@@ -18,7 +18,7 @@ from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.core.errors import UserError, require
 from adamas.data.importing.actions import MAX_OPTIONS, encode
 from adamas.data.importing.arrays import columns_of, refuse_table
-from adamas.data.importing.hdf5 import check_own
+from adamas.data.importing.hdf5 import check_own, opened_file
 from adamas.data.importing.pictures import rgb
 from adamas.data.importing.source import Frame, Note, Source, Table
 
@@ -64,9 +64,7 @@ def _readers(data: Path, about: Mapping[str, Any]) -> Iterator[tuple[Path, Reade
         for folder in _folders(data):
             yield folder, partial(_read_arrow, folder, kind, space)
         return
-    import h5py
-
-    with h5py.File(data / MAIN) as content:
+    with opened_file(data / MAIN) as content:
         names = sorted(content, key=lambda name: int(name.removeprefix("episode_")))
     for name in names:
         yield Path(f"{data / MAIN}:{name}"), partial(_read_hdf5, data / MAIN, name)
@@ -74,9 +72,7 @@ def _readers(data: Path, about: Mapping[str, Any]) -> Iterator[tuple[Path, Reade
 
 @contextmanager
 def _read_hdf5(file: Path, name: str) -> Iterator[Any]:
-    import h5py
-
-    with h5py.File(file) as content:
+    with opened_file(file) as content:
         check_own(file, content[name], name)
         yield content[name]
 
