@@ -1,9 +1,10 @@
-"""Recorded tensors of the published system, to compare with."""
+"""Recorded tensors of the published system to compare with, and a small run of an agent that knows nothing."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import pytest
 import torch
 from filelock import FileLock
 from safetensors import safe_open
+from small_runs import make_breakout_run
 from torch import Tensor
 
 from adamas.core import runtime
@@ -84,3 +86,20 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
         return folder
 
     return once
+
+
+@pytest.fixture(scope="session")
+def dreamer_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of an agent for MinAtar Breakout that knows nothing, with what it played."""
+    pytest.importorskip("minatar")
+    run = tmp_path_factory.mktemp("dreamer") / "run"
+    make_breakout_run(run)
+    return run
+
+
+@pytest.fixture
+def dreamer(dreamer_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that run, called RUN, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(dreamer_once, "RUN")
+    return Path("RUN")

@@ -16,6 +16,7 @@ from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.interop.published import check_weights, without_weights
 from adamas.interop.sizes import ACTIONS, Tensors, infer_network, with_prefix
+from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.world_models.diamond import DiamondConfig
 
@@ -24,6 +25,39 @@ OBS_SHAPE = (3, 150, 280)
 
 STAND_IN = ActorCriticConfig(8, (8, 8, 8, 8))
 """Sizes of the policy that nobody trained."""
+
+
+def published_stages(first: FrameNetworkConfig, second: FrameNetworkConfig) -> DiamondConfig:
+    """The published noise, training targets and samplers of CS:GO, which files do not record.
+
+    Args:
+        first: the network that draws small frames.
+        second: the network that draws frames five times as high and wide.
+    """
+    denoiser = DenoiserConfig(
+        first,
+        sigma_offset=0.1,
+        sigma_data=0.5,
+        log_sigma_mean=-1.2,
+        log_sigma_std=1.2,
+        sigma_min=2e-3,
+        sigma_max=20.0,
+        num_autoregressive_steps=4,
+        noise_previous_obs=True,
+    )
+    upsampler = UpsamplerConfig(
+        second,
+        sigma_offset=0.1,
+        sigma_data=0.5,
+        log_sigma_mean=-1.2,
+        log_sigma_std=1.2,
+        sigma_min=2e-3,
+        sigma_max=20.0,
+        num_autoregressive_steps=1,
+        factor=5,
+        sampler=SamplerConfig(10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9),
+    )
+    return DiamondConfig(denoiser, None, SamplerConfig(3, s_cond=0.005), upsampler)
 
 
 def is_two_stage(tensors: Tensors) -> bool:
@@ -57,31 +91,10 @@ def _infer(tensors: Tensors, source: str) -> AgentConfig:
     """Sizes of both stages, and the number of buttons."""
     first, second = (with_prefix(tensors, prefix) for prefix in ("denoiser.", "upsampler."))
     try:
-        network, _ = infer_network(first)
-        denoiser = DenoiserConfig(
-            network,
-            sigma_offset=0.1,
-            sigma_data=0.5,
-            log_sigma_mean=-1.2,
-            log_sigma_std=1.2,
-            num_autoregressive_steps=4,
-            noise_previous_obs=True,
-        )
-        enlarging = SamplerConfig(10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9)
-        upsampler = UpsamplerConfig(
-            infer_network(second, extra_frames=1)[0],
-            sigma_offset=0.1,
-            sigma_data=0.5,
-            log_sigma_mean=-1.2,
-            log_sigma_std=1.2,
-            num_autoregressive_steps=1,
-            factor=5,
-            sampler=enlarging,
-        )
+        world_model = published_stages(infer_network(first)[0], infer_network(second, extra_frames=1)[0])
         num_buttons = len(first[ACTIONS])
         numbered = tuple(str(i) for i in range(num_buttons))
         buttons = ActionSpec(buttons=CSGO_BUTTONS if num_buttons == len(CSGO_BUTTONS) else numbered)
-        world_model = DiamondConfig(denoiser, None, SamplerConfig(3, s_cond=0.005), upsampler)
     except KeyError as error:
         raise UserError(
             f"{source} does not hold a two-stage model: no tensor is named {error}; get the file again"

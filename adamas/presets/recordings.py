@@ -8,15 +8,12 @@ from adamas.core.runtime import RuntimeConfig
 from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
+from adamas.interop.two_stage import STAND_IN, published_stages
 from adamas.nn.unet import FrameNetworkConfig
-from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.training.config import ComponentTraining, Config, EvaluationConfig, PolicyTraining
 from adamas.training.optim import OptimizerConfig
 from adamas.world_models.diamond import DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
-
-STAND_IN = ActorCriticConfig(8, (8, 8, 8, 8))
-"""A policy that nobody trains, but every agent has one."""
 
 
 def static() -> Config:
@@ -115,28 +112,23 @@ def csgo() -> Config:
     optimizer = OptimizerConfig(1e-4, 1e-2, eps=1e-8 / micro_batches, max_grad_norm=10.0 / micro_batches)
     return Config(
         data="csgo",
-        world_model=DiamondConfig(
-            DenoiserConfig(
-                FrameNetworkConfig(
-                    context_length=4,
-                    cond_channels=2048,
-                    depths=(2, 2, 2, 2),
-                    channels=(128, 256, 512, 1024),
-                    attn_depths=(False, False, True, True),
-                    noise_cond=True,
-                ),
-                sigma_offset=0.1,
-                sigma_data=0.5,
-                log_sigma_mean=-1.2,
-                log_sigma_std=1.2,
-                sigma_min=2e-3,
-                sigma_max=20.0,
-                num_autoregressive_steps=4,
-                noise_previous_obs=True,
+        world_model=published_stages(
+            FrameNetworkConfig(
+                context_length=4,
+                cond_channels=2048,
+                depths=(2, 2, 2, 2),
+                channels=(128, 256, 512, 1024),
+                attn_depths=(False, False, True, True),
+                noise_cond=True,
             ),
-            reward_end=None,
-            sampler=SamplerConfig(num_steps=3, sigma_min=2e-3, sigma_max=5.0, rho=7.0, s_cond=0.005),
-            upsampler=_csgo_upsampler(),
+            FrameNetworkConfig(
+                context_length=1,
+                cond_channels=2048,
+                depths=(2, 2, 2, 2),
+                channels=(64, 64, 128, 256),
+                attn_depths=(False, False, False, True),
+                noise_cond=True,
+            ),
         ),
         actor_critic=STAND_IN,
         denoiser=ComponentTraining(optimizer, 16 * micro_batches, 400, 400),
@@ -144,32 +136,4 @@ def csgo() -> Config:
         num_shards=micro_batches,
         final_epochs=600,
         evaluation=EvaluationConfig(every_epochs=20),
-    )
-
-
-def _csgo_upsampler() -> UpsamplerConfig:
-    """The second stage of the published model, which draws frames five times as high and wide."""
-    return UpsamplerConfig(
-        FrameNetworkConfig(
-            context_length=1,
-            cond_channels=2048,
-            depths=(2, 2, 2, 2),
-            channels=(64, 64, 128, 256),
-            attn_depths=(False, False, False, True),
-            noise_cond=True,
-        ),
-        sigma_offset=0.1,
-        log_sigma_mean=-1.2,
-        log_sigma_std=1.2,
-        num_autoregressive_steps=1,
-        factor=5,
-        sampler=SamplerConfig(
-            num_steps=10,
-            sigma_min=1.0,
-            sigma_max=5.0,
-            s_churn=10.0,
-            s_tmin=1.0,
-            s_tmax=5.0,
-            s_noise=0.9,
-        ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -160,9 +160,9 @@ def differences(a: RunRecord, b: RunRecord) -> list[str]:
     return [key for key in diff(a.config, b.config) if key not in NOT_THE_METHOD and key not in usual]
 
 
-def _usual(keys: Iterable[str], run: RunRecord) -> dict[str, Any]:
+def _usual(keys: Collection[str], run: RunRecord) -> dict[str, Any]:
     """Those of the settings ``keys`` that are in ``run`` as in the published configuration of other games."""
-    published = to_dict(atari100k())
+    published = to_dict(atari100k()) if keys else {}
     return {key: value for key in keys if (value := value_at(run.config, key)) == value_at(published, key)}
 
 

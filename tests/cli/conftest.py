@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import threading
 import warnings
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from commands import adamas, output
-from small_runs import make_breakout_run
 
 from adamas import cli
 
@@ -28,23 +26,6 @@ def trained(made_once: Callable[..., Path]) -> tuple[Path, str]:
 
     folder = made_once("trained", train)
     return folder / "run", (folder / "printed").read_text()
-
-
-@pytest.fixture(scope="session")
-def dreamer_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of an agent for MinAtar Breakout that knows nothing, with what it played."""
-    pytest.importorskip("minatar")
-    run = tmp_path_factory.mktemp("dreamer") / "run"
-    make_breakout_run(run)
-    return run
-
-
-@pytest.fixture
-def dreamer(dreamer_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of that run, called RUN, in the working folder."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(dreamer_once, "RUN")
-    return Path("RUN")
 
 
 @pytest.fixture
