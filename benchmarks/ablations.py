@@ -31,7 +31,7 @@ from adamas.data import EpisodeStore, SegmentSampler
 from adamas.diffusion.denoiser import Denoiser, sample
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.envs.minatar import BLACK, PALETTES
-from adamas.evaluation.fidelity import EXACT_TOLERANCE, exact
+from adamas.fidelity.distances import EXACT_TOLERANCE, exact
 from adamas.presets import preset
 from adamas.training.config import Config
 from adamas.training.learning import ComponentPhase

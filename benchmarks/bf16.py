@@ -25,8 +25,9 @@ from adamas.core.process import run_command
 from adamas.core.runtime import RuntimeConfig
 from adamas.core.types import Batch, SegmentSpec, to_model_range
 from adamas.data import EpisodeStore, SegmentSampler
-from adamas.evaluation.fidelity import continue_dreams, exact
+from adamas.dreaming.continuation import continue_dreams
 from adamas.evaluation.results import bootstrap_interval
+from adamas.fidelity.distances import exact
 
 HORIZON = 50
 WINDOWS = 512

@@ -23,10 +23,10 @@ from adamas.core.seeding import Streams
 from adamas.core.workers import Workers
 from adamas.data import EpisodeStore, SegmentSampler
 from adamas.diffusion.samplers import SamplerConfig
+from adamas.dreaming.imagination import Imagination
 from adamas.envs.make import make_env
 from adamas.evaluation.protocol import play_episodes
 from adamas.interop.load import load
-from adamas.rl.imagination import Imagination
 from adamas.training.config import Config
 from adamas.training.learning import Dreams, PolicyPhase, context_sampler
 from adamas.training.meters import Meter

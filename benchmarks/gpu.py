@@ -30,11 +30,11 @@ from rich.table import Table
 from adamas.agent import AgentConfig
 from adamas.bench.accelerator import describe, forget_peak
 from adamas.bench.agreement import TOLERANCES, answers, fixed_agent, relative_error, replayed_answers
-from adamas.bench.child import Bench
 from adamas.bench.contents import phases
 from adamas.bench.guarded import Finding, Outcome, guarded
 from adamas.bench.real_runs import kill_and_resume, train_for
-from adamas.bench.rows import UPDATE_ROWS, small_run
+from adamas.bench.worker import Bench
+from adamas.bench.workloads import UPDATE_ROWS, small_run
 from adamas.core import runtime
 from adamas.core.actions import ActionSpec
 from adamas.core.console import console

@@ -16,7 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from adamas.bench.contents import phases
 from adamas.bench.flops import run_flops
-from adamas.bench.rows import small_run
+from adamas.bench.workloads import small_run
 from adamas.presets import preset
 from adamas.training.learning import planned_updates
 from adamas.training.phases import Phase

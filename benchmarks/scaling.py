@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from adamas.bench.rows import small_run
+from adamas.bench.workloads import small_run
 from adamas.core.distributed import Group
 from adamas.presets import preset
 from adamas.training.build import follow

@@ -25,11 +25,11 @@ import numpy as np
 
 from adamas.cli import run as command
 from adamas.core.types import Batch
-from adamas.data.collate import FRAMES, ROWS
 from adamas.data.index import read_index, write_index
 from adamas.data.packed import BLOCK, BLOCKS, PACKED_FRAMES
 from adamas.data.sampling import SegmentSampler
 from adamas.data.store import EpisodeStore
+from adamas.data.view import FRAMES, ROWS
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import preset
 from adamas.training.build import new_run

@@ -13,12 +13,19 @@ import pytest
 import torch
 from filelock import FileLock
 from safetensors import safe_open
-from small_runs import make_breakout_run
 from torch import Tensor
 
+from adamas.agent import Agent, AgentConfig
 from adamas.core import runtime
+from adamas.core.actions import ActionSpec
 from adamas.core.runtime import RuntimeConfig
+from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
+from adamas.rl.actor_critic import ActorCriticConfig
+from adamas.world_models.diamond import DiamondConfig
+from adamas.world_models.reward_end import RewardEndConfig
+from tests.helpers.small_runs import make_breakout_run
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -103,3 +110,23 @@ def dreamer(dreamer_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     shutil.copytree(dreamer_once, "RUN")
     return Path("RUN")
+
+
+@pytest.fixture(scope="session")
+def agent() -> Agent:
+    """A tiny untrained agent for MinAtar Breakout."""
+    pytest.importorskip("minatar")
+    network = FrameNetworkConfig(4, cond_channels=16, depths=(1,), channels=(8,), attn_depths=(False,))
+    config = AgentConfig(
+        (3, 10, 10),
+        ActionSpec.discrete(("noop", "left", "right")),
+        DiamondConfig(
+            DenoiserConfig(network),
+            RewardEndConfig(8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)),
+            SamplerConfig(num_steps=1),
+        ),
+        ActorCriticConfig(8, channels=(8,), down=(True,)),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Agent(config)

@@ -12,17 +12,19 @@ PACKAGE = Path(__file__).parents[1] / "adamas"
 
 LAYERS: list[set[str]] = [  # lowest first; those of one row never import each other
     {"core"},
-    {"nn"},
+    {"nn", "media"},
     {"diffusion"},
     {"data", "envs", "world_models"},
     {"rl"},
     {"agent"},
-    {"evaluation"},
+    {"dreaming"},
+    {"evaluation"},  # scores alone
+    {"fidelity"},  # dreams against the truth
     {"interop"},
     {"adamas"},  # the public surface, adamas/__init__.py
     {"training"},
     {"presets"},
-    {"bench", "report", "fidelity", "play", "export"},
+    {"bench", "report", "play", "export"},
     {"commands"},
     {"suite"},
     {"cli"},

@@ -16,7 +16,7 @@ from adamas.bench.compare import compare, row_config
 from adamas.bench.contents import agent_config, stand_in_note
 from adamas.bench.flops import run_flops
 from adamas.bench.peak import peak_gflops, precision_of
-from adamas.bench.rows import ROWS, rows_of
+from adamas.bench.workloads import ROWS, rows_of
 from adamas.core.arguments import parse
 from adamas.core.config import to_dict
 from adamas.core.console import console

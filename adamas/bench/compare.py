@@ -16,7 +16,7 @@ from typing import Any
 from adamas.bench.contents import agent_config
 from adamas.bench.flops import run_flops
 from adamas.bench.peak import precision_of
-from adamas.bench.rows import ROWS
+from adamas.bench.workloads import ROWS
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
 from adamas.core.runtime import choose_device
@@ -42,17 +42,17 @@ def plain(config: Config) -> Config:
 
 
 class Child:
-    """A process that times work (:mod:`adamas.bench.child`)."""
+    """A process that times work (:mod:`adamas.bench.worker`)."""
 
     def __init__(self, config: Config) -> None:
         began = time.perf_counter()
-        command = [sys.executable, "-m", "adamas.bench.child"]
+        command = [sys.executable, "-m", "adamas.bench.worker"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._ask(to_dict(config))
         self.startup_seconds = time.perf_counter() - began
 
     def measure(self, row: str, seconds: float) -> dict[str, Any]:
-        """See :meth:`adamas.bench.child.Bench.measure`."""
+        """See :meth:`adamas.bench.worker.Bench.measure`."""
         return self._ask({"row": row, "seconds": seconds})
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ def compare(config: Config, rows: Sequence[str], rounds: int, seconds: float) ->
 
     Args:
         config: whose work is measured, except of rows that have a preset of their own.
-        rows: names in :data:`~adamas.bench.rows.ROWS`.
+        rows: names in :data:`~adamas.bench.workloads.ROWS`.
         rounds: how often plain and fast take turns. What disturbs the machine then disturbs both.
         seconds: to repeat the work for, each time.
 

@@ -17,7 +17,7 @@ import numpy as np
 from adamas.agent import AgentConfig
 from adamas.core.actions import ActionSpec, Axis
 from adamas.data.importing.csgo import CSGO_BUTTONS, FRAME
-from adamas.data.places import is_url
+from adamas.data.locations import is_url
 from adamas.data.store import NEW, EpisodeStore
 from adamas.envs.make import make_env
 from adamas.training.config import Config

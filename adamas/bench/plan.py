@@ -22,7 +22,7 @@ from adamas.bench.accelerator import wait
 from adamas.bench.contents import agent_config, phases, stand_in_note
 from adamas.bench.flops import run_flops
 from adamas.bench.peak import peak_gflops, precision_of
-from adamas.bench.rows import UPDATE_ROWS, small_run
+from adamas.bench.workloads import UPDATE_ROWS, small_run
 from adamas.core.arguments import parse
 from adamas.core.console import console
 from adamas.core.errors import UserError

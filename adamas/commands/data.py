@@ -21,8 +21,8 @@ from adamas.core.files import creating
 from adamas.data.importing.run import ImportOptions, import_recordings
 from adamas.data.index import INDEX
 from adamas.data.inspect import check, contact_sheet, size, split, summary
+from adamas.data.locations import Place, is_url, join, local, parse_place
 from adamas.data.pack import is_packed, pack
-from adamas.data.places import Place, is_url, join, local, parse_place
 from adamas.data.store import EpisodeStore
 
 TELL_SECONDS = 10  # between two lines about a dataset that is being packed

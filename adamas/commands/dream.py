@@ -23,25 +23,17 @@ from adamas.core.files import read_file
 from adamas.core.seeding import derive_seed
 from adamas.core.types import Batch, History
 from adamas.data.store import EpisodeStore
+from adamas.dreaming.continuation import continue_dreams, dream_over, true_and_dream
+from adamas.dreaming.imagination import Imagination
+from adamas.dreaming.starts import PlayedStarts, RecordedStarts, Starts
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
-from adamas.evaluation.fidelity import continue_dreams
-from adamas.evaluation.pictures import (
-    OVER,
-    dream_over,
-    enlarge,
-    grid,
-    hold_last,
-    side_by_side,
-    true_and_dream,
-)
-from adamas.evaluation.video import check_film, film_scale, save_film
 from adamas.fidelity.drift import as_known, draw_windows
 from adamas.interop.load import load
-from adamas.interop.starts import PlayedStarts, RecordedStarts, Starts
+from adamas.media.films import check_film, film_scale, save_film
+from adamas.media.pictures import OVER, enlarge, grid, hold_last, side_by_side
 from adamas.rl.action_distribution import check_temperature, sample_action
-from adamas.rl.imagination import Imagination
 from adamas.rl.rollout import OnHost, burn_in, rollout, start
 
 Source = EpisodeStore | RealVectorEnv

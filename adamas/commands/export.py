@@ -19,11 +19,11 @@ from adamas.core.files import creating_folder
 from adamas.core.runtime import RuntimeConfig, setup
 from adamas.core.types import Batch
 from adamas.data.store import EpisodeStore
+from adamas.dreaming.starts import RecordedStarts
 from adamas.export.onnx import OPSET, check_export, export_onnx
 from adamas.export.web import VERSION, check_page, find_runtime, pack_runtime, write_page
 from adamas.interop.load import load
 from adamas.interop.published import save_published
-from adamas.interop.starts import RecordedStarts
 
 NUM_CONTEXTS = 32  # that a page's dreams start from
 CONTROLS = ("dom.js", "icon.svg", "input.js", "keys.js", "meters.js", "touch.js")

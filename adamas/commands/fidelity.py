@@ -26,10 +26,8 @@ from adamas.core.seeding import derive_seed
 from adamas.core.types import Batch
 from adamas.data.store import EpisodeStore
 from adamas.diffusion.samplers import SamplerConfig
+from adamas.dreaming.continuation import Continuation, continue_dreams, longest_dream
 from adamas.envs.config import EnvConfig
-from adamas.evaluation.fidelity import Continuation, continue_dreams
-from adamas.evaluation.pictures import SLOW_FPS, fitting_scale, longest_dream, save_pair, strip
-from adamas.evaluation.plots import save_figure
 from adamas.evaluation.results import provenance
 from adamas.fidelity.drift import (
     BASELINE,
@@ -42,11 +40,13 @@ from adamas.fidelity.drift import (
     under_other_actions,
 )
 from adamas.fidelity.figures import drift_curves, table_rows
+from adamas.fidelity.frechet_samples import Features, features_of
 from adamas.fidelity.lpips import Lpips
 from adamas.fidelity.measure import Measure
 from adamas.fidelity.moment_measure import MomentMeasure
-from adamas.fidelity.populations import Features, features_of
 from adamas.interop.load import load
+from adamas.media.pictures import SLOW_FPS, fitting_scale, save_pair, strip
+from adamas.media.plots import save_figure
 
 
 @dataclass(frozen=True)

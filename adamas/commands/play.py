@@ -20,15 +20,15 @@ from adamas.core.config import from_dict
 from adamas.core.errors import UserError, require
 from adamas.core.runtime import RuntimeConfig
 from adamas.data import EpisodeStore
-from adamas.data.places import Place, parse_place
+from adamas.data.locations import Place, parse_place
+from adamas.dreaming.starts import PlayedStarts, RecordedStarts, Starts
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.interop.load import load
-from adamas.interop.starts import PlayedStarts, RecordedStarts, Starts
+from adamas.play.controls import Moves
 from adamas.play.engine import Engine
 from adamas.play.messages import LIMITS, Settings, View
-from adamas.play.moves import Moves
 from adamas.play.recording import KINDS, Recordings
 from adamas.play.scene import Stage
 from adamas.play.worlds import MakeEnv
@@ -120,8 +120,8 @@ def play(arguments: Sequence[str]) -> None:
 
 def _serve(engine: Engine, datasets: Mapping[str, Place], hello: Mapping[str, Any], options: Play) -> None:
     try:
-        from adamas.play.library import Library
-        from adamas.play.serving import serve
+        from adamas.play.dataset_api import Library
+        from adamas.play.run_server import serve
     except ModuleNotFoundError as error:
         raise require(str(error.name), "play") from error
     serve(

@@ -17,9 +17,9 @@ from adamas.core.config import load_config, to_dict
 from adamas.core.distributed import Group
 from adamas.core.errors import UserError
 from adamas.core.progress import duration
-from adamas.evaluation.report import save_dreams, write_report
 from adamas.evaluation.results import evaluate_agent
 from adamas.presets import PRESETS, preset
+from adamas.report.run_results import save_dreams, write_report
 from adamas.training.build import follow, new_run, resume_run
 from adamas.training.config import Config
 from adamas.training.resuming import Changes

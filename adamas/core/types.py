@@ -99,10 +99,37 @@ class Batch:
         """Some of the B segments."""
         return Batch(*(getattr(self, f.name)[index] for f in fields(self)))
 
+    @staticmethod
+    def concatenate(batches: Sequence[Batch]) -> Batch:
+        """One batch of the segments of several, in order."""
+        return Batch(*(torch.cat([getattr(batch, f.name) for batch in batches]) for f in fields(Batch)))
+
     def split(self, sizes: Sequence[int]) -> list[Batch]:
         """Batches of so many segments each, in order; ``sizes`` sum to B."""
         parts = zip(*(getattr(self, f.name).split(list(sizes)) for f in fields(self)), strict=True)
         return [Batch(*tensors) for tensors in parts]
+
+
+def single_context(obs: Tensor, action: Tensor, length: int) -> Batch:
+    """The frames of one running episode as one context (B = 1) of ``length`` frames, padded in front.
+
+    Args:
+        obs: (K, C, H, W) uint8, at most ``length`` frames, oldest first.
+        action: (K - 1,) int64 or (K - 1, D) float32, the actions between them.
+        length: L, the number of frames in a context.
+
+    Returns:
+        A context without rewards and ends, which no world model reads from it.
+    """
+    padding = length - len(obs)
+    frames = obs.new_zeros(1, length, *obs.shape[1:])
+    actions = action.new_zeros(1, length - 1, *action.shape[1:])
+    frames[0, padding:] = obs
+    if len(action):
+        actions[0, padding:] = action
+    none = torch.zeros(1, length - 1, dtype=torch.bool)
+    mask = torch.arange(length)[None] >= padding
+    return Batch(frames, actions, none.float(), none, none.clone(), mask)
 
 
 @dataclass(frozen=True)

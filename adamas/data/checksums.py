@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from adamas.core.errors import UserError
-from adamas.data.places import Place
+from adamas.data.locations import Place
 
 BLOCK = 1024  # entries: part of the format
 

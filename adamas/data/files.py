@@ -10,9 +10,9 @@ import numpy as np
 from adamas.core.errors import UserError
 from adamas.core.files import sync, temporary_path
 from adamas.data.checksums import BLOCK, extend, verify
-from adamas.data.collate import FRAMES, ROWS, map_file, row_dtype
 from adamas.data.index import INDEX, Index, cannot_write, write_index
-from adamas.data.places import Place, file_size
+from adamas.data.locations import Place, file_size
+from adamas.data.view import FRAMES, ROWS, map_file, row_dtype
 
 
 class StoreFiles:

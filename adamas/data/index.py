@@ -14,8 +14,8 @@ from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError
 from adamas.core.files import write_file
 from adamas.data.checksums import Checksums, num_blocks
-from adamas.data.collate import FRAMES, ROWS, damaged
-from adamas.data.places import Place, check_url, is_url, join, read_file
+from adamas.data.locations import Place, check_url, is_url, join, read_file
+from adamas.data.view import FRAMES, ROWS, damaged
 
 VERSION = 3  # 1: actions are one int64 each; 2: or what action_spec says; 3: or it is packed, or a link
 INDEX = "index.json"

@@ -138,7 +138,7 @@ def check(store: EpisodeStore) -> None:
 
 
 def _problem(spec: ActionSpec | None, rows: np.ndarray) -> str:
-    """What is wrong with an episode, given its rows, of :func:`~adamas.data.collate.row_dtype`."""
+    """What is wrong with an episode, given its rows, of :func:`~adamas.data.view.row_dtype`."""
     for name in FLAGS:
         wrong = rows[name].view(np.uint8) > 1
         if wrong.any():

@@ -11,11 +11,11 @@ import numpy as np
 from adamas.core.errors import UserError
 from adamas.core.files import sync, write_file
 from adamas.data.checksums import extend
-from adamas.data.collate import ROWS
 from adamas.data.index import INDEX, Index, index_text
+from adamas.data.locations import Place, filesystem, reaching
 from adamas.data.packed import BLOCK, BLOCKS, PACKED_FRAMES, zstandard
-from adamas.data.places import Place, filesystem, reaching
 from adamas.data.store import EpisodeStore
+from adamas.data.view import ROWS
 
 LEVEL = 7  # of zstd: higher ones take much longer for a little more
 CHUNK = 64 * BLOCK  # frames that are read at a time

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from adamas.core.errors import UserError, require
-from adamas.data.collate import ROWS, View, damaged, map_file
-from adamas.data.places import Place, filesystem, is_url, join, reaching, read_file
+from adamas.data.locations import Place, filesystem, is_url, join, reaching, read_file
+from adamas.data.view import ROWS, View, damaged, map_file
 
 PACKED_FRAMES, BLOCKS = "frames.zst", "blocks.bin"
 BLOCK = 4  # frames: most of the ratio of long blocks, and little to unpack besides what is asked for

@@ -25,9 +25,9 @@ from torch import Tensor
 
 from adamas.core.errors import UserError
 from adamas.core.files import sync
-from adamas.data.collate import View, map_file
 from adamas.data.index import cannot_write
 from adamas.data.store import EpisodeStore
+from adamas.data.view import View, map_file
 
 CHUNK = 256  # frames that are shrunk at a time
 SYNCED = 64  # chunks after which what is written is synced: a crash costs no more

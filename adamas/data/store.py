@@ -35,11 +35,11 @@ from torch import Tensor
 from adamas.core.actions import ActionSpec
 from adamas.core.types import Batch, Episode
 from adamas.data.checksums import BLOCK, verify
-from adamas.data.collate import FRAMES, ROWS, View, row_dtype
 from adamas.data.files import StoreFiles
 from adamas.data.index import Index, follow_link, read_index
+from adamas.data.locations import Place, join, parse_place
 from adamas.data.packed import BLOCKS, PackedFrames, packed_view
-from adamas.data.places import Place, join, parse_place
+from adamas.data.view import FRAMES, ROWS, View, row_dtype
 
 NEW = -1  # in place of an episode's number: an episode begins here
 

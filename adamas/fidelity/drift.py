@@ -13,8 +13,9 @@ from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.data.store import EpisodeStore
-from adamas.evaluation.fidelity import Continuation, exact, psnr
-from adamas.fidelity.distances import mse, ssim
+from adamas.data.windows import draw_uniformly
+from adamas.dreaming.continuation import Continuation
+from adamas.fidelity.distances import exact, mse, psnr, ssim
 from adamas.fidelity.lpips import Lpips
 
 NUM_RESAMPLES = 2_000
@@ -56,9 +57,7 @@ def draw_windows(
         raise UserError(
             f"{store.folder} has no episode of more than {length} frames, the context of a dream; record longer ones"
         )
-    number = rng.integers(starts.sum(), size=num_windows)
-    episode = np.searchsorted(starts.cumsum(), number, side="right")
-    start = number - (starts.cumsum() - starts)[episode]
+    episode, start = draw_uniformly(starts, num_windows, rng)
     return Windows(store.read(episode, start, length + horizon), episode)
 
 
@@ -171,4 +170,25 @@ def agreement(dreams: Continuation) -> dict[str, float | None]:
             f"{name}_precision": hits / said if said else None,
             f"{name}_recall": hits / there if there else None,
         }
+    return result
+
+
+def dream_error(dreams: Continuation) -> dict[str, float]:
+    """The numbers a run logs at every evaluation.
+
+    ``*_1`` is the next frame, ``*_T`` the frame T steps on; rates are per step that was still alive in the game.
+    """
+    horizon = dreams.mask.shape[1]
+    result = {}
+    for step in (1, horizon):
+        alive = dreams.mask[:, step - 1]
+        if alive.any():
+            pair = dreams.obs[alive, step - 1], dreams.true_obs[alive, step - 1]
+            result[f"psnr_{step}"] = float(psnr(*pair).mean())
+            result[f"exact_{step}"] = float(exact(*pair).float().mean())
+    alive = dreams.mask
+    result["dream_reward_rate"] = float(dreams.reward[alive].mean())
+    result["real_reward_rate"] = float(dreams.true_reward[alive].mean())
+    result["dream_end_rate"] = float(dreams.terminated[alive].float().mean())
+    result["real_end_rate"] = float(dreams.true_terminated[alive].float().mean())
     return result

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adamas.evaluation.plots import GREY, new_figure
 from adamas.fidelity.drift import BASELINE, OTHER_ACTIONS, STILL
 from adamas.fidelity.summary import moment_rows, shown
+from adamas.media.plots import GREY, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

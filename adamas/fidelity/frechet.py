@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from adamas.core.errors import UserError
-from adamas.evaluation.pictures import enlarge
 from adamas.fidelity.lpips import BATCH, FILES, Trunk, network_input, read_weights
+from adamas.media.pictures import enlarge
 
 Kind = Literal["inception", "i3d"]
 ARGUMENTS: dict[Kind, dict[str, bool]] = {  # of the scripted networks; each has some that the other lacks

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from adamas.core.errors import UserError
 from adamas.core.types import to_model_range
-from adamas.evaluation.pictures import enlarge
+from adamas.media.pictures import enlarge
 
 Network = Literal["alex", "vgg"]
 FILES: dict[Network, tuple[str, str]] = {  # file, and the name of the convolutions' weights in it

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from adamas.core.seeding import derive_seed
-from adamas.evaluation.fidelity import Continuation
+from adamas.dreaming.continuation import Continuation
 from adamas.fidelity.drift import Windows, agreement, distances, means
+from adamas.fidelity.frechet_samples import Features, population_distance
 from adamas.fidelity.lpips import Lpips
-from adamas.fidelity.populations import Features, population_distance
 
 
 class Measure:

@@ -9,13 +9,13 @@ from adamas.agent import Agent
 from adamas.core import runtime
 from adamas.core.seeding import derive_seed
 from adamas.diffusion.samplers import SamplerConfig
-from adamas.envs.branching import make_branching
 from adamas.envs.config import EnvConfig
-from adamas.evaluation.plots import save_figure
-from adamas.fidelity.distribution import compare_outcomes
+from adamas.envs.rewind import make_branching
+from adamas.fidelity.action_sensitivity import Sensitivity, confusion_plot, measure_sensitivity
+from adamas.fidelity.coverage import compare_outcomes
 from adamas.fidelity.moments import find_moments
-from adamas.fidelity.sensitivity import Sensitivity, confusion_plot, measure_sensitivity
 from adamas.fidelity.summary import summarise_outcomes, summarise_sensitivity
+from adamas.media.plots import save_figure
 from adamas.rl.rollout import OnHost
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from torch import Generator, Tensor
 from adamas.core.errors import UserError
 from adamas.core.protocols import Policy, WorldModel
 from adamas.core.seeding import derive_seed
-from adamas.core.types import Batch
-from adamas.envs.branching import BranchingGame
+from adamas.core.types import Batch, single_context
+from adamas.envs.rewind import BranchingGame
 from adamas.rl.action_distribution import sample_action
 
 MAX_TRIES = 1_000  # episodes that may end too early, for each moment
@@ -76,32 +75,18 @@ def _play(
 ) -> Moment | None:
     """The moment after ``num_steps`` of one episode, unless it has ended."""
     obs, state = game.reset(seed), policy.initial_state(1)
-    frames, actions, rewards = deque([obs], length), deque[int]([], length - 1), deque[float]([], length - 1)
+    frames, actions = deque([obs], length), deque[int]([], length - 1)
     for _ in range(num_steps):
         output = policy(obs[None], state)
         action, state = int(sample_action(game.action_spec, output.logits, generator)), output.state
-        obs, reward, terminated, truncated = game.step(action)
+        obs, _, terminated, truncated = game.step(action)
         if terminated or truncated:
             return None
         frames.append(obs)
         actions.append(action)
-        rewards.append(reward)
-    running = torch.zeros(1, length - 1, dtype=torch.bool)
-    context = Batch(
-        torch.stack(tuple(frames))[None],
-        torch.tensor([list(actions)], dtype=torch.int64),
-        torch.tensor([list(rewards)]),
-        running,
-        running.clone(),
-        torch.ones(1, length, dtype=torch.bool),
-    )
+    taken = torch.tensor(list(actions), dtype=torch.int64)
+    context = single_context(torch.stack(tuple(frames)), taken, length)
     return Moment(context, game.save())
-
-
-def contexts_of(moments: Sequence[Moment]) -> Batch:
-    """The contexts of K moments in one batch (B = K)."""
-    contexts = [moment.context for moment in moments]
-    return Batch(*(torch.cat([getattr(one, f.name) for one in contexts]) for f in fields(Batch)))
 
 
 def play_on(game: BranchingGame, moment: Moment, actions: Tensor, seed: int) -> Tensor:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from adamas.evaluation.results import bootstrap_interval
-from adamas.fidelity.distribution import OutcomeComparison
-from adamas.fidelity.sensitivity import Sensitivity
+from adamas.fidelity.action_sensitivity import Sensitivity
+from adamas.fidelity.coverage import OutcomeComparison
 
 AGREEMENTS = {
     "coverage": "what can happen and is dreamt",

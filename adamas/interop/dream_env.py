@@ -27,10 +27,10 @@ from adamas.core import runtime
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.data import EpisodeStore
+from adamas.dreaming.imagination import Imagination
+from adamas.dreaming.starts import RecordedStarts
 from adamas.envs.spaces import from_space, space_of
 from adamas.interop.load import load
-from adamas.interop.starts import RecordedStarts
-from adamas.rl.imagination import Imagination
 
 Frames = NDArray[np.uint8]
 

@@ -15,9 +15,9 @@ from adamas.core.errors import UserError
 from adamas.data.recording import Recording
 from adamas.data.store import EpisodeStore
 from adamas.envs.vector import RealVectorEnv
-from adamas.play.cells import FAINT, Lines, Picture
-from adamas.play.moves import Controls, Moves
+from adamas.play.controls import Controls, Moves
 from adamas.play.terminal import KEYS, Pressed
+from adamas.play.terminal_widgets import FAINT, Lines, Picture
 
 HINT = "arrows, wasd, space, digits: act; the first key begins   q quit"
 

@@ -13,9 +13,9 @@ from adamas.agent import Agent
 from adamas.core import runtime
 from adamas.core.errors import UserError
 from adamas.core.types import History
-from adamas.interop.starts import Starts
+from adamas.dreaming.starts import Starts
+from adamas.play.controls import Moves
 from adamas.play.messages import Settings, View
-from adamas.play.moves import Moves
 from adamas.play.recording import Recordings
 from adamas.play.worlds import Dream, Game, MakeEnv, World
 from adamas.rl.rollout import PolicyState, burn_in

@@ -19,7 +19,7 @@ from textual.containers import Horizontal
 from textual.events import Key, Resize
 
 from adamas.core.errors import UserError
-from adamas.play.cells import BOLD, FAINT, PLAIN, SURROUND, Lines, Picture, brief, in_words, panel
+from adamas.play.controls import PARTS
 from adamas.play.engine import Engine, Player
 from adamas.play.messages import (
     Action,
@@ -34,7 +34,7 @@ from adamas.play.messages import (
     Reset,
     Step,
 )
-from adamas.play.moves import PARTS
+from adamas.play.terminal_widgets import BOLD, FAINT, PLAIN, SURROUND, Lines, Picture, brief, in_words, panel
 
 RATE = 30  # looks at the newest moment, per second
 HELD = 0.25  # seconds for which a key counts as pressed; terminals tell of no release

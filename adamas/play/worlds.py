@@ -9,8 +9,8 @@ from torch import Tensor
 
 from adamas.core.protocols import DreamState, Prediction
 from adamas.core.types import Batch
+from adamas.dreaming.starts import Trail
 from adamas.envs.vector import RealVectorEnv
-from adamas.interop.starts import Trail
 from adamas.world_models.diamond import Diamond, Thoughts
 
 MakeEnv = Callable[[bool], RealVectorEnv]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adamas.evaluation.aggregate import interval, performance_profile, resample
-from adamas.evaluation.plots import BLUE, GREEN, GREY, ORANGE, curve, evaluations, new_figure
 from adamas.evaluation.scores import Estimate, Runs, aggregates
+from adamas.media.plots import BLUE, GREEN, GREY, ORANGE, new_figure
+from adamas.report.records import curve, evaluations
 from adamas.report.runs import RunRecord
 
 if TYPE_CHECKING:

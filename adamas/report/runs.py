@@ -16,9 +16,9 @@ from adamas.core.config import diff, from_dict, load_config, to_dict
 from adamas.core.errors import UserError
 from adamas.core.files import read_file
 from adamas.envs.config import EnvConfig
-from adamas.evaluation.plots import Record, read_records
 from adamas.evaluation.scores import Runs
 from adamas.presets.atari import atari100k, game_overrides
+from adamas.report.records import Record, read_records
 from adamas.training.config import Config
 
 NOT_THE_METHOD = ("seed", "env.game", "checkpoint_minutes", "tensorboard", "wandb_project")

@@ -22,8 +22,8 @@ from adamas.core.seeding import Streams, derive_seed
 from adamas.core.workers import Workers
 from adamas.data.sampling import SegmentSampler
 from adamas.data.store import EpisodeStore
+from adamas.dreaming.imagination import Imagination
 from adamas.interop.hub import is_address
-from adamas.rl.imagination import Imagination
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
 from adamas.training.config import Config

@@ -14,10 +14,12 @@ from adamas.agent import Agent
 from adamas.core.errors import UserError
 from adamas.core.seeding import derive_seed
 from adamas.data.store import EpisodeStore
+from adamas.data.windows import draw_uniformly
+from adamas.dreaming.continuation import Continuation, continue_dreams, longest_dream
 from adamas.envs.make import make_env
-from adamas.evaluation.fidelity import Continuation, continue_dreams, dream_error
-from adamas.evaluation.pictures import SLOW_FPS, longest_dream, save_pair
 from adamas.evaluation.protocol import play_episodes
+from adamas.fidelity.drift import dream_error
+from adamas.media.pictures import SLOW_FPS, save_pair
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
 from adamas.training.config import Config
@@ -104,9 +106,8 @@ class EvaluationPhase(Phase):
         if not store.num_transitions:
             raise UserError("nothing is held out yet; evaluate first, or lower evaluation.every_epochs")
         rng = np.random.default_rng(self._seed("windows"))
-        number = rng.integers(store.num_transitions, size=config.evaluation.heldout_windows)
-        episode = np.searchsorted(transitions.cumsum(), number, side="right")
-        t = number - (transitions.cumsum() - transitions)[episode]  # the first frame dreamt is t + 1
+        # The first frame dreamt is t + 1.
+        episode, t = draw_uniformly(transitions, config.evaluation.heldout_windows, rng)
         start, num_frames = t - (model.context_length - 1), model.context_length + config.policy.horizon
         windows = store.read(episode, start, num_frames).to(self.device)
         generator = torch.Generator(self.device).manual_seed(self._seed("dreams"))

@@ -19,7 +19,7 @@ from adamas.core.protocols import Component, Policy
 from adamas.core.types import Batch, SegmentSpec
 from adamas.core.workers import Workers
 from adamas.data.sampling import SegmentSampler
-from adamas.rl.imagination import Contexts, Imagination
+from adamas.dreaming.imagination import Contexts, Imagination
 from adamas.rl.losses import actor_critic_loss
 from adamas.rl.rollout import Position, Rollout, rollout, start
 from adamas.training.config import ComponentTraining, PolicyTraining

@@ -16,7 +16,7 @@ from adamas.core.checkpoint import Checkpoint
 from adamas.core.config import from_dict
 from adamas.core.errors import UserError
 from adamas.core.seeding import Streams
-from adamas.data.places import is_url
+from adamas.data.locations import is_url
 from adamas.training.config import Config
 from adamas.training.folder import has_own_recordings
 from adamas.training.phases import Phase

@@ -12,8 +12,8 @@ from adamas.core.config import from_dict
 from adamas.core.errors import UserError
 from adamas.core.protocols import Component
 from adamas.core.seeding import derive_seed
-from adamas.data.ahead import ReadAhead
-from adamas.data.places import is_url, join
+from adamas.data.locations import is_url, join
+from adamas.data.prefetch import ReadAhead
 from adamas.data.sampling import SegmentSampler
 from adamas.data.small import with_small_frames
 from adamas.data.store import EpisodeStore

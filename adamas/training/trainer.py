@@ -37,7 +37,7 @@ from adamas.core.progress import Progress
 from adamas.core.runtime import device_of
 from adamas.core.seeding import Streams
 from adamas.data.store import EpisodeStore
-from adamas.evaluation.fidelity import Continuation
+from adamas.dreaming.continuation import Continuation
 from adamas.training.clock import Clock
 from adamas.training.collect import Collector
 from adamas.training.config import Config

@@ -19,7 +19,7 @@ from adamas.bench.command import table, within_patience
 from adamas.bench.compare import Child, compare, plain
 from adamas.bench.contents import STAND_INS, StandIn, agent_config, stand_in_note, with_recordings
 from adamas.bench.flops import count_flops
-from adamas.bench.rows import ROWS, rows_of, small_run
+from adamas.bench.workloads import ROWS, rows_of, small_run
 from adamas.cli import run
 from adamas.core import runtime
 from adamas.core.errors import UserError

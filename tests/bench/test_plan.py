@@ -14,7 +14,7 @@ from adamas.bench import contents
 from adamas.bench import plan as planning
 from adamas.bench.flops import count_flops, run_flops
 from adamas.bench.plan import memory_bytes, plan, seconds_by_profile
-from adamas.bench.rows import UPDATE_ROWS, small_run
+from adamas.bench.workloads import UPDATE_ROWS, small_run
 from adamas.cli import run
 from adamas.core.actions import ActionSpec, Axis
 from adamas.core.errors import UserError

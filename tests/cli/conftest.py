@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import adamas, output
 
 from adamas import cli
+from tests.helpers.commands import adamas, output
 
 
 @pytest.fixture(scope="session")

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import ONE_EPOCH, SHORT, adamas, output
 
 from adamas import cli
 from adamas.commands.train import parse_start
 from adamas.core.checkpoint import find_checkpoint
 from adamas.data.store import EpisodeStore
 from adamas.interop.load import load
+from tests.helpers.commands import ONE_EPOCH, SHORT, adamas, output
 
 PICTURES = {"scores.json", "agent.gif", "dream.gif", "dream.png"}
 PLOTS = {"learning_curve.png", "world_model.png", "dream_rates.png", "returns.png"}

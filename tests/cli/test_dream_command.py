@@ -18,7 +18,7 @@ from adamas.commands.dream import dream
 from adamas.core.types import Batch, EnvStep
 from adamas.data.store import EpisodeStore
 from adamas.envs.vector import RealVectorEnv
-from adamas.evaluation.pictures import GAP, LABEL_HEIGHT, OVER
+from adamas.media.pictures import GAP, LABEL_HEIGHT, OVER
 from adamas.presets import preset
 
 pytest.importorskip("minatar")

@@ -12,11 +12,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from commands import NO_EPOCH, SHORT
 from gymnasium.spaces import Box, Discrete
 
 from adamas import cli
 from adamas.core.arguments import _gist
+from tests.helpers.commands import NO_EPOCH, SHORT
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from adamas import cli
 from adamas.commands import play as command
 from adamas.data import EpisodeStore
-from adamas.interop.starts import PlayedStarts, RecordedStarts
+from adamas.dreaming.starts import PlayedStarts, RecordedStarts
 
 Complaint = Callable[..., str]
 
@@ -99,6 +99,6 @@ def test_an_address_that_is_not_this_machines(trained: tuple[Path, str], complai
 def test_the_packages_that_are_missing_are_named(
     trained: tuple[Path, str], complaint: Complaint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "adamas.play.serving", raising=False)
+    monkeypatch.delitem(sys.modules, "adamas.play.run_server", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert "pip install 'adamas[play]'" in complaint("play", trained[0])

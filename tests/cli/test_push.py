@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from hub_stand_in import READ_TOKEN, TOKEN, StandIn, connect, stand_in
 
 from adamas import cli
 from adamas.agent import Agent, AgentConfig
@@ -27,6 +26,7 @@ from adamas.core.errors import UserError
 from adamas.envs.config import EnvConfig
 from adamas.interop.load import load
 from adamas.presets import preset
+from tests.helpers.hub_stand_in import READ_TOKEN, TOKEN, StandIn, connect, stand_in
 
 CONFIG = replace(preset("debug"), env=EnvConfig("minatar", "breakout", size=10, max_episode_steps=50), seed=3)
 

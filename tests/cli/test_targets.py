@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from hub_stand_in import StandIn, connect, stand_in
 
 from adamas import cli
 from adamas.agent import Agent, AgentConfig
@@ -27,6 +26,7 @@ from adamas.presets import preset
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.world_models.diamond import DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
+from tests.helpers.hub_stand_in import StandIn, connect, stand_in
 
 PONG = AgentConfig(
     (3, 64, 64),

@@ -12,8 +12,6 @@ from typing import Any
 import gymnasium
 import pytest
 import yaml
-from commands import adamas as adamas_process
-from commands import output
 
 import adamas
 from adamas import cli
@@ -24,6 +22,8 @@ from adamas.data import EpisodeStore
 from adamas.envs import EnvConfig, trust
 from adamas.presets import preset
 from adamas.suite.jobs import Job
+from tests.helpers.commands import adamas as adamas_process
+from tests.helpers.commands import output
 
 MODULE, ID = "adamas_lamp", "AdamasLamp-v0"
 GAME = f"{MODULE}:{ID}"

@@ -16,15 +16,15 @@ from gymnasium.spaces import Box, Dict, MultiBinary
 import adamas
 from adamas import cli
 from adamas.data import EpisodeStore
+from adamas.dreaming.starts import RecordedStarts
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.export.onnx import describe_actions, export_model
-from adamas.interop.starts import RecordedStarts
+from adamas.play.controls import Moves
+from adamas.play.dataset_api import Library
 from adamas.play.engine import Engine, Player
-from adamas.play.library import Library
 from adamas.play.messages import Action, Control, Look, Moment, Pause, Record, Request, Settings, Step
-from adamas.play.moves import Moves
 from adamas.play.recording import Recordings
 from adamas.play.scene import Stage
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from adamas.core.types import Batch, EnvStep, Episode, SegmentSpec, to_model_range, to_pixels
+from adamas.core.types import Batch, EnvStep, Episode, SegmentSpec, single_context, to_model_range, to_pixels
 
 
 def make_batch() -> Batch:
@@ -120,3 +120,22 @@ def test_the_length_of_an_episode_counts_transitions() -> None:
 
 def test_segments_stay_within_the_episode_unless_asked() -> None:
     assert SegmentSpec(5) == SegmentSpec(num_frames=5, past_end=False, final_frame=True)
+
+
+def test_a_single_context_by_hand() -> None:
+    frames = torch.arange(10, 14, dtype=torch.uint8)[:, None, None, None]  # 4 frames, 3 actions
+    long = single_context(frames, torch.tensor([1, 2, 3]), 4)
+    assert long.obs.flatten().tolist() == [10, 11, 12, 13] and long.mask.all()
+    assert long.action.tolist() == [[1, 2, 3]]
+    short = single_context(frames[:3], torch.tensor([1, 2]), 4)
+    assert short.obs.flatten().tolist() == [0, 10, 11, 12]
+    assert short.mask.tolist() == [[False, True, True, True]]
+    assert short.action.tolist() == [[0, 1, 2]]
+    first = single_context(frames[:1], torch.zeros(0, 2), 3)  # vector actions, none taken yet
+    assert first.action.tolist() == [[[0, 0], [0, 0]]] and first.mask.tolist() == [[False, False, True]]
+
+
+def test_batches_are_concatenated_in_order() -> None:
+    batch = make_batch()
+    together = Batch.concatenate([batch[:1], batch[1:]])
+    assert all(torch.equal(getattr(together, f.name), getattr(batch, f.name)) for f in fields(Batch))

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults import full_disks, kills
 from PIL import Image
 
 from adamas import cli
 from adamas.core.errors import UserError
 from adamas.data import NEW, EpisodeStore
 from adamas.data.inspect import check
+from tests.helpers.faults import full_disks, kills
 
 SHAPE = (3, 4, 4)
 GAME = ["--env.suite", "minatar", "--env.game", "breakout", "--env.size", "10"]

@@ -19,10 +19,10 @@ from adamas.core.actions import ActionSpec, Axis
 from adamas.core.errors import UserError
 from adamas.core.types import SegmentSpec
 from adamas.data import NEW, EpisodeStore, SegmentSampler
-from adamas.data.ahead import ReadAhead
+from adamas.data.locations import join
 from adamas.data.pack import pack
 from adamas.data.packed import BLOCK
-from adamas.data.places import join
+from adamas.data.prefetch import ReadAhead
 
 SHAPE = (3, 4, 5)
 SPEC = ActionSpec(buttons=("jump",), axes=(Axis("steer", -2.0, 2.0),))

@@ -15,7 +15,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from adamas.core.errors import UserError
 from adamas.core.protocols import VectorEnv
 from adamas.envs import EnvConfig, RealVectorEnv, gymnasium_pixels, make_env, minatar
-from adamas.envs.branching import make_branching
+from adamas.envs.rewind import make_branching
 from adamas.evaluation.protocol import RandomPolicy, play_episodes
 
 FRAME = np.full((32, 32, 3), 100, np.uint8)

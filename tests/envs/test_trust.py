@@ -11,7 +11,7 @@ import pytest
 
 from adamas.core.errors import UserError
 from adamas.envs import EnvConfig, make_env, trust
-from adamas.envs.branching import make_branching
+from adamas.envs.rewind import make_branching
 from adamas.presets import PRESETS, preset
 
 MODULE = "adamas_theirs"

@@ -9,7 +9,7 @@ import torch
 
 from adamas.core.errors import UserError
 from adamas.envs import EnvConfig, make_env, trust
-from adamas.envs.branching import make_branching
+from adamas.envs.rewind import make_branching
 from adamas.envs.vizdoom import scenario_id
 
 pytest.importorskip("vizdoom")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_agent import CONFIG, SHAPE, make_agent
 
 from adamas import cli
 from adamas.agent import Agent
@@ -15,6 +14,7 @@ from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import to_dict
 from adamas.data import NEW, EpisodeStore
 from adamas.export.web import RUNTIME
+from tests.helpers.export_agent import CONFIG, SHAPE, make_agent
 
 
 @pytest.fixture(scope="session")

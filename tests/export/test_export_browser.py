@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from tiny_agent import close, dream, read_contexts
 
 from adamas.agent import Agent
 from adamas.core.errors import UserError
 from adamas.export.web import RUNTIME, pack_runtime
+from tests.helpers.export_agent import close, dream, read_contexts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_agent import CONFIG, SHAPE, L, close, dream, make_agent, read_contexts
 
 from adamas import cli
 from adamas.agent import Agent
@@ -28,6 +27,7 @@ from adamas.export import onnx as exporting
 from adamas.export.networks import draw_inputs
 from adamas.export.onnx import export_model, export_onnx, level_error
 from adamas.nn.unet import FrameNetworkConfig
+from tests.helpers.export_agent import CONFIG, SHAPE, L, close, dream, make_agent, read_contexts
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_agent import CONFIG, L, close, read_contexts
 from torch import Generator, Tensor
 
 from adamas import cli
@@ -28,6 +27,7 @@ from adamas.data import EpisodeStore
 from adamas.diffusion.samplers import SamplerConfig, sample_path
 from adamas.diffusion.schedules import karras_sigmas
 from adamas.export.web import RUNTIME, STATIC, check_page, pack_runtime
+from tests.helpers.export_agent import CONFIG, L, close, read_contexts
 
 NAMES = {
     "index.html",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
-from adamas.fidelity.distances import mse, ssim
+from adamas.fidelity.distances import EXACT_TOLERANCE, exact, mse, psnr, ssim
 
 
 def pattern(channels: int, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -91,3 +95,21 @@ def test_shapes_are_those_of_the_leading_dimensions() -> None:
 def test_frames_of_different_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="differ in shape"):
         ssim(flat(0), flat(0, width=17))
+
+
+def test_psnr_by_hand() -> None:
+    true = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
+    obs = true.clone()
+    obs[1] = 51  # a fifth of the range
+    obs[2, 0, 0, 0] = 255  # one value of four: a mean squared error of a quarter
+    expected = torch.tensor([60, 20 * math.log10(5), 10 * math.log10(4)])
+    torch.testing.assert_close(psnr(obs, true), expected)
+    torch.testing.assert_close(psnr(true, obs), expected)
+
+
+@given(st.integers(0, 255), st.integers(0, 255), st.integers(0, 11))
+def test_exact_tolerates_so_much_in_every_value(true: int, dreamt: int, place: int) -> None:
+    true_obs = torch.full((2, 3, 2, 2), true, dtype=torch.uint8)
+    obs = true_obs.clone()
+    obs[1].view(-1)[place] = dreamt
+    assert exact(obs, true_obs).tolist() == [True, abs(true - dreamt) <= EXACT_TOLERANCE]

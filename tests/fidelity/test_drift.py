@@ -13,19 +13,20 @@ from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.data.store import NEW, EpisodeStore
-from adamas.evaluation.fidelity import Continuation
+from adamas.dreaming.continuation import Continuation
 from adamas.fidelity import drift
 from adamas.fidelity.drift import (
     agreement,
     as_known,
     distances,
     draw_windows,
+    dream_error,
     means,
     still,
     under_other_actions,
 )
+from adamas.fidelity.frechet_samples import CLIP_LENGTH, population_distance, samples, spaced
 from adamas.fidelity.lpips import Lpips
-from adamas.fidelity.populations import CLIP_LENGTH, population_distance, samples, spaced
 
 L = 2
 
@@ -189,3 +190,27 @@ def test_perceptual_distances_stand_where_their_frames_do(weights: Path) -> None
     found = distances(continuation(obs, true_obs, torch.tensor([[True, False]])), lpips)
     assert found["lpips"][0, 0] == pytest.approx(lpips(obs[:, 0], true_obs[:, 0]).item())
     assert np.isnan(found["lpips"][0, 1])
+
+
+def test_rates_count_only_steps_that_were_alive() -> None:
+    alive = torch.tensor([[True, True], [True, False]])
+    frames = torch.zeros(2, 2, 1, 1, 1, dtype=torch.uint8)
+    wrong = frames.clone()
+    wrong[1] = 255  # the second dream is wrong, at step 2 after the true end
+    numbers = dream_error(
+        Continuation(
+            obs=wrong,
+            true_obs=frames,
+            reward=torch.tensor([[1.0, -1.0], [1.0, 1.0]]),
+            true_reward=torch.tensor([[1.0, 0.0], [1.0, 0.0]]),
+            terminated=torch.tensor([[False, True], [True, True]]),
+            true_terminated=torch.tensor([[False, False], [True, False]]),
+            mask=alive,
+        )
+    )
+    expected = {
+        **{"psnr_1": 30.0, "exact_1": 0.5, "psnr_2": 60.0, "exact_2": 1.0},
+        **{"dream_reward_rate": 1 / 3, "real_reward_rate": 2 / 3},
+        **{"dream_end_rate": 2 / 3, "real_end_rate": 1 / 3},
+    }
+    assert numbers == pytest.approx(expected, abs=1e-4)

@@ -6,18 +6,18 @@ from dataclasses import fields
 
 import pytest
 import torch
-from toys import Coins, Dream, Line, on_the_line, walk
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.evaluation.protocol import RandomPolicy
-from adamas.fidelity.moments import contexts_of, dream_on, find_moments, play_on
+from adamas.fidelity.moments import dream_on, find_moments, play_on
+from tests.helpers.toy_games import Coins, Dream, Line, on_the_line, walk
 
 LENGTH = 3
 
 
-def test_moments_hold_the_frames_actions_and_rewards_before_them() -> None:
+def test_moments_hold_the_frames_and_actions_before_them() -> None:
     game = Line(position=1)
     moments = find_moments(game, RandomPolicy(ActionSpec.numbered(3)), LENGTH, 60, seed=0, max_steps=8)
     assert len(moments) == 60
@@ -29,7 +29,6 @@ def test_moments_hold_the_frames_actions_and_rewards_before_them() -> None:
         places, times = obs[0, :, 0, 0].int().argmax(dim=1).tolist(), obs[0, :, 0, 1, 0].tolist()
         assert times == list(range(times[-1] - LENGTH + 1, times[-1] + 1))
         assert [walk(p, a) for p, a in zip(places, action[0].tolist(), strict=False)] == places[1:]
-        assert torch.equal(moment.context.reward, action.float())
         assert moment.saved == (places[-1], times[-1])
         ages.append(times[-1])
     assert set(ages) == set(range(LENGTH - 1, 9)), "from the first full context on, to max_steps"
@@ -54,7 +53,7 @@ def test_contexts_of_one_frame_have_no_actions() -> None:
 
 def test_contexts_in_one_batch() -> None:
     moments = find_moments(Line(), RandomPolicy(ActionSpec.numbered(3)), LENGTH, 5, seed=0, max_steps=8)
-    together = contexts_of(moments)
+    together = Batch.concatenate([moment.context for moment in moments])
     for i, moment in enumerate(moments):
         for field in fields(Batch):
             part = getattr(together, field.name)
@@ -86,6 +85,11 @@ def test_dreams_take_the_actions_in_order() -> None:
     game = Line(position=1)
     moments = find_moments(game, RandomPolicy(ActionSpec.numbered(3)), 2, 6, seed=0, max_steps=8)
     actions = torch.randint(3, (6, 5), generator=torch.Generator().manual_seed(0))
-    dreams = dream_on(Dream(on_the_line), contexts_of(moments), actions, torch.Generator())
+    dreams = dream_on(
+        Dream(on_the_line),
+        Batch.concatenate([moment.context for moment in moments]),
+        actions,
+        torch.Generator(),
+    )
     for moment, taken, dream in zip(moments, actions, dreams, strict=True):
         assert torch.equal(dream, play_on(game, moment, taken, seed=0))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from adamas.fidelity.distribution import Agreement, OutcomeComparison
-from adamas.fidelity.sensitivity import compare_actions
+from adamas.fidelity.action_sensitivity import compare_actions
+from adamas.fidelity.coverage import Agreement, OutcomeComparison
 from adamas.fidelity.summary import estimate, moment_rows, summarise_outcomes, summarise_sensitivity
 
 

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from full_disk import EFFORT, content, disk
 from PIL import Image
 
 from adamas import cli
 from adamas.agent import Agent
 from adamas.core.errors import UserError
 from adamas.core.process import MACHINE_ERRORS
-from adamas.evaluation.pictures import save_pair, strip
-from adamas.evaluation.plots import new_figure, save_figure
 from adamas.export.web import RUNTIME
 from adamas.interop.load import load
+from adamas.media.pictures import save_pair, strip
+from adamas.media.plots import new_figure, save_figure
+from tests.helpers.full_disk import EFFORT, content, disk
 
 MOST = 6 * EFFORT  # moments at which one command's disk is full; of more, some are drawn
 

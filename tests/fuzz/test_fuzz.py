@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from full_disk import EFFORT, content
-from fuzzing import NUMBERS, WORDS, Fuzz, damage, damage_yaml, replace_leaf, restore
 
 from adamas import cli
 from adamas.commands.dream import Dream
@@ -32,6 +30,8 @@ from adamas.play.messages import parse
 from adamas.report.command import ReportOptions
 from adamas.report.runs import find_runs
 from adamas.training.config import Config
+from tests.helpers.full_disk import EFFORT, content
+from tests.helpers.fuzzing import NUMBERS, WORDS, Fuzz, damage, damage_yaml, replace_leaf, restore
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_stand_in import READ_TOKEN, Repo, StandIn, connect, stand_in
 from huggingface_hub import constants
 
 import adamas
@@ -25,6 +24,7 @@ from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.world_models.diamond import DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
+from tests.helpers.hub_stand_in import READ_TOKEN, Repo, StandIn, connect, stand_in
 
 CONFIG = AgentConfig(
     (3, 8, 8),

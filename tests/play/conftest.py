@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from playing import ENV, L, Table, breakout
 
 from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
@@ -18,10 +17,10 @@ from adamas.core.config import save_config, to_dict
 from adamas.data import EpisodeStore
 from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig
-from adamas.interop.starts import PlayedStarts
+from adamas.dreaming.starts import PlayedStarts
 from adamas.nn.unet import FrameNetworkConfig
+from adamas.play.controls import Moves
 from adamas.play.messages import Settings
-from adamas.play.moves import Moves
 from adamas.play.recording import Recordings
 from adamas.play.scene import Stage
 from adamas.rl.actor_critic import ActorCriticConfig
@@ -29,6 +28,7 @@ from adamas.training.collect import Collector
 from adamas.training.config import Config
 from adamas.world_models.diamond import DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
+from tests.helpers.play_server import ENV, L, Table, breakout
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from playing import Server
+
+from tests.helpers.play_server import Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from playing import L, Table, breakout
 
 from adamas.core.errors import UserError
 from adamas.core.types import to_pixels
@@ -33,6 +32,7 @@ from adamas.play.messages import (
     Step,
 )
 from adamas.play.scene import Stage
+from tests.helpers.play_server import L, Table, breakout
 
 
 def test_a_dream_begins_and_goes_on(table: Table) -> None:

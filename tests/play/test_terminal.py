@@ -22,7 +22,7 @@ from textual.pilot import Pilot
 from textual.strip import Strip
 
 from adamas.core.errors import UserError
-from adamas.play import cells, terminal
+from adamas.play import terminal, terminal_widgets
 from adamas.play.engine import Engine
 from adamas.play.messages import (
     Action,
@@ -102,7 +102,7 @@ def colours(lines: list[Strip]) -> np.ndarray:
 def test_every_cell_shows_two_pixels() -> None:
     frame = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     frame[0:2, 1] = frame[0:2, 0]  # so that two cells are alike
-    lines = cells.half_blocks(frame)
+    lines = terminal_widgets.half_blocks(frame)
     assert len(lines) == 2 and all(line.cell_length == 4 for line in lines)
     first, second, third = list(lines[0])
     assert (first.text, second.text, third.text) == ("▀▀", "▀", "▀")
@@ -114,42 +114,48 @@ def test_every_cell_shows_two_pixels() -> None:
 
 def test_frames_are_enlarged_by_whole_factors_in_the_middle() -> None:
     frame = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    shown = cells.fit(frame, 6, 11)  # 3.67 times as wide, 3 times as high
+    shown = terminal_widgets.fit(frame, 6, 11)  # 3.67 times as wide, 3 times as high
     assert shown.shape == (6, 11, 3)
-    assert (shown[:, [0, 10]] == cells.SURROUND).all()
+    assert (shown[:, [0, 10]] == terminal_widgets.SURROUND).all()
     assert np.array_equal(shown[:, 1:10], np.kron(frame, np.ones((3, 3, 1), np.uint8)))
-    shown = cells.fit(frame, 2, 3)
+    shown = terminal_widgets.fit(frame, 2, 3)
     assert np.array_equal(shown, frame)
 
 
 def test_frames_too_large_become_means() -> None:
     frame = np.zeros((4, 8, 3), np.uint8)
     frame[:2, :2, 0] = [[10, 20], [30, 40]]
-    shown = cells.fit(frame, 2, 6)  # half as high: so half as wide
+    shown = terminal_widgets.fit(frame, 2, 6)  # half as high: so half as wide
     assert shown.shape == (2, 6, 3) and shown[0, 1].tolist() == [25, 0, 0]
-    assert (shown[:, [0, 5]] == cells.SURROUND).all() and shown[:, 1:5].sum() == 25
-    assert cells.fit(frame, 2, 1).shape == (2, 1, 3)  # never less than a pixel
+    assert (shown[:, [0, 5]] == terminal_widgets.SURROUND).all() and shown[:, 1:5].sum() == 25
+    assert terminal_widgets.fit(frame, 2, 1).shape == (2, 1, 3)  # never less than a pixel
 
 
 def test_bars_are_exact_to_an_eighth() -> None:
-    assert [cells.bar(p, 2) for p in (0, 1 / 16, 0.5, 13 / 16, 1)] == ["  ", "▏ ", "█ ", "█▋", "██"]
-    assert cells.columns([0, 0.12, 0.13, 0.99, 1]) == "▁▁▂██"
+    assert [terminal_widgets.bar(p, 2) for p in (0, 1 / 16, 0.5, 13 / 16, 1)] == [
+        "  ",
+        "▏ ",
+        "█ ",
+        "█▋",
+        "██",
+    ]
+    assert terminal_widgets.columns([0, 0.12, 0.13, 0.99, 1]) == "▁▁▂██"
 
 
 # --- words ---------------------------------------------------------------------------------------------------
 
 
-def texts(lines: list[cells.Line]) -> list[str]:
+def texts(lines: list[terminal_widgets.Line]) -> list[str]:
     return [line.text if isinstance(line, Strip) else line[0] for line in lines]
 
 
 def test_what_is_said_of_a_moment() -> None:
-    assert texts(cells.brief(HEADER, HELLO["actions"])) == [
+    assert texts(terminal_widgets.brief(HEADER, HELLO["actions"])) == [
         "agent: right  recording",
         "V -0.25  H 0.69  ▅▁▅",
         "-1 0%  +1 25%  end 2%  N 3  15 fps",
     ]
-    beside = texts(cells.panel(HELLO, {**HEADER, "difference": 3.14}, 30))
+    beside = texts(terminal_widgets.panel(HELLO, {**HEADER, "difference": 3.14}, 30))
     assert beside[:5] == [
         "tiny",
         "breakout (minatar)",
@@ -160,26 +166,26 @@ def test_what_is_said_of_a_moment() -> None:
     assert "-1 0%  +1 25%  end 2%" in beside and "off by 3.1 of 255" in beside
     assert beside[-4:-2] == ["value -0.25  entropy 0.69", "noop          █████        50%"]
     assert all(len(line) <= terminal.PANEL - 2 for line in beside)
-    assert texts(cells.panel(HELLO, HEADER, 13))[-1] == "▅▁▅"  # no room for bars
+    assert texts(terminal_widgets.panel(HELLO, HEADER, 13))[-1] == "▅▁▅"  # no room for bars
 
 
 def test_what_is_said_of_the_first_moment_of_a_game() -> None:
     header = {name: value for name, value in HEADER.items() if name != "dream"}
     header |= {"action": None, "control": "human", "paused": True}
-    assert texts(cells.brief(header, HELLO["actions"]))[::2] == [
+    assert texts(terminal_widgets.brief(header, HELLO["actions"]))[::2] == [
         "you: (start)  paused  recording",
         "N 3  15 fps",
     ]
-    assert not any("chances" in line for line in texts(cells.panel(HELLO, header, 30)))
+    assert not any("chances" in line for line in texts(terminal_widgets.panel(HELLO, header, 30)))
     unknown = {**HEADER, "dream": {**HEADER["dream"], "reward_probabilities": None, "end_probability": None}}
-    assert texts(cells.brief(unknown, HELLO["actions"]))[-1] == "N 3  15 fps"
+    assert texts(terminal_widgets.brief(unknown, HELLO["actions"]))[-1] == "N 3  15 fps"
 
 
 def test_captions_are_as_long_as_there_is_room() -> None:
     world = {**HEADER["dream"], "over": "ended"}
     words = "dream: reward +1 return 3 step 17 ended"
-    assert cells.caption("dream", world, len(words)) == words
-    assert cells.caption("dream", world, len(words) - 1) == "dream +1 3 17 ended"
+    assert terminal_widgets.caption("dream", world, len(words)) == words
+    assert terminal_widgets.caption("dream", world, len(words) - 1) == "dream +1 3 17 ended"
 
 
 # --- keys ----------------------------------------------------------------------------------------------------
@@ -246,14 +252,14 @@ class Seen:
 
     def text(self, name: str) -> str:
         """What some lines say; empty if they are not shown."""
-        lines = self.app.query_one(f"#{name}", cells.Lines)
+        lines = self.app.query_one(f"#{name}", terminal_widgets.Lines)
         if not lines.region:
             return ""
         return " ".join(lines.render_line(y).text.strip() for y in range(lines.size.height)).strip()
 
     def pixels(self, name: str) -> np.ndarray:
         """Those of a picture, without its caption."""
-        picture = self.app.query_one(f"#{name}", cells.Picture)
+        picture = self.app.query_one(f"#{name}", terminal_widgets.Picture)
         return colours([picture.render_line(y) for y in range(1, picture.size.height)])
 
 
@@ -293,12 +299,12 @@ def test_pictures_are_those_of_the_newest_moment(stage: Stage) -> None:
         for name, image in zip(("dream", "real"), seen.app._moment.images, strict=True):
             assert image.any()
             enlarged = np.kron(image, np.ones((3, 3, 1), np.uint8))  # 44 x 38 pixels for 10 x 10
-            assert np.array_equal(seen.pixels(name), cells.fit(enlarged, 38, 44))
+            assert np.array_equal(seen.pixels(name), terminal_widgets.fit(enlarged, 38, 44))
             assert np.array_equal(seen.pixels(name)[4:34, 7:37], enlarged)
             assert seen.text(name).startswith(f"{name}: reward ")
-            caption = list(seen.app.query_one(f"#{name}", cells.Picture).render_line(0))
+            caption = list(seen.app.query_one(f"#{name}", terminal_widgets.Picture).render_line(0))
             grounds = [segment.style.bgcolor.get_truecolor() for segment in caption]  # type: ignore[union-attr]
-            assert set(grounds) == {(cells.SURROUND,) * 3}
+            assert set(grounds) == {(terminal_widgets.SURROUND,) * 3}
 
     play(stage, script, (120, 21))
 
@@ -418,13 +424,13 @@ def test_forty_by_twelve_cells_will_do(stage: Stage) -> None:
 
 def test_only_lines_that_change_are_drawn(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     async def script(seen: Seen) -> None:
-        lines = seen.app.query_one("#brief", cells.Lines)
+        lines = seen.app.query_one("#brief", terminal_widgets.Lines)
         drawn: list[Region] = []
-        lines.put([("a", cells.PLAIN), ("b", cells.PLAIN)])
+        lines.put([("a", terminal_widgets.PLAIN), ("b", terminal_widgets.PLAIN)])
         monkeypatch.setattr(lines, "refresh", lambda *regions: drawn.extend(regions or [None]))
-        lines.put([("a", cells.PLAIN), ("c", cells.PLAIN)])
+        lines.put([("a", terminal_widgets.PLAIN), ("c", terminal_widgets.PLAIN)])
         assert [region.y for region in drawn] == [1]
-        lines.put([("a", cells.PLAIN)])
+        lines.put([("a", terminal_widgets.PLAIN)])
         assert drawn[1:] == [None]  # all of them
 
     play(stage, script)

@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from children import command
 
 import adamas
 from adamas import cli
 from adamas.core.errors import UserError
 from adamas.suite.jobs import Job, make_jobs, parse_seeds
+from tests.helpers.processes import command
 
 SHORT = ("--env.suite", "minatar", "--env.size", "10", "--collection.total-steps", "120")
 FOREVER = ("--env.suite", "minatar", "--env.size", "10", "--collection.total-steps", "9999999")

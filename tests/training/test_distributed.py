@@ -14,7 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
-from tiny import differing, fingerprint
+
+from tests.helpers.tiny_config import differing, fingerprint
 
 DEBUG = [
     *("train", "debug", "--env.suite", "minatar", "--env.game", "breakout", "--env.size", "10"),

@@ -11,7 +11,6 @@ import pytest
 import torch
 from test_static import config as recordings_config
 from test_static import record
-from tiny import tiny_config
 from torch import nn
 
 import adamas
@@ -22,6 +21,7 @@ from adamas.core.errors import UserError
 from adamas.interop.published import save_published
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
+from tests.helpers.tiny_config import tiny_config
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:

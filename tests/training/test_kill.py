@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import differing, fingerprint, tiny_config
 
 from adamas.envs.make import make_env
 from adamas.presets import preset
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
+from tests.helpers.tiny_config import differing, fingerprint, tiny_config
 
 SEED = 20
 LIMIT = 120  # seconds that one life may take before something must be wrong

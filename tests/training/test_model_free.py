@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import differing, fingerprint, tiny_config
 
 from adamas import cli
 from adamas.core.distributed import Group
@@ -17,6 +16,7 @@ from adamas.core.errors import UserError
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
 from adamas.training.trainer import Interrupted
+from tests.helpers.tiny_config import differing, fingerprint, tiny_config
 
 
 def config() -> Config:

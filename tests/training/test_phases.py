@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import differing, flat, tiny_config
 
 from adamas.core.seeding import Streams, derive_seed
 from adamas.data.sampling import SegmentSampler
@@ -22,6 +21,7 @@ from adamas.training.learning import ComponentPhase, PolicyPhase, context_sample
 from adamas.training.phases import CollectPhase, rates
 from adamas.training.trainer import Trainer
 from adamas.world_models.diamond import Diamond
+from tests.helpers.tiny_config import differing, flat, tiny_config
 
 
 def collected(run_dir: Path, num_shards: int) -> Trainer:

@@ -15,7 +15,6 @@ import torch
 import yaml
 from test_static import config as recordings_config
 from test_static import record
-from tiny import differing, fingerprint, tiny_config
 
 from adamas import cli
 from adamas.core.checkpoint import find_checkpoint
@@ -28,6 +27,7 @@ from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
 from adamas.training.resuming import Changes
 from adamas.training.trainer import Trainer
+from tests.helpers.tiny_config import differing, fingerprint, tiny_config
 
 CUDA_STATE = torch.arange(
     16, dtype=torch.uint8

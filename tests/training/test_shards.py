@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import torch
 from test_phases import collected
-from tiny import differing, flat
 
 from adamas.core.distributed import Group
 from adamas.core.types import Batch, SegmentSpec
 from adamas.core.workers import Workers
-from adamas.data.ahead import ReadAhead
+from adamas.data.prefetch import ReadAhead
 from adamas.data.sampling import SegmentSampler
 from adamas.training import build
 from adamas.training.learning import ComponentPhase, PolicyPhase
 from adamas.training.optim import NonFiniteLossError
 from adamas.training.phases import Phase
 from adamas.training.trainer import Trainer
+from tests.helpers.tiny_config import differing, flat
 
 
 @pytest.mark.parametrize("num_shards", [1, 2, 3])

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import differing, fingerprint, flat, tiny_config
 
 from adamas.core.checkpoint import find_checkpoint
 from adamas.core.config import save_config
@@ -26,6 +25,7 @@ from adamas.training.config import Config
 from adamas.training.learning import ComponentPhase
 from adamas.training.optim import NonFiniteLossError
 from adamas.training.trainer import Interrupted, Trainer
+from tests.helpers.tiny_config import differing, fingerprint, flat, tiny_config
 
 UNITS = 24  # of work in a tiny run
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from adamas.bench.rows import small_run
+from adamas.bench.workloads import small_run
 from adamas.core.actions import ActionSpec, Axis
 from adamas.presets import preset
 from adamas.rl.action_distribution import num_parameters, sample_action

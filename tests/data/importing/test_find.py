@@ -14,10 +14,19 @@ pytest.importorskip("av")
 pytest.importorskip("h5py")
 
 import h5py
-from recordings import frames, grey_of, greys, imported, write_csgo, write_csv, write_images, write_video
 
 from adamas.core.actions import ActionSpec, Axis
 from adamas.core.errors import UserError
+from tests.helpers.recordings import (
+    frames,
+    grey_of,
+    greys,
+    imported,
+    write_csgo,
+    write_csv,
+    write_images,
+    write_video,
+)
 
 FRONT, WRIST = greys(4), greys(14)[10:]
 

@@ -20,12 +20,12 @@ pytest.importorskip("h5py")
 
 import h5py
 from PIL import Image
-from recordings import HEIGHT, WIDTH, frames, write_csgo, write_csv, write_images, write_video
 
 import adamas
 from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.data import EpisodeStore
 from adamas.data.importing.run import ImportOptions, import_recordings
+from tests.helpers.recordings import HEIGHT, WIDTH, frames, write_csgo, write_csv, write_images, write_video
 
 STEER = [-1.0, 0.5, 0.25, 1.0]
 FIRE = [0, 1, 1, 0]

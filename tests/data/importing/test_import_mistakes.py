@@ -18,12 +18,12 @@ pytest.importorskip("h5py")
 
 import av
 import h5py
-from recordings import frames, write_csgo, write_csv, write_images, write_video
 
 from adamas.core.errors import UserError
 from adamas.data import EpisodeStore
 from adamas.data.importing.run import ImportOptions, import_recordings
 from adamas.data.index import cannot_write
+from tests.helpers.recordings import frames, write_csgo, write_csv, write_images, write_video
 
 Make = Callable[[Path], object]
 

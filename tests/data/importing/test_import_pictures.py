@@ -16,9 +16,9 @@ pytest.importorskip("h5py")
 
 import av
 from PIL import Image, ImageCms
-from recordings import frames, grey_of, greys, imported, write_csv, write_images, write_video
 
 from adamas.core.errors import UserError
+from tests.helpers.recordings import frames, grey_of, greys, imported, write_csv, write_images, write_video
 
 UPRIGHT = np.zeros((16, 24, 3), np.uint8)
 UPRIGHT[:, 12:] = (255, 0, 0)  # red on the right

@@ -13,9 +13,9 @@ pytest.importorskip("h5py")
 
 import av
 import h5py
-from recordings import grey_of, greys, imported, write_csv, write_images, write_video
 
 from adamas.core.errors import UserError
+from tests.helpers.recordings import grey_of, greys, imported, write_csv, write_images, write_video
 
 ONCE_MORE = "the last frame is kept once more"
 

@@ -11,10 +11,9 @@ import pytest
 pytest.importorskip("av")
 pytest.importorskip("h5py")
 
-from recordings import grey_of, greys, imported, write_csv, write_images
-
 from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.core.errors import UserError
+from tests.helpers.recordings import grey_of, greys, imported, write_csv, write_images
 
 SPEC = ActionSpec(buttons=("fire",), axes=(Axis("steer", -1.0, 1.0),))
 ACTIONS = [[0, -1.0], [1, 0.5], [1, 0.25], [0, 1.0]]

@@ -1,0 +1,77 @@
+"""A process that times work for another one.
+
+A process of its own, because how memory is allocated can be chosen only once in a process. It reads JSON from
+its standard input, a line at a time: first the configuration of a run, then requests. It answers each with a
+line of JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from adamas.bench.accelerator import peak_bytes
+from adamas.bench.workloads import ROWS, Work, small_run
+from adamas.core.config import from_dict
+from adamas.core.process import run_command
+from adamas.training.config import Config
+from adamas.training.trainer import Trainer
+
+
+class Bench:
+    """Times the rows of the table on one small run."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self._works: dict[str, Work] = {}
+
+    def measure(self, row: str, seconds: float) -> dict[str, Any]:
+        """Repeat a row's work for ``seconds``, at least once; before the first time, once untimed.
+
+        Returns:
+            ``seconds`` of each call; ``units`` per call; ``system_share``, the part of the
+            processor's time that went to the operating system; ``peak_bytes`` of memory so far
+            (:func:`~adamas.bench.accelerator.peak_bytes`).
+        """
+        if row not in self._works:
+            self._works[row] = ROWS[row].work(self.trainer)
+            self._works[row].do()
+        work = self._works[row]
+        times: list[float] = []
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        while not times or sum(times) < seconds:
+            began = time.perf_counter()
+            work.do()
+            times.append(time.perf_counter() - began)
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        system, user = after.ru_stime - before.ru_stime, after.ru_utime - before.ru_utime
+        return {
+            "seconds": times,
+            "units": work.units,
+            "system_share": system / max(system + user, 1e-9),
+            "peak_bytes": peak_bytes(self.trainer.device),
+        }
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    answers = sys.stdout
+    with (
+        contextlib.redirect_stdout(sys.stderr),
+        tempfile.TemporaryDirectory(prefix="adamas-bench-") as folder,
+    ):
+        config = from_dict(Config, json.loads(sys.stdin.readline()))
+        bench = Bench(small_run(config, Path(folder) / "run"))
+        print(json.dumps({"ready": True}), file=answers, flush=True)
+        for line in sys.stdin:
+            print(json.dumps(bench.measure(**json.loads(line))), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    run_command(main)

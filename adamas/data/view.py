@@ -1,0 +1,156 @@
+"""From rows in order of arrival to episodes and batches of padded segments."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from adamas.core.actions import ActionSpec
+from adamas.core.errors import UserError
+from adamas.core.types import Batch, Episode
+from adamas.data.locations import Place, file_size, join
+
+FRAMES, ROWS = "frames.bin", "rows.bin"
+TRANSITION = ("action", "reward", "terminated", "truncated")
+
+
+def row_dtype(spec: ActionSpec | None) -> np.dtype[Any]:
+    """What a row of ``rows.bin`` is: the episode of its frame, and the transition taken from it."""
+    discrete = spec is None or spec.is_discrete
+    fields: list[tuple[Any, ...]] = [
+        ("episode", "<i8"),
+        ("action", "<i8") if discrete else ("action", "<f4", spec.shape),  # type: ignore[union-attr]
+        ("reward", "<f4"),
+        ("terminated", "?"),
+        ("truncated", "?"),
+        ("final", "?"),
+    ]
+    return np.dtype(fields)
+
+
+class Frames(Protocol):
+    """Frames by their row numbers (...,): (..., C, H, W) uint8. An array of R frames is one."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that they take where they lie."""
+        ...
+
+    def __getitem__(self, row: np.ndarray, /) -> np.ndarray:
+        """Copy some out."""
+        ...
+
+
+@dataclass(frozen=True)
+class View:
+    """R rows of a store, indexed by the E episodes they belong to.
+
+    Attributes:
+        frames: the R frames.
+        rows: (R,) of :func:`row_dtype`: the episode of each frame and the transition taken from it.
+        order: (R,) int64, row numbers sorted by episode, then by time.
+        first: (E,) int64, where each episode starts in ``order``.
+        lengths: (E,) int64, frames of each episode.
+    """
+
+    frames: Frames
+    rows: np.ndarray
+    order: np.ndarray
+    first: np.ndarray
+    lengths: np.ndarray
+
+    @classmethod
+    def of(cls, folder: Place, obs_shape: tuple[int, int, int], num_rows: int, dtype: np.dtype[Any]) -> View:
+        """Map the first ``num_rows`` rows of a folder and index them.
+
+        Raises:
+            UserError: a file is missing, too short or damaged.
+        """
+        frames = map_file(Path(join(folder, FRAMES)), np.dtype(np.uint8), (num_rows, *obs_shape))
+        return cls.indexed(folder, frames, map_file(Path(join(folder, ROWS)), dtype, (num_rows,)))
+
+    @classmethod
+    def indexed(cls, folder: Place, frames: Frames, rows: np.ndarray) -> View:
+        """Index the rows of ``folder``.
+
+        Raises:
+            UserError: they are damaged.
+        """
+        episode = rows["episode"]
+        if episode.min(initial=0) < 0 or episode.max(initial=-1) >= len(rows):
+            raise damaged(join(folder, ROWS))
+        lengths = np.bincount(episode)
+        first = np.cumsum(lengths) - lengths
+        # NumPy sorts integers of 16 bits in linear time, and there are seldom more episodes than that.
+        order = np.argsort(episode.astype(np.min_scalar_type(len(lengths))), kind="stable")
+        if not lengths.all() or (np.diff(order[first]) < 0).any():  # numbers follow the order of first rows
+            raise damaged(join(folder, ROWS))
+        return cls(frames, rows, order, first, lengths)
+
+    @property
+    def newest_rows(self) -> np.ndarray:
+        """(E,) of :func:`row_dtype`: the newest row of each episode, where no known transition starts."""
+        return np.asarray(self.rows[self.order[self.first + self.lengths - 1]])
+
+    @property
+    def ended(self) -> np.ndarray:
+        """(E,) bool: which episodes are closed."""
+        return np.asarray(self.newest_rows["final"])
+
+    @property
+    def returns(self) -> np.ndarray:
+        """(E,) float64: sum of the known rewards of each episode."""
+        total = np.bincount(self.rows["episode"], self.rows["reward"])
+        return np.asarray(total - self.newest_rows["reward"])
+
+    def episode(self, number: int) -> Episode:
+        """One episode, copied out."""
+        row = self.order[self.first[number] :][: self.lengths[number]]
+        step = self.rows[row[:-1]]
+        return Episode(self.frames[row], *(step[name].copy() for name in TRANSITION))
+
+    def segments(self, episode: np.ndarray, start: np.ndarray, num_frames: int, end: np.ndarray) -> Batch:
+        """Frames ``start`` to ``start + num_frames`` of B episodes; those outside [0, ``end``) are padding.
+
+        Args:
+            episode: (B,) int64.
+            start: (B,) int64, may be negative.
+            num_frames: T + 1.
+            end: (B,) int64, at most the episode's length.
+        """
+        t = start[:, None] + np.arange(num_frames)  # (B, T + 1)
+        mask = (t >= 0) & (t < end[:, None])
+        inside = np.clip(t, 0, self.lengths[episode, None] - 1)  # padding needs some frame to overwrite
+        row = self.order[self.first[episode, None] + inside]
+        obs = self.frames[row]  # (B, T + 1, C, H, W)
+        obs[~mask] = 0
+        step = self.rows[row[:, :-1]]  # (B, T)
+        step[~(mask[:, :-1] & mask[:, 1:])] = 0
+        arrays = obs, *(step[name].copy() for name in TRANSITION), mask
+        return Batch(*map(torch.from_numpy, arrays))
+
+
+def damaged(path: Place) -> UserError:
+    """The error for a file with impossible content."""
+    return UserError(f"{path} is damaged; restore the folder from a copy")
+
+
+def map_file(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
+    """The first rows of a file as a read-only array that takes no memory of its own.
+
+    Raises:
+        UserError: the file is missing or too short.
+    """
+    try:
+        size = file_size(path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; restore the folder from a copy") from error
+    if size < dtype.itemsize * math.prod(shape):
+        raise UserError(f"{path} is shorter than its index says; restore the folder from a copy")
+    # An empty file cannot be mapped.
+    return np.asarray(np.memmap(path, dtype, "r", shape=shape)) if shape[0] else np.empty(shape, dtype)

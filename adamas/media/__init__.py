@@ -1,0 +1,1 @@
+"""Pictures, films and plots of arrays. Nothing here knows agents or environments."""

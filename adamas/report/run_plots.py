@@ -1,0 +1,176 @@
+"""Plots of a run: how it learnt, how good its dreams were, what the agent scores. Needs Matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adamas.media.plots import BLUE, GREEN, GREY, ORANGE, new_figure, save_figure
+from adamas.report.records import Record, curve, evaluations, read_records
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def save_plots(run_dir: Path, scores: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Draw all plots of a run as PNG files.
+
+    Args:
+        run_dir: the run's folder.
+        scores: what :func:`~adamas.evaluation.results.evaluate_agent` returned.
+        folder: where the files go.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: Matplotlib is not installed, or the run has no metrics.
+    """
+    metrics, timing = (read_records(run_dir / "metrics" / f"{name}.jsonl") for name in ("metrics", "timing"))
+    figures = {
+        "learning_curve": learning_curve(metrics, timing, scores),
+        "world_model": world_model(metrics),
+        "dream_rates": dream_rates(metrics),
+        "returns": returns(scores),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, figure in figures.items():
+        paths.append(folder / f"{name}.png")
+        save_figure(paths[-1], figure, bbox_inches="tight", pad_inches=0.1)
+    return paths
+
+
+# --- what is drawn -----------------------------------------------------------------------------------------
+
+
+# --- the figures -------------------------------------------------------------------------------------------
+
+
+def learning_curve(metrics: list[Record], timing: list[Record], scores: Mapping[str, Any]) -> Figure:
+    """Return of the evaluations against real steps and against hours, with the final scores."""
+    real_steps, hours, values = evaluations(metrics, timing)
+    figure, axes = new_figure(1, 2)
+    counted = any("real_steps" in r for r in metrics)
+    labels = ("steps in the real game" if counted else "epoch", "hours since the start")
+    for ax, x, label in zip(axes, (real_steps, hours), labels, strict=True):
+        _line(ax, x, values, BLUE, "during training", marker="o")
+        for name, what, colour in (("agent", "final agent", GREEN), ("random_policy", "random policy", GREY)):
+            score = scores[name]
+            low, high = score["mean_interval_95"]
+            ax.axhspan(low, high, color=colour, alpha=0.2, linewidth=0)
+            ax.axhline(score["mean"], color=colour, linestyle="--", label=f"{what}: {_interval(score)}")
+        ax.set(xlabel=label, ylabel="return of an episode")
+    axes[0].locator_params(axis="x", integer=True)
+    axes[0].xaxis.set_major_formatter("{x:,.0f}")
+    _legend_below(figure, axes[0])
+    return figure
+
+
+def world_model(metrics: list[Record]) -> Figure:
+    """Losses of the world model's parts, and how far dreams are from the game."""
+    figure, axes = new_figure(2, 2)
+    from matplotlib.ticker import LogLocator
+
+    _line(axes[0], *curve(metrics, "denoiser", "loss"), BLUE, "denoiser")
+    _line(axes[1], *curve(metrics, "reward_end", "loss_reward"), BLUE, "reward")
+    _line(axes[1], *curve(metrics, "reward_end", "loss_end"), ORANGE, "end")
+    names = [name for record in metrics if record["phase"] == "evaluate" for name in record]
+    steps = sorted({int(name.removeprefix("psnr_")) for name in names if name.startswith("psnr_")})
+    for step, colour in zip(steps, (BLUE, ORANGE), strict=False):
+        what = "next frame" if step == 1 else f"frame {step} steps on"
+        epoch, share = curve(metrics, "evaluate", f"exact_{step}")
+        _line(axes[2], epoch, 100 * share, colour, what, marker="o")
+        _line(axes[3], *curve(metrics, "evaluate", f"psnr_{step}"), colour, what, marker="o")
+    axes[0].set(title="Denoiser", ylabel="loss (mean squared error)")
+    axes[1].set(title="Reward and end", ylabel="loss (cross-entropy, nats)")
+    axes[2].set(title="Dreamt frames that are right", ylabel="share (%)", ylim=(-4, 104))
+    axes[3].set(title="Dreamt frames", ylabel="PSNR (dB)")
+    for ax in axes[:2]:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.minorticks_off()
+    for ax in axes:
+        ax.set_xlabel("epoch")
+        ax.locator_params(axis="x", integer=True)
+        if len(ax.get_legend_handles_labels()[1]) > 1:
+            ax.legend(frameon=False)
+    _note_if_empty(axes)
+    return figure
+
+
+def dream_rates(metrics: list[Record]) -> Figure:
+    """How often dreams reward and end, beside the real game: where they differ, so do the games."""
+    figure, axes = new_figure(1, 2)
+    for ax, what, label in zip(axes, ("reward", "end"), ("reward (sign) a step", "ends a step"), strict=True):
+        rate = f"{what}_rate"
+        _line(ax, *curve(metrics, "collect", rate), BLUE, "real, collected", alpha=0.4)
+        _line(ax, *curve(metrics, "actor_critic", rate), ORANGE, "dream, for training", alpha=0.4)
+        _line(ax, *curve(metrics, "evaluate", f"real_{rate}"), BLUE, "real, held out", marker="o")
+        same = "dream, same start and actions as held out"
+        _line(ax, *curve(metrics, "evaluate", f"dream_{rate}"), ORANGE, same, marker="s")
+        ax.set(title=what.capitalize(), xlabel="epoch", ylabel=label)
+        ax.locator_params(axis="x", integer=True)
+    _note_if_empty(axes)
+    _legend_below(figure, axes[0], ncols=2)
+    return figure
+
+
+def returns(scores: Mapping[str, Any]) -> Figure:
+    """Histogram of the final episodes' returns, agent and random policy."""
+    figure, (ax,) = new_figure(1, 1)
+    both = {name: np.array(scores[name]["returns"]) for name in ("agent", "random_policy")}
+    bins = _bins(np.concatenate(list(both.values())))
+    labels = [
+        f"{what}: mean (triangle) {_interval(scores[name])}"
+        for name, what in zip(both, ("agent", "random policy"), strict=True)
+    ]
+    ax.hist(list(both.values()), bins.tolist(), color=(BLUE, ORANGE), label=labels)
+    for name, colour in zip(both, (BLUE, ORANGE), strict=True):
+        above = ax.get_xaxis_transform()
+        ax.plot(scores[name]["mean"], 1.03, "v", color=colour, transform=above, clip_on=False)
+    ax.set(xlabel="return of an episode", ylabel="episodes")
+    ax.locator_params(integer=True)
+    _legend_below(figure, ax)
+    return figure
+
+
+# --- how it is drawn ---------------------------------------------------------------------------------------
+
+
+def _line(
+    ax: Axes, x: np.ndarray, y: np.ndarray, colour: str, label: str, marker: str = "", alpha: float = 1.0
+) -> None:
+    """Plot a curve, if there is one."""
+    if len(x):
+        ax.plot(x, y, color=colour, label=label, marker=marker, markersize=4, alpha=alpha)
+
+
+def _note_if_empty(axes: list[Axes]) -> None:
+    for ax in axes:
+        if not ax.lines:
+            ax.annotate("nothing recorded", (0.5, 0.5), xycoords="axes fraction", ha="center", color=GREY)
+
+
+def _bins(values: np.ndarray) -> np.ndarray:
+    """Edges of about 30 bins at most; whole numbers lie inside bins, never on an edge."""
+    low, high = values.min(), values.max()
+    if (values != values.round()).any():
+        return np.linspace(low, high, 31)
+    width = max(1, np.ceil((high - low) / 30))
+    return np.arange(low - 0.5, high + width, width)
+
+
+def _interval(score: Mapping[str, Any]) -> str:
+    low, high = score["mean_interval_95"]
+    return f"{score['mean']:.4g} (95 % interval {low:.4g} to {high:.4g}, {len(score['returns'])} episodes)"
+
+
+def _legend_below(figure: Figure, ax: Axes, ncols: int = 1) -> None:
+    """One legend for the whole figure, below it."""
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=ncols, frameon=False)
