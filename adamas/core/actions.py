@@ -1,13 +1,13 @@
-"""What an agent may do, and its actions as numbers.
+"""Action spaces: discrete, multi-discrete, binary and continuous actions, and how they are encoded as numbers.
 
-An action has up to three kinds of parts, which stand in this order::
+An action has up to three kinds of parts, in this order::
 
-    choices    one of several        a whole number in [0, n) each
-    buttons    pressed or not        1 or 0 each
-    axes       how far               a real number in [low, high] each
+    choices    one of several options    each is a whole number in [0, n)
+    buttons    pressed or not            each is 1 or 0
+    axes       continuous                each is a real number in [low, high]
 
-Where one choice is all there is (Atari's joystick with its button), an action is one int64 and its shape ``()``;
-otherwise it is a float32 vector ``(K,)`` with an entry for every choice, button and axis.
+If the space is a single choice (as in Atari), an action is one int64 of shape ``()``. Otherwise an action is a
+float32 vector ``(K,)`` with one entry for every choice, button and axis.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from adamas.core.errors import UserError
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several things."""
+    """A categorical part of an action: exactly one of ``options`` is chosen."""
 
     options: tuple[str, ...]
     name: str = "action"
@@ -32,7 +32,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Axis:
-    """A lever that is moved between two ends."""
+    """A continuous part of an action, a real number in [low, high]."""
 
     name: str
     low: float = -1.0
@@ -41,7 +41,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """All that an agent may do at once."""
+    """The action space of an environment. Raises UserError if it is empty, names repeat, or an axis has no range."""
 
     choices: tuple[Choice, ...] = ()
     buttons: tuple[str, ...] = ()
@@ -58,29 +58,29 @@ class ActionSpec:
         for axis in self.axes:
             if not (math.isfinite(axis.low) and math.isfinite(axis.high) and axis.low < axis.high):
                 raise UserError(
-                    f"actions: {axis.name} needs a low end below its high one, got {axis.low} and {axis.high}"
+                    f"actions: {axis.name} needs a finite low below high, got {axis.low} and {axis.high}"
                 )
         if len(set(self.entries)) < self.size:
             raise UserError(f"actions: names must differ, got {', '.join(self.entries)}")
 
     @classmethod
     def discrete(cls, names: Sequence[str]) -> ActionSpec:
-        """One choice among ``names``."""
+        """Build a discrete action space whose actions have these ``names``."""
         return cls((Choice(tuple(names)),))
 
     @classmethod
     def numbered(cls, num_actions: int) -> ActionSpec:
-        """One choice among options without names: 0, 1, ..."""
+        """Build a discrete action space whose actions are named by their numbers: 0, 1, ..."""
         return cls.discrete([str(i) for i in range(num_actions)])
 
     @classmethod
     def nothing(cls) -> ActionSpec:
-        """Of recordings that leave out what was done: the same single action at every step."""
+        """Build the action space of recordings without actions: a single action, taken at every step."""
         return cls.discrete(["nothing"])
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """(K,) names: of the choices, the buttons and the axes."""
+        """The K names of an action's entries: first choices, then buttons, then axes."""
         return (*(c.name for c in self.choices), *self.buttons, *(a.name for a in self.axes))
 
     @property
@@ -90,12 +90,12 @@ class ActionSpec:
 
     @property
     def is_discrete(self) -> bool:
-        """One choice is all there is."""
+        """Whether an action is a single choice, encoded as one int64."""
         return len(self.choices) == self.size == 1
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """All but the names: what two specifications must share for an action of one to be an action of the other."""
+        """Everything except the names. Two spaces with the same kind accept the same actions."""
         options = tuple(len(choice.options) for choice in self.choices)
         return options, len(self.buttons), tuple((axis.low, axis.high) for axis in self.axes)
 
@@ -106,20 +106,20 @@ class ActionSpec:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one action: () or (K,)."""
+        """The shape of one action: () if the space is discrete, (K,) otherwise."""
         return () if self.is_discrete else (self.size,)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of actions: int64, or float32 where they are vectors."""
+        """The dtype of actions: int64 if the space is discrete, float32 otherwise."""
         return torch.int64 if self.is_discrete else torch.float32
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The options, where one choice is all there is.
+        """The names of the actions of a discrete space.
 
         Raises:
-            UserError: there is more to an action than that.
+            UserError: if the space is not discrete.
         """
         if not self.is_discrete:
             raise UserError(
@@ -129,11 +129,11 @@ class ActionSpec:
 
     @property
     def num_actions(self) -> int:
-        """Number A of options, where one choice is all there is; UserError otherwise."""
+        """Number A of actions in a discrete space. Raises UserError if the space is not discrete."""
         return len(self.names)
 
     def problem(self, action: np.ndarray) -> str:
-        """What is wrong with actions, (..., ``*shape``) numbers; empty if nothing is."""
+        """Describe what is wrong with actions of shape (..., ``*shape``); return "" if they are valid."""
         if action.shape[action.ndim - len(self.shape) :] != self.shape:
             return f"expected {self.size} numbers an action, got shape {action.shape}"
         entries = action.reshape(-1, self.size)
@@ -146,18 +146,18 @@ class ActionSpec:
         return ""
 
     def outside(self, action: np.ndarray) -> np.ndarray:
-        """Which entries of actions, (..., ``*shape``) numbers, are none of the space's: (N, K) bool."""
+        """Mark the invalid entries of actions: N actions, shape (..., ``*shape``), to (N, K) bool."""
         entries = action.reshape(-1, self.size)
         wrong = np.empty(entries.shape, bool)
         for column, numbers in enumerate(entries.T):
             low, high, whole = self._limits(column)
-            wrong[:, column] = ~((numbers >= low) & (numbers <= high))  # so that NaN is wrong
+            wrong[:, column] = ~((numbers >= low) & (numbers <= high))  # written so that NaN counts as wrong
             if whole:
                 wrong[:, column] |= numbers != np.floor(numbers)
         return wrong
 
     def _limits(self, column: int) -> tuple[float, float, bool]:
-        """The ends of an entry, and whether only whole numbers will do."""
+        """The lowest and highest value of an entry, and whether it must be a whole number."""
         if column < len(self.choices):
             return 0, len(self.choices[column].options) - 1, True
         if column < len(self.choices) + len(self.buttons):

@@ -1,20 +1,20 @@
-"""Checkpoints that a kill, a full disk or a damaged file cannot take away.
+"""Atomic checkpoints with rotation and checksums, which survive a kill, a full disk or a damaged file.
 
-A checkpoint is a folder, complete and verified or not there at all::
+A checkpoint is a folder that either is complete or does not exist::
 
     checkpoints/latest                          text: the name of the newest folder
-    checkpoints/step-00012345/agent.safetensors what a user of the agent needs, together with
-                              config.yaml       the configuration
-                              trainer.pt        what resuming needs besides: optimisers, counters, RNG states
-                              parts/NAME/       what several processes wrote, each its own part of every tensor
-                                                (torch.distributed.checkpoint); only where a run is sharded
+    checkpoints/step-00012345/agent.safetensors weights of the agent
+                              config.yaml       configuration; with the weights, enough to use the agent
+                              trainer.pt        needed only to resume: optimisers, counters, RNG states
+                              parts/NAME/       sharded tensors that several processes wrote together with
+                                                torch.distributed.checkpoint; only in sharded runs
                               manifest.json     format, step, and the size and SHA-256 of each file above
 
-Writing goes in a fixed order. The files are written and synced in a folder named ``*.tmp``, which is then
-renamed into place; ``latest`` follows; older checkpoints are removed last. A checkpoint of the same step
-stands aside as ``step-00012345.old`` until the new one is in place. Only one process may write at a time.
+Files are written in a fixed order. First they are written and synced in a folder named ``*.tmp``, which is then
+renamed. Next, ``latest`` is updated. Older checkpoints are removed last (rotation). An earlier checkpoint of the
+same step is kept as ``step-00012345.old`` until the new one is in place. Only one process may write at a time.
 
-Tensors go to disk one after another: saving needs hardly more memory than what is saved.
+Tensors are written one after another, so that saving needs little extra memory.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ from adamas.core.manifest import DamagedError, verify, write_manifest
 from adamas.core.tensors import write_tensors
 
 AGENT_FILES = ("agent.safetensors", "config.yaml")
-"""All that loading an agent needs."""
+"""The files needed to load an agent."""
 
 FILES = (*AGENT_FILES, "trainer.pt")
-"""All that resuming needs, besides what :attr:`Checkpoint.parts` has."""
+"""The files needed to resume a run, besides those of :meth:`Checkpoint.parts`."""
 
 NO_PARTS: Mapping[str, Callable[[Path], None]] = MappingProxyType({})
 
@@ -53,9 +53,9 @@ _FOLDER = re.compile(r"step-(\d+)(\.old)?")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint on disk; its parts are read when asked for.
+    """One checkpoint on disk. Each method reads its file when it is called.
 
-    Whatever a file holds, reading it gives what adamas writes there or raises UserError, and executes no code.
+    Every method raises UserError if its file is damaged. Reading an untrusted file never runs code from it.
 
     Attributes:
         path: its folder.
@@ -66,28 +66,28 @@ class Checkpoint:
     step: int
 
     def agent(self) -> dict[str, Tensor]:
-        """The agent's tensors by name, on the CPU."""
+        """Read the agent's tensors by name, on the CPU."""
         with self._reading("agent.safetensors") as path:
             return safetensors.torch.load_file(path)
 
     def config(self) -> dict[str, Any]:
-        """The configuration of the run, as plain values."""
+        """Read the configuration of the run, as plain values."""
         with self._reading("config.yaml") as path:
             config = yaml.safe_load(path.read_bytes())
             if not isinstance(config, dict):
-                raise ValueError("no mapping of keys to values")
+                raise ValueError("not a mapping of keys to values")
             return config
 
     def trainer(self) -> dict[str, Any]:
-        """The state of the training loop, its tensors on the CPU."""
+        """Read the state of the training loop, with its tensors on the CPU."""
         with self._reading("trainer.pt") as path:
             state = torch.load(path, map_location="cpu", weights_only=True)
             if not isinstance(state, dict):
-                raise ValueError("no dictionary")
+                raise ValueError("not a dictionary")
             return state
 
     def parts(self, name: str) -> Path | None:
-        """The folder in which several processes wrote their parts of ``name``; None if one process wrote all."""
+        """Return the folder with the shards of ``name`` that several processes wrote; None if it is not sharded."""
         folder = self.path / "parts" / name
         return folder if folder.is_dir() else None
 
@@ -95,13 +95,13 @@ class Checkpoint:
     def _reading(self, name: str) -> Iterator[Path]:
         try:
             if (self.path / name).exists() and not (self.path / name).is_file():
-                raise ValueError("not a file")  # a pipe would be waited for
+                raise ValueError("not a file")  # reading from a pipe would block
             yield self.path / name
         except Exception as error:  # arbitrary bytes make parsers raise almost anything
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise UserError(
-                f"checkpoint {self.path} is damaged ({name}: {reason}); load the folder of its run instead, which "
-                "falls back on the checkpoint before it once you have removed this one"
+                f"checkpoint {self.path} is damaged ({name}: {reason}); remove it and load the folder of its run, "
+                "which falls back on the checkpoint before it"
             ) from error
 
 
@@ -114,22 +114,22 @@ def save_checkpoint(
     keep: int = 2,
     parts: Mapping[str, Callable[[Path], None]] = NO_PARTS,
 ) -> Path:
-    """Save a checkpoint such that at every instant an intact one exists, once the first is written.
+    """Save a checkpoint atomically, then remove the oldest ones (rotation). An intact one exists at every instant.
 
     Args:
-        root: the folder that holds the checkpoints of one run; made if need be.
-        step: training step, at least 0. A checkpoint of the same step is replaced.
-        agent: tensors by name, on any device and of any memory layout; they may share memory.
+        root: the folder that holds the checkpoints of one run. It is created if it does not exist.
+        step: training step, at least 0. An existing checkpoint of this step is replaced.
+        agent: tensors by name, on any device and in any memory layout. They may share memory.
         config: plain values, see :func:`adamas.core.config.to_dict`.
         trainer: nested dictionaries, lists and tuples of tensors, numbers, strings and None.
-        keep: how many checkpoints up to this step remain, at least 2.
-        parts: what several processes save together: a function that has them all write into the folder it is given.
+        keep: number of checkpoints up to this step that are kept, at least 2.
+        parts: for sharded state, by name: a function with which all processes write into the given folder.
 
     Returns:
         The folder of the checkpoint.
 
     Raises:
-        UserError: if it cannot be written; earlier checkpoints are untouched.
+        UserError: if it cannot be written. Earlier checkpoints are then untouched.
         pickle.UnpicklingError: if ``trainer`` holds something that could not be read back safely.
     """
     if keep < 2 or step < 0:
@@ -152,7 +152,7 @@ def save_checkpoint(
         write_file(root / "latest", f"{target.name}\n")
         _prune(root, step, keep)
     except Exception as error:
-        with contextlib.suppress(OSError):  # what cannot be tidied up now is tidied up by the next save
+        with contextlib.suppress(OSError):  # the next save tries again
             _tidy(root)
         if not isinstance(error, OSError):
             raise
@@ -164,7 +164,7 @@ def save_checkpoint(
 
 
 def find_checkpoint(root: Path) -> Checkpoint:
-    """The newest intact checkpoint in ``root``; damaged ones are passed over with a warning.
+    """Find the newest intact checkpoint in ``root``. Damaged checkpoints are skipped with a warning.
 
     Raises:
         UserError: if there is none, or if a newer version of adamas wrote the newest.
@@ -187,14 +187,14 @@ def _folders(root: Path) -> list[tuple[Path, re.Match[str]]]:
 
 
 def _write_trainer(path: Path, trainer: dict[str, Any]) -> None:
-    """Write the state of the training loop, and see whether it can be read back.
+    """Write the state of the training loop, and check that it can be read back.
 
-    What cannot must fail here, not days later when the run is resumed.
+    State that cannot be read back must fail here, not days later when the run is resumed.
     """
     try:
         with path.open("wb") as file:
             torch.save(trainer, file)
-    except RuntimeError as error:  # PyTorch's, in the place of the one that a full disk raised
+    except RuntimeError as error:  # PyTorch replaces the OSError of a full disk by a RuntimeError
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
@@ -202,12 +202,12 @@ def _write_trainer(path: Path, trainer: dict[str, Any]) -> None:
 
 
 def _publish(temporary: Path, target: Path) -> None:
-    """Make the folder ``target`` appear with all its files at once, in place of an earlier one."""
+    """Rename the complete folder to ``target``, replacing an earlier one."""
     for path in temporary.rglob("*"):
         sync(path)
     sync(temporary)
     aside = target.with_name(target.name + ".old")
-    if target.exists():  # a folder that is not empty cannot be replaced by a single rename
+    if target.exists():  # a single rename cannot replace a folder that is not empty
         target.rename(aside)
     temporary.rename(target)
     sync(target.parent)
@@ -218,7 +218,7 @@ def _publish(temporary: Path, target: Path) -> None:
 def _prune(root: Path, step: int, keep: int) -> None:
     """Remove all but the newest ``keep`` checkpoints up to ``step``.
 
-    Later ones stay: a run that resumes before a damaged checkpoint must not count it among those to keep.
+    Later ones stay. They may be damaged, in which case the run resumed before them and must not count them.
     """
     steps = sorted((int(match[1]), path) for path, match in _folders(root) if int(match[1]) <= step)
     for _, path in steps[:-keep]:
@@ -226,7 +226,7 @@ def _prune(root: Path, step: int, keep: int) -> None:
 
 
 def _tidy(root: Path) -> None:
-    """Clear away what a save that did not finish has left behind."""
+    """Clean up after a save that did not finish."""
     for leftover in root.glob("*.tmp"):
         if leftover.is_dir():
             shutil.rmtree(leftover)
@@ -241,7 +241,7 @@ def _tidy(root: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a checkpoint such that no part of it is ever taken for one."""
+    """Remove a checkpoint. It is renamed first, so that a partly removed folder is never used as a checkpoint."""
     doomed = folder.with_name(folder.name + ".tmp")
     folder.rename(doomed)
     shutil.rmtree(doomed)

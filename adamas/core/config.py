@@ -1,8 +1,8 @@
 """Configurations: frozen dataclasses, plain dictionaries and YAML files, converted strictly.
 
 A field may be a ``bool``, ``int``, ``float``, ``str``, ``Literal``, another dataclass, a ``tuple`` of these
-(a list in YAML), or any of them ``| None``. Whatever does not fit its field exactly is refused with a
-:class:`~adamas.core.errors.UserError` that names the key: a configuration is never half understood.
+(a list in YAML), or any of them ``| None``. A value that does not fit its field exactly is refused with a
+:class:`~adamas.core.errors.UserError` that names the key.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from adamas.core.files import read_file, write_file
 Config = TypeVar("Config")
 
 ABSENT = "(absent)"
-"""What :func:`diff` shows for a key that one side does not have."""
+"""Stands in the result of :func:`diff` for a key that one side does not have."""
 
 _YAML_FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
-_LARGEST_EXACT_INT = 2**53  # beyond it a float64 skips integers
-_INT_LIMIT, _SEED_LIMIT = 2**31, 2**63  # what libraries below take; no size or count comes near
-_MAX_BYTES = 2**20  # of a YAML file: parsing takes seconds for each megabyte
-_short = reprlib.Repr()  # a value from a file may be as long as the file, or by its references much longer
+_LARGEST_EXACT_INT = 2**53  # float64 cannot represent every integer beyond this
+_INT_LIMIT, _SEED_LIMIT = 2**31, 2**63  # the limits of the libraries that take these numbers
+_MAX_BYTES = 2**20  # size limit of a YAML file; parsing takes seconds per megabyte
+_short = reprlib.Repr()  # shortens values from files, which can be huge (YAML references multiply their size)
 _short.maxstring = _short.maxother = _short.maxlong = 60
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """A dataclass as nested plain dictionaries and lists, ready for YAML. Inverse of :func:`from_dict`."""
+    """Convert a dataclass to nested plain dictionaries and lists, ready for YAML. Inverse of :func:`from_dict`."""
     return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
 
 
@@ -50,7 +50,7 @@ def _plain(value: Any) -> Any:
 
 
 def from_dict(cls: type[Config], data: Mapping[str, Any], where: str = "") -> Config:
-    """Build the dataclass ``cls`` from plain values; keys that ``data`` leaves out take their defaults.
+    """Build the dataclass ``cls`` from plain values. Keys that are missing in ``data`` take their defaults.
 
     Args:
         cls: the dataclass to build.
@@ -58,8 +58,8 @@ def from_dict(cls: type[Config], data: Mapping[str, Any], where: str = "") -> Co
         where: dotted key of ``data`` within the whole configuration, for error messages.
 
     Raises:
-        UserError: for an unknown key, a missing key without default, a value of the wrong type or one that
-            would lose information (3.5 for an int), and whatever ``cls`` itself refuses when it is built.
+        UserError: for an unknown key, a missing key without a default, a value of the wrong type, a value that
+            would lose information (3.5 for an int), and anything that ``cls`` itself refuses.
     """
     if not isinstance(data, Mapping):
         raise _mismatch(where, "a mapping (key: value)", data)
@@ -80,7 +80,7 @@ def from_dict(cls: type[Config], data: Mapping[str, Any], where: str = "") -> Co
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
-    """``value`` as the annotation ``kind`` wants it."""
+    """Convert ``value`` to the annotation ``kind``."""
     if dataclasses.is_dataclass(kind):
         return from_dict(kind, value, where)  # type: ignore[arg-type]
     if kind is float:
@@ -102,7 +102,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
 
 
 def _to_float(value: Any, where: str) -> float:
-    # YAML 1.1 wants a dot and a sign in the exponent, so it reads the everyday 1e-4 as a string.
+    # YAML 1.1 requires a dot and a signed exponent in floats, so it reads 1e-4 as a string.
     if isinstance(value, str) and _YAML_FLOAT.fullmatch(value):
         return float(value)
     exact_int = type(value) is int and abs(value) <= _LARGEST_EXACT_INT
@@ -136,14 +136,14 @@ def _mismatch(where: str, expected: str, value: Any) -> UserError:
 
 
 def _shown(value: Any) -> str:
-    """A value as Python writes it, shortened where it is long."""
+    """The ``repr`` of a value, shortened if it is long."""
     if isinstance(value, int) and abs(value) >= _SEED_LIMIT:
-        return "a huge whole number"  # Python refuses to write the longest ones in decimal
+        return "a huge whole number"  # Python refuses to convert very long integers to decimal
     return _short.repr(value)
 
 
 def check_numbers(config: Any, where: str = "") -> None:
-    """Refuse numbers that no option can mean, anywhere in a dataclass: NaN, and whole numbers of 2^31 and more.
+    """Check the numbers anywhere in a dataclass: no NaN, and whole numbers in [-2^31, 2^31).
 
     Seeds may be as large as 2^63 - 1.
 
@@ -152,7 +152,7 @@ def check_numbers(config: Any, where: str = "") -> None:
         where: dotted key of ``config``, for error messages.
 
     Raises:
-        UserError: naming the key.
+        UserError: for the first number that is out of range; the message names its key.
     """
     if dataclasses.is_dataclass(config):
         for field in dataclasses.fields(config):
@@ -166,10 +166,10 @@ def check_numbers(config: Any, where: str = "") -> None:
 
 def _check_number(value: Any, where: str) -> None:
     if isinstance(value, float) and math.isnan(value):
-        raise UserError(f"{where} is nan, which is no number; give one")
+        raise UserError(f"{where} is nan, which is no number; give a number")
     limit = _SEED_LIMIT if where.endswith("seed") else _INT_LIMIT
     if isinstance(value, int) and not -limit <= value < limit:
-        raise UserError(f"{where} is {_shown(value)}; it must be below {limit}, and no less than -{limit}")
+        raise UserError(f"{where} is {_shown(value)}; it must be below {limit} and at least -{limit}")
 
 
 def _join(where: str, key: object) -> str:
@@ -177,7 +177,7 @@ def _join(where: str, key: object) -> str:
 
 
 def save_config(path: Path, config: Any) -> None:
-    """Write a dataclass as YAML, whole or not at all.
+    """Write a dataclass as YAML. The write is atomic.
 
     Raises:
         UserError: if the file cannot be written.
@@ -193,16 +193,16 @@ def save_config(path: Path, config: Any) -> None:
 def _to_yaml(data: Mapping[str, Any]) -> str:
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
     if any(line_break in text for line_break in "\x85\u2028\u2029"):
-        # PyYAML writes these as they are, and reads a blank in their place.
+        # PyYAML would write these characters unescaped, and read a space in their place.
         text = yaml.safe_dump(data, sort_keys=False)
     return text
 
 
 def load_config(path: Path, cls: type[Config]) -> Config:
-    """Read a dataclass from YAML, as strictly as :func:`from_dict`.
+    """Read a dataclass from a YAML file, with the checks of :func:`from_dict`.
 
     Raises:
-        UserError: naming the file, and the line if it is not YAML or the key if that does not fit.
+        UserError: if the file is not valid YAML or does not fit ``cls``. The message names the file and line or key.
     """
     data = read_yaml(path)
     try:
@@ -212,10 +212,10 @@ def load_config(path: Path, cls: type[Config]) -> Config:
 
 
 def read_yaml(path: Path) -> Any:
-    """The plain values in a YAML file of at most a megabyte.
+    """Read the plain values in a YAML file of at most one megabyte.
 
     Raises:
-        UserError: naming the file, if it cannot be read, and the line if it is not YAML.
+        UserError: if the file cannot be read or is not valid YAML. The message names the file and the line.
     """
     try:
         content = read_file(path)
@@ -232,20 +232,20 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}: not a text file: {error.reason}; restore it or write it anew") from error
     except RecursionError as error:
         raise UserError(f"{path}: not valid YAML: its brackets are nested too deep; correct it") from error
-    except Exception as error:  # PyYAML lets almost anything through that dates and numbers raise: 2001-99-99
+    except Exception as error:  # PyYAML passes on what parsing dates and numbers raises, as for 2001-99-99
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: not valid YAML: {reason}; correct it") from error
 
 
 def with_value(config: Config, key: str, value: Any) -> Config:
-    """A copy of a dataclass in which the field with the dotted ``key``, such as ``"optim.lr"``, is ``value``."""
+    """Copy a dataclass, with ``value`` in the field that has the dotted ``key``, such as ``"optim.lr"``."""
     name, _, rest = key.partition(".")
     new = with_value(getattr(config, name), rest, value) if rest else value
     return dataclasses.replace(config, **{name: new})  # type: ignore[type-var]
 
 
 def diff(a: Any, b: Any) -> dict[str, tuple[Any, Any]]:
-    """The dotted keys in which two configurations differ, each with its value in ``a`` and in ``b``.
+    """Find the dotted keys in which two configurations differ, each with its value in ``a`` and in ``b``.
 
     Args:
         a: a dataclass or its dictionary, as :func:`to_dict` makes it.

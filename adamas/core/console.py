@@ -1,13 +1,13 @@
-"""Where tables are printed."""
+"""The terminal, or the file or pipe, to which tables are printed."""
 
 from __future__ import annotations
 
 from rich.console import Console
 
-FILE_WIDTH = 160  # columns of a file or a pipe, which have no width of their own
+FILE_WIDTH = 160  # columns when printing to a file or a pipe, which have no width of their own
 
 
 def console() -> Console:
-    """As wide as the terminal. Without one wide enough that no cell is broken, so that lines can be searched."""
-    here = Console()
-    return here if here.is_terminal else Console(width=FILE_WIDTH)
+    """Make a console as wide as the terminal, or wide enough in a file or pipe that no table cell wraps."""
+    terminal = Console()
+    return terminal if terminal.is_terminal else Console(width=FILE_WIDTH)

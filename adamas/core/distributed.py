@@ -1,4 +1,4 @@
-"""Processes that train one model together, each on its share of every batch."""
+"""Data-parallel training: a group of processes (torchrun), each computing a part of every batch."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from torch import Tensor
 from adamas.core.errors import UserError
 
 PATIENCE = timedelta(days=7)
-"""How long the other processes wait for rank 0, which plays and evaluates alone."""
+"""Timeout of the other processes while rank 0 collects experience and evaluates alone."""
 LIMIT = timedelta(minutes=10)
-"""How far apart in time the processes may reach the same update. The first one may have to wait for a compiler."""
+"""Timeout of one update: how far apart in time the processes may reach it. It allows for compiling the networks."""
 
 
 class LostProcessError(UserError):
-    """Another process of the group has ended, or has not kept up. The group cannot go on."""
+    """Another process of the group has ended or timed out. The group cannot continue."""
 
 
 class Group:
-    """Process number ``rank`` of ``size``. Alone, it is number 0 of 1 and everything here costs nothing."""
+    """A process group, with collective operations that return at once in a group of one. ``rank`` is this process."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank = rank
         self.size = size
         self.lost = False
-        """A process is gone; nothing is sent any more."""
+        """Whether a process of the group is gone. Nothing is sent any more once it is."""
         self.hosts = [socket.gethostname()]
-        """The name of each process's machine, in the order of their ranks."""
+        """The host name of each process, in the order of their ranks."""
         self._orders: dist.ProcessGroup | None = None
 
     @classmethod
     def join(cls) -> Group:
-        """The group that ``torchrun`` started this process in; alone if something else started it.
+        """Join the group that ``torchrun`` started this process in; a group of one if torchrun did not start it.
 
-        On GPUs, each process takes the one of its number on its machine.
+        On GPUs, each process uses the GPU with its local rank.
         """
         size = int(os.environ.get("WORLD_SIZE", 1))
         if size == 1:
@@ -54,42 +54,41 @@ class Group:
             backend = "cpu:gloo,cuda:nccl"
         if not dist.is_initialized():
             dist.init_process_group(backend, timeout=LIMIT)
-            atexit.register(dist.destroy_process_group)  # its threads must not outlive the interpreter
+            atexit.register(dist.destroy_process_group)  # its threads must stop before the interpreter does
         group = cls(dist.get_rank(), size)
-        # Messages on the CPU have a longer timeout of their own: rank 0 may play for hours between two updates.
+        # Messages on the CPU have a longer timeout, because rank 0 may play for hours between two updates.
         group._orders = dist.new_group(backend="gloo", timeout=PATIENCE)
         group.hosts = [""] * size
         dist.all_gather_object(group.hosts, socket.gethostname(), group._orders)
         return group
 
     def meet(self) -> None:
-        """Wait until every process is here.
+        """Wait at a barrier until every process has reached it, at most :data:`LIMIT`.
 
-        The wait is on the CPU, before anything that a GPU would wait for, so that a process which does not come can
-        be named.
+        The CPU waits, before any GPU collective is queued, so that the error can name the missing process.
 
         Raises:
-            LostProcessError: a process has ended, or is not here within :data:`LIMIT` of the first.
+            LostProcessError: if a process has ended, or does not arrive within :data:`LIMIT` of the first.
         """
         if self.size > 1:
             with self._naming():
                 dist.monitored_barrier(self._orders, timeout=LIMIT, wait_all_ranks=True)
 
     def wait(self) -> None:
-        """Wait until every process is here, as long as the others wait for rank 0: some have much to load first.
+        """Wait at a barrier for at most :data:`PATIENCE`: some processes load much data before they reach it.
 
         Raises:
-            LostProcessError: a process has ended.
+            LostProcessError: if a process has ended.
         """
         if self.size > 1:
             with self._naming():
                 dist.barrier(group=self._orders)
 
     def sum_(self, tensors: Sequence[Tensor]) -> None:
-        """Replace tensors of one dtype and device by their sums over all processes.
+        """All-reduce: replace tensors of one dtype and device by their sums over all processes.
 
         Raises:
-            LostProcessError: as :meth:`meet`.
+            LostProcessError: as for :meth:`meet`.
         """
         if self.size == 1:
             return
@@ -102,10 +101,10 @@ class Group:
         torch._foreach_copy_(list(tensors), views)
 
     def share(self, value: Any = None) -> Any:
-        """Return the value that rank 0 passes, in every process. Others wait for rank 0, up to :data:`PATIENCE`.
+        """Broadcast: return rank 0's ``value`` in every process. The others wait for it, at most :data:`PATIENCE`.
 
         Raises:
-            LostProcessError: a process has ended.
+            LostProcessError: if a process has ended.
         """
         if self.size == 1 or self.lost:
             return value
@@ -114,16 +113,16 @@ class Group:
             with self._naming():
                 dist.recv_object_list(values, src=0, group=self._orders, device=cpu)
         else:
-            for rank in range(1, self.size):  # one by one, so that it is known who does not listen any more
+            for rank in range(1, self.size):  # one by one, so that a failed send tells which process is gone
                 with self._naming([rank]):
                     dist.send_object_list(values, dst=rank, group=self._orders, device=cpu)
         return values[0]
 
     def gather(self, value: Any) -> list[Any]:
-        """Return the values of all processes in the order of their ranks on rank 0, and an empty list elsewhere.
+        """Gather: return the values of all processes on rank 0, in the order of their ranks, and [] elsewhere.
 
         Raises:
-            LostProcessError: as :meth:`meet`.
+            LostProcessError: as for :meth:`meet`.
         """
         if self.size == 1:
             return [value]
@@ -135,17 +134,17 @@ class Group:
 
     @contextmanager
     def _naming(self, ranks: Sequence[int] = ()) -> Iterator[None]:
-        """Turn what PyTorch raises about other processes, perhaps ``ranks``, into one line that names them."""
+        """Turn PyTorch's errors about other processes into one line that names them, or else ``ranks``."""
         try:
             yield
-        except RuntimeError as error:  # a connection was closed, or somebody did not come in time
+        except RuntimeError as error:  # a connection was closed, or a process did not arrive in time
             self.lost = True
             if found := re.search(r"Ranks? ([\d, ]+) failed to pass", str(error)):
                 ranks = [int(rank) for rank in found[1].split(",")]
-            elif self.rank > 0:  # whose connections do not tell
+            elif self.rank > 0:  # other ranks only have a connection to rank 0
                 ranks = [0]
             names = " and ".join(f"rank {rank} on {self.hosts[rank]}" for rank in ranks) or "another process"
-            why = f"{names} ended, or did not come within {LIMIT.total_seconds() / 60:g} minutes"
+            why = f"{names} ended, or did not respond within {LIMIT.total_seconds() / 60:g} minutes"
             if ranks == [0]:
                 why = f"{names} ended, perhaps because another process did; the output of {names} says why"
             raise LostProcessError(

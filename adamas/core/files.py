@@ -1,6 +1,6 @@
-"""Files that a kill, a crash or a full disk cannot leave torn: written beside their place, synced, then renamed.
+"""Atomic writes: files and folders are written under a temporary name, synced (fsync), then renamed.
 
-And a way to read files that others made.
+A kill, a crash or a full disk therefore never leaves a partly written file under its final name.
 """
 
 from __future__ import annotations
@@ -19,20 +19,19 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file under a temporary name, which becomes ``path`` once the block has ended without an exception.
+    """Replace a file atomically: the block writes a temporary file, which is renamed to ``path`` when the block ends.
 
-    A reader sees the old file or the complete new one, never a part. The temporary name has the suffix of ``path``, so
-    that libraries which choose a format by the suffix choose the right one. It is removed if the block raises; what a
-    killed process leaves behind is overwritten by the next attempt.
+    A reader sees the old file or the complete new one, never a part. The temporary name has the suffix of ``path``, for
+    libraries that choose a format by it. The file is removed if the block raises, and overwritten after a kill.
 
     Args:
-        path: the final place; its folder must exist. A file that is there is replaced.
+        path: the final path. Its folder must exist. An existing file is replaced.
 
     Yields:
-        the temporary path, in the same folder.
+        The temporary path, in the same folder.
 
     Raises:
-        OSError: the file cannot be written or renamed. ``path`` is then as it was.
+        OSError: if the file cannot be written or renamed. ``path`` is then unchanged.
     """
     temporary = temporary_path(path)
     try:
@@ -48,13 +47,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def creating(path: Path) -> Iterator[Path]:
-    """As :func:`replacing`, for a file that must not exist yet.
+    """Create a file atomically, like :func:`replacing`, but never replace an existing one.
 
-    Every process has a temporary name of its own, so that two of them never write into the same file.
+    Every process uses its own temporary name, so that two processes never write into the same file.
 
     Raises:
-        FileExistsError: ``path`` exists, now or when the block has ended; it is left as it is.
-        OSError: the file cannot be written; nothing is left of it.
+        FileExistsError: if ``path`` exists, now or when the block ends. It is left unchanged.
+        OSError: if the file cannot be written. The temporary file is removed.
     """
     with _creating(path, folder=False) as temporary:
         yield temporary
@@ -62,7 +61,7 @@ def creating(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def creating_folder(path: Path) -> Iterator[Path]:
-    """As :func:`creating`, for a folder, which appears under its name once it is complete."""
+    """Create a folder atomically, like :func:`creating`: it gets its final name once it is complete."""
     with _creating(path, folder=True) as temporary:
         yield temporary
 
@@ -78,20 +77,20 @@ def _creating(path: Path, folder: bool) -> Iterator[Path]:
 
 @dataclass
 class Draft:
-    """A new file or folder. ``path`` is where to write it, and where it is once the block around it has ended."""
+    """A new file or folder. ``path`` is its temporary path inside the block, and its final path afterwards."""
 
     path: Path
 
 
 @contextmanager
 def creating_numbered(path: Path, folder: bool = False) -> Iterator[Draft]:
-    """As :func:`creating` and :func:`creating_folder`, under the first free of ``name``, ``name-2``, ``name-3``, ...
+    """Create a file or folder atomically, under the first free of the names ``name``, ``name-2``, ``name-3``, ...
 
-    The folders above are made if need be (and removed again if the block fails), and the temporary file or folder is
-    made before the block begins: a place that cannot be written to is found out at once.
+    Missing parent folders are created, and removed again if the block fails. The temporary file or folder is created
+    before the block begins, so that a path which cannot be written to fails at once.
 
     Raises:
-        OSError: as :func:`creating_folder`.
+        OSError: as for :func:`creating_folder`.
     """
     if path.name in ("", ".."):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -111,9 +110,9 @@ def creating_numbered(path: Path, folder: bool = False) -> Iterator[Draft]:
 
 @contextmanager
 def _drafting(path: Path, folder: bool) -> Iterator[Path]:
-    """An empty file or folder for this process alone. It is gone when the block has ended, unless it was renamed."""
+    """Make an empty temporary file or folder for this process. It is removed after the block unless it was renamed."""
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
-    _remove(temporary)  # left behind by a killed process that had the same number
+    _remove(temporary)  # left behind by a killed process that had the same process id
     try:
         temporary.mkdir() if folder else temporary.touch()
         yield temporary
@@ -122,7 +121,7 @@ def _drafting(path: Path, folder: bool) -> Iterator[Path]:
 
 
 def _place(temporary: Path, path: Path) -> None:
-    """Give a file or folder its final name. Raises FileExistsError: ``path`` exists."""
+    """Sync a file or folder and give it its final name. Raises FileExistsError if ``path`` exists."""
     for part in (*temporary.rglob("*"), temporary):
         sync(part)
     if os.path.lexists(path):
@@ -131,12 +130,12 @@ def _place(temporary: Path, path: Path) -> None:
     try:
         sync(path.parent)
     except OSError:
-        _remove(path)  # the caller is told that it is not there
+        _remove(path)  # the caller gets an error, so the file must not exist
         raise
 
 
 def _place_numbered(temporary: Path, path: Path) -> Path:
-    """Give a file or folder the first free name, and return that."""
+    """Give a file or folder the first free name, and return the new path."""
     for number in itertools.count(1):
         target = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
         with contextlib.suppress(FileExistsError):
@@ -146,13 +145,13 @@ def _place_numbered(temporary: Path, path: Path) -> Path:
 
 
 def _rename_file(temporary: Path, path: Path) -> None:
-    """Rename a file, but never replace what another process has made under that name meanwhile."""
+    """Rename a file without replacing one that another process has created in the meantime."""
     try:
         os.link(temporary, path)
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-        os.replace(temporary, path)  # on a file system without links, such as exFAT
+        os.replace(temporary, path)  # on a file system without hard links, such as exFAT
 
 
 def _rename_folder(temporary: Path, path: Path) -> None:
@@ -161,7 +160,7 @@ def _rename_folder(temporary: Path, path: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.ENOTDIR):
             raise
-        raise _exists(path) from error  # another process has made it meanwhile
+        raise _exists(path) from error  # another process has created it in the meantime
 
 
 def _exists(path: Path) -> FileExistsError:
@@ -174,30 +173,30 @@ def _remove(path: Path) -> None:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Replace a file's content as a whole; texts are written as UTF-8.
+    """Write a whole file atomically. Text is encoded as UTF-8.
 
     Raises:
-        OSError: the file cannot be written; the old one is untouched.
+        OSError: if the file cannot be written. An existing file is then unchanged.
     """
     with replacing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def read_file(path: Path) -> bytes:
-    """The content of a file.
+    """Read a whole file.
 
     Raises:
-        OSError: it cannot be read, or :func:`check_regular` refuses it.
+        OSError: if it cannot be read, or is not a regular file (see :func:`check_regular`).
     """
     check_regular(path)
     return path.read_bytes()
 
 
 def check_regular(path: Path) -> None:
-    """Refuse what is no file: reading from a pipe could wait for ever, and reading from a device never end.
+    """Check that ``path`` is a regular file. Reading from a pipe could block for ever, and a device may have no end.
 
     Raises:
-        OSError: it is no regular file, or does not exist.
+        OSError: if it is not a regular file, or does not exist.
     """
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
@@ -207,15 +206,15 @@ def check_regular(path: Path) -> None:
 
 
 def temporary_path(path: Path) -> Path:
-    """The name under which :func:`replacing` writes ``path``: hidden, in the same folder, with the same suffix."""
+    """The temporary path of :func:`replacing` for ``path``: hidden, in the same folder, with the same suffix."""
     return path.with_name(f".tmp-{path.name}")
 
 
 def sync(path: Path) -> None:
-    """Have the operating system write a file, or a folder's list of files, to the disk now.
+    """Flush a file, or a folder's list of entries, to the disk (fsync).
 
     Raises:
-        OSError: it cannot be opened or written.
+        OSError: if it cannot be opened or written.
     """
     if os.name == "nt" and path.is_dir():  # Windows cannot open folders
         return

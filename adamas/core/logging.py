@@ -1,4 +1,4 @@
-"""What a run records of itself: metrics on disk, and to TensorBoard or W&B."""
+"""Metric logging: JSON lines on disk, and optionally TensorBoard and Weights & Biases (W&B)."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from adamas.core.files import write_file
 
 
 class Metrics:
-    """Writes the numbers of a run, one JSON object a line, and forwards them to the sinks asked for.
+    """Writes the metrics of a run, one JSON object per line, and forwards them to the enabled sinks.
 
     ``metrics.jsonl`` is the canonical record: the same run gives the same bytes, whether or not it was
-    interrupted and resumed. What depends on the clock or the machine (seconds, speeds, memory) therefore goes
-    to ``timing.jsonl``. What JSON lacks is written as "nan", "inf" or "-inf", which ``float`` reads.
+    interrupted and resumed. Numbers that depend on the clock or the machine (seconds, speeds, memory) go to
+    ``timing.jsonl`` instead. JSON has no NaN and no infinity: they are written as "nan", "inf" and "-inf".
 
-    Every method raises a UserError if the files cannot be written.
+    Every method raises UserError if the files cannot be written.
     """
 
     def __init__(self, folder: Path, tensorboard: bool = True, wandb: str | None = None) -> None:
         """Open the files for appending, and the sinks.
 
         Args:
-            folder: where the files go; made if need be. TensorBoard's are in ``folder/tensorboard``.
-            tensorboard: whether to write TensorBoard event files too.
+            folder: where the files go. It is created if it does not exist.
+            tensorboard: whether to write TensorBoard event files too, to ``folder/tensorboard``.
             wandb: the W&B project to log to, or None.
 
         Raises:
@@ -47,18 +47,18 @@ class Metrics:
             self._files = {name: (folder / f"{name}.jsonl").open("ab") for name in ("metrics", "timing")}
 
     def log(self, values: Mapping[str, SupportsFloat], step: int, epoch: int, phase: str) -> None:
-        """Record numbers that the run's configuration and seed determine.
+        """Record numbers that are determined by the run's configuration and seed.
 
         Args:
-            values: numbers (or tensors of one element) by name; "step", "epoch" and "phase" are taken.
-            step: a counter that never falls within a run; sinks plot against it.
+            values: numbers (or tensors of one element) by name. The names "step", "epoch" and "phase" are reserved.
+            step: a counter that never decreases within a run. Sinks use it as the x-axis.
             epoch: epoch of the training loop.
-            phase: what the loop is doing, such as ``"denoiser"``.
+            phase: phase of the training loop, such as ``"denoiser"``.
         """
         self._record("metrics", values, step, epoch, phase)
 
     def log_timing(self, values: Mapping[str, SupportsFloat], step: int, epoch: int, phase: str) -> None:
-        """Record numbers that depend on the clock or the machine; arguments as for :meth:`log`."""
+        """Record numbers that depend on the clock or the machine. The arguments are those of :meth:`log`."""
         self._record("timing", values, step, epoch, phase)
 
     def _record(
@@ -72,7 +72,7 @@ class Metrics:
         line = json.dumps(counters | safe, allow_nan=False)
         with _writing_to(self._folder):
             self._files[file].write(line.encode() + b"\n")
-            self._files[file].flush()  # whoever follows the file sees whole lines
+            self._files[file].flush()  # so that readers of the growing file see whole lines
         self._last_step = max(self._last_step, step)
         for name, x in numbers.items():
             if self._tensorboard:
@@ -81,9 +81,9 @@ class Metrics:
                 self._wandb.log({f"{phase}/{name}": x}, step=step)
 
     def state(self) -> dict[str, int]:
-        """Where the record stands, for a checkpoint; everything before it is safely on disk.
+        """Flush everything to disk, and return the position in the record, for a checkpoint.
 
-        Take it when the current step has nothing more to log: TensorBoard rewinds by whole steps.
+        Call it when the current step has nothing more to log, because TensorBoard rewinds by whole steps.
         """
         with _writing_to(self._folder):
             for file in self._files.values():
@@ -94,13 +94,13 @@ class Metrics:
         return {**sizes, "last_step": self._last_step}
 
     def restore(self, state: Mapping[str, int]) -> None:
-        """Forget what was recorded after ``state`` was taken. Call it before anything is logged."""
+        """Remove the records made after ``state`` was taken. Call it before anything is logged."""
         for name, file in self._files.items():
             size = os.fstat(file.fileno()).st_size
             if size < state[name]:
                 path = self._folder / f"{name}.jsonl"
                 warnings.warn(
-                    f"{path} lost records made before the checkpoint; going on at its end", stacklevel=2
+                    f"{path} lost records made before the checkpoint; appending to what is left", stacklevel=2
                 )
             file.truncate(min(size, state[name]))
         self._last_step = state["last_step"]
@@ -109,7 +109,7 @@ class Metrics:
             self._tensorboard = _open_tensorboard(self._folder, purge_step=self._last_step + 1)
 
     def close(self) -> None:
-        """Finish all files and sinks."""
+        """Close all files and sinks."""
         for file in self._files.values():
             file.close()
         if self._tensorboard:
@@ -129,7 +129,7 @@ def _writing_to(folder: Path) -> Iterator[None]:
 
 
 def _open_tensorboard(folder: Path, purge_step: int | None = None) -> Any:
-    """A SummaryWriter; TensorBoard then ignores what earlier files hold at ``purge_step`` and later."""
+    """Make a SummaryWriter. TensorBoard ignores records of earlier files at ``purge_step`` and later."""
     try:
         from torch.utils.tensorboard import SummaryWriter  # imports slowly
     except ImportError as error:
@@ -138,7 +138,7 @@ def _open_tensorboard(folder: Path, purge_step: int | None = None) -> Any:
 
 
 def _open_wandb(folder: Path, project: str) -> Any:
-    """The same W&B run each time: it skips the steps it already has when a resumed run repeats them."""
+    """Open the same W&B run each time. W&B skips steps that it already has when a resumed run repeats them."""
     try:
         wandb = importlib.import_module("wandb")
     except ImportError as error:

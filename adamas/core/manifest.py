@@ -1,4 +1,4 @@
-"""The list of a checkpoint's files with the size and SHA-256 of each: whether they are as they were written.
+"""Checksums of a checkpoint: a list of its files with the size and SHA-256 of each, to detect damage.
 
 ``manifest.json`` is the last file of a checkpoint to be written.
 """
@@ -19,21 +19,21 @@ import torch
 from adamas.core.errors import UserError
 
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 2  # 1: files alone; 2: or also folders, with what several processes wrote
-"""The newest layout of a checkpoint. Raised when an older adamas could not read a newer checkpoint."""
+FORMAT_VERSION = 2  # 1: files only; 2: also folders, with the shards that several processes wrote
+"""The newest layout of a checkpoint. It is increased when older versions of adamas cannot read a newer checkpoint."""
 
-_BLOCK = 1 << 20  # bytes read at once
+_BLOCK = 1 << 20  # bytes per read
 
 
 class DamagedError(Exception):
-    """A checkpoint is not as it was written; the message says what differs."""
+    """A checkpoint differs from what was written. The message says where."""
 
 
 def write_manifest(folder: Path, step: int) -> None:
-    """Describe every file in ``folder`` and in its folders.
+    """Write the manifest of all files in ``folder`` and its subfolders.
 
     Raises:
-        OSError: a file cannot be read, or the manifest cannot be written.
+        OSError: if a file cannot be read, or the manifest cannot be written.
     """
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
     files = {path.relative_to(folder).as_posix(): _fingerprint(path) for path in paths}
@@ -54,14 +54,14 @@ def verify(folder: Path, required: Iterable[str], step: int | None = None, every
     """Compare the files of a checkpoint with its manifest.
 
     Args:
-        folder: the checkpoint's.
-        required: files that must be there.
-        step: the training step that it must belong to; None: any.
-        everything: compare all that the manifest lists, not only what is required.
+        folder: the folder of the checkpoint.
+        required: names of files that must exist.
+        step: the training step that the checkpoint must belong to; None allows any.
+        everything: whether to compare all files in the manifest, not only the required ones.
 
     Raises:
-        DamagedError: a file is missing, or is not as it was written.
-        UserError: a newer version of adamas wrote it.
+        DamagedError: if a file is missing or differs from what was written.
+        UserError: if a newer version of adamas wrote the checkpoint.
     """
     try:
         manifest = json.loads(read_regular(folder / MANIFEST))
@@ -81,11 +81,11 @@ def verify(folder: Path, required: Iterable[str], step: int | None = None, every
 
 
 def read_regular(path: Path) -> bytes:
-    """The content of a file. Reading from a pipe or a device could wait for ever.
+    """Read a whole file. Pipes and devices are refused, because reading from them could block for ever.
 
     Raises:
-        OSError: it cannot be read.
-        DamagedError: it is no file.
+        OSError: if it cannot be read.
+        DamagedError: if it is not a regular file.
     """
     _check_regular(path)
     return path.read_bytes()
@@ -97,7 +97,7 @@ def _check_regular(path: Path) -> None:
 
 
 def _compare(folder: Path, name: str, expected: dict[str, Any]) -> None:
-    """Compare a file with what the manifest says of it."""
+    """Compare a file with its entry in the manifest."""
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts:
         raise ValueError(f"{name} is outside the checkpoint")
@@ -109,7 +109,7 @@ def _compare(folder: Path, name: str, expected: dict[str, Any]) -> None:
 
 
 def _fingerprint(path: Path) -> dict[str, int | str]:
-    """Size and SHA-256 of a file, which may be larger than the memory."""
+    """Size and SHA-256 of a file. The file may be larger than the memory."""
     size, sha256 = 0, hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):

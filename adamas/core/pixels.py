@@ -1,4 +1,4 @@
-"""Frames made smaller."""
+"""Downscaling of frames by area averaging."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 Taps = tuple[NDArray[np.int64], NDArray[np.float32]]
-"""For area_taps."""
+"""Source pixels and their weights, (taps, new) each; see :func:`area_taps`."""
 
 
 def shrink(frames: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """(K, H, W, 3) to (K, 3, height, width): the mean over the pixels that a new pixel covers, rounded.
+    """Shrink frames (K, H, W, 3) to (K, 3, height, width): the rounded mean of the pixels that a new pixel covers.
 
-    Where the sizes are not multiples, a pixel that is covered in part counts in full ("area" in PyTorch).
+    This is PyTorch's "area" interpolation: pixels that a new pixel covers only in part count in full.
     """
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
     shrunk = functional.interpolate(pixels, size=(height, width), mode="area")
@@ -22,7 +22,7 @@ def shrink(frames: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
 
 
 def area_taps(old: int, new: int) -> Taps:
-    """Which of ``old`` pixels in a line each of ``new`` <= ``old`` covers, and their weights: (taps, new) each."""
+    """Compute which of ``old`` pixels each of ``new`` <= ``old`` pixels covers, and the weights: (taps, new) each."""
     scale = old / new
     edges = np.arange(new) * scale
     index = np.floor(edges).astype(np.int64) + np.arange(int(np.ceil(scale)) + 1)[:, None]
@@ -31,10 +31,10 @@ def area_taps(old: int, new: int) -> Taps:
 
 
 def shrink_area(screen: NDArray[np.uint8], rows: Taps, columns: Taps) -> NDArray[np.uint8]:
-    """(H, W, 3) to (3, new, new): the mean over the area a new pixel covers, pixels cut by its edge in part.
+    """Shrink a screen (H, W, 3) to (3, rows, columns): the mean of pixels, weighted by the area a new pixel covers.
 
-    Summed in the order of OpenCV's INTER_AREA and in its precision, so that ties are rounded alike (but where both
-    sides are divided exactly, to 10x10 or less on Atari: there a pixel may be off by one level).
+    The sum has the order and the precision of OpenCV's INTER_AREA, so that ties are rounded alike. The exception is a
+    size that divides both sides exactly (10x10 or less on Atari): there a pixel may differ by one level.
     """
     lines = sum(screen[:, index] * weight[:, None] for index, weight in zip(*columns, strict=True))
     frame = sum(lines[index] * weight[:, None, None] for index, weight in zip(*rows, strict=True))

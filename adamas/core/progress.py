@@ -1,4 +1,4 @@
-"""What a run shows on the terminal: where it is, and how long it will take."""
+"""Progress display of a run on the terminal, with an estimate of the time left (ETA)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rich.text import Text
 
 
 class Eta:
-    """Estimates the time left from the seconds an update takes in each phase, measured in that phase.
+    """Estimates the time left from the measured seconds per update of each phase.
 
-    Epochs are not alike (the first is often several times longer than the rest), updates of one phase are:
-    the plan's counts carry the difference, and no epoch stands for another.
+    Epochs differ in length (the first is often several times longer), but updates of one phase take about equally
+    long. The estimate therefore multiplies the number of updates left in each phase by their mean duration.
     """
 
     def __init__(self, plan: Sequence[Mapping[str, int]]) -> None:
-        """Start with a plan: for each epoch that is left, the number of updates in each of its phases."""
+        """Start with a plan: the number of updates in each phase, for every epoch that is left."""
         self._left: dict[str, int] = {}
         for epoch in plan:
             for phase, count in epoch.items():
@@ -31,13 +31,13 @@ class Eta:
         self._seconds = dict.fromkeys(self._left, 0.0)
 
     def update(self, phase: str, count: int, seconds: float) -> None:
-        """Note that ``count`` updates of ``phase`` took ``seconds``."""
+        """Record that ``count`` updates of ``phase`` took ``seconds``."""
         self._left[phase] = max(0, self._left[phase] - count)
         self._count[phase] += count
         self._seconds[phase] += seconds
 
     def remaining(self) -> float | None:
-        """Seconds until the plan is done; None while a phase that is still to come has not been measured."""
+        """Estimate the seconds left; None until every phase that is still to come has been measured."""
         left = [phase for phase, count in self._left.items() if count > 0]
         if any(self._count[phase] == 0 for phase in left):
             return None
@@ -45,9 +45,10 @@ class Eta:
 
 
 class Progress:
-    """Shows where the training loop is: one live line on a terminal, occasional plain lines elsewhere.
+    """Shows the progress of the training loop: one live line on a terminal, a plain line every 10 seconds elsewhere.
 
-    Use it as a context manager: :meth:`begin` a phase, :meth:`advance` after updates, :meth:`end_epoch`.
+    It is a context manager. Call :meth:`begin` at the start of a phase, :meth:`advance` after updates, and
+    :meth:`end_epoch` at the end of an epoch.
     """
 
     def __init__(
@@ -61,11 +62,11 @@ class Progress:
         """Prepare the display.
 
         Args:
-            plan: for each epoch that is left, the number of updates in each of its phases.
-            first_epoch: number of the first of these epochs; above 1 in a resumed run.
-            quiet: show nothing.
-            console: where to write instead of standard output.
-            clock: tells the time in seconds.
+            plan: the number of updates in each phase, for every epoch that is left.
+            first_epoch: number of the first of these epochs. It is above 1 in a resumed run.
+            quiet: whether to show nothing.
+            console: where to write; None for standard output.
+            clock: returns the time in seconds.
         """
         self._plan, self._first_epoch, self._clock = plan, first_epoch, clock
         self._console = console or Console()
@@ -87,17 +88,17 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the terminal as it was."""
+        """Remove the live line from the terminal."""
         if self._live:
             self._live.stop()
 
     def begin(self, phase: str) -> None:
-        """Start a phase of the current epoch; its clock runs from here."""
+        """Start a phase of the current epoch, and its clock."""
         self._phase, self._done, self._speed = phase, 0, 0.0
         self._last_advance = self._clock()
 
     def advance(self, count: int = 1, **values: float) -> None:
-        """Note ``count`` finished updates of the phase, and the latest losses or returns to show."""
+        """Record ``count`` finished updates of the phase, and the latest losses or returns to show."""
         now = self._clock()
         seconds, self._last_advance = now - self._last_advance, now
         self._eta.update(self._phase, count, seconds)
@@ -113,7 +114,7 @@ class Progress:
                 self._console.print(self._line(), soft_wrap=True)
 
     def end_epoch(self) -> None:
-        """Print one summary line and go on to the next epoch."""
+        """Print one summary line and start the next epoch."""
         now = self._clock()
         summary = [self._title(), f"done in {duration(now - self._epoch_start)}", *self._tail()]
         self._console.print(Text("  ".join(summary)), soft_wrap=True)
@@ -137,7 +138,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: ``"45 s"``, ``"12 min"``, ``"3 h 05 min"``, ``"2 d 4 h"``."""
+    """Format seconds for people: ``"45 s"``, ``"12 min"``, ``"3 h 05 min"``, ``"2 d 4 h"``."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{seconds:.0f} s"
@@ -149,7 +150,7 @@ def duration(seconds: float) -> str:
 
 
 def memory() -> int | None:
-    """Bytes of memory this process holds: now on Linux, at its peak on macOS, None elsewhere."""
+    """Bytes of memory of this process: its current use on Linux, its peak on macOS, None elsewhere."""
     if sys.platform == "linux":
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")

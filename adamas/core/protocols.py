@@ -1,4 +1,4 @@
-"""The three things the training loop knows: environments, policies and world models."""
+"""The interfaces that the training loop relies on: environments, policies and world models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from adamas.core.types import Batch, EnvReset, EnvStep, SegmentSpec
 
 
 class VectorEnv(Protocol):
-    """B copies of an environment, real or dreamt, stepped together."""
+    """B copies of an environment, real or dreamt, that step together."""
 
     @property
     def num_envs(self) -> int: ...
@@ -23,7 +23,7 @@ class VectorEnv(Protocol):
 
     @property
     def obs_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """(C, H, W) of a frame."""
         ...
 
     def reset(self) -> EnvReset:
@@ -31,7 +31,7 @@ class VectorEnv(Protocol):
         ...
 
     def step(self, action: Tensor) -> EnvStep:
-        """Take one action, (B,) int64, in each environment."""
+        """Take one action in each environment: (B,) int64, or (B, K) float32 where actions are vectors."""
         ...
 
     def close(self) -> None:
@@ -40,7 +40,7 @@ class VectorEnv(Protocol):
 
 
 class PolicyOutput(NamedTuple):
-    """What a policy answers to a frame: logits (B, A), value (B,), next recurrent state."""
+    """The output of a policy: parameters of the action distribution (B, P), value (B,), next recurrent state."""
 
     logits: Tensor
     value: Tensor
@@ -48,9 +48,9 @@ class PolicyOutput(NamedTuple):
 
 
 class Policy(Protocol):
-    """Maps frames to action logits and values, with a recurrent state that is passed in and out.
+    """Maps frames to action distributions and values, with a recurrent state that is passed in and returned.
 
-    The state is a tuple of tensors with B as their first dimension, so that single worlds can be reset.
+    The state is a tuple of tensors with B as their first dimension, so that single environments can be reset.
     """
 
     def initial_state(self, batch_size: int) -> tuple[Tensor, ...]: ...
@@ -59,7 +59,7 @@ class Policy(Protocol):
 
 
 class Prediction(NamedTuple):
-    """What a world model says follows: obs (B, C, H, W) uint8, reward (B,) float32, terminated (B,) bool."""
+    """One step predicted by a world model: obs (B, C, H, W) uint8, reward (B,) float32, terminated (B,) bool."""
 
     obs: Tensor
     reward: Tensor
@@ -67,7 +67,7 @@ class Prediction(NamedTuple):
 
 
 Loss = Callable[[Batch, Generator], tuple[Tensor, Mapping[str, Tensor]]]
-"""``(batch, generator) -> (scalar, metrics)``."""
+"""``(batch, generator) -> (scalar loss, metrics by name)``."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ class Component:
     """One separately optimised part of a world model.
 
     Attributes:
-        module: what is trained.
-        loss: what it minimises.
-        segments: which segments of the replay it trains on.
-        shrink: makes the small frames that it trains on, (K, C, h, w) uint8, of the replay's (K, C, H, W). Its loss
-            takes batches of either. None: it trains on the replay's own frames.
+        module: the network to train.
+        loss: the loss to minimise.
+        segments: which segments of the replay buffer it trains on.
+        shrink: downscales frames of the replay buffer, (K, C, H, W) uint8, to those that it trains on, (K, C, h, w).
+            The loss accepts batches of either size. None if it trains on frames of full size.
     """
 
     module: nn.Module
@@ -89,11 +89,11 @@ class Component:
 
 
 DreamState = dict[str, Tensor]
-"""Where B dreams stand: tensors by name, each with B as its first dimension."""
+"""The state of B dreams: tensors by name, each with B as its first dimension."""
 
 
 class WorldModel(Protocol):
-    """A learned environment. Its state is explicit: in and out, never hidden in the module."""
+    """A learned environment. Its state is passed in and returned, never stored in the module."""
 
     @property
     def context_length(self) -> int:
@@ -101,13 +101,13 @@ class WorldModel(Protocol):
         ...
 
     def initial_state(self, context: Batch) -> DreamState:
-        """Burn in on L real frames (and the L - 1 actions between them)."""
+        """Start B dreams from L real frames each and the L - 1 actions between them (burn-in)."""
         ...
 
     def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Prediction]:
-        """Imagine what follows ``action``, (B,) int64."""
+        """Predict what follows ``action``: (B,) int64, or (B, K) float32 where actions are vectors."""
         ...
 
     def components(self, horizon: int) -> Mapping[str, Component]:
-        """What is trained, in this order, each by its own optimiser; for dreams of ``horizon`` steps."""
+        """The parts to train, in this order, each with its own optimiser; for dreams of ``horizon`` steps."""
         ...

@@ -1,4 +1,4 @@
-"""The machine: device, threads, memory. Model code knows none of it."""
+"""How networks compute on this machine: device, threads, precision, compilation, memory."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ class RuntimeConfig:
 
 
 def setup(config: RuntimeConfig) -> torch.device:
-    """Apply ``config`` to this process and return the device to compute on.
+    """Apply ``config`` to this process, and return the device to compute on.
 
     Raises:
-        UserError: the device that was asked for does not exist here.
+        UserError: if this machine does not have the configured device.
     """
     if config.allocator == "keep":
         keep_freed_memory()
@@ -80,7 +80,7 @@ def setup(config: RuntimeConfig) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """The precision called ``name`` on ``device``: fp32, tf32 or bf16."""
+    """Resolve a precision, which may be auto, on ``device``: fp32, tf32 or bf16."""
     if name != "auto":
         return name
     if device.type == "cuda":
@@ -89,17 +89,17 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 
 def choose_memory_format(name: str, device: torch.device) -> torch.memory_format:
-    """The memory format called ``name`` on ``device``.
+    """Resolve a memory format, which may be auto, on ``device``.
 
-    PyTorch's group normalisation (2.13) computes channels_last images as they are on a CPU alone. Elsewhere it makes a
-    contiguous copy first and returns its result contiguous, so that every convolution would have to turn it back.
+    PyTorch's group normalisation (2.13) supports channels_last images on a CPU only. On other devices it makes a
+    contiguous copy and returns a contiguous result, which every following convolution would have to convert back.
     """
     last = name == "channels_last" or (name == "auto" and device.type == "cpu")
     return torch.channels_last if last else torch.contiguous_format
 
 
 def _compiler_for(device: torch.device) -> bool:
-    """Whether programs for a GPU can be compiled here; says so if not."""
+    """Whether networks can be compiled for a GPU here. Prints a line if they cannot."""
     if has_triton():
         return True
     print(
@@ -111,34 +111,35 @@ def _compiler_for(device: torch.device) -> bool:
 
 
 def multiplies_bf16() -> bool:
-    """Whether this CPU has instructions for it (AVX512_BF16 or AMX). Elsewhere it is emulated, and slow."""
+    """Whether this CPU has bf16 instructions (AVX512_BF16 or AMX). Without them bf16 is emulated, which is slow."""
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, bool)() for probe in probes)
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called ``name``: auto, cpu, cuda or mps. Of several GPUs, the process's current one.
+    """Resolve a device: auto, cpu, cuda or mps. With several GPUs, cuda is the current GPU of this process.
 
     Raises:
-        UserError: it does not exist here.
+        UserError: if this machine does not have the device.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(name for name, there in available.items() if there)
     if not available[name]:
         raise UserError(f"runtime.device is {name!r}, but there is none here; use --runtime.device auto")
-    # With its number: what is current differs from thread to thread.
+    # The index is explicit because the current GPU is a setting of each thread.
     return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
 
 
 @dataclass
 class _Mode:
-    """How networks are computed: chosen by :func:`setup`, for the whole process."""
+    """How networks compute, for the whole process. Set by :func:`setup`."""
 
     dtype: torch.dtype | None = None
     compile: Literal["auto", True, False] = False
-    """auto: compile only what is replayed (:func:`fixed_shapes`)."""
+    """auto: compile only calls inside :func:`fixed_shapes`, which are replayed as CUDA graphs."""
     recompute: bool = False
+    """Activation checkpointing."""
 
 
 _mode = _Mode()
@@ -146,7 +147,7 @@ Arguments = ParamSpec("Arguments")
 
 
 def in_chosen_mode(network: Callable[Arguments, Tensor]) -> Callable[Arguments, Tensor]:
-    """Decorator of a network's ``forward``: computes it as ``RuntimeConfig`` says, with a result in fp32."""
+    """Decorate a network's ``forward``: apply autocast and compilation as configured, and return fp32."""
     compiled = functools.cache(lambda mode: torch.compile(network, mode=mode))
 
     def compute(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
@@ -158,9 +159,9 @@ def in_chosen_mode(network: Callable[Arguments, Tensor]) -> Callable[Arguments, 
             return network(*args, **kwargs)
         try:
             if replay:
-                # The next replay writes over this one's result.
+                # The next replay of the CUDA graph overwrites this result.
                 return compiled("reduce-overhead")(*args, **kwargs).clone()
-            for tensor in tensors:  # one program for all batch sizes, whichever comes first
+            for tensor in tensors:  # compile once for all batch sizes
                 torch._dynamo.maybe_mark_dynamic(tensor, 0)
             return compiled(None)(*args, **kwargs)
         except torch._dynamo.exc.TorchDynamoException as error:
@@ -178,16 +179,16 @@ def in_chosen_mode(network: Callable[Arguments, Tensor]) -> Callable[Arguments, 
         if _mode.dtype is None:
             return compute(*args, **kwargs)
         device = next(arg.device for arg in args if isinstance(arg, Tensor))
-        with torch.autocast(device.type, _mode.dtype, cache_enabled=False):  # threads would share it
+        with torch.autocast(device.type, _mode.dtype, cache_enabled=False):  # threads would share the cache
             return compute(*args, **kwargs).float()
 
     return forward
 
 
 def keep_or_recompute(block: nn.Module, *args: Tensor) -> Tensor:
-    """``block(*args)``; on the way back its activations are computed again if ``RuntimeConfig`` says so.
+    """Call ``block(*args)``, with activation checkpointing if ``RuntimeConfig.checkpoint_activations`` is set.
 
-    The block must draw no random numbers.
+    With checkpointing, activations are recomputed in the backward pass. The block must not draw random numbers.
     """
     if _mode.recompute and torch.is_grad_enabled():
         return checkpoint(block, *args, use_reentrant=False, preserve_rng_state=False)
@@ -199,10 +200,10 @@ _replay: ContextVar[bool] = ContextVar("replay", default=False)
 
 @contextmanager
 def fixed_shapes() -> Iterator[None]:
-    """Networks inside are computed again and again at one batch size, without gradients: worth a CUDA graph.
+    """Replay compiled networks inside this context as CUDA graphs. Does nothing for other networks.
 
-    A graph starts all of a network's kernels at once, where a GPU would wait for Python to start each. Acts on
-    compiled networks on a GPU alone.
+    Use it where networks run many times at one batch size and without gradients. A CUDA graph launches all kernels
+    of a network at once, so that the GPU does not wait for Python between kernels.
     """
     token = _replay.set(True)
     try:
@@ -212,14 +213,14 @@ def fixed_shapes() -> Iterator[None]:
 
 
 def _graphs_work(device: torch.device) -> bool:
-    # PyTorch keeps its graphs with the thread that imported it.
+    # PyTorch's CUDA graphs only work in the thread that imported it.
     return device.type == "cuda" and threading.current_thread() is threading.main_thread()
 
 
 def place(module: nn.Module, config: RuntimeConfig, device: torch.device) -> None:
-    """Move a module to ``device``, its weights in the order of ``config.memory_format``.
+    """Move a module to ``device``, with its weights in the memory format of ``config``.
 
-    Convolutions hand the order of their weights on to the images they compute.
+    Convolutions return images in the memory format of their weights.
     """
     order = choose_memory_format(config.memory_format, device)
     module.to(device=device)
@@ -227,18 +228,18 @@ def place(module: nn.Module, config: RuntimeConfig, device: torch.device) -> Non
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Where a module's parameters are."""
+    """The device of a module's parameters."""
     return next(module.parameters()).device
 
 
 def keep_freed_memory() -> bool:
     """Make glibc keep freed memory instead of returning it to the system after every operation.
 
-    By default each large activation is mapped afresh and its pages faulted in one by one, which on a CPU
-    takes more time than the arithmetic. Does nothing where the C library is another one.
+    By default, glibc maps new memory for each large activation, and its pages are faulted in one by one. On a CPU
+    this takes more time than the arithmetic. Does nothing if the C library is not glibc.
 
     Returns:
-        whether it was done.
+        Whether the settings were applied.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

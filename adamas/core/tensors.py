@@ -1,7 +1,7 @@
-"""The safetensors format, written one tensor at a time, so that saving needs hardly more memory than the weights.
+"""Writer for the safetensors format that writes one tensor at a time, so that saving needs little extra memory.
 
-A file is the length of a JSON header (8 bytes, little endian), the header, and the bytes of all tensors one after the
-other. The safetensors library itself copies all tensors before it writes the first.
+A file consists of the length of a JSON header (8 bytes, little endian), the header, and the bytes of all tensors in
+sequence. The safetensors library itself would copy all tensors before it writes the first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DTYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-"""What safetensors calls them, in the order in which it writes them: wide ones first, so that all are aligned."""
+"""The names of dtypes in safetensors, in its order of writing: widest first, so that all tensors are aligned."""
 
 _ORDER = list(DTYPES)
 
@@ -34,11 +34,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write ``tensors`` to ``path``, byte for byte as the safetensors library would.
 
     Args:
-        path: a new file, or one to overwrite.
-        tensors: by name, on any device and of any memory layout; they may share memory, and each is written whole.
+        path: the file to write. An existing file is overwritten.
+        tensors: by name, on any device and in any memory layout. They may share memory; each is written whole.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: if the file cannot be written.
     """
     names = sorted(tensors, key=lambda name: (_ORDER.index(tensors[name].dtype), name))
     header, end = {}, 0

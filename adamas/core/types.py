@@ -1,10 +1,10 @@
-"""The shapes, ranges and units of everything that crosses a layer boundary.
+"""Data types shared by all layers (episodes, batches, environment steps), with their shapes, ranges and units.
 
 Letters: B parallel sequences, T transitions, L context frames, C channels, H height, W width,
 A number of actions, N denoising steps, K environments that just ended.
 
-Time runs the same way everywhere. Frame ``t`` is seen, action ``t`` is taken in it, reward ``t`` and the
-end flags ``t`` answer that action, and frame ``t + 1`` follows::
+Time indices mean the same everywhere. The agent sees frame ``t`` and takes action ``t`` in it. The environment
+returns reward ``t``, the end flags ``t`` and frame ``t + 1``::
 
     t            0          1          2        ...      T-1         T
     obs         o_0 ------ o_1 ------ o_2 ---- ... ---- o_{T-1} --- o_T     T + 1 frames
@@ -13,8 +13,8 @@ end flags ``t`` answer that action, and frame ``t + 1`` follows::
     terminated      e_0        e_1        e_2  ...         e_{T-1}          T   true end of the POMDP
     truncated       u_0        u_1        u_2  ...         u_{T-1}          T   time limit, horizon
 
-Pixels are ``uint8`` in [0, 255], channels first, at rest and in transit. They become floats in [-1, 1] in
-one function (:func:`to_model_range`) and leave that range in one function (:func:`to_pixels`).
+Pixels are stored and passed on as ``uint8`` in [0, 255], channels first. Only :func:`to_model_range` converts them
+to floats in [-1, 1], and only :func:`to_pixels` converts them back.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Episode:
-    """One episode, or the part of a running one that is known so far.
+    """One episode, or the first part of a running one.
 
     Attributes:
-        obs: (T + 1, C, H, W) uint8; the last frame of the episode is included.
+        obs: (T + 1, C, H, W) uint8. The last frame of the episode is included.
         action: (T,) int64, or (T, K) float32 (:class:`~adamas.core.actions.ActionSpec`).
-        reward: (T,) float32, as the game gives it (not clipped).
+        reward: (T,) float32, as the environment returns it (not clipped).
         terminated: (T,) bool; only the last entry may be true.
         truncated: (T,) bool; only the last entry may be true.
     """
@@ -53,7 +53,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class Batch:
-    """B segments of T transitions cut out of episodes, padded where they reach past an episode.
+    """B segments of T transitions from episodes, padded where they reach beyond an episode.
 
     Attributes:
         obs: (B, T + 1, C, H, W) uint8; padding is zero.
@@ -61,7 +61,7 @@ class Batch:
         reward: (B, T) float32; padding is zero.
         terminated: (B, T) bool.
         truncated: (B, T) bool.
-        mask: (B, T + 1) bool; true where the frame is real. Transition t is real where frames t and t + 1 are.
+        mask: (B, T + 1) bool; true for real frames, false for padding.
     """
 
     obs: Tensor
@@ -77,14 +77,14 @@ class Batch:
         return self.mask[:, :-1] & self.mask[:, 1:]
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on ``device``. A GPU fetches it when it gets there; the program does not wait."""
+        """Copy the batch to ``device``. Copies to a GPU are asynchronous."""
         tensors = [getattr(self, f.name) for f in fields(self)]
-        if torch.device(device).type == "cuda":  # it can fetch from page-locked memory only
+        if torch.device(device).type == "cuda":  # asynchronous copies need pinned (page-locked) memory
             tensors = [tensor.pin_memory() for tensor in tensors]
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in tensors))
 
     def first_frames(self, num_frames: int) -> Batch:
-        """The first ``num_frames`` frames of every segment, and the transitions between them."""
+        """Take the first ``num_frames`` frames of every segment, and the transitions between them."""
         n = num_frames
         return Batch(
             self.obs[:, :n],
@@ -96,22 +96,22 @@ class Batch:
         )
 
     def __getitem__(self, index: slice | Tensor) -> Batch:
-        """Some of the B segments."""
+        """Select some of the B segments."""
         return Batch(*(getattr(self, f.name)[index] for f in fields(self)))
 
     @staticmethod
     def concatenate(batches: Sequence[Batch]) -> Batch:
-        """One batch of the segments of several, in order."""
+        """Join the segments of several batches, in order."""
         return Batch(*(torch.cat([getattr(batch, f.name) for batch in batches]) for f in fields(Batch)))
 
     def split(self, sizes: Sequence[int]) -> list[Batch]:
-        """Batches of so many segments each, in order; ``sizes`` sum to B."""
+        """Split into batches with these numbers of segments, in order. ``sizes`` must sum to B."""
         parts = zip(*(getattr(self, f.name).split(list(sizes)) for f in fields(self)), strict=True)
         return [Batch(*tensors) for tensors in parts]
 
 
 def single_context(obs: Tensor, action: Tensor, length: int) -> Batch:
-    """The frames of one running episode as one context (B = 1) of ``length`` frames, padded in front.
+    """Make a context (B = 1) of ``length`` frames from the latest frames of an episode, padded at the front.
 
     Args:
         obs: (K, C, H, W) uint8, at most ``length`` frames, oldest first.
@@ -119,7 +119,7 @@ def single_context(obs: Tensor, action: Tensor, length: int) -> Batch:
         length: L, the number of frames in a context.
 
     Returns:
-        A context without rewards and ends, which no world model reads from it.
+        A context whose rewards and end flags are zero, because no world model reads them from a context.
     """
     padding = length - len(obs)
     frames = obs.new_zeros(1, length, *obs.shape[1:])
@@ -134,13 +134,13 @@ def single_context(obs: Tensor, action: Tensor, length: int) -> Batch:
 
 @dataclass(frozen=True)
 class SegmentSpec:
-    """Which segments a component trains on.
+    """Which segments of episodes a component trains on.
 
     Attributes:
-        num_frames: frames in a segment, T + 1.
-        past_end: the segment may run past the episode's end (and is then padded there).
-        final_frame: the episode's last frame may be part of it. A dream cannot start from a frame after which
-            nothing happens, so contexts for the policy leave it out.
+        num_frames: number of frames in a segment, T + 1.
+        past_end: whether a segment may reach beyond the end of the episode, where it is padded.
+        final_frame: whether a segment may contain the last frame of the episode. Contexts for the policy leave it
+            out, because a dream cannot start at the end of an episode.
     """
 
     num_frames: int
@@ -149,11 +149,11 @@ class SegmentSpec:
 
 
 class History(NamedTuple):
-    """Frames that came before the first observation of K restarted worlds, for burning in a recurrent state.
+    """The frames before the first observation of K restarted dreams, for the burn-in of a recurrent state.
 
     Attributes:
         obs: (K, L - 1, C, H, W) uint8, oldest first.
-        mask: (K, L - 1) bool; false where there was no frame yet.
+        mask: (K, L - 1) bool; true for real frames, false for padding.
     """
 
     obs: Tensor
@@ -161,24 +161,24 @@ class History(NamedTuple):
 
 
 class EnvReset(NamedTuple):
-    """What a reset returns: the first frames, (B, C, H, W) uint8, and what came before them (dreams only)."""
+    """The result of a reset: the first frames, (B, C, H, W) uint8, and the frames before them (dreams only)."""
 
     obs: Tensor
     history: History | None = None
 
 
 class EnvStep(NamedTuple):
-    """What a step of B environments returns. Environments that end restart within the same step.
+    """The result of a step of B environments. Environments that end restart within the same step (autoreset).
 
     Attributes:
-        obs: (B, C, H, W) uint8: the frame to act in next. Where an environment ended it is already the first
+        obs: (B, C, H, W) uint8: the frame to act in next. For an environment that ended, this is already the first
             frame of its next episode.
         reward: (B,) float32.
         terminated: (B,) bool.
         truncated: (B,) bool.
         final_obs: (K, C, H, W) uint8: the last frames of the K environments that ended, in the order of
             their indices.
-        history: frames before ``obs`` of the same K environments (dreams only).
+        history: the frames before ``obs`` of the same K environments (dreams only).
     """
 
     obs: Tensor
@@ -190,25 +190,25 @@ class EnvStep(NamedTuple):
 
     @property
     def ended(self) -> Tensor:
-        """(B,) bool: which environments ended, for whichever reason."""
+        """(B,) bool: which environments ended, by termination or truncation."""
         return self.terminated | self.truncated
 
     @property
     def ended_index(self) -> Tensor:
         """(K,) int64: indices of the environments that ended, in order.
 
-        K is known from ``final_obs``, so the program need not wait for the device as it would for ``nonzero``.
+        K is known from ``final_obs``. This avoids ``nonzero``, which would synchronise with the device.
         """
         order = self.ended.to(torch.uint8).argsort(descending=True, stable=True)  # (B,)
         return order[: len(self.final_obs)]
 
 
 def to_model_range(obs: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Pixels to the range models work in: uint8 [0, 255] to float32 [-1, 1]; frames outside ``mask`` become 0.
+    """Convert pixels to the range that models use: uint8 [0, 255] to float32 [-1, 1].
 
     Args:
-        obs: (..., C, H, W) uint8.
-        mask: (...) bool, optional: which frames are real. The published system pads with 0, that is mid-grey.
+        obs: (..., C, H, W) uint8; TypeError otherwise.
+        mask: (...) bool, optional: which frames are real. The others become 0 (mid-grey), as in the published code.
     """
     if obs.dtype != torch.uint8:
         raise TypeError(f"pixels must be uint8, got {obs.dtype}")
@@ -217,5 +217,5 @@ def to_model_range(obs: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def to_pixels(x: Tensor) -> Tensor:
-    """Model range to pixels, by rounding: float [-1, 1] (clamped) to uint8 [0, 255]."""
+    """Convert the range of models to pixels: float [-1, 1], clamped, to uint8 [0, 255], rounded."""
     return x.float().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)

@@ -1,4 +1,4 @@
-"""Threads, and processes, that share the work on a batch."""
+"""Data parallelism: threads, of one process or of each process of a group, that compute the shards of a batch."""
 
 from __future__ import annotations
 
@@ -16,40 +16,39 @@ T = TypeVar("T")
 
 
 def num_cores() -> int:
-    """Of this machine, those that this process may use."""
+    """Number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def even_parts(total: int, count: int) -> list[int]:
-    """Sizes of ``count`` parts that make up ``total``, as equal as can be, the larger ones first."""
+    """Divide ``total`` into ``count`` sizes that differ by at most 1, the larger ones first."""
     size, rest = divmod(total, count)
     return [size + (i < rest) for i in range(count)]
 
 
 class Workers:
-    """The workers that compute a batch's shards: threads of one process, or of each process of a group.
+    """A pool of threads that compute the shards of a batch, in one process or in each process of a group.
 
-    There is a thread for every shard of this process, up to one a core. Threads rather than processes: PyTorch
-    computes without holding Python's lock, so they keep several cores busy and share the weights at no cost. Threads
-    within an operation (:attr:`~adamas.core.runtime.RuntimeConfig.threads`) synchronise hundreds of times in an
-    update, but the threads of shards only once. So cores are given to shards first, and each shard's operations use
-    an equal part of the threads.
+    Each process has one thread for every shard, up to one per core. Threads suffice because PyTorch releases Python's
+    lock (GIL) while it computes, and they share the weights at no cost. Threads within an operation synchronise
+    hundreds of times per update, but the threads of shards only once. Cores are therefore given to shards first, and
+    each shard's operations use an equal part of :attr:`~adamas.core.runtime.RuntimeConfig.threads`.
 
-    A GPU is busy with one shard already. There, shards are computed one after another, which needs memory for one.
+    One shard already keeps a GPU busy. There, shards are computed one after another, to need the memory of only one.
     """
 
     def __init__(self, num_shards: int, group: Group = ALONE, threads: bool = True) -> None:
-        """Share ``num_shards`` shards out among the processes of ``group``.
+        """Divide ``num_shards`` shards among the processes of ``group``.
 
         Args:
-            num_shards: parts of every batch, at least one a process.
-            group: the processes; the first ones compute a shard more each where numbers do not divide.
-            threads: False: one shard after another.
+            num_shards: number of shards of every batch, at least one per process.
+            group: the processes. If the shards do not divide evenly, the first processes compute one more each.
+            threads: whether to compute shards in threads. If False, they are computed one after another.
 
         Raises:
-            UserError: there are more processes than shards.
+            UserError: if there are more processes than shards.
         """
         if num_shards < group.size:
             raise UserError(
@@ -61,23 +60,23 @@ class Workers:
         self.num_shards = num_shards
         self.group = group
         self.here = slice(first, first + counts[group.rank])
-        """Which shards are this process's."""
+        """The shards of this process."""
         self.threads = threads
         self._pool = _pool(min(counts[group.rank], num_cores()) if threads else 1)
 
     def split(self, batch_size: int) -> tuple[slice, list[int]]:
-        """Which of a batch's samples are this process's, and how many of them each of its shards has.
+        """Choose the samples of a batch that this process computes, and the number of them in each of its shards.
 
-        Shards are as equal as can be: they differ by one sample where numbers do not divide.
+        The sizes of shards differ by at most one sample.
         """
         sizes = even_parts(batch_size, self.num_shards)
         begin, here = sum(sizes[: self.here.start]), sizes[self.here]
         return slice(begin, begin + sum(here)), here
 
     def map(self, work: Callable[..., T], *parts: Sequence[Any]) -> list[T]:
-        """``list(map(work, *parts))`` at the same time, one call for every shard of this process.
+        """Compute ``list(map(work, *parts))`` in parallel, one call for every shard of this process.
 
-        Every call ends before an error is raised.
+        If a call raises, the others still finish before the first error is raised again.
         """
         if self._pool is None:
             return list(map(work, *parts))
@@ -92,5 +91,5 @@ def _pool(num_threads: int) -> ThreadPoolExecutor | None:
     if num_threads == 1:
         return None
     each = max(1, torch.get_num_threads() // num_threads)
-    # PyTorch's number of threads belongs to the thread that sets it.
+    # PyTorch's number of threads is a setting of the thread that sets it.
     return ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(each,))

@@ -50,8 +50,8 @@ def test_kinds_are_equal_whatever_the_names() -> None:
         ({"choices": (Choice(()),)}, "action needs different options, got none"),
         ({"choices": (Choice(("a", "a")),)}, "action needs different options, got a, a"),
         ({"buttons": ("fire", "fire")}, "names must differ, got fire, fire"),
-        ({"axes": (Axis("x", 1.0, 1.0),)}, "x needs a low end below its high one, got 1.0 and 1.0"),
-        ({"axes": (Axis("x", 0.0, float("inf")),)}, "x needs a low end below its high one"),
+        ({"axes": (Axis("x", 1.0, 1.0),)}, "x needs a finite low below high, got 1.0 and 1.0"),
+        ({"axes": (Axis("x", 0.0, float("inf")),)}, "x needs a finite low below high"),
     ],
 )
 def test_impossible_ones_are_refused(parts: dict, message: str) -> None:

@@ -62,7 +62,7 @@ def test_a_process_that_is_killed_and_one_that_hangs_are_named() -> None:
     assert code == 2
     host = socket.gethostname()
     assert line == (
-        f"adamas: process 0 of 3 cannot go on alone: rank 1 on {host} and rank 2 on {host} ended, or did not come "
+        f"adamas: process 0 of 3 cannot go on alone: rank 1 on {host} and rank 2 on {host} ended, or did not respond "
         "within 0.0166667 minutes; start all again with --resume"
     )
     group[2].kill()
