@@ -1,4 +1,4 @@
-"""Real environments: pixels in, pixels out, restarted and resumed the same way for every suite."""
+"""Real environments with pixel observations: vectorised, with autoreset and exact resume in every suite."""
 
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env

@@ -1,4 +1,4 @@
-"""Atari 2600 games, on the emulator's own vectorised environment."""
+"""Atari 2600 games, on the vectorised environment of the Arcade Learning Environment (ALE)."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from adamas.envs.config import EnvConfig
 from adamas.envs.vector import Flags, Frames, Integers, RawStep, RealVectorEnv
 
 MAX_FRAMES = 108_000
-"""Emulator frames in an episode of the usual protocol: 30 minutes."""
+"""Longest episode of the usual protocol, in emulator frames: 30 minutes of play."""
 
 
 def rom_name(game: str) -> str:
-    """The emulator's name of a game, written in any way: MsPacman, ms_pacman, mspacman -> ms_pacman.
+    """Convert any spelling of a game to the emulator's name: MsPacman, ms_pacman, mspacman -> ms_pacman.
 
     Raises:
-        UserError: no such game.
+        UserError: if there is no such game.
     """
     gymnasium.register_envs(ale_py)
-    # Not every ROM that comes with the emulator can be played alone: its registered games can.
+    # Some ROMs in the emulator's package cannot be played alone. The registered games can.
     specs = [spec for spec in gymnasium.registry.values() if spec.namespace == "ALE"]
     games = {spec.name: spec.kwargs["game"] for spec in specs}
     wanted = "".join(filter(str.isalnum, game)).lower()
@@ -36,13 +36,13 @@ def rom_name(game: str) -> str:
 
 
 class AtariEnvs(RealVectorEnv):
-    """B Atari games: RGB, the maximum over the last two frames of an action, shrunk by area averaging.
+    """B Atari games in RGB, with max-pooling over the last two frames of an action, downscaled by area averaging.
 
-    Rewards are the game's score, unclipped; actions are those that the game distinguishes.
+    Rewards are the unclipped changes of the score. Actions are the game's minimal action set.
     """
 
     def __init__(self, config: EnvConfig, num_envs: int, seed: int) -> None:
-        """Start the emulators. Raises UserError: unknown game."""
+        """Start the emulators. Raises UserError if the game is unknown."""
         steps = config.max_episode_steps
         self._ale = AtariVectorEnv(
             rom_name(config.game),
@@ -57,7 +57,7 @@ class AtariEnvs(RealVectorEnv):
             frameskip=config.frame_skip,
             maxpool=config.frame_skip > 1,
             noop_max=config.noop_max,
-            # The emulator would start a new game: a lost life is found by counting instead.
+            # With episodic_life, the emulator would start a new game. Lives are counted here instead.
             episodic_life=False,
             reward_clipping=False,
             use_fire_reset=False,
@@ -84,5 +84,5 @@ class AtariEnvs(RealVectorEnv):
 
 
 def channels_first(obs: Frames) -> Frames:
-    """(B, 1, H, W, 3) to (B, 3, H, W), copied: the emulator writes the next frames over these."""
+    """Convert (B, 1, H, W, 3) to (B, 3, H, W), as a copy, because the emulator reuses its buffer."""
     return obs[:, 0].transpose(0, 3, 1, 2).copy()

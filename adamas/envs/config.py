@@ -1,4 +1,4 @@
-"""Which game is played, and under which protocol."""
+"""Configuration of a real environment: the game, and the protocol under which it is played."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class EnvConfig:
     """A real environment.
 
     Raises:
-        UserError: a value is out of range, or the suite has no such thing.
+        UserError: if a value is out of range, or the suite does not have an option that is set.
     """
 
     suite: Literal["atari", "minatar", "vizdoom", "gymnasium"] = "atari"
@@ -62,7 +62,7 @@ class EnvConfig:
     only)."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Check the values."""
         if not self.game.isprintable():
             raise UserError(f"env.game is {self.game!r}; a name has no line breaks and no control characters")
         minima = {"size": 1, "width": 1, "frame_skip": 1, "noop_max": 0, "max_episode_steps": 1}
@@ -93,7 +93,7 @@ class EnvConfig:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The keyword arguments of the environment: numbers, truth values, text, None, and lists and dicts of these."""
+        """The keyword arguments of the environment, read from JSON."""
         return dict(_json(self.kwargs))
 
     @property
@@ -103,7 +103,7 @@ class EnvConfig:
 
 
 def _json(text: str) -> Any:
-    """What a JSON text holds; None if it is not JSON."""
+    """Parse a JSON text; None if it is not valid JSON."""
     try:
         return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Calls of other people's environments: whatever they do wrong is told in one line, with the place."""
+"""Calls to third-party environments, with their errors and invalid results turned into one-line messages."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 EXTRAS = {"box2d": "box2d", "shimmy": "dm-control"}
-"""What brings a missing package, by a word of Gymnasium's complaint."""
+"""A word in Gymnasium's error message about a missing package -> the extra of adamas that installs the package."""
 
 
 @contextmanager
 def foreign(game: str, what: str) -> Iterator[None]:
-    """Turn what an environment raises into a UserError.
+    """Turn any exception that an environment raises into a UserError.
 
     Args:
-        game: the environment.
-        what: what is called in it, for the message.
+        game: name of the environment, for the message.
+        what: name of the called function, for the message.
     """
     try:
         yield
@@ -38,15 +38,13 @@ def foreign(game: str, what: str) -> Iterator[None]:
             if word in reason.lower():
                 raise require(f"{word}, which {game} needs,", extra) from error
         if isinstance(error, ModuleNotFoundError):
-            reason = reason.partition(". Environment registration")[0]  # Gymnasium's advice
+            reason = reason.partition(". Environment registration")[0]  # without Gymnasium's advice
             reason += "; install it, or put its folder into PYTHONPATH"
         raise UserError(f"{game} cannot be made: {reason}") from error
-    except Exception as error:  # of any kind: it is somebody else's code
+    except Exception as error:  # third-party code may raise anything
         reason = _one_line(error) or "no message"
         place = traceback.extract_tb(error.__traceback__)[-1]
-        if (
-            "wrappers" in place.filename and "to unpack" in reason
-        ):  # a wrapper of Gymnasium's that got too few values
+        if "wrappers" in place.filename and "to unpack" in reason:  # Gymnasium's wrapper got too few values
             reason += "; reset() must return 2 values and step() 5"
         raise UserError(
             f"{game}: {what} raised {type(error).__name__}: {reason} ({place.filename}, line {place.lineno})"
@@ -54,15 +52,15 @@ def foreign(game: str, what: str) -> Iterator[None]:
 
 
 def start_episode(env: gymnasium.Env[Any, Any], seed: int, game: str) -> Any:
-    """Reset an environment: the first observation.
+    """Reset an environment, and return the first observation.
 
     Raises:
-        UserError: it takes no seed, raises, or returns something else than Gymnasium's reset.
+        UserError: if ``reset`` takes no seed, raises, or does not return what Gymnasium demands.
     """
     parameters = inspect.signature(env.unwrapped.reset).parameters.values()
     if not any(p.name == "seed" or p.kind is p.VAR_KEYWORD for p in parameters):
         raise UserError(
-            f"reset() of {game} takes no seed, without which no run could be resumed; add the keyword seed to it and "
+            f"reset() of {game} takes no seed, but runs need it to be resumed; add the keyword seed to it and "
             "call super().reset(seed=seed)"
         )
     with foreign(game, "reset()"):
@@ -77,16 +75,16 @@ def start_episode(env: gymnasium.Env[Any, Any], seed: int, game: str) -> Any:
 def take_step(
     env: gymnasium.Env[Any, Any], action: Any, game: str, number: int
 ) -> tuple[Any, float, bool, bool]:
-    """Step an environment: its observation, reward, terminated and truncated.
+    """Step an environment, and return its observation, reward, terminated and truncated.
 
     Args:
         env: the environment.
-        action: what it takes.
+        action: an element of its action space.
         game: its name, for error messages.
-        number: of the step in its episode, from 1.
+        number: number of the step in its episode, from 1.
 
     Raises:
-        UserError: it raises, or returns something else than Gymnasium's step, or a reward that is not finite.
+        UserError: if ``step`` raises, does not return what Gymnasium demands, or returns a reward that is not finite.
     """
     with foreign(game, f"step {number} of an episode"):
         answer = env.step(action)
@@ -121,14 +119,10 @@ def _flag(value: Any, name: str, where: str) -> bool:
 
 
 def _single(value: Any) -> np.ndarray | None:
-    """The one number that ``value`` is or holds, of shape (); None if it is something else."""
+    """Convert a number, or an array of one number, to shape (); None if it is something else."""
     try:
         array = np.asarray(value)
-    except (
-        TypeError,
-        ValueError,
-        RuntimeError,
-    ):  # a list of lists of several lengths, a tensor with gradients
+    except (TypeError, ValueError, RuntimeError):  # such as a ragged list, or a tensor with gradients
         return None
     return array.reshape(()) if array.size == 1 else None
 
@@ -138,7 +132,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _describe(value: Any) -> str:
-    """A value in a few words."""
+    """Describe a value in a few words."""
     if isinstance(value, tuple):
         return f"a tuple of {len(value)}"
     if isinstance(value, np.ndarray):

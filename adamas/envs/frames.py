@@ -1,4 +1,4 @@
-"""Where the frames of a Gymnasium environment come from, and how they become RGB bytes."""
+"""Finding the RGB frames of a Gymnasium environment: in its observations or from render(), as (H, W, 3) uint8."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from adamas.core.errors import UserError
 from adamas.envs.config import EnvConfig
 
-LARGE = 64  # pixels: an observation without a shorter side is a picture, however dark
-DARK = 32  # levels: symbols are numbers below this
+LARGE = 64  # an observation with both sides at least this many pixels is taken for a picture, however dark
+DARK = 32  # smaller observations whose values are all below this are taken for symbols
 
 
 @dataclass(frozen=True)
 class Image:
-    """An observation that is an image, or the entry of a dictionary of observations that is one.
+    """An observation that is an image, or an image in a dictionary of observations.
 
     Attributes:
-        path: the keys that lead to it; none where the whole observation is the image.
-        space: its own space.
+        path: the keys that lead to it; empty if the whole observation is the image.
+        space: the space of the image.
     """
 
     path: tuple[str, ...]
@@ -32,44 +32,44 @@ class Image:
 
     @property
     def key(self) -> str:
-        """The path as ``env.frames_key`` writes it."""
+        """The path in the notation of ``env.frames_key``."""
         return "/".join(self.path)
 
     @property
     def is_rgb(self) -> bool:
-        """It is (H, W, 3) uint8, as Gymnasium's own environments observe pixels."""
+        """Whether it is (H, W, 3) uint8, as in Gymnasium's own pixel environments."""
         return self.space.dtype == np.uint8 and self.space.shape[2:] == (3,)
 
     @property
     def is_readable(self) -> bool:
-        """Its space says how it becomes RGB: its channels are clear, and it is uint8 or has floats in [0, 1]."""
+        """Whether it can be converted to RGB: its channels are known, and it is uint8 or has floats in [0, 1]."""
         unit = bool((self.space.low == 0).all() and (self.space.high == 1).all())
         is_unit = unit and np.issubdtype(self.space.dtype or np.uint8, np.floating)
         return _channels_last(self.space.shape) is not None and (self.space.dtype == np.uint8 or is_unit)
 
     def of(self, obs: Any) -> Any:
-        """The image in an observation."""
+        """Take the image out of an observation."""
         for key in self.path:
             obs = obs[key]
         return obs
 
     def rgb(self, obs: Any, what: str) -> NDArray[np.uint8]:
-        """The image in an observation as (H, W, 3) uint8; its height and width may differ from what its space says.
+        """Take the image out of an observation, as (H, W, 3) uint8. H and W may differ from those of its space.
 
         Raises:
-            UserError: it is no such image; ``what`` is its name in the message.
+            UserError: if it cannot be converted; ``what`` is its name in the message.
         """
         image = self.of(obs)
         if np.ndim(image) != len(self.space.shape):
             raise UserError(
-                f"{what} has the shape {np.shape(image)}, but its space says {self.space.shape}; mend one of them"
+                f"{what} has the shape {np.shape(image)}, but its space says {self.space.shape}; correct one of them"
             )
         return to_rgb(image, what)
 
     def seems_symbolic(self, first: Callable[[], Any]) -> bool:
-        """Whether its bytes stand for things rather than colours.
+        """Guess whether its bytes encode symbols (such as object types) rather than colours.
 
-        They do if they are small numbers: by its space, or, in a small image, by the observation that ``first`` gives.
+        It compares the maximum of its space, and for a small image also that of ``first()``, with :data:`DARK`.
         """
         if self.space.dtype != np.uint8:
             return False
@@ -80,7 +80,7 @@ class Image:
 
 
 def find_images(space: Space[Any], path: tuple[str, ...] = ()) -> Iterator[Image]:
-    """The entries of observations that have the shape of an image."""
+    """Find the entries of observations that have the shape of an image."""
     if isinstance(space, Dict):
         for name, part in space.spaces.items():
             yield from find_images(part, (*path, name))
@@ -89,12 +89,12 @@ def find_images(space: Space[Any], path: tuple[str, ...] = ()) -> Iterator[Image
 
 
 def observed_image(env: gymnasium.Env[Any, Any], config: EnvConfig) -> Image | None:
-    """The image that observations hold or are; None where frames must come from elsewhere.
+    """Choose the image in the observations that gives the frames; None if the observations should not be used.
 
-    An image that the configuration asks for is taken whatever it looks like, else only an RGB picture.
+    An image that is configured explicitly is always used. Otherwise only an RGB picture is.
 
     Raises:
-        UserError: the one that is asked for does not exist, or is not the only one.
+        UserError: if the configured image does not exist, or several images fit.
     """
     if config.frames == "render":
         return None
@@ -118,10 +118,10 @@ def observed_image(env: gymnasium.Env[Any, Any], config: EnvConfig) -> Image | N
 
 
 def other_image(env: gymnasium.Env[Any, Any], config: EnvConfig, first: Callable[[], Any]) -> Image:
-    """The image of an environment that neither observes an RGB picture nor draws one.
+    """Choose the image of an environment without RGB observations and without rendering.
 
     Raises:
-        UserError: there is none, or more than one.
+        UserError: if there is not exactly one image that can be converted to RGB.
     """
     images = [image for image in find_images(env.observation_space) if image.is_readable]
     images = [image for image in images if image.is_rgb or not image.seems_symbolic(first)]
@@ -137,23 +137,23 @@ def other_image(env: gymnasium.Env[Any, Any], config: EnvConfig, first: Callable
 
 
 def can_render(env: gymnasium.Env[Any, Any]) -> bool | None:
-    """Whether the environment draws RGB pixels; None if it does not say."""
+    """Whether the environment's metadata say that it renders RGB pixels; None if they do not tell."""
     modes = (getattr(env, "metadata", None) or {}).get("render_modes")
     return None if modes is None else "rgb_array" in modes
 
 
 def to_rgb(image: Any, what: str) -> NDArray[np.uint8]:
-    """An image as (H, W, 3) uint8.
+    """Convert an image to (H, W, 3) uint8.
 
-    It may be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), whose last channel is left out, or have one or three channels
-    first. Whole numbers must lie in [0, 255]; floats must lie in [0, 1] and are scaled to [0, 255].
+    Supported shapes are (H, W), (H, W, 1), (H, W, 3), (1, H, W), (3, H, W), and (H, W, 4), whose alpha channel is
+    dropped. Integers must be in [0, 255]. Floats must be in [0, 1] and are scaled to [0, 255].
 
     Args:
-        image: an observation, or what ``render()`` returned.
+        image: an observation, or the result of ``render()``.
         what: its name in error messages, such as ``"render() of Walk-v0"``.
 
     Raises:
-        UserError: it is something else.
+        UserError: if the image has another shape or other values.
     """
     if image is None:
         raise UserError(f"{what} gave None; it must give RGB pixels")
@@ -182,9 +182,9 @@ def to_rgb(image: Any, what: str) -> NDArray[np.uint8]:
 
 
 def _channels_last(shape: tuple[int, ...], with_alpha: bool = False) -> tuple[int, int] | None:
-    """Height and width of an image of ``shape``; None if it is none.
+    """Height and width of an image of ``shape``; None if it is not the shape of an image.
 
-    Four channels are RGBA where that is allowed; in observations they may as well be four frames.
+    Four channels are accepted only with ``with_alpha``, because in observations they may also be four stacked frames.
     """
     if len(shape) == 2:
         return shape[0], shape[1]

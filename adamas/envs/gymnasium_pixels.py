@@ -1,4 +1,4 @@
-"""Any registered Gymnasium environment, seen through its pixels."""
+"""Adapter that makes a vectorised pixel environment of any registered Gymnasium environment."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from adamas.envs.vector import MAX_STEPS, Flags, Frames, Integers, RawStep, Real
 Env = gymnasium.Env[Any, Any]
 
 RESERVED = ("render_mode", "max_episode_steps", "disable_env_checker")
-"""Keyword arguments of ``gymnasium.make`` that are not the user's."""
+"""Keyword arguments of ``gymnasium.make`` that the user cannot set."""
 
 
 class GymnasiumEnvs(RealVectorEnv):
     """B copies of a Gymnasium environment, stepped one after the other.
 
-    ``EnvConfig.frames`` says where frames come from. Resuming relies on ``env.reset(seed=...)`` making the episode
-    repeatable, as Gymnasium demands of an environment.
+    ``EnvConfig.frames`` says where frames come from. Resuming needs episodes that are reproducible after
+    ``env.reset(seed=...)``, as Gymnasium demands.
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class GymnasiumEnvs(RealVectorEnv):
         """Make the environments.
 
         Args:
-            config: which game.
+            config: the game and its options.
             num_envs: number B of copies.
-            seed: of all episodes' seeds.
-            game_id: the Gymnasium id, where it is not ``config.game``.
+            seed: determines the seeds of all episodes.
+            game_id: the Gymnasium id, if it is not ``config.game``.
             options: more keyword arguments for the environments.
 
         Raises:
-            UserError: a game that could run code and is not trusted; unknown id or package; no pixels; actions of an
-                unknown kind; or whatever the environment does wrong.
+            UserError: if the game could run code and is not trusted, the id or a package is unknown, there are no
+                pixels, the action space is not supported, or the environment raises or returns something invalid.
         """
         check_trusted(config)
         self._game = config.game
@@ -69,7 +69,7 @@ class GymnasiumEnvs(RealVectorEnv):
         self._steps = np.zeros(num_envs, dtype=np.int64)  # of the running episodes
         self._space = first.action_space
         super().__init__(num_envs, seed, action_spec(self._space), config.obs_shape)
-        for env in self._envs:  # whatever is missing shows at the first frame
+        for env in self._envs:  # missing packages and settings show at the first frame
             self._frame(env, start_episode(env, 0, self._game))
 
     def _reset_envs(self, mask: Flags, seeds: Integers) -> Frames:
@@ -98,7 +98,7 @@ class GymnasiumEnvs(RealVectorEnv):
         return RawStep(obs, reward, terminated, truncated, np.zeros_like(terminated))
 
     def _frame(self, env: Env, obs: Any) -> Frames:
-        """What there is to see: (H, W, 3) uint8."""
+        """The current frame of an environment: (H, W, 3) uint8."""
         if self._image is not None:
             with foreign(self._game, "the observation"):
                 return self._image.rgb(obs, f"the observation of {self._game}")
@@ -106,7 +106,7 @@ class GymnasiumEnvs(RealVectorEnv):
             return to_rgb(env.render(), f"render() of {self._game}")
 
     def _shrunk(self, frames: list[Frames]) -> Frames:
-        """(K, 3, H, W) from frames of any sizes."""
+        """Downscale frames of any sizes to (K, 3, H, W)."""
         height, width = self.obs_shape[1:]
         if len({frame.shape for frame in frames}) == 1:
             return shrink(np.stack(frames), height, width)
@@ -120,7 +120,7 @@ class GymnasiumEnvs(RealVectorEnv):
 
 
 def _with_frames(make: Callable[[str | None], Env], config: EnvConfig) -> tuple[Env, Image | None]:
-    """An environment, and the image in its observations that gives the frames; None: its ``render()`` does."""
+    """Make an environment, and choose the image in its observations that gives the frames; None for ``render()``."""
     env = make(None)
 
     def first() -> Any:
@@ -130,7 +130,7 @@ def _with_frames(make: Callable[[str | None], Env], config: EnvConfig) -> tuple[
     if image is not None:
         asked_for = config.frames == "observation" or config.frames_key is not None
         if env.render_mode == "rgb_array" and not asked_for:
-            return env, None  # it draws without being told to
+            return env, None  # it renders RGB by default
         if asked_for or can_render(env) is False or not image.seems_symbolic(first):
             return env, image
     drawing = _drawing(make, env, config)
@@ -148,10 +148,10 @@ def _with_frames(make: Callable[[str | None], Env], config: EnvConfig) -> tuple[
 
 
 def _drawing(make: Callable[[str | None], Env], env: Env, config: EnvConfig) -> Env | None:
-    """The environment made so that it draws; None if it does not draw.
+    """Make the environment with RGB rendering; None if it cannot render.
 
     Raises:
-        UserError: it does not draw though the configuration asks for that, or it says that it draws and fails.
+        UserError: if the configuration asks for rendering and it cannot render, or if it claims to render and fails.
     """
     draws = can_render(env)
     if config.frames == "render" and draws is False:
@@ -160,7 +160,7 @@ def _drawing(make: Callable[[str | None], Env], env: Env, config: EnvConfig) -> 
         )
     if draws or config.frames == "render":
         return make("rgb_array")
-    if draws is None:  # it does not say: try
+    if draws is None:  # unknown: try
         with suppress(UserError):
             drawing = make("rgb_array")
             start_episode(drawing, 0, config.game)
@@ -171,7 +171,7 @@ def _drawing(make: Callable[[str | None], Env], env: Env, config: EnvConfig) -> 
 
 
 def _make(game_id: str, game: str, options: dict[str, Any], render_mode: str | None) -> Env:
-    """One environment. Messages call it ``game``."""
+    """Make one environment; ``game`` is its name in error messages."""
     if sys.platform == "linux" and not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl")  # so that MuJoCo draws without a screen
     if render_mode is not None:
@@ -188,7 +188,7 @@ def _make(game_id: str, game: str, options: dict[str, Any], render_mode: str | N
 
 
 def _has_limit(env: Env) -> bool:
-    """Whether episodes are cut off after some number of steps."""
+    """Whether the environment has a time limit."""
     while isinstance(env, gymnasium.Wrapper):
         if isinstance(env, TimeLimit):
             return True

@@ -1,4 +1,4 @@
-"""The one place that turns a configuration into running environments."""
+"""Factory of real environments: from a configuration to running environments of any suite."""
 
 from __future__ import annotations
 
@@ -22,18 +22,16 @@ _SUITES: Mapping[str, Callable[[EnvConfig, int, int], RealVectorEnv]] = {
 
 
 def make_env(config: EnvConfig, num_envs: int, seed: int, training: bool) -> RealVectorEnv:
-    """``num_envs`` copies of the game, to be started by ``reset()``.
+    """Make ``num_envs`` copies of a game. Call ``reset()`` before the first step.
 
     Args:
-        config: which game.
+        config: the game and its options.
         num_envs: number B of copies.
-        seed: everything random in the environments follows from it.
-        training: a lost life is an end of the episode (if ``config.life_loss_ends``). While evaluating only
-            the end of the game is.
+        seed: determines everything random in the environments.
+        training: whether a lost life ends an episode (if ``config.life_loss_ends``). In evaluation it does not.
 
     Raises:
-        UserError: no such suite or game, a suite that is not installed, or a game that is not played with
-            discrete actions from pixels.
+        UserError: if the suite or the game is unknown or not installed, or if its pixels or actions are not supported.
     """
     if num_envs < 1:
         raise UserError(f"num_envs is {num_envs}; at least one environment is needed")

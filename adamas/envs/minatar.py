@@ -1,4 +1,4 @@
-"""MinAtar (Young and Tian 2019, arXiv 1903.03176): five tiny games, drawn in colour."""
+"""MinAtar (Young and Tian 2019, arXiv 1903.03176): five tiny games, drawn as RGB frames."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 YELLOW, MAGENTA, CYAN = (255, 255, 0), (255, 0, 255), (0, 255, 255)
 ORANGE, AZURE, GREY = (255, 128, 0), (0, 128, 255), (128, 128, 128)
 
-# The channels of each game from the bottom to the top: a channel hides those before it. What kills lies above
-# the player, so that the last frame of an episode shows why it is the last. The ball lies above bricks, and
-# what says where something is heading above what says only that it is there. Black, yellow, cyan and magenta
-# differ from each other in two of three primary colours: they go to what a model must not confuse.
+# The channels of each game in drawing order: a channel hides those before it. Deadly objects are drawn above the
+# player, so that the last frame of an episode shows why it ended. The ball is drawn above bricks, and channels that
+# show a direction above those that only show presence. Black, yellow, cyan and magenta differ from each other in two
+# of three primary colours, and are used for objects that a model must not confuse.
 PALETTES = {
     "asterix": {"trail": CYAN, "player": WHITE, "gold": YELLOW, "enemy": MAGENTA},
     "breakout": {"brick": MAGENTA, "trail": CYAN, "paddle": WHITE, "ball": YELLOW},
@@ -37,7 +37,7 @@ PALETTES = {
         "chicken": WHITE,
     },
     "seaquest": {
-        "oxygen_guage": AZURE,  # divers hide the end of a full bar, never of one that runs out
+        "oxygen_guage": AZURE,  # divers may hide the end of a full bar, but never of one that is nearly empty
         "diver_guage": GREEN,
         "trail": GREY,
         "diver": BLUE,
@@ -50,7 +50,7 @@ PALETTES = {
     },
     "space_invaders": {
         "cannon": WHITE,
-        "alien": GREEN,  # always under one of the next two
+        "alien": GREEN,  # always hidden by one of the next two
         "alien_left": CYAN,
         "alien_right": MAGENTA,
         "friendly_bullet": YELLOW,
@@ -60,18 +60,18 @@ PALETTES = {
 
 
 class MinAtarEnvs(RealVectorEnv):
-    """B MinAtar games, played with the actions that have an effect in the game."""
+    """B MinAtar games. Actions are the game's minimal action set."""
 
     def __init__(self, config: EnvConfig, num_envs: int, seed: int) -> None:
-        """Make the games. Raises UserError: unknown game, MinAtar not installed, frames too small."""
+        """Make the games. Raises UserError if the game is unknown, MinAtar is missing, or frames are too small."""
         game = game_name(config.game)
         if config.size < NATIVE_SIZE:
             raise UserError(f"env.size is {config.size}; MinAtar needs at least {NATIVE_SIZE}")
         sticky = 0.1 if config.sticky_actions is None else config.sticky_actions
         environment = import_environment()
         self._games = [environment(game, sticky_action_prob=sticky) for _ in range(num_envs)]
-        for one in self._games:
-            one.seed(0)  # from here on one generator draws everything in the game
+        for instance in self._games:
+            instance.seed(0)  # makes the game use a single generator for everything random
         inner = self._games[0].env
         self._channels = np.array([inner.channels[name] for name in PALETTES[game]])
         self._colours = np.array([BLACK, *PALETTES[game].values()], dtype=np.uint8)
@@ -85,8 +85,12 @@ class MinAtarEnvs(RealVectorEnv):
     def _reset_envs(self, mask: Flags, seeds: Integers) -> Frames:
         games = [self._games[i] for i in np.flatnonzero(mask)]
         for game, seed in zip(games, seeds.tolist(), strict=True):
-            game.random.seed(seed)  # what game.seed(seed) gives, without its 0.2 ms for a new generator
-            game.last_action = 0  # MinAtar would let the last episode's action stick to this one
+            game.random.seed(
+                seed
+            )  # same effect as game.seed(seed), which takes 0.2 ms more for a new generator
+            game.last_action = (
+                0  # otherwise the last action of the old episode could be repeated (sticky actions)
+            )
             game.reset()
         self._steps[mask] = 0
         return self._draw(games)
@@ -107,14 +111,14 @@ class MinAtarEnvs(RealVectorEnv):
         return enlarge(paint(state, self._colours), self.obs_shape[1])
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: MinAtar holds no resources."""
 
 
 def game_name(game: str) -> str:
-    """MinAtar's name of a game, written in any way: SpaceInvaders, space_invaders -> space_invaders.
+    """Convert any spelling of a game to MinAtar's name: SpaceInvaders, space_invaders -> space_invaders.
 
     Raises:
-        UserError: no such game.
+        UserError: if there is no such game.
     """
     for name in PALETTES:
         if name.replace("_", "") == "".join(filter(str.isalnum, game)).lower():
@@ -123,11 +127,11 @@ def game_name(game: str) -> str:
 
 
 def paint(state: Flags, colours: Frames) -> Frames:
-    """Draw the last of the channels that are set in a cell; where none is, the background.
+    """Draw each cell in the colour of the last channel that is set in it, or in the background colour if none is.
 
     Args:
-        state: (K, H, W, C), from the bottom channel to the top one.
-        colours: (1 + C, 3): the background's, then the channels'.
+        state: (K, H, W, C) bool, channels in drawing order.
+        colours: (1 + C, 3) uint8: the background's, then the channels'.
 
     Returns:
         (K, 3, H, W) uint8.
@@ -139,7 +143,7 @@ def paint(state: Flags, colours: Frames) -> Frames:
 
 
 def enlarge(frames: Frames, size: int) -> Frames:
-    """(K, 3, 10, 10) to (K, 3, size, size): whole multiples of a pixel, centred, the rest black."""
+    """Enlarge (K, 3, 10, 10) to (K, 3, size, size) by the largest integer factor, centred on black."""
     factor = size // NATIVE_SIZE
     width = factor * NATIVE_SIZE
     first = (size - width) // 2
@@ -150,10 +154,10 @@ def enlarge(frames: Frames, size: int) -> Frames:
 
 
 def import_environment() -> Any:
-    """MinAtar's ``Environment`` class; imported here because it takes seconds.
+    """Import MinAtar's ``Environment`` class. The import takes seconds, so it is done only when needed.
 
     Raises:
-        UserError: MinAtar is not installed.
+        UserError: if MinAtar is not installed.
     """
     root = logging.getLogger()
     root.addFilter(_is_not_about_rendering)
@@ -169,5 +173,5 @@ def import_environment() -> Any:
 
 
 def _is_not_about_rendering(record: logging.LogRecord) -> bool:
-    """MinAtar warns that its own window will not work without seaborn; nobody here opens it."""
+    """Filter for MinAtar's warning that its own window needs seaborn. The window is not used here."""
     return "seaborn" not in record.getMessage()

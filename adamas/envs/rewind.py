@@ -1,6 +1,6 @@
-"""One real game that can go back to a moment, and play on from it as chance would have it another time.
+"""Real games that can be saved and restored, to play several continuations of one state with different random seeds.
 
-Its frames are those of :func:`~adamas.envs.make.make_env` while evaluating: a lost life does not end an episode.
+Frames are those of :func:`~adamas.envs.make.make_env` in evaluation: a lost life does not end an episode.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from adamas.envs.minatar import MinAtarEnvs
 from adamas.envs.vector import RealVectorEnv
 from adamas.envs.vizdoom import VizdoomEnvs
 
-ONE = np.ones(1, dtype=np.bool_)  # of the one environment of a vector
+ONE = np.ones(1, dtype=np.bool_)  # mask of a vector of one environment
 
 
 class GameStep(NamedTuple):
-    """What one game answers to an action: its frame, (C, H, W) uint8, the unclipped reward, and how it stands."""
+    """The result of an action in one game: frame (C, H, W) uint8, unclipped reward, and end flags."""
 
     obs: Tensor
     reward: float
@@ -44,14 +44,14 @@ class BranchingGame(ABC):
     """One real game that can be saved and restored. After its end it must be reset or restored.
 
     Attributes:
-        action_spec: what the agent may do.
+        action_spec: the action space.
     """
 
     action_spec: ActionSpec
 
     @abstractmethod
     def reset(self, seed: int) -> Tensor:
-        """Start the episode of ``seed``, in [0, 2^31): its first frame, (C, H, W) uint8."""
+        """Start an episode with ``seed``, in [0, 2^31), and return its first frame, (C, H, W) uint8."""
 
     @abstractmethod
     def step(self, action: int) -> GameStep:
@@ -59,32 +59,32 @@ class BranchingGame(ABC):
 
     @abstractmethod
     def save(self) -> Any:
-        """The present moment. Whatever happens in the game later leaves it as it is."""
+        """Return a copy of the current state. Later steps do not change it."""
 
     @abstractmethod
     def restore(self, saved: Any, seed: int) -> None:
-        """Go back to a moment, as often as one likes; what chance does from here on follows from ``seed``.
+        """Go back to a saved state, and continue from it with new randomness. A state can be restored many times.
 
         Args:
-            saved: from this game, or from one that differs in its sticky actions alone.
-            seed: in [0, 2^31).
+            saved: from this game, or from one that differs only in its sticky actions.
+            seed: determines everything random from here on; in [0, 2^31).
         """
 
-    def close(self) -> None:  # noqa: B027  (most hold nothing)
+    def close(self) -> None:  # noqa: B027  (most games hold no resources)
         """Release what the game holds."""
 
 
 class AtariGame(BranchingGame):
-    """An Atari game, pixel by pixel as :class:`~adamas.envs.atari.AtariEnvs` shows it.
+    """An Atari game, with the same pixels as :class:`~adamas.envs.atari.AtariEnvs`.
 
-    Actions stick here, not in the emulator, though by the same rule: a saved state of the emulator leaves out
-    the action that sticks, and seeding it takes as long as loading the game. Without sticky actions nothing is
-    left to chance. The number of do-nothing frames that start an episode is drawn by the same law, but not
-    the same for a seed.
+    Sticky actions are implemented here, by the same rule as in the emulator, because the emulator's saved state does
+    not contain the previous action, and seeding the emulator takes as long as loading the game. Without sticky actions
+    the game is deterministic. The number of no-op frames at the start of an episode has the same distribution as in
+    AtariEnvs, but another value for the same seed.
     """
 
     def __init__(self, config: EnvConfig) -> None:
-        """Start the emulator. Raises UserError: unknown game, or frames larger than the screen."""
+        """Start the emulator. Raises UserError if the game is unknown or frames are larger than the screen."""
         ALEInterface.setLoggerMode(LoggerMode.Error)
         self._ale = ALEInterface()
         self._ale.setFloat("repeat_action_probability", 0.0)
@@ -93,7 +93,7 @@ class AtariGame(BranchingGame):
         if max(config.obs_shape) > width:
             raise UserError(
                 f"env.size is {config.size}; frames larger than {width}, the width of the screen, cannot be "
-                "compared with the game: choose an agent of smaller frames"
+                "compared with the game: choose an agent with smaller frames"
             )
         self._skip = config.frame_skip
         self._noop_max = config.noop_max
@@ -105,16 +105,16 @@ class AtariGame(BranchingGame):
         self._actions = self._ale.getMinimalActionSet()
         names = tuple(action.name.lower() for action in self._actions)
         self.action_spec = ActionSpec.discrete(names)
-        self._screens = np.zeros((2, height, width, 3), dtype=np.uint8)  # the last two of an action
+        self._screens = np.zeros((2, height, width, 3), dtype=np.uint8)  # the last two frames of an action
         self._pressed, self._elapsed = Action.NOOP, 0
         self._ale.reset_game()
         self._ale.getScreenRGB(self._screens[0])
         self._start = self.save()
 
     def reset(self, seed: int) -> Tensor:
-        """Start the episode of ``seed``: its first frame."""
-        # Some games keep something of the last episode over a reset (Assault), and a state does not hold
-        # everything that a reset does (Qbert). The two together are as good as loading the game, which is slow.
+        """Start an episode with ``seed``, and return its first frame."""
+        # A reset keeps some state of the last episode in some games (Assault), and a saved state misses some of what
+        # a reset does (Qbert). Both together have the effect of loading the game, which would be slow.
         self._ale.reset_game()
         self._go_back(self._start, seed)
         for _ in range(self._rng.integers(max(self._noop_max, 1))):
@@ -125,7 +125,7 @@ class AtariGame(BranchingGame):
     def step(self, action: int) -> GameStep:
         """Take an action for ``frame_skip`` emulator frames, or until the game ends.
 
-        What those frames showed is taken over only if it goes on: so does the emulator's vector environment.
+        The screens are read only if the game goes on, as in the emulator's vector environment.
         """
         reward, terminated, truncated = 0.0, False, False
         for left in reversed(range(self._skip)):
@@ -142,12 +142,12 @@ class AtariGame(BranchingGame):
         return GameStep(self._frame(), reward, terminated, truncated)
 
     def save(self) -> Any:
-        """The emulator's state, and what it leaves out."""
+        """Return the emulator's state, and the previous action, elapsed frames and screens, which it lacks."""
         return self._ale.cloneState(), self._pressed, self._elapsed, self._screens.copy()
 
     def restore(self, saved: Any, seed: int) -> None:
-        """Go back to a moment; ``seed`` says which actions stick from here on."""
-        # Right after a reset Qbert is not what it is once played, whatever state it is given: play one frame first.
+        """Go back to a saved state; ``seed`` determines which actions stick from here on."""
+        # Right after a reset, Qbert does not restore a state completely. One frame must be played first.
         self._ale.act(Action.NOOP)
         self._go_back(saved, seed)
 
@@ -164,14 +164,14 @@ class AtariGame(BranchingGame):
 
 
 class _OneOfMany(BranchingGame):
-    """A game in a vector of one environment."""
+    """Base class of games that run in a vector of one environment."""
 
     def __init__(self, envs: RealVectorEnv) -> None:
         self._envs = envs
         self.action_spec = envs.action_spec
 
     def reset(self, seed: int) -> Tensor:
-        """Start the episode of ``seed``: its first frame."""
+        """Start an episode with ``seed``, and return its first frame."""
         return torch.from_numpy(self._envs._reset_envs(ONE, np.array([seed]))[0])
 
     def step(self, action: int) -> GameStep:
@@ -190,34 +190,34 @@ class _OneOfMany(BranchingGame):
 
 
 class MinAtarGame(_OneOfMany):
-    """A MinAtar game. Its one generator draws both which actions stick and what else is random in it."""
+    """A MinAtar game. It has a single generator, which draws sticky actions and everything else that is random."""
 
     def __init__(self, config: EnvConfig) -> None:
-        """Make the game. Raises UserError: unknown game, MinAtar not installed, frames too small."""
+        """Make the game. Raises UserError if the game is unknown, MinAtar is missing, or frames are too small."""
         envs = MinAtarEnvs(config, 1, seed=0)
         super().__init__(envs)
         self._game, self._steps = envs._games[0], envs._steps
 
     def save(self) -> Any:
-        """The game without its generator, the action that may stick, and the steps so far."""
+        """Return the game without its generator, the previous action, and the number of steps so far."""
         return self._copy(self._game.env), self._game.last_action, self._steps[0]
 
     def restore(self, saved: Any, seed: int) -> None:
-        """Go back to a moment; ``seed`` says what chance does from here on."""
+        """Go back to a saved state; ``seed`` determines everything random from here on."""
         env, self._game.last_action, self._steps[0] = saved
         self._game.env = self._copy(env)
         self._game.random.seed(seed)
 
     def _copy(self, env: Any) -> Any:
-        """``env`` once more, drawing from this game's generator."""
+        """Copy ``env``, but share this game's generator with the copy."""
         return copy.deepcopy(env, {id(env.random): self._game.random})
 
 
 class GymnasiumGame(_OneOfMany):
-    """A Gymnasium environment that can be copied. Chance is what it draws from its ``np_random``."""
+    """A Gymnasium environment that can be copied. Everything random in it must come from its ``np_random``."""
 
     def __init__(self, config: EnvConfig) -> None:
-        """Make the environment. Raises UserError: as for GymnasiumEnvs, or it cannot be copied."""
+        """Make the environment. Raises UserError as GymnasiumEnvs does, or if it cannot be copied."""
         envs = GymnasiumEnvs(config, 1, seed=0)
         super().__init__(envs)
         self._all = envs._envs
@@ -232,29 +232,29 @@ class GymnasiumGame(_OneOfMany):
             )
 
     def save(self) -> Any:
-        """A copy of the environment."""
+        """Return a copy of the environment."""
         return copy.deepcopy(self._all[0])
 
     def restore(self, saved: Any, seed: int) -> None:
-        """Go back to a moment; ``seed`` says what chance does from here on."""
+        """Go back to a saved state; ``seed`` determines everything random from here on."""
         self._all[0] = copy.deepcopy(saved)
         self._all[0].unwrapped.np_random = np_random(seed)[0]
 
 
 class VizdoomGame(_OneOfMany):
-    """A scenario of ViZDoom, which cannot be copied but repeats itself: it goes back by playing an episode again.
+    """A scenario of ViZDoom. It cannot be copied, so its saved state is a seed and actions, which are replayed.
 
-    All chance in it follows from the episode's seed.
+    The seed of the episode determines everything random in it.
     """
 
     def __init__(self, config: EnvConfig) -> None:
-        """Start the game. Raises UserError: unknown scenario, or ViZDoom is not installed."""
+        """Start the game. Raises UserError if the scenario is unknown or ViZDoom is not installed."""
         super().__init__(VizdoomEnvs(config, 1, seed=0))
         self._seed = 0
         self._played: list[int] = []
 
     def reset(self, seed: int) -> Tensor:
-        """Start the episode of ``seed``: its first frame."""
+        """Start an episode with ``seed``, and return its first frame."""
         self._seed, self._played = seed, []
         return super().reset(seed)
 
@@ -264,11 +264,11 @@ class VizdoomGame(_OneOfMany):
         return super().step(action)
 
     def save(self) -> Any:
-        """The episode's seed, and what was done since."""
+        """Return the seed of the episode and the actions taken since its start."""
         return self._seed, tuple(self._played)
 
     def restore(self, saved: Any, seed: int) -> None:
-        """Go back to a moment; from there on, the same actions have the same effects whatever ``seed`` is."""
+        """Go back to a saved state. ``seed`` has no effect: the same actions always lead to the same frames."""
         begun, played = saved
         self.reset(begun)
         for action in played:
@@ -284,14 +284,14 @@ _SUITES: Mapping[str, Callable[[EnvConfig], BranchingGame]] = {
 
 
 def make_branching(config: EnvConfig, sticky: bool = True) -> BranchingGame:
-    """One game that can go back to a moment, to be started by ``reset``.
+    """Make a game that can be saved and restored. Call ``reset`` before the first step.
 
     Args:
-        config: which game.
-        sticky: whether actions stick as ``config`` says; otherwise every action is taken.
+        config: the game and its options.
+        sticky: whether to keep the sticky actions of ``config``; otherwise every action is executed.
 
     Raises:
-        UserError: no such suite or game, a suite that is not installed, or a game that cannot go back.
+        UserError: if the suite or the game is unknown or not installed, or the game cannot be saved.
     """
     if config.suite not in _SUITES:
         raise UserError(f"unknown env.suite {config.suite!r}; {nearest(config.suite, _SUITES)}")

@@ -1,4 +1,4 @@
-"""Gymnasium's action spaces as choices, buttons and axes and back, and actions in either form."""
+"""Conversion between Gymnasium's action spaces and :class:`~adamas.core.actions.ActionSpec`, and of actions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sp
 from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.core.errors import UserError
 
-MOST_OPTIONS = 10_000  # of one choice; each becomes a row of weights
-FARTHEST = 1e9  # an axis to beyond this is not bounded, whatever its space says
+MOST_OPTIONS = 10_000  # per choice, because each option becomes a row of weights
+FARTHEST = 1e9  # an axis with larger limits counts as unbounded
 
 
 def action_spec(space: Space[Any]) -> ActionSpec:
-    """What an agent may do in ``space``: any nesting of Discrete, MultiDiscrete, MultiBinary and bounded Box.
+    """Convert an action space: any nesting of Discrete, MultiDiscrete, MultiBinary and bounded Box.
 
     Raises:
-        UserError: there is something else in it.
+        UserError: if it contains any other space.
     """
     choices: list[Choice] = []
     buttons: list[str] = []
@@ -44,17 +44,17 @@ def action_spec(space: Space[Any]) -> ActionSpec:
 
 
 def to_space(space: Space[Any], spec: ActionSpec, action: np.ndarray) -> Any:
-    """One action, () or (K,), as ``space`` wants it."""
+    """Convert one action, () or (K,), to an element of ``space``."""
     entries = action.reshape(-1)
     ends = np.cumsum([len(spec.choices), len(spec.buttons)])
     return _take(space, *map(iter, np.split(entries, ends)))
 
 
 def space_of(spec: ActionSpec) -> Space[Any]:
-    """The space of the actions of ``spec``.
+    """Make the Gymnasium space of ``spec``: Discrete if it is discrete, otherwise by its parts.
 
-    Discrete, MultiDiscrete, MultiBinary or Box where there are only such parts, else a Dict of "choices", "buttons" and
-    "axes".
+    Choices become a MultiDiscrete, buttons a MultiBinary and axes a Box. Several of them become a Dict of "choices",
+    "buttons" and "axes".
     """
     if spec.is_discrete:
         return Discrete(spec.num_actions)
@@ -70,14 +70,16 @@ def space_of(spec: ActionSpec) -> Space[Any]:
 
 
 def from_space(spec: ActionSpec, action: Any) -> np.ndarray:
-    """Actions of :func:`space_of`, one or a batch, as (..., ``*spec.shape``) numbers; they may still be out of range.
+    """Convert one action or a batch, elements of :func:`space_of`, to (..., ``*spec.shape``). Does not check ranges.
 
     Raises:
-        ValueError: a dict that lacks a part, or something that is no dict where one is needed.
+        ValueError: if a dict of parts is needed, and ``action`` is not one or lacks a part.
     """
     if spec.is_discrete:
         return np.asarray(action)
-    expected = [part for part in ("choices", "buttons", "axes") if getattr(spec, part)]  # as entries stand
+    expected = [
+        part for part in ("choices", "buttons", "axes") if getattr(spec, part)
+    ]  # in the order of entries
     if len(expected) == 1:
         return np.asarray(action, np.float32)
     if not isinstance(action, Mapping) or set(action) != set(expected):
@@ -86,7 +88,7 @@ def from_space(spec: ActionSpec, action: Any) -> np.ndarray:
 
 
 def _take(space: Space[Any], choices: Iterator[Any], buttons: Iterator[Any], axes: Iterator[Any]) -> Any:
-    """The next parts, in the order in which :func:`action_spec` found them."""
+    """Build an element of ``space`` from the next entries, in the order in which :func:`action_spec` found them."""
     if isinstance(space, Dict):
         return {name: _take(inner, choices, buttons, axes) for name, inner in space.spaces.items()}
     if isinstance(space, Tuple):
@@ -99,7 +101,7 @@ def _take(space: Space[Any], choices: Iterator[Any], buttons: Iterator[Any], axe
     array = np.array(values).reshape(space.shape)
     if isinstance(space, MultiDiscrete):
         array = array + space.start
-    if isinstance(space, Box):  # float32 may round an end outwards
+    if isinstance(space, Box):  # float32 may have rounded a limit outwards
         array = array.clip(space.low, space.high)
         if np.issubdtype(space.dtype, np.integer):
             array = np.rint(array)
@@ -107,7 +109,7 @@ def _take(space: Space[Any], choices: Iterator[Any], buttons: Iterator[Any], axe
 
 
 def _leaves(space: Space[Any], path: str) -> Iterator[tuple[str, Space[Any]]]:
-    """The spaces that are not made of others, each with its place: "arm/0"."""
+    """Find the spaces in a nesting that are not Dict or Tuple, each with its path, such as "arm/0"."""
     if isinstance(space, Dict | Tuple):
         inner = space.spaces.items() if isinstance(space, Dict) else enumerate(space.spaces)
         for name, part in inner:

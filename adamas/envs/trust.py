@@ -1,9 +1,9 @@
-"""Which games may run code of their own: only those that the command line names.
+"""Trust in games whose configuration can run code: they are refused unless the command line names them.
 
-A configuration comes with every run, checkpoint and data set, those of strangers included. Three things in it could run
+Every run, checkpoint and data set contains a configuration, also those from strangers. Three things in it could run
 code: the module in a Gymnasium id (``module:Game-v0`` imports it), a ViZDoom .cfg file (it can name the program to
-start), and text among the keyword arguments of an environment (it can be a path or a module). So none of them is used
-until ``--env.game`` on the command line names that very game.
+start), and text among the keyword arguments of an environment (it can be a path or a module). None of them is used
+unless ``--env.game`` on the command line names the same game.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from adamas.envs.config import EnvConfig
 
 OPTION = "--env.game"
 OURS = frozenset({"shimmy"})
-"""Modules that our presets name."""
+"""Modules that the built-in presets use."""
 
 _named: set[str] = set()
 
 
 def trust(game: str) -> None:
-    """Let ``game`` import its module, read its .cfg file and take text as keyword arguments, in this process."""
+    """Allow ``game`` to import its module, read its .cfg file and take text as keyword arguments, in this process."""
     _named.add(game)
 
 
 def trust_named(arguments: Sequence[str]) -> None:
-    """Trust the games that the arguments of a command line name with ``--env.game``."""
+    """Trust the games that command-line arguments name with ``--env.game``."""
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
         option, equals, value = word.partition("=")
         if option == OPTION:
@@ -37,10 +37,10 @@ def trust_named(arguments: Sequence[str]) -> None:
 
 
 def check_trusted(config: EnvConfig) -> None:
-    """Refuse a game that could run code and that nobody trusts.
+    """Refuse a game that could run code and is not trusted.
 
     Raises:
-        UserError: saying what to type where the user does trust it.
+        UserError: if it is refused. The message says how to trust the game.
     """
     reason = _danger(config)
     if reason and config.game not in _named:
@@ -56,7 +56,7 @@ def is_doom_file(game: str) -> bool:
 
 
 def _danger(config: EnvConfig) -> str:
-    """What in ``config`` could run code, if anything."""
+    """Describe what in ``config`` could run code; "" if nothing could."""
     module, colon, _ = config.game.partition(":")
     if config.suite == "gymnasium" and colon and module not in OURS and module not in sys.modules:
         return f"imports the module {module}"

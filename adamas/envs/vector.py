@@ -1,8 +1,8 @@
-"""What all real environments share: restarting within the step, and exact resume.
+"""Base class of vectorised real environments: autoreset within the step, and exact resume.
 
-An episode is determined by the seed of its reset and the actions since. So each environment remembers those
-two, a snapshot is a copy of them, and restoring plays them again. No suite has to expose its inner state. What that
-costs grows with the longest episode, which is why no episode is endless (``MAX_STEPS``).
+The seed of its reset and the actions since then determine an episode. Each environment therefore records these two.
+A snapshot is a copy of them, and restoring it replays the actions, so that no suite has to expose its internal state.
+Memory and time grow with the length of an episode, so every episode has a limit (``MAX_STEPS``).
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ Integers = NDArray[np.int64]
 
 
 MAX_STEPS = 27_000
-"""Steps after which an episode is cut off where neither the user nor the environment sets a limit: Atari's 108,000
-frames, four to a step. So evaluations come to an end, and what is kept of an episode is bounded."""
+"""Time limit in steps if neither the user nor the environment sets one: Atari's 108,000 frames, at four per step.
+It makes evaluations end, and bounds the recorded actions of an episode."""
 
 
 class RawStep(NamedTuple):
-    """What B environments of a suite return for one step, before anything restarts.
+    """The result of one step of B environments of a suite, before any of them restarts.
 
     Attributes:
-        obs: (B, C, H, W) uint8, in memory of its own.
+        obs: (B, C, H, W) uint8, not shared with other steps.
         reward: (B,) float32.
         terminated: (B,) bool: the game is over.
         truncated: (B,) bool: the time limit is reached.
-        lost_life: (B,) bool: counts as an end, although the game goes on.
+        lost_life: (B,) bool: a life was lost, which counts as an end although the game goes on.
     """
 
     obs: Frames
@@ -53,38 +53,37 @@ class RealVectorEnv(ABC):
 
     Attributes:
         num_envs: B.
-        action_spec: what the agent may do.
-        obs_shape: (C, H, W).
+        action_spec: the action space.
+        obs_shape: (C, H, W) of a frame.
     """
 
     def __init__(
         self, num_envs: int, seed: int, action_spec: ActionSpec, obs_shape: tuple[int, int, int]
     ) -> None:
-        """Describe the environments; ``seed`` determines the seeds of all their episodes."""
+        """Set what all suites have in common. ``seed`` determines the seeds of all episodes."""
         self.num_envs = num_envs
         self.action_spec = action_spec
         self._action_dtype = np.int64 if action_spec.is_discrete else np.float32
         self.obs_shape = obs_shape
         self._rng = np.random.default_rng(seed)  # draws the seed of every episode
         self._seeds: list[int] = []  # of the running episodes; empty before the first reset
-        self._actions: list[list[int]] = []  # taken in the running episodes
+        self._actions: list[list[Any]] = []  # of the running episodes
 
     @abstractmethod
     def _reset_envs(self, mask: Flags, seeds: Integers) -> Frames:
-        """Start episodes in the K environments of ``mask``, (B,), from ``seeds``, (K,).
+        """Start episodes in the K environments of ``mask``, (B,), with ``seeds``, (K,).
 
-        The seed alone determines the episode. The first call resets all environments.
+        The seed alone must determine the episode. The first call resets all environments.
 
         Returns:
-            (K, C, H, W) uint8, in memory of its own.
+            The first frames, (K, C, H, W) uint8, not shared with later calls.
         """
 
     @abstractmethod
     def _step_envs(self, action: Integers, active: Flags) -> RawStep:
         """Take one action in each environment of ``active``, (B,).
 
-        The others will be reset before they are used, so that they may be stepped or not; what is returned
-        for them is ignored.
+        Implementations may step the others or not. Their results are ignored, and they are reset before they are used.
         """
 
     @abstractmethod
@@ -98,13 +97,16 @@ class RealVectorEnv(ABC):
         return EnvReset(torch.from_numpy(self._restart(self._everywhere())))
 
     def step(self, action: Tensor) -> EnvStep:
-        """Take one action, (B,) int64, in each environment; where the game is over, start the next one.
+        """Take one action in each environment, and restart those whose game is over.
 
         After a lost life the game goes on: ``obs`` and ``final_obs`` are then the same frame.
 
+        Args:
+            action: (B,) int64, or (B, K) float32 where actions are vectors.
+
         Raises:
-            RuntimeError: before the first reset.
-            ValueError: actions of the wrong shape or out of range.
+            RuntimeError: if the environments have not been reset.
+            ValueError: if actions have the wrong shape or are out of range.
         """
         if not self._seeds:
             raise RuntimeError("reset the environments before the first step")
@@ -131,7 +133,7 @@ class RealVectorEnv(ABC):
         )
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything that what follows depends on, in types that ``torch.load(weights_only=True)`` reads."""
+        """Return the complete state, in types that ``torch.load(weights_only=True)`` can read."""
         return {
             "seeds": list(self._seeds),
             "actions": [torch.tensor(taken, dtype=self.action_spec.dtype) for taken in self._actions],
@@ -139,15 +141,15 @@ class RealVectorEnv(ABC):
         }
 
     def restore(self, snapshot: dict[str, Any]) -> EnvReset | None:
-        """Continue from ``snapshot``, taken from environments of the same configuration: bit by bit the same.
+        """Restore a snapshot of environments with the same configuration, exactly, by replaying their episodes.
 
-        Takes as long as the longest of the running episodes did.
+        Takes as long as playing the longest of the running episodes.
 
         Returns:
-            the frames to act in next, or None if the snapshot was taken before the first reset.
+            The frames to act in next, or None if the snapshot was taken before the first reset.
 
         Raises:
-            UserError: the snapshot holds another number of environments.
+            UserError: if the snapshot has another number of environments.
         """
         if len(snapshot["seeds"]) not in (0, self.num_envs):
             raise UserError(
@@ -163,7 +165,7 @@ class RealVectorEnv(ABC):
         return np.ones(self.num_envs, dtype=np.bool_)
 
     def _restart(self, mask: Flags) -> Frames:
-        """Start the next episodes in the K environments of ``mask``, and forget the last: (K, C, H, W)."""
+        """Start the next episodes in the K environments of ``mask``: first frames, (K, C, H, W)."""
         seeds = self._rng.integers(2**31, size=int(mask.sum()))  # the emulator takes 31 bits
         for i, seed in zip(np.flatnonzero(mask), seeds.tolist(), strict=True):
             self._seeds[i] = seed
@@ -171,16 +173,16 @@ class RealVectorEnv(ABC):
         return self._reset_envs(mask, seeds)
 
     def _replay(self) -> Frames:
-        """Play the recorded episodes again so that all of them arrive at their last action together.
+        """Replay the recorded episodes such that all of them reach their last action at the same tick.
 
-        Environments whose turn has not come yet are reset when it does, whatever happened in them before::
+        Shorter episodes start later. Their environments are reset at that tick, so earlier steps have no effect::
 
             tick       0    1    2    3    end
             long    reset a_0  a_1  a_2  a_3
             short     .    .    .  reset a_0
 
         Returns:
-            (B, C, H, W): the frames to act in next.
+            The frames to act in next, (B, C, H, W).
         """
         seeds = np.array(self._seeds, dtype=np.int64)
         lengths = np.array([len(taken) for taken in self._actions])
@@ -199,7 +201,7 @@ class RealVectorEnv(ABC):
 
 
 def say_cut_off(game: str, steps: int) -> None:
-    """Say that an episode was cut off by a limit that is neither the user's nor the environment's."""
+    """Warn that an episode was truncated by :data:`MAX_STEPS`."""
     warnings.warn(
         f"an episode of {game} was cut off after {steps:,} steps; --env.max-episode-steps sets another limit",
         stacklevel=2,

@@ -1,4 +1,4 @@
-"""Doom seen through the player's eyes: the scenarios of ViZDoom (Kempka et al. 2016), with free game data."""
+"""ViZDoom (Kempka et al. 2016): scenarios of the first-person shooter Doom, with free game data."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ from adamas.envs.trust import check_trusted, is_doom_file
 
 
 class VizdoomEnvs(GymnasiumEnvs):
-    """B games of a scenario: one button at a time or none, or all at once in its MultiBinary variant.
+    """B games of a scenario. An action presses at most one button, or any number in its MultiBinary variant.
 
-    A game whose name ends in .cfg is a scenario of the user's own. ``env.kwargs`` may set ``max_buttons_pressed``.
+    A game whose name ends in .cfg is a custom scenario. ``env.kwargs`` may set ``max_buttons_pressed``.
     """
 
     def __init__(self, config: EnvConfig, num_envs: int, seed: int) -> None:
         """Start the games.
 
         Raises:
-            UserError: unknown scenario, a .cfg file that is missing, wrong or not trusted, or ViZDoom is not installed.
+            UserError: if the scenario is unknown, its .cfg file is missing, invalid or not trusted, or ViZDoom is not
+                installed.
         """
         check_trusted(config)
         options: dict[str, Any] = {"frame_skip": config.frame_skip, "doom_config_path": os.devnull}
         if is_doom_file(config.game):
-            scenario = scenario_id("basic")  # what it says is replaced by the file
+            scenario = scenario_id("basic")  # the file replaces its settings
             options["scenario_config_file"] = str(_scenario_file(config.game))
         else:
             scenario = scenario_id(config.game)
         if "max_buttons_pressed" not in config.arguments:
-            options["max_buttons_pressed"] = 0 if "MultiBinary" in scenario else 1  # 0: as many as one likes
-        # The engine would leave its settings, and an empty folder, in the working folder; and of two that make this
-        # folder at the same moment, one crashes.
+            options["max_buttons_pressed"] = 0 if "MultiBinary" in scenario else 1  # 0: any number
+        # The engine creates an empty folder in the working directory, and crashes if another process creates it at the
+        # same moment. So it is created before, and removed afterwards.
         folder = Path("_vizdoom")
-        with contextlib.suppress(OSError):  # the engine will say what it cannot do
+        with contextlib.suppress(OSError):  # the engine reports the problem itself
             folder.mkdir(exist_ok=True)
         super().__init__(config, num_envs, seed, game_id=scenario, **options)
-        with contextlib.suppress(OSError):  # it is not empty, or gone already
+        with contextlib.suppress(OSError):  # it is not empty, or already removed
             folder.rmdir()
         if self.action_spec.is_discrete:
             game = self._envs[0].unwrapped
@@ -55,7 +56,7 @@ class VizdoomEnvs(GymnasiumEnvs):
 
 
 def _scenario_file(name: str) -> Path:
-    """The whole path of a .cfg file that ViZDoom understands."""
+    """Resolve and check the path of a ViZDoom .cfg file. Raises UserError if ViZDoom cannot read it."""
     from vizdoom import DoomGame
 
     path = Path(name).expanduser().resolve()
@@ -65,18 +66,18 @@ def _scenario_file(name: str) -> Path:
         )
     try:
         understood = DoomGame().load_config(str(path))
-    except Exception as error:  # the engine's own kinds
+    except Exception as error:  # the engine has its own exception types
         raise UserError(f"{path} cannot be read: {error}; correct it there") from error
-    if not understood:  # the engine has said why
+    if not understood:  # the engine has printed why
         raise UserError(f"{path} has lines that ViZDoom does not understand; correct them there")
     return path
 
 
 def scenario_id(game: str) -> str:
-    """The Gymnasium id of a scenario, written in any way: my_way_home, MyWayHome -> VizdoomMyWayHome-v1.
+    """Convert any spelling of a scenario to its Gymnasium id: my_way_home, MyWayHome -> VizdoomMyWayHome-v1.
 
     Raises:
-        UserError: no such scenario, or ViZDoom is not installed.
+        UserError: if there is no such scenario, or ViZDoom is not installed.
     """
     try:
         from vizdoom import gymnasium_wrapper  # noqa: F401  (registers its environments)

@@ -128,7 +128,7 @@ def test_a_reset_without_a_seed(make: Make) -> None:
         ((FRAME, 0.0, 0.5, False, {}), "gave 0.5 .float. for terminated"),
         (
             (FRAME[0], 0.0, False, False, {}),
-            r"observation of .* has the shape \(32, 3\), but its space says \(32, 32, 3\); mend",
+            r"observation of .* has the shape \(32, 3\), but its space says \(32, 32, 3\); correct",
         ),
         (
             fail,
