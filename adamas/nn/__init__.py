@@ -1,1 +1,1 @@
-"""Building blocks of the networks. Plain PyTorch: no devices, precisions, environments or optimisers here."""
+"""Building blocks of the networks, in plain PyTorch: without devices, precisions, environments or optimisers."""

@@ -13,7 +13,7 @@ NUM_FREQUENCIES = 4
 
 
 def action_encoder(spec: ActionSpec, channels: int) -> nn.Module:
-    """A module that maps actions, (..., ``*spec.shape``), to (..., ``channels``)."""
+    """Build a module that embeds actions: (..., ``*spec.shape``) -> (..., ``channels``)."""
     parts: list[nn.Module] = [nn.Embedding(len(choice.options), channels) for choice in spec.choices]
     if spec.buttons:
         parts.append(ButtonEmbedding(len(spec.buttons), channels))
@@ -43,7 +43,7 @@ class ActionEncoder(nn.Module):
 
 
 class ButtonEmbedding(nn.Module):
-    """The sum of the embeddings of those buttons that are pressed (the published model of CS:GO)."""
+    """The sum of the embeddings of all pressed buttons, as in the published CS:GO model."""
 
     def __init__(self, num_buttons: int, channels: int) -> None:
         super().__init__()
@@ -55,9 +55,9 @@ class ButtonEmbedding(nn.Module):
 
 
 class AxisEmbedding(nn.Module):
-    """Linear in where each axis stands and in its Fourier features at 1/2, 1, 2 and 4 periods from end to end.
+    """A linear map of the position of each axis and of its Fourier features.
 
-    Positions are clipped to the axes' ends.
+    The features have 1/2, 1, 2 and 4 periods over the range of the axis. Positions are clipped to that range.
     """
 
     low: Tensor
@@ -65,7 +65,7 @@ class AxisEmbedding(nn.Module):
 
     def __init__(self, axes: tuple[Axis, ...], channels: int) -> None:
         super().__init__()
-        # Part of the configuration, not of the weights.
+        # The configuration holds the bounds, so they are not saved with the weights.
         self.register_buffer("low", torch.tensor([axis.low for axis in axes]), persistent=False)
         self.register_buffer("high", torch.tensor([axis.high for axis in axes]), persistent=False)
         self.linear = nn.Linear((1 + 2 * NUM_FREQUENCIES) * len(axes), channels)

@@ -1,6 +1,6 @@
 """Convolutional blocks shared by the denoiser, the reward/end model and the actor-critic.
 
-Attribute names are those of the published checkpoints, so that a module's state dict *is* the published format.
+Attributes have the names that the published checkpoints use, so that state dicts have the same keys.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from adamas.core.errors import UserError
 from adamas.core.runtime import keep_or_recompute
 
-GROUP_SIZE = 32  # channels per normalisation group (a single group below that)
+GROUP_SIZE = 32  # channels per normalisation group; a layer with fewer channels has a single group
 GROUP_NORM_EPS = 1e-5
 HEAD_CHANNELS = 8  # channels per attention head
 
@@ -25,22 +25,22 @@ def num_groups(channels: int) -> int:
 
 
 def check_channels(where: str, channels: Sequence[int]) -> None:
-    """Refuse numbers of channels that fall into no equal groups, as UserError."""
+    """Raise UserError for a number of channels that cannot be split into equal normalisation groups."""
     for count in channels:
         if count < 1 or count % num_groups(count):
             raise UserError(
-                f"{where}: channels must be below {2 * GROUP_SIZE} or fall into groups of about {GROUP_SIZE}, got "
-                f"{count}; use a multiple of {GROUP_SIZE}"
+                f"{where}: {count} channels cannot be split into equal normalisation groups of about {GROUP_SIZE}; "
+                f"use a multiple of {GROUP_SIZE}"
             )
 
 
 def conv1x1(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """A linear map of every pixel's channels."""
+    """Build a 1x1 convolution: the same linear map of the channels at every pixel."""
     return nn.Conv2d(in_channels, out_channels, kernel_size=1)
 
 
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """A 3x3 convolution that keeps height and width."""
+    """Build a 3x3 convolution that keeps height and width."""
     return nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
 
 
@@ -74,8 +74,8 @@ class AdaGroupNorm(nn.Module):
 class SelfAttention2d(nn.Module):
     """Multi-head self-attention among the pixels of an image.
 
-    DIAMOND's departure from the usual residual: the output is added to the *normalised* input. Published
-    weights need it.
+    Unlike in a usual residual connection, the output is added to the *normalised* input. DIAMOND does this, and
+    the published weights depend on it.
     """
 
     def __init__(self, channels: int) -> None:
@@ -98,7 +98,7 @@ class SelfAttention2d(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Halves height and width (rounding up) with a strided convolution."""
+    """A strided convolution that halves height and width, rounding up."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Doubles height and width by nearest neighbours, then convolves."""
+    """Nearest-neighbour upsampling that doubles height and width, followed by a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class ResBlock(nn.Module):
 
 
 class ResBlocks(nn.Module):
-    """Residual blocks in a row, all at one resolution."""
+    """A sequence of residual blocks, all at the same resolution."""
 
     def __init__(
         self, in_channels: Sequence[int], out_channels: Sequence[int], cond_channels: int, attn: bool
@@ -157,7 +157,7 @@ class ResBlocks(nn.Module):
     def forward(
         self, x: Tensor, cond: Tensor, skips: Sequence[Tensor] | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """Output of the last block, and of every block; ``skips[i]`` is concatenated to block i's input."""
+        """Return the outputs of the last block and of all blocks; ``skips[i]`` is appended to block i's input."""
         outputs = []
         for i, block in enumerate(self.resblocks):
             x_in = x if skips is None else torch.cat((x, skips[i]), dim=1)
@@ -167,7 +167,7 @@ class ResBlocks(nn.Module):
 
 
 class SmallResBlock(nn.Module):
-    """Unconditioned residual block with a single convolution (actor-critic)."""
+    """Residual block of the actor-critic, with a single convolution and no conditioning."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class SmallResBlock(nn.Module):
 
 
 def init_lstm(lstm: nn.LSTM | nn.LSTMCell) -> None:
-    """Orthogonal recurrent weights, Xavier-uniform input weights, biases 0 but input-side forget biases 1."""
+    """Set Xavier-uniform input weights, orthogonal recurrent weights, and biases of 0 (input-side forget gate: 1)."""
     for name, parameter in lstm.named_parameters():
         if "weight_ih" in name:
             nn.init.xavier_uniform_(parameter)

@@ -1,10 +1,12 @@
-"""Past frames as something to look at, instead of further channels of the input (paper, appendix M.2, figure 9).
+"""Cross-attention to past frames, instead of concatenating them with the noisy frame (paper, appendix M.2, figure 9).
 
-Past frames are encoded one by one; the U-Net's pixels attend to theirs. So what moved far is found where it was.
+A small encoder processes each past frame separately, and every pixel of the U-Net attends to the pixels of all past
+frames. So the network can find an object at its earlier position, even if it has moved far.
 
-The paper says this much: the U-Net itself sees the noisy frame alone, and attends to the activations of a lighter
-one, whose weights all past frames share, and which is told each one's place in time. At which levels it attends, that
-pixels know their positions, that the encoder knows actions and noise level, and all sizes are choices made here.
+The paper specifies that the U-Net's input is the noisy frame alone, and that it attends to the activations of a
+lighter U-Net, which processes all past frames with the same weights and receives each frame's position in time. The
+paper does not specify the levels that attend, position embeddings of pixels, whether the encoder is conditioned on
+actions and noise level, or any sizes. These are choices made here.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ POSITION_CHANNELS = 4 * NUM_FREQUENCIES
 
 
 class CrossAttention2d(nn.Module):
-    """Multi-head attention of an image's pixels to those of L others of its size. It begins as the identity."""
+    """Multi-head attention from an image's pixels to those of L images of the same size; the identity at first."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -43,8 +45,8 @@ class CrossAttention2d(nn.Module):
         b, c, h, w = x.shape
         length, d = past.shape[1], c // self.num_heads
         position = positions(h, w, x)
-        q = self.q_proj(_beside(self.norm(x), position)).reshape(b, self.num_heads, d, h * w)
-        kv = self.kv_proj(_beside(self.past_norm(past.flatten(0, 1)), position))  # (B * L, 2 C, H, W)
+        q = self.q_proj(_append(self.norm(x), position)).reshape(b, self.num_heads, d, h * w)
+        kv = self.kv_proj(_append(self.past_norm(past.flatten(0, 1)), position))  # (B * L, 2 C, H, W)
         kv = kv.reshape(b, length, 2, self.num_heads, d, h * w).permute(2, 0, 3, 1, 5, 4)
         k, v = kv.flatten(3, 4).unbind(0)  # (B, heads, L * H * W, C / heads) each
         y = F.scaled_dot_product_attention(q.transpose(-1, -2), k, v)
@@ -52,9 +54,10 @@ class CrossAttention2d(nn.Module):
 
 
 def positions(height: int, width: int, like: Tensor) -> Tensor:
-    """(1, POSITION_CHANNELS, H, W): sines and cosines of each pixel's row and column, at 1/2 to 16 periods a frame.
+    """Position embedding of every pixel: sines and cosines of its row and column, (1, POSITION_CHANNELS, H, W).
 
-    On ``like``'s device and of its type, but computed in fp32: bf16 angles are off by up to a third of a radian.
+    They have 1/2 to 16 periods per frame. The result has the device and dtype of ``like``, but is computed in fp32,
+    because angles in bf16 would be off by up to a third of a radian.
     """
     frequency = math.pi * 2.0 ** torch.arange(NUM_FREQUENCIES, device=like.device, dtype=torch.float32)
     angles = []
@@ -67,13 +70,13 @@ def positions(height: int, width: int, like: Tensor) -> Tensor:
     return torch.cat((grid.sin(), grid.cos()))[None].to(like.dtype)
 
 
-def _beside(x: Tensor, position: Tensor) -> Tensor:
-    # Not len(x): it would fix the batch of exported models.
+def _append(x: Tensor, position: Tensor) -> Tensor:
+    # len(x) would make the batch size a constant in exported models.
     return torch.cat((x, position.expand(x.shape[0], -1, -1, -1)), dim=1)
 
 
 class PastEncoder(nn.Module):
-    """The way down of a U-Net, for every past frame by itself, conditioned on its place in time and its action."""
+    """Encoder of single past frames: half of a U-Net, conditioned on the frame's position in time and its action."""
 
     def __init__(
         self,
@@ -95,22 +98,22 @@ class PastEncoder(nn.Module):
         self.downsamples = nn.ModuleList([nn.Identity(), *(Downsample(c) for c in channels[:-1])])
 
     def forward(self, obs: Tensor, action: Tensor | None, cond: Tensor) -> list[Tensor]:
-        """The frames at every level.
+        """Encode the frames.
 
         Args:
             obs: (B, L, C, H, W), oldest first; H and W are multiples of 2 ** (number of levels - 1).
-            action: (B, L) int64, or (B, L, K) float32; None where it sees none.
-            cond: (B, cond_channels), of all frames alike.
+            action: (B, L) int64, or (B, L, K) float32; None for an encoder without actions.
+            cond: (B, cond_channels), the same for all L frames.
 
         Returns:
-            (B, L, channels[i], H / 2^i, W / 2^i) for each level i.
+            The features at each level i, (B, L, channels[i], H / 2^i, W / 2^i).
         """
         b, length = obs.shape[:2]
-        each = cond[:, None] + self.place_emb.weight  # (B, L, cond_channels)
+        frame_cond = cond[:, None] + self.place_emb.weight  # (B, L, cond_channels)
         if self.act_emb is not None:
-            each = each + self.act_emb(action)
+            frame_cond = frame_cond + self.act_emb(action)
         x, levels = self.conv_in(obs.flatten(0, 1)), []
         for blocks, downsample in zip(self.blocks, self.downsamples, strict=True):
-            x, _ = blocks(downsample(x), each.flatten(0, 1))
+            x, _ = blocks(downsample(x), frame_cond.flatten(0, 1))
             levels.append(x.unflatten(0, (b, length)))
         return levels

@@ -19,7 +19,7 @@ class FourierFeatures(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         if channels % 2:
-            raise ValueError(f"Fourier features come in pairs: {channels} channels is odd")
+            raise ValueError(f"Fourier features need an even number of channels; {channels} is odd")
         self.register_buffer("weight", torch.randn(1, channels // 2))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -22,9 +22,10 @@ from adamas.nn.embeddings import FourierFeatures
 class UNet(nn.Module):
     """U-Net over residual blocks (Ronneberger et al. 2015; ADM, Dhariwal and Nichol 2021).
 
-    Level i has ``depths[i]`` blocks of ``channels[i]`` on the way down and one more on the way up; every
-    block's output (and the level's input) is concatenated into its mirror image. The two blocks in the middle
-    always attend. With ``cross_attention``, every level but the first also attends to past frames on the way down.
+    Level i has ``depths[i]`` blocks of ``channels[i]`` in the downsampling half, and one more in the upsampling half.
+    Skip connections concatenate the level's input, and the output of each of its blocks, to the inputs of the blocks
+    in the upsampling half. The two blocks in the middle always have self-attention. With ``cross_attention``, the
+    downsampling half also attends to past frames, at every level but the first.
     """
 
     def __init__(
@@ -50,18 +51,18 @@ class UNet(nn.Module):
         self.cross = nn.ModuleList([CrossAttention2d(c) for c in channels[1:]] if cross_attention else [])
 
     def pad(self, x: Tensor) -> Tensor:
-        """(..., H, W) with zeros at the bottom and on the right, so that every level is halved exactly."""
+        """Pad (..., H, W) with zeros at the bottom and on the right, so that every level can be halved exactly."""
         height, width = x.shape[-2:]
         factor = 2 ** (len(self.d_blocks) - 1)
         return F.pad(x, (0, -width % factor, 0, -height % factor))
 
     def forward(self, x: Tensor, cond: Tensor, past: Sequence[Tensor] = ()) -> Tensor:
-        """A frame's features, for any H and W.
+        """Compute the features of a frame.
 
         Args:
-            x: (B, channels[0], H, W).
+            x: (B, channels[0], H, W), where H and W may be any size.
             cond: (B, cond_channels).
-            past: with cross-attention, past frames at every level: (B, L, channels[i], H / 2^i, W / 2^i), padded.
+            past: for cross-attention, encoded, padded past frames per level, (B, L, channels[i], H / 2^i, W / 2^i).
 
         Returns:
             (B, channels[0], H, W).
@@ -112,7 +113,7 @@ class FrameNetworkConfig:
         check_channels("denoiser network", self.channels)
         above = (self.channels[0], *self.channels)
         joined = [2 * c for c in self.channels] + [a + c for a, c in zip(above, self.channels, strict=False)]
-        check_channels("denoiser network, where the way up joins two levels", joined)
+        check_channels("denoiser network, where skip connections concatenate channels", joined)
         if self.context == "cross_attention" and len(self.channels) < 2:
             raise UserError("denoiser network: context cross_attention needs two levels; add one to channels")
         if self.cond_channels % (2 * self.context_length):
@@ -123,17 +124,17 @@ class FrameNetworkConfig:
 
 
 class FrameNetwork(nn.Module):
-    """F in the paper: past frames, past actions and a noisy next frame in, an estimate of the clean one out.
+    """F in the paper: the network inside the denoiser. It sees past frames, past actions and a noisy next frame.
 
-    Past frames enter by concatenation along channels (oldest first, noisy frame last), or are attended to
-    (``config.context``). Each of the L actions has its own ``cond_channels / L`` values of the conditioning vector, so
-    their order is kept.
+    Depending on ``config.context``, past frames are concatenated with the noisy frame along the channels (oldest
+    first, noisy frame last) or attended to by cross-attention. Each of the L actions has its own ``cond_channels / L``
+    values in the conditioning vector, so the network knows their order.
 
     Args:
-        config: its sizes.
+        config: sizes of the network.
         img_channels: C of a frame.
-        action_spec: what actions are; None: it sees no actions.
-        extra_frames: number of frames that it sees between the past ones and the noisy one.
+        action_spec: describes the actions; None for a network without actions.
+        extra_frames: number of further frames between the past frames and the noisy one.
     """
 
     def __init__(
@@ -173,13 +174,14 @@ class FrameNetwork(nn.Module):
         prev_action: Tensor | None,
         c_noise_cond: Tensor | None = None,
     ) -> Tensor:
-        """Estimate from a noisy frame.
+        """Compute F for a noisy frame.
 
         Args:
             noisy: (B, C, H, W), already scaled to unit variance.
             c_noise: (B,), the transformed noise level.
-            prev_obs: (B, L, C, H, W), already scaled, oldest first; extra frames follow them.
-            prev_action: (B, L) int64, or (B, L, K) float32, the action taken in each of them; None if it sees none.
+            prev_obs: (B, L, C, H, W), already scaled, oldest first, followed by the extra frames.
+            prev_action: (B, L) int64, or (B, L, K) float32, the actions taken in the past frames; None for a network
+                without actions.
             c_noise_cond: (B,), the transformed noise level of the past frames; None stands for 0.
 
         Returns:
@@ -194,7 +196,7 @@ class FrameNetwork(nn.Module):
                 torch.zeros_like(c_noise) if c_noise_cond is None else c_noise_cond
             )
         elif c_noise_cond is not None:
-            raise ValueError("this network is not told of noise in past frames; set noise_cond")
+            raise ValueError("this network is not conditioned on noise in past frames; set noise_cond")
         if self.act_emb is not None:
             embedded = embedded + self.act_emb(prev_action)
         cond, past = self.cond_proj(embedded), []

@@ -34,5 +34,5 @@ def test_frequencies_are_standard_normal_saved_and_not_trained() -> None:
 
 
 def test_an_odd_number_of_channels_is_refused() -> None:
-    with pytest.raises(ValueError, match="5 channels is odd"):
+    with pytest.raises(ValueError, match="even number of channels; 5 is odd"):
         FourierFeatures(5)

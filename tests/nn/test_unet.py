@@ -123,6 +123,6 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
 
 
 def test_levels_that_cannot_be_joined_are_refused() -> None:
-    with pytest.raises(UserError, match=r"joins two levels: channels .* got 112; use a multiple of 32"):
+    with pytest.raises(UserError, match=r"skip connections .*: 112 channels .* use a multiple of 32"):
         FrameNetworkConfig(2, 16, (1, 1), (48, 64), (False, False))
     FrameNetworkConfig(2, 16, (1, 1), (32, 48), (False, False))
