@@ -1,7 +1,7 @@
 """The DDPM denoiser, for comparison: predicts the noise in a frame (Ho et al. 2020; paper section 5.1).
 
-It differs from EDM in how noise is mixed in, what the network predicts and how a frame is drawn; network, context and
-training on the model's own estimates are the same.
+It differs from EDM in how noise is added, in what the network predicts and in how a frame is sampled. The network, the
+context frames and the training on the model's own estimates are the same.
 """
 
 from __future__ import annotations
@@ -14,17 +14,15 @@ from adamas.diffusion.denoiser import Denoiser, DenoiserConfig, masked_error, of
 from adamas.diffusion.samplers import SamplerConfig
 
 NUM_TIMESTEPS = 1000
-BETA_FIRST, BETA_LAST = (
-    1e-4,
-    0.02,
-)  # variance of the noise that a step adds, on a line from the first to the last
+# The variance of the noise that a timestep adds grows linearly from the first timestep to the last.
+BETA_FIRST, BETA_LAST = 1e-4, 0.02
 
 
 class DdpmDenoiser(Denoiser):
     """Noise prediction: x_t = sqrt(abar_t) o + sqrt(1 - abar_t) n, and the network estimates n from x_t and t."""
 
     alphas_cumprod: Tensor
-    """(1000,): abar_t, the share of a frame's variance that is left at timestep t."""
+    """(1000,): abar_t, the share of a frame's variance that remains at timestep t."""
 
     def __init__(self, config: DenoiserConfig, img_channels: int, action_spec: ActionSpec) -> None:
         super().__init__(config, img_channels, action_spec)
@@ -34,18 +32,18 @@ class DdpmDenoiser(Denoiser):
     def predict_noise(
         self, noisy: Tensor, timestep: Tensor, prev_obs: Tensor, prev_action: Tensor | None
     ) -> Tensor:
-        """The noise n in ``noisy`` (B, C, H, W) at ``timestep`` (B,) in [0, 1000): (B, C, H, W)."""
+        """Estimate the noise n in ``noisy`` (B, C, H, W) at ``timestep`` (B,) in [0, 1000); returns (B, C, H, W)."""
         return self.inner_model(noisy, (timestep + 1) / NUM_TIMESTEPS, prev_obs, prev_action)
 
     def add_noise(self, obs: Tensor, timestep: Tensor, noise: Tensor) -> Tensor:
-        """x_t = sqrt(abar_t) o + sqrt(1 - abar_t) n; ``timestep`` (B,)."""
-        left = self.alphas_cumprod[timestep][:, None, None, None]
-        return left.sqrt() * obs + (1 - left).sqrt() * noise
+        """Compute x_t = sqrt(abar_t) o + sqrt(1 - abar_t) n; ``timestep`` is (B,)."""
+        abar = self.alphas_cumprod[timestep][:, None, None, None]
+        return abar.sqrt() * obs + (1 - abar).sqrt() * noise
 
     def estimate(self, noisy: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
-        """The clean frame in ``noisy`` if ``noise`` is what was added, clipped to [-1, 1]; ``timestep`` (B,)."""
-        left = self.alphas_cumprod[timestep][:, None, None, None]
-        return ((noisy - (1 - left).sqrt() * noise) / left.sqrt()).clamp(-1, 1)
+        """Invert :meth:`add_noise`: the clean frame, clipped to [-1, 1]; ``timestep`` is (B,)."""
+        abar = self.alphas_cumprod[timestep][:, None, None, None]
+        return ((noisy - (1 - abar).sqrt() * noise) / abar.sqrt()).clamp(-1, 1)
 
     def target_loss(
         self,
@@ -56,7 +54,7 @@ class DdpmDenoiser(Denoiser):
         prev_obs: Tensor,
         prev_action: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Mean squared error of the predicted noise over samples in ``mask``, and the estimated clean frame."""
+        """Mean squared error of the predicted noise over the samples in ``mask``, and the estimated clean frame."""
         noisy = self.add_noise(obs, timestep, noise)
         output = self.predict_noise(noisy, timestep, prev_obs, prev_action)
         clean = self.estimate(noisy, output.detach(), timestep)
@@ -78,10 +76,10 @@ class DdpmDenoiser(Denoiser):
         sampler: SamplerConfig,
         generator: Generator | None = None,
     ) -> list[Tensor]:
-        """Ancestral sampling over N equally spaced timesteps; one step: the estimate from the middle timestep.
+        """Ancestral sampling over N equally spaced timesteps; for N = 1, the estimate from the middle timestep.
 
-        Of the sampler, ``num_steps`` (at most 1,000) and ``s_noise`` count: what the noise that each step adds is
-        multiplied by. The variance of that noise is the posterior's (Ho et al. 2020, equation 7).
+        Only two fields of ``sampler`` are used: ``num_steps``, at most 1,000, and ``s_noise``, a factor for the noise
+        that each step adds. Before scaling, that noise has the posterior's variance (Ho et al. 2020, equation 7).
         """
         spacing = NUM_TIMESTEPS // sampler.num_steps
         timesteps = range(0, spacing * sampler.num_steps, spacing)
@@ -100,12 +98,12 @@ class DdpmDenoiser(Denoiser):
         self, x: Tensor, clean: Tensor, t: int, before: int, s_noise: float, generator: Generator | None
     ) -> Tensor:
         """Draw the frame at timestep ``before`` given ``x`` at timestep ``t`` and the clean frame (equations 6, 7)."""
-        left, left_before = self.alphas_cumprod[t], self.alphas_cumprod[before]
-        alpha = left / left_before
-        mean = left_before.sqrt() * (1 - alpha) * clean + alpha.sqrt() * (1 - left_before) * x
-        std = ((1 - left_before) * (1 - alpha) / (1 - left)).sqrt()
+        abar, abar_before = self.alphas_cumprod[t], self.alphas_cumprod[before]
+        alpha = abar / abar_before
+        mean = abar_before.sqrt() * (1 - alpha) * clean + alpha.sqrt() * (1 - abar_before) * x
+        std = ((1 - abar_before) * (1 - alpha) / (1 - abar)).sqrt()
         noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        return mean / (1 - left) + s_noise * std * noise
+        return mean / (1 - abar) + s_noise * std * noise
 
     def _quantised(self, clean: Tensor) -> Tensor:
         return to_levels(clean) if self.config.quantise else clean

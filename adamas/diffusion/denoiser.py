@@ -1,4 +1,4 @@
-"""What all denoisers have in common: their network, training on their own frames, and drawing the next frame."""
+"""Base classes of all denoisers: the network, training on the model's own frames, and sampling of the next frame."""
 
 from __future__ import annotations
 
@@ -62,33 +62,33 @@ class DenoiserConfig:
             )
         if self.noise_previous_obs and not self.network.noise_cond:
             raise UserError(
-                "denoiser: noise_previous_obs needs a network that is told of it; set network.noise_cond"
+                "denoiser: noise_previous_obs needs a network conditioned on that noise; set network.noise_cond"
             )
         if self.network.noise_cond and self.diffusion != "edm":
             raise UserError(f"denoiser: network.noise_cond is for edm, not {self.diffusion}; leave it out")
 
     @property
     def segment_length(self) -> int:
-        """Frames per training segment: L of context, one target and the autoregressive ones."""
+        """Frames per training segment: L context frames, one target and the autoregressive targets."""
         return self.network.context_length + 1 + self.num_autoregressive_steps
 
     def check(self, sampler: SamplerConfig) -> None:
-        """Refuse a sampler that puts noise on past frames if the network is not told of it, as UserError."""
+        """Raise UserError if the sampler adds noise to past frames but the network is not conditioned on it."""
         if sampler.s_cond > 0 and not self.network.noise_cond:
             raise UserError(
-                f"sampler: s_cond is {sampler.s_cond}, but the denoiser's network is not told of noise in past "
+                f"sampler: s_cond is {sampler.s_cond}, but the denoiser's network is not conditioned on noise in past "
                 "frames; use s_cond 0, or train with network.noise_cond and noise_previous_obs"
             )
 
 
 class FrameDiffusion(nn.Module, ABC):
-    """Draws a frame from noise, given frames before it. Subclasses say what noise is and how to undo it.
+    """A model that draws a frame from noise, given past frames. Subclasses define the noise, loss and sampling.
 
     Args:
         config: network, noise and training targets.
         img_channels: C of a frame.
-        action_spec: what actions are; None: it sees no actions, and ``prev_action`` is None everywhere.
-        extra_frames: number of further frames that it sees, after the L past ones in ``prev_obs``.
+        action_spec: describes the actions; None for a model without actions, whose ``prev_action`` is always None.
+        extra_frames: number of further frames that the model sees, after the L past frames in ``prev_obs``.
     """
 
     def __init__(
@@ -106,17 +106,17 @@ class FrameDiffusion(nn.Module, ABC):
     def random_loss(
         self, obs: Tensor, mask: Tensor, prev_obs: Tensor, prev_action: Tensor | None, generator: Generator
     ) -> tuple[Tensor, Tensor]:
-        """Loss of one target frame at noise levels drawn at random, and the model's estimate of it.
+        """Loss of one target frame at random noise levels, and the model's estimate of that frame.
 
         Args:
             obs: (B, C, H, W) in [-1, 1], the target.
-            mask: (B,) bool, which samples count.
+            mask: (B,) bool, True for the samples that count.
             prev_obs: (B, L, C, H, W) in [-1, 1], oldest first.
             prev_action: (B, L) int64, or (B, L, K) float32.
             generator: source of noise and noise levels.
 
         Returns:
-            The loss (), and the clean frames (B, C, H, W) that the model sees in the noisy ones, gradient-free.
+            The loss, a scalar, and the estimated clean frames (B, C, H, W), without gradients.
         """
 
     @abstractmethod
@@ -128,7 +128,7 @@ class FrameDiffusion(nn.Module, ABC):
         sampler: SamplerConfig,
         generator: Generator | None = None,
     ) -> list[Tensor]:
-        """The N + 1 points, (B, C, H, W) each, from noise to the next frame; arguments as in :func:`sample`."""
+        """The N + 1 points of the path from noise to the next frame, (B, C, H, W); arguments as in :func:`sample`."""
 
     def unrolled_loss(
         self,
@@ -138,17 +138,17 @@ class FrameDiffusion(nn.Module, ABC):
         generator: Generator,
         extra: Tensor | None = None,
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Mean of the losses of all frames after the first L.
+        """Mean loss of all frames after the first L.
 
-        The model's own estimate replaces each target in the context of the next one, so that it learns to
+        The model's own estimate replaces each target in the context of the next target, so that the model learns to
         continue from its own frames (published code; the paper's algorithm 1 has one target).
 
         Args:
             obs: (B, T + 1, C, H, W) in [-1, 1].
-            mask: (B, T + 1) bool, which frames are real.
+            mask: (B, T + 1) bool, True for real frames, False for padding.
             action: (B, T) int64, or (B, T, K) float32.
             generator: source of noise and noise levels.
-            extra: (B, T + 1, C, H, W) in [-1, 1]: for each frame, the extra one that it is drawn from.
+            extra: (B, T + 1, C, H, W) in [-1, 1], the extra frame that the model sees when it draws each frame.
         """
         length = self.config.network.context_length
         frames = list(obs.unbind(1))
@@ -164,7 +164,7 @@ class FrameDiffusion(nn.Module, ABC):
 
 
 class Denoiser(FrameDiffusion):
-    """Draws the next frame, given L frames and actions."""
+    """A model that draws the next frame, given L frames and actions."""
 
     def loss(self, batch: Batch, generator: Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Denoising loss over all targets of segments of ``config.segment_length`` frames."""
@@ -173,20 +173,20 @@ class Denoiser(FrameDiffusion):
 
 
 def masked_error(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared error, (), of (B, C, H, W) over the samples in ``mask`` (B,); 0 if there are none."""
+    """Mean squared error of (B, C, H, W) over the samples in ``mask`` (B,), a scalar; 0 if the mask is empty."""
     error = (output - target).square().mean(dim=(1, 2, 3))  # (B,)
     return (error * mask).sum() / mask.sum().clamp(min=1)
 
 
 def offset_noise(obs: Tensor, sigma_offset: float, generator: Generator | None) -> tuple[Tensor, Tensor]:
-    """Noise for (B, C, H, W) frames: sigma_offset n_channel (B, C, 1, 1), and n_pixel (B, C, H, W); n ~ N(0, I)."""
+    """Draw noise for (B, C, H, W) frames, with n ~ N(0, I): sigma_offset n_channel (B, C, 1, 1), and n_pixel."""
     channel_noise = torch.randn((*obs.shape[:2], 1, 1), generator=generator, device=obs.device)
     pixel_noise = torch.randn(obs.shape, generator=generator, device=obs.device)
     return sigma_offset * channel_noise, pixel_noise
 
 
 def to_levels(x: Tensor) -> Tensor:
-    """Cut frames down to 256 levels in [-1, 1]: by truncation, as the published models were trained and sampled."""
+    """Quantise frames to 256 levels in [-1, 1] by truncation, as the published models were trained and sampled."""
     return x.clamp(-1, 1).add(1).div(2).mul(255).floor().div(255).mul(2).sub(1)
 
 
@@ -224,7 +224,7 @@ def draw_path(
     initial_noise: Tensor | None = None,
     generator: Generator | None = None,
 ) -> list[Tensor]:
-    """Draw the next frame as :func:`sample` does: the N + 1 points on the way from the noise to it."""
+    """Draw the next frame as :func:`sample` does, but return all N + 1 points of the path from the noise."""
     if initial_noise is None:
         shape = prev_obs[:, 0].shape
         initial_noise = torch.randn(shape, generator=generator, device=prev_obs.device)

@@ -1,4 +1,4 @@
-"""The EDM denoiser: preconditioning, noise law and loss (paper section 3.1; Karras et al. 2022, table 1)."""
+"""The EDM denoiser: preconditioning, noise distribution and loss (paper section 3.1; Karras et al. 2022, table 1)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Conditioners(NamedTuple):
 
 
 class Edm(FrameDiffusion):
-    """D(x; sigma, y) = c_skip x + c_out F(c_in x, c_noise, y) (paper equation 6): estimates clean frames.
+    """The estimator of clean frames D(x; sigma, y) = c_skip x + c_out F(c_in x, c_noise, y) (paper equation 6).
 
-    With ``sigma_change``, x and D are what frames differ by from the newest one in y, and sigma_data is sigma_change.
+    With ``sigma_change``, x and D are differences from the newest frame in y, and sigma_change replaces sigma_data.
 
-    Where the network is told of it (``noise_cond``), the L past frames in ``prev_obs`` may carry noise themselves, of
-    standard deviation ``sigma_cond`` (B,); None says that they carry none.
+    If the network has ``noise_cond``, the L past frames in ``prev_obs`` may carry noise themselves, of standard
+    deviation ``sigma_cond`` (B,). None means that they are clean.
     """
 
     def conditioners(self, sigma: Tensor) -> Conditioners:
@@ -44,7 +44,7 @@ class Edm(FrameDiffusion):
         return Conditioners(c_in, c_out, c_skip, c_noise=variance.log() / 8)
 
     def origin(self, prev_obs: Tensor) -> Tensor | float:
-        """What frames are measured from: 0 or, with ``sigma_change``, the newest of ``prev_obs``, (B, C, H, W)."""
+        """The zero point of x and D: with ``sigma_change`` the newest frame of ``prev_obs``, (B, C, H, W), else 0."""
         return 0.0 if self.config.sigma_change is None else prev_obs[:, -1]
 
     def network_output(
@@ -55,9 +55,9 @@ class Edm(FrameDiffusion):
         prev_action: Tensor | None,
         sigma_cond: Tensor | None = None,
     ) -> Tensor:
-        """F(c_in x, c_noise, y), (B, C, H, W); ``prev_obs`` (B, L, C, H, W) in [-1, 1].
+        """Compute F(c_in x, c_noise, y), (B, C, H, W); ``prev_obs`` is (B, L, C, H, W) in [-1, 1].
 
-        Of noise in past frames the network is told c_noise_cond = ln(sigma_cond) / 4, or 0 if there is none.
+        For noisy past frames, the network is conditioned on c_noise_cond = ln(sigma_cond) / 4; for clean ones, on 0.
         """
         c_noise = cond.c_noise.expand(len(noisy))
         c_noise_cond = None if sigma_cond is None else sigma_cond.log() / 4
@@ -67,7 +67,7 @@ class Edm(FrameDiffusion):
     def estimate(
         self, noisy: Tensor, network_output: Tensor, cond: Conditioners, origin: Tensor | float = 0.0
     ) -> Tensor:
-        """The clean frame that a network output stands for, (B, C, H, W), in 256 levels when quantising."""
+        """Turn a network output into the clean frame, (B, C, H, W), quantised to 256 levels if the config says so."""
         denoised = origin + cond.c_skip * noisy + cond.c_out * network_output
         return to_levels(denoised) if self.config.quantise else denoised
 
@@ -86,7 +86,7 @@ class Edm(FrameDiffusion):
             sigma: (B,) or (), the noise level.
             prev_obs: (B, L, C, H, W) in [-1, 1], oldest first.
             prev_action: (B, L) int64, or (B, L, K) float32.
-            sigma_cond: (B,), the level of the noise that ``prev_obs`` carries, if any.
+            sigma_cond: (B,), the noise level of ``prev_obs``; None if it is clean.
 
         Returns:
             (B, C, H, W) in [-1, 1].
@@ -97,19 +97,19 @@ class Edm(FrameDiffusion):
         return self.estimate(noisy, output, cond, origin)
 
     def add_noise(self, obs: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
-        """x = o + sigma_offset n_channel + sigma n_pixel, both N(0, I); obs (B, C, H, W), sigma (B,)."""
+        """Compute o + sigma_offset n_channel + sigma n_pixel, n ~ N(0, I); obs is (B, C, H, W), sigma (B,)."""
         return _noisy(obs, sigma, self.config.sigma_offset, generator)
 
     def noise_past(
         self, prev_obs: Tensor, sigma_cond: Tensor, sigma_offset: float, generator: Generator | None
     ) -> Tensor:
-        """The L past frames of ``prev_obs`` with noise of levels ``sigma_cond`` (B,); extra frames stay clean."""
+        """Add noise of levels ``sigma_cond`` (B,) to the L past frames of ``prev_obs``; extra frames stay clean."""
         past, extra = prev_obs.tensor_split([self.config.network.context_length], dim=1)
         noisy = _noisy(past.flatten(1, 2), sigma_cond, sigma_offset, generator)  # (B, L C, H, W)
         return torch.cat((noisy.reshape(past.shape), extra), dim=1)
 
     def draw_sigma(self, batch_size: int, generator: Generator) -> Tensor:
-        """(B,) training noise levels: ln sigma ~ N(mean, std^2) (paper equation 13), clipped."""
+        """Draw (B,) training noise levels: ln sigma ~ N(mean, std^2) (paper equation 13), clipped."""
         n = torch.randn(batch_size, generator=generator, device=generator.device)
         sigma = (n * self.config.log_sigma_std + self.config.log_sigma_mean).exp()
         return sigma.clamp(self.config.sigma_min, self.config.sigma_max)
@@ -124,9 +124,9 @@ class Edm(FrameDiffusion):
         prev_action: Tensor | None,
         sigma_cond: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Loss of one target frame (paper equation 7), and the model's estimate of it (gradient-free).
+        """Loss of one target frame (paper equation 7), and the model's estimate of that frame, without gradients.
 
-        The network's target is (o - c_skip x) / c_out; the mean squared error runs over samples in ``mask``.
+        The network's target is (o - c_skip x) / c_out. The mean squared error is over the samples in ``mask``.
         """
         cond, origin = self.conditioners(sigma), self.origin(prev_obs)
         noisy, obs = noisy - origin, obs - origin
@@ -137,9 +137,9 @@ class Edm(FrameDiffusion):
     def random_loss(
         self, obs: Tensor, mask: Tensor, prev_obs: Tensor, prev_action: Tensor | None, generator: Generator
     ) -> tuple[Tensor, Tensor]:
-        """:meth:`target_loss` for noise of levels drawn by :meth:`draw_sigma`.
+        """:meth:`target_loss` at noise levels drawn by :meth:`draw_sigma`.
 
-        With ``noise_previous_obs``, past frames get noise of the same kind: each sample's of a level of its own.
+        With ``noise_previous_obs``, past frames get the same kind of noise, at a second level drawn for each sample.
         """
         sigma = self.draw_sigma(len(obs), generator)
         noisy = self.add_noise(obs, sigma, generator)
@@ -157,16 +157,17 @@ class Edm(FrameDiffusion):
         sampler: SamplerConfig,
         generator: Generator | None = None,
     ) -> list[Tensor]:
-        """The probability-flow ODE from noise to frame: :func:`~adamas.diffusion.samplers.sample_path`.
+        """Solve the probability-flow ODE from noise to frame with :func:`~adamas.diffusion.samplers.sample_path`.
 
-        With ``s_cond``, past frames get noise of that level first, without an offset. With ``sigma_change``, the path
-        starts around the newest frame, as noisy frames lie around one in training: the mean of many pixels shows where.
+        With ``s_cond``, past frames first get noise of that level, without offset noise. With ``sigma_change``, the
+        initial noise is added to the newest frame: training noise is centred on a frame too, and an average over many
+        pixels reveals the centre to the network.
         """
         self.config.check(sampler)
         centre = self.origin(prev_obs)
         sigma_cond = None
         if sampler.s_cond > 0:
-            # The published code adds it anew, on top, at every step, so that there is more than the network is told.
+            # The published code adds this noise again at each step, so its frames are noisier than sigma_cond says.
             sigma_cond = prev_obs.new_full((len(prev_obs),), sampler.s_cond)
             prev_obs = self.noise_past(prev_obs, sigma_cond, 0.0, generator)
 
@@ -181,6 +182,6 @@ class EdmDenoiser(Edm, Denoiser):
 
 
 def _noisy(obs: Tensor, sigma: Tensor, sigma_offset: float, generator: Generator | None) -> Tensor:
-    """x = o + sigma_offset n_channel + sigma n_pixel; obs (B, C, H, W), sigma (B,)."""
+    """Compute o + sigma_offset n_channel + sigma n_pixel; obs is (B, C, H, W), sigma (B,)."""
     channel_noise, pixel_noise = offset_noise(obs, sigma_offset, generator)
     return obs + channel_noise + sigma[:, None, None, None] * pixel_noise

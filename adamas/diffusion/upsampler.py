@@ -1,7 +1,7 @@
-"""The second stage of two-stage models: frames at full resolution from the denoiser's small ones (published code).
+"""The second stage of two-stage models, which draws full-resolution frames from the denoiser's small ones.
 
-It is a denoiser without actions, which sees the full frames before, and the small frame enlarged by bicubic
-interpolation.
+As in the published code, it is a denoiser without actions. It sees the previous full frames, and the small frame
+enlarged by bicubic interpolation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from adamas.nn.unet import FrameNetworkConfig
 
 @dataclass(frozen=True)
 class UpsamplerConfig(DenoiserConfig):
-    """The configuration of a denoiser, and how much larger its frames are."""
+    """The configuration of a denoiser, plus the upsampling factor and the sampler."""
 
     network: FrameNetworkConfig = field(
         default_factory=lambda: FrameNetworkConfig(
@@ -49,14 +49,14 @@ class UpsamplerConfig(DenoiserConfig):
         super().__post_init__()
         if self.diffusion != "edm" or self.factor < 1:
             raise UserError(
-                f"upsampler: diffusion edm and factor >= 1, got {self.diffusion} and {self.factor}"
+                f"upsampler: need diffusion edm and factor >= 1, got {self.diffusion} and {self.factor}"
             )
 
 
 class Upsampler(Edm):
-    """Draws a frame at full resolution, given the small one and the L full frames before it.
+    """A model that draws a full-resolution frame, given the small frame and the L previous full frames.
 
-    Letters: (H, W) is the size of full frames, (h, w) that of small ones; H = factor h, W = factor w.
+    Full frames have the size (H, W), small frames (h, w), with H = factor h and W = factor w.
     """
 
     config: UpsamplerConfig
@@ -65,7 +65,7 @@ class Upsampler(Edm):
         super().__init__(config, img_channels, action_spec=None, extra_frames=1)
 
     def shrink(self, obs: Tensor) -> Tensor:
-        """Small frames to learn from, by bicubic interpolation of a smoothed image (published code, which truncates).
+        """Make small training frames by antialiased bicubic interpolation, rounded (the published code truncates).
 
         Args:
             obs: (..., C, H, W) uint8.
@@ -77,15 +77,15 @@ class Upsampler(Edm):
         size = (height // factor, width // factor)
         small = F.interpolate(
             obs.flatten(0, -4).float(), size, mode="bicubic", antialias=True
-        )  # (K, C, h, w); values may leave [0, 255] a little
+        )  # (K, C, h, w); values may slightly exceed [0, 255]
         return small.round().clamp(0, 255).byte().reshape(*obs.shape[:-2], *size)
 
     def enlarge(self, low_res: Tensor) -> Tensor:
-        """Bicubic interpolation: (B, C, h, w) -> (B, C, H, W); values may leave [-1, 1] a little."""
+        """Enlarge (B, C, h, w) to (B, C, H, W) by bicubic interpolation; values may slightly exceed [-1, 1]."""
         return F.interpolate(low_res, scale_factor=float(self.config.factor), mode="bicubic")
 
     def context(self, prev_obs: Tensor, low_res: Tensor) -> Tensor:
-        """What the other methods take as ``prev_obs``: the full frames before, then the enlarged small one.
+        """The ``prev_obs`` of the other methods: the previous full frames, then the enlarged small frame.
 
         Args:
             prev_obs: (B, L, C, H, W) in [-1, 1], oldest first.
@@ -99,7 +99,7 @@ class Upsampler(Edm):
     def loss(self, batch: Batch, generator: Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Denoising loss over all targets of segments of ``config.segment_length`` full frames.
 
-        The full frames before a target may be the model's own estimates; the small frames are always real.
+        The full frames in the context may be the model's own estimates. The small frames are always real.
         """
         small = to_model_range(self.shrink(batch.obs), batch.mask)  # (B, T + 1, C, h, w)
         enlarged = self.enlarge(small.flatten(0, 1)).reshape(batch.obs.shape)  # (B, T + 1, C, H, W)
@@ -117,7 +117,7 @@ class Upsampler(Edm):
         """Draw the full frame.
 
         Args:
-            prev_obs: (B, L, C, H, W) in [-1, 1], the full frames before, oldest first.
+            prev_obs: (B, L, C, H, W) in [-1, 1], the previous full frames, oldest first.
             low_res: (B, C, h, w) in [-1, 1], the small frame.
             sampler: steps, order and noise levels.
             initial_noise: (B, C, H, W) from N(0, I); drawn from ``generator`` when not given.

@@ -342,14 +342,14 @@ def test_what_a_network_is_not_told_is_refused() -> None:
     past, action = torch.zeros(1, 2, 3, 8, 8), torch.zeros(1, 2, 3)
     with pytest.raises(UserError, match=r"s_cond is 0\.1"):
         sample(untold, past, action, noisy)
-    with pytest.raises(ValueError, match="not told of noise in past frames"):
+    with pytest.raises(ValueError, match="not conditioned on noise in past frames"):
         untold.denoise(past[:, 0], torch.ones(()), past, action, torch.ones(1))
     with pytest.raises(UserError, match=r"s_cond >= 0, got 7\.0, 0\.0, 1\.0 and -0\.1"):
         SamplerConfig(s_cond=-0.1)
 
 
 def test_impossible_upsamplers_are_refused() -> None:
-    with pytest.raises(UserError, match="diffusion edm and factor >= 1, got edm and 0"):
+    with pytest.raises(UserError, match="need diffusion edm and factor >= 1, got edm and 0"):
         UpsamplerConfig(factor=0)
     with pytest.raises(UserError, match="got ddpm and 5"):
         UpsamplerConfig(UNTOLD, diffusion="ddpm")

@@ -126,5 +126,5 @@ def test_what_does_not_fit_together_is_refused() -> None:
     long = replace(SECOND, network=replace(SECOND.network, context_length=4))
     with pytest.raises(UserError, match="context_length is 4, but dreams start from 3 frames; use 3 or less"):
         replace(CONFIG, upsampler=long)
-    with pytest.raises(UserError, match=r"s_cond is 0.1, but the denoiser's network is not told"):
+    with pytest.raises(UserError, match=r"s_cond is 0.1, but the denoiser's network is not conditioned"):
         replace(CONFIG, upsampler=replace(SECOND, sampler=SamplerConfig(s_cond=0.1)))
