@@ -1,1 +1,1 @@
-"""World models: learned environments behind the ``WorldModel`` protocol."""
+"""World models: learned environments that implement the ``WorldModel`` protocol."""

@@ -1,7 +1,7 @@
-"""DIAMOND's world model: a diffusion denoiser for the frames, a recurrent model for reward and end.
+"""DIAMOND's world model: a diffusion denoiser for the frames, and a recurrent model for rewards and ends.
 
-For big scenes it has two stages (published model of CS:GO): everything is dreamt in small frames, and an upsampler
-draws the full ones that are shown.
+It can have two stages, as in the published CS:GO model: the denoiser dreams small frames, and an upsampler draws the
+full-resolution frames that people see.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DENOISERS: Mapping[str, type[Denoiser]] = {"edm": EdmDenoiser, "ddpm": DdpmDenoi
 
 @dataclass(frozen=True)
 class DiamondConfig:
-    """The world model: its two parts and how it draws a frame."""
+    """The parts of the world model, and the sampler that draws its frames."""
 
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     reward_end: RewardEndConfig | None = field(default_factory=RewardEndConfig)
@@ -56,7 +56,7 @@ class DiamondConfig:
                 )
 
     def small_shape(self, obs_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """(C, h, w) of the frames that are dreamt, for (C, H, W) of those that are shown.
+        """The shape (C, h, w) of the dreamt frames, given the shape (C, H, W) of the frames that people see.
 
         Raises:
             UserError: the upsampler's factor does not divide H and W.
@@ -70,28 +70,29 @@ class DiamondConfig:
         return channels, height // factor, width // factor
 
     def sequence_length(self, horizon: int) -> int:
-        """Frames of the sequences that the reward/end model learns from, for dreams of ``horizon`` steps."""
-        said = None if self.reward_end is None else self.reward_end.segment_length
-        return said or horizon + self.denoiser.network.context_length
+        """Number of frames in a training sequence of the reward/end model, for dreams of ``horizon`` steps."""
+        configured = None if self.reward_end is None else self.reward_end.segment_length
+        return configured or horizon + self.denoiser.network.context_length
 
 
 class Thoughts(NamedTuple):
-    """How B predictions came about: the N + 1 points on the way from noise to the frame, (B, C, H, W) each, in the
-    model's range (of two stages, the first's); logits (B, 3) of a reward of -1, 0 and 1, and (B, 2) of the game's
-    going on and its end, None where they are not predicted."""
+    """Intermediate results of B predictions. Logits are None if the model has no reward/end model."""
 
     path: list[Tensor]
+    """N + 1 points from noise to frame, (B, C, H, W) in the model's range; with two stages, those of the first."""
     logits_reward: Tensor | None
+    """(B, 3), for the rewards -1, 0 and 1."""
     logits_end: Tensor | None
+    """(B, 2), for no end and an end."""
 
 
 class Diamond(nn.Module):
     """The world model of the paper, as a :class:`~adamas.core.protocols.WorldModel`.
 
     The state of B dreams holds ``obs`` (B, L, C, H, W) in [-1, 1], the last L frames, oldest first; ``action``
-    (B, L - 1) int64 or (B, L - 1, K) float32, the actions between them; ``hidden`` and ``cell`` (B, lstm_dim) of the
-    reward/end model, if there is one. With an upsampler, ``obs`` are small frames (h, w), and ``full``
-    (B, K, C, H, W) the last full ones, as many as the upsampler sees.
+    (B, L - 1) int64 or (B, L - 1, K) float32, the actions between them; and ``hidden`` and ``cell`` (B, lstm_dim) of
+    the reward/end model, if the model has it. With an upsampler, ``obs`` holds small frames (h, w), and ``full``
+    (B, K, C, H, W) holds the last K full frames, where K is the context length of the upsampler.
     """
 
     def __init__(
@@ -115,25 +116,26 @@ class Diamond(nn.Module):
         return self.config.denoiser.network.context_length
 
     def with_sampler(self, sampler: SamplerConfig) -> Diamond:
-        """The same world model, weights shared, that draws its frames another way."""
+        """Return a world model with the same weights (shared, not copied) and another sampler."""
         other = copy.copy(self)
         other.config = replace(self.config, sampler=sampler)
         return other
 
     def components(self, horizon: int) -> Mapping[str, Component]:
-        """The denoiser, then the reward/end model and the upsampler, if there are such.
+        """The trainable components by name, in the order of training: denoiser, reward/end model, upsampler.
 
         Args:
-            horizon: steps after which a dream is cut off. The reward/end model learns from sequences as long as a
-                dream and the frames that it starts from, unless its configuration says otherwise.
+            horizon: steps after which a dream is cut off. Unless the configuration sets ``segment_length``, the
+                reward/end model learns from sequences of a whole dream and its context frames.
         """
         denoiser = self.config.denoiser
         frames = SegmentSpec(denoiser.segment_length, final_frame=denoiser.final_frames)
         shrink = None if self.upsampler is None else self.upsampler.shrink
-        parts = {"denoiser": Component(self.denoiser, self._of_small(self.denoiser.loss), frames, shrink)}
+        loss = self._on_small_frames(self.denoiser.loss)
+        parts = {"denoiser": Component(self.denoiser, loss, frames, shrink)}
         if self.reward_end is not None:
             sequence = SegmentSpec(self.config.sequence_length(horizon), past_end=True)
-            loss = self._of_small(self.reward_end.loss)
+            loss = self._on_small_frames(self.reward_end.loss)
             parts["reward_end"] = Component(self.reward_end, loss, sequence, shrink)
         if self.upsampler is not None:
             upsampler = self.upsampler.config
@@ -141,21 +143,21 @@ class Diamond(nn.Module):
             parts["upsampler"] = Component(self.upsampler, self.upsampler.loss, frames)
         return parts
 
-    def _of_small(self, loss: Loss) -> Loss:
-        """``loss`` of a batch's small frames, which are made of full ones unless the batch has them already."""
+    def _on_small_frames(self, loss: Loss) -> Loss:
+        """Wrap ``loss`` so that batches of full frames are shrunk first; small frames are used as they are."""
         if self.upsampler is None:
             return loss
         shrink, full_size = self.upsampler.shrink, self.obs_shape[1:]
 
-        def loss_of_small(batch: Batch, generator: Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
+        def small_loss(batch: Batch, generator: Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
             is_full = batch.obs.shape[-2:] == full_size
             return loss(replace(batch, obs=shrink(batch.obs)) if is_full else batch, generator)
 
-        return loss_of_small
+        return small_loss
 
     @torch.no_grad()
     def initial_state(self, context: Batch) -> DreamState:
-        """Burn in on L frames and the L - 1 actions between them; ``context.obs`` is (B, L, C, H, W)."""
+        """Start dreams: burn in on L frames (``context.obs``, (B, L, C, H, W)) and the L - 1 actions between them."""
         state = {"action": context.action}
         pixels = context.obs
         if self.upsampler is not None:
@@ -169,8 +171,7 @@ class Diamond(nn.Module):
         return state
 
     def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Prediction]:
-        """Draw the next frame, then a reward sign and an end for the transition to it; action (B,) int64
-        or (B, K) float32."""
+        """Draw the next frame, and the reward sign and end of the transition; ``action`` as in :meth:`imagine`."""
         state, prediction, _ = self.imagine(state, action, generator)
         return state, prediction
 
@@ -178,7 +179,7 @@ class Diamond(nn.Module):
     def imagine(
         self, state: DreamState, action: Tensor, generator: Generator
     ) -> tuple[DreamState, Prediction, Thoughts]:
-        """As :meth:`step`, and how the model came to its prediction."""
+        """Do as :meth:`step`, and return the intermediate results too; ``action``: (B,) int64 or (B, K) float32."""
         past = state["obs"]  # (B, L, C, H, W), or (B, L, C, h, w)
         actions = torch.cat((state["action"], action[:, None]), dim=1)  # (B, L)
         path = draw_path(self.denoiser, past, actions, self.config.sampler, generator=generator)
@@ -206,5 +207,5 @@ class Diamond(nn.Module):
 
 
 def _shift(frames: Tensor, newest: Tensor) -> Tensor:
-    """(B, K, C, H, W): the last K - 1 of ``frames``, then ``newest`` (B, C, H, W)."""
+    """Drop the oldest of ``frames`` (B, K, C, H, W) and append ``newest`` (B, C, H, W)."""
     return torch.cat((frames[:, 1:], newest[:, None]), dim=1)

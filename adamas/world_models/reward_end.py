@@ -1,4 +1,4 @@
-"""The reward/end model R_psi: which reward a transition brings, and whether it ends the episode."""
+"""The reward/end model R_psi, which predicts the reward of a transition and whether it ends the episode."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class RewardEndModel(nn.Module):
     def forward(
         self, obs: Tensor, action: Tensor, next_obs: Tensor, state: LstmState | None = None
     ) -> tuple[Tensor, Tensor, LstmState]:
-        """Judge T transitions in a row.
+        """Predict rewards and ends of T consecutive transitions.
 
         Args:
             obs: (B, T, C, H, W) in [-1, 1].
@@ -107,7 +107,7 @@ class RewardEndModel(nn.Module):
             state: recurrent state before the first transition; zeros when not given.
 
         Returns:
-            Logits of the reward's sign (B, T, 3: -1, 0, 1), logits of the end (B, T, 2: no, yes), next state.
+            Logits of the reward's sign (B, T, 3: -1, 0, 1), logits of the end (B, T, 2: no, yes), and the next state.
         """
         b, t = action.shape[:2]
         pair = torch.cat((obs, next_obs), dim=2).flatten(0, 1)  # (B * T, 2 C, H, W)
@@ -119,12 +119,12 @@ class RewardEndModel(nn.Module):
         return logits_reward, logits_end, (h[0], c[0])
 
     def loss(self, batch: Batch, generator: Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Cross-entropy of reward sign and end, summed, over the real transitions of a batch.
+        """Sum of the cross-entropies of reward sign and end, over the real (unpadded) transitions of a batch.
 
-        Besides the losses, the metrics hold the confusion counts ``reward_confusion`` (3, 3) and
-        ``end_confusion`` (2, 2), rows true and columns predicted.
+        Besides the losses, the metrics hold the confusion matrices ``reward_confusion`` (3, 3) and
+        ``end_confusion`` (2, 2), whose rows are true classes and whose columns are predicted classes.
         """
-        del generator  # deterministic; the argument belongs to the interface of every component's loss
+        del generator  # This loss is deterministic, but the losses of all components take a generator.
         obs = to_model_range(batch.obs, batch.mask)
         logits_reward, logits_end, _ = self(obs[:, :-1], batch.action, obs[:, 1:])
         weight = batch.transition_mask.float()
@@ -144,17 +144,17 @@ class RewardEndModel(nn.Module):
 
 
 def confusion(target: Tensor, logits: Tensor, mask: Tensor) -> Tensor:
-    """Counts of predictions (columns) per true class (rows).
+    """Compute a confusion matrix: counts of predicted classes (columns) for each true class (rows).
 
     Args:
         target: (B, T) int64 in [0, n).
         logits: (B, T, n).
-        mask: (B, T) bool, which ones count.
+        mask: (B, T) bool, True for the transitions that count.
 
     Returns:
         (n, n) float.
     """
     n = logits.shape[-1]
-    cell = (target * n + logits.argmax(dim=-1)).flatten()  # (B * T,), which entry of the matrix
+    cell = (target * n + logits.argmax(dim=-1)).flatten()  # (B * T,), index into the flattened matrix
     counts = torch.zeros(n * n, device=logits.device)
     return counts.index_add_(0, cell, mask.flatten().float()).view(n, n)
