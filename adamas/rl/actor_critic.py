@@ -1,4 +1,4 @@
-"""The actor-critic: convolutions, an LSTM cell, and heads for policy and value."""
+"""The actor-critic: a convolutional encoder, an LSTM cell, and heads for policy and value."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ActorCriticConfig:
 
 
 class ActorCriticEncoder(nn.Module):
-    """Frame to features."""
+    """Convolutional encoder of frames."""
 
     def __init__(self, config: ActorCriticConfig, img_channels: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class ActorCriticEncoder(nn.Module):
 
 
 class ActorCritic(nn.Module):
-    """A recurrent policy and value function of pixels (paper appendix D)."""
+    """A recurrent policy and value function with pixels as input (paper appendix D)."""
 
     def __init__(
         self, config: ActorCriticConfig, obs_shape: tuple[int, int, int], action_spec: ActionSpec
@@ -80,13 +80,12 @@ class ActorCritic(nn.Module):
             nn.init.zeros_(head.bias)
 
     def initial_state(self, batch_size: int) -> LstmState:
-        """Zero hidden and cell state, (B, lstm_dim) each."""
+        """Return a zero hidden and cell state, (B, lstm_dim) each."""
         zeros = self.lstm.weight_hh.new_zeros(batch_size, self.config.lstm_dim)
         return zeros, zeros.clone()
 
     def forward(self, obs: Tensor, state: LstmState) -> PolicyOutput:
-        """(B, C, H, W) uint8 and the state before it -> the numbers of an
-        :mod:`~adamas.rl.action_distribution` (B, P), value (B,), state after it."""
+        """Map frames (B, C, H, W) uint8 to parameters of the action distribution (B, P), values (B,) and new state."""
         x = self.encoder(to_model_range(obs))
         hidden, cell = self.lstm(x, state)
         return PolicyOutput(self.actor_linear(hidden), self.critic_linear(hidden)[:, 0], (hidden, cell))

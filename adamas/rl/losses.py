@@ -28,14 +28,14 @@ class ActorCriticLossConfig:
     def __post_init__(self) -> None:
         if not (0 <= self.gamma <= 1 and 0 <= self.lambda_ <= 1):
             raise UserError(
-                f"actor-critic loss: gamma and lambda_ in [0, 1], got {self.gamma}, {self.lambda_}"
+                f"actor-critic loss: gamma and lambda_ must be in [0, 1], got {self.gamma} and {self.lambda_}"
             )
 
 
 def actor_critic_loss(rollout: Rollout, config: ActorCriticLossConfig) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """REINFORCE, value and entropy losses of a rollout of (B, T) steps (paper equations 15 and 16).
+    """Policy loss (REINFORCE), value loss and entropy bonus of a rollout of (B, T) steps (paper equations 15 and 16).
 
-    Values are regressed to the lambda-returns; returns minus values weigh the log-probabilities of the actions.
+    Values are regressed to the lambda-returns. The advantage, return minus value, weights the actions' log-probability.
     """
     returns = lambda_returns(
         rollout.reward,

@@ -1,4 +1,4 @@
-"""Lambda-returns."""
+"""Lambda-returns, the targets of the value function."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def lambda_returns(
         reward: (B, T) float, any scale.
         terminated: (B, T) bool, e_t.
         truncated: (B, T) bool, u_t.
-        value_bootstrap: (B, T) float, V_{t+1}: the value of the frame that follows step t. Where an episode ends
-            it is the value of its last frame, not of the next episode's first.
+        value_bootstrap: (B, T) float, V_{t+1}: the value of the frame that follows step t. Where an episode ends,
+            this is the episode's last frame, not the first frame of the next episode.
         gamma: discount in [0, 1].
-        lambda_: in [0, 1]; 0 bootstraps after one step, 1 never before the end.
+        lambda_: in [0, 1]; 0 bootstraps after one step, 1 only after the last step.
 
     Returns:
         (B, T) float.
     """
     reward = reward.sign()
-    going_on = 1 - terminated.float()
-    mixing = lambda_ * (1 - truncated.float())  # weight of R_{t+1}; the rest goes to V_{t+1}
+    not_terminated = 1 - terminated.float()
+    mixing = lambda_ * (1 - truncated.float())  # weight of R_{t+1}; V_{t+1} has the rest
     returns = torch.empty_like(reward)
-    following = value_bootstrap[:, -1]
+    next_return = value_bootstrap[:, -1]
     for t in reversed(range(reward.shape[1])):
-        ahead = (1 - mixing[:, t]) * value_bootstrap[:, t] + mixing[:, t] * following
-        following = returns[:, t] = reward[:, t] + gamma * going_on[:, t] * ahead
+        future = (1 - mixing[:, t]) * value_bootstrap[:, t] + mixing[:, t] * next_return
+        next_return = returns[:, t] = reward[:, t] + gamma * not_terminated[:, t] * future
     return returns

@@ -1,4 +1,4 @@
-"""A policy acting in an environment: the same few lines for real games and for dreams."""
+"""Rollouts: a policy acts in a vector of environments, which may be real games or dreams."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PolicyState = tuple[Tensor, ...]
 
 
 class Position(NamedTuple):
-    """Where a policy stands in B environments: the frame to act in, (B, C, H, W) uint8, and its own state."""
+    """What a policy needs to continue in B environments: the current frames, (B, C, H, W) uint8, and its state."""
 
     obs: Tensor
     policy_state: PolicyState
@@ -28,16 +28,16 @@ class Rollout:
     """B parallel sequences of T steps.
 
     Attributes:
-        action_spec: what the actions are.
-        obs: (B, T, C, H, W) uint8, the frames acted in.
+        action_spec: describes the actions.
+        obs: (B, T, C, H, W) uint8, the frames that the policy acted on.
         action: (B, T) int64, or (B, T, K) float32.
-        logits: (B, T, P), what the policy says of its actions, with gradients unless disabled outside.
-        value: (B, T), with gradients unless disabled outside.
+        logits: (B, T, P), parameters of the action distribution; with gradients, unless the caller disabled them.
+        value: (B, T); with gradients, unless the caller disabled them.
         reward: (B, T) float32.
         terminated: (B, T) bool.
         truncated: (B, T) bool.
-        value_bootstrap: (B, T), gradient-free: the value of the frame that follows each step. For a step that
-            ends an episode that is the episode's own last frame.
+        value_bootstrap: (B, T), without gradients: the value of the frame that follows each step. For a step that
+            ends an episode, this is the episode's last frame.
         steps: what the environment returned at each of the T steps.
     """
 
@@ -54,18 +54,18 @@ class Rollout:
 
 
 class OnHost:
-    """A policy for environments in CPU memory, wherever its network computes."""
+    """A policy that takes and returns tensors in CPU memory, while its network computes on ``device``."""
 
     def __init__(self, policy: Policy, device: torch.device) -> None:
         self.policy = policy
         self.device = device
 
     def initial_state(self, batch_size: int) -> PolicyState:
-        """As the policy's own, in CPU memory."""
+        """The policy's initial state, in CPU memory."""
         return tuple(s.cpu() for s in self.policy.initial_state(batch_size))
 
     def __call__(self, obs: Tensor, state: PolicyState) -> PolicyOutput:
-        """As the policy's own, from and to CPU memory."""
+        """Call the policy; inputs and outputs are in CPU memory."""
         output = self.policy(obs.to(self.device), tuple(s.to(self.device) for s in state))
         return PolicyOutput(output.logits.cpu(), output.value.cpu(), tuple(s.cpu() for s in output.state))
 
@@ -93,14 +93,14 @@ def rollout(
     Args:
         policy: maps frames to logits and values.
         env: B environments, real or dreamt.
-        position: where the last rollout stopped, or :func:`start`.
+        position: from :func:`start`, or from the previous rollout.
         num_steps: T.
-        generator: source of the actions' randomness.
-        temperature: of the policy; 0 is greedy.
+        generator: source of randomness for the actions.
+        temperature: temperature of the policy; 0 is greedy.
         epsilon: probability of a uniformly random action.
 
     Returns:
-        The steps, and where they stopped (detached).
+        The rollout, and the position after its last step (detached).
     """
     obs, state = position
     frames, outputs, actions, steps = [], [], [], []
@@ -139,10 +139,11 @@ def rollout(
 def _following_values(
     policy: Policy, value: Tensor, position: Position, ends: list[tuple[int, Tensor, Position]]
 ) -> Tensor:
-    """Value of the frame that follows each of (B, T) steps.
+    """The value of the frame that follows each of (B, T) steps.
 
-    It is the next frame acted in, whose value is known, except after the last step and where an episode ended:
-    those frames are valued here, all at once. ``ends`` holds a step, K environments, and their last frames.
+    Most of these frames are acted on in the next step, so their values are known. The frames after the last step, and
+    the last frames of episodes, are evaluated here in a single batch. An entry of ``ends`` holds a step t, the
+    indices (K,) of environments whose episodes ended there, and their last positions.
     """
     positions = [position, *(last for _, _, last in ends)]
     obs = torch.cat([p.obs for p in positions])
@@ -156,7 +157,7 @@ def _following_values(
 
 @torch.no_grad()
 def burn_in(policy: Policy, history: History) -> PolicyState:
-    """The policy's state after the K histories; it stays at its initial value where there was no frame yet."""
+    """Run the policy on K histories and return its state; masked (missing) frames leave the state as it was."""
     state = policy.initial_state(len(history.obs))
     for obs, mask in zip(history.obs.unbind(1), history.mask.unbind(1), strict=True):
         after = policy(obs, state).state
@@ -165,6 +166,6 @@ def burn_in(policy: Policy, history: History) -> PolicyState:
 
 
 def _restart(policy: Policy, state: PolicyState, index: Tensor, history: History | None) -> PolicyState:
-    """``state`` with the K worlds at ``index`` at the start of their next episode."""
+    """Replace ``state`` of the K environments at ``index`` by the state at the start of their next episodes."""
     fresh = policy.initial_state(len(index)) if history is None else burn_in(policy, history)
     return tuple(old.index_copy(0, index, new) for old, new in zip(state, fresh, strict=True))

@@ -52,9 +52,9 @@ from tests.helpers.commands import NO_EPOCH, SHORT
         ("train debug --world-model.denoiser.network.context-length 0", "context_length must be at least 1"),
         (
             "train debug --world-model.denoiser.network.channels 8 100",
-            "denoiser network: channels must be below 64",
+            "denoiser network: 100 channels cannot be split into",
         ),
-        ("train debug --actor-critic.channels 100 8", "actor_critic: channels must be below 64 or fall into"),
+        ("train debug --actor-critic.channels 100 8", "actor_critic: 100 channels cannot be split into"),
         ("train debug --num-shards 0", "num_shards is 0; it must be at least 1"),
         ("train debug --num-shards 5", "it must be at least num_shards, 5"),
         ("train debug --runtime.device cuda", "runtime.device is 'cuda', but there is none here"),

@@ -81,5 +81,5 @@ def test_parts_add_up() -> None:
 
 
 def test_impossible_settings_are_refused() -> None:
-    with pytest.raises(UserError, match=r"gamma and lambda_ in \[0, 1\], got 1.5, 0.95"):
+    with pytest.raises(UserError, match=r"gamma and lambda_ must be in \[0, 1\], got 1.5 and 0.95"):
         ActorCriticLossConfig(gamma=1.5)
