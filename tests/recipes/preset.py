@@ -1,0 +1,19 @@
+"""Example of a preset: ``debug`` with a game of MinAtar and longer dreams."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from adamas.envs.config import EnvConfig
+from adamas.presets.atari import debug
+from adamas.training.config import Config
+
+
+def freeway_debug() -> Config:
+    """MinAtar Freeway in well under a minute, with dreams of 8 steps, for tests."""
+    config = debug()
+    return replace(
+        config,
+        env=EnvConfig("minatar", "freeway", size=10),
+        policy=replace(config.policy, horizon=8),
+    )
