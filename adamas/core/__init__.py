@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, configuration, files, seeds, devices and the types of batches."""
