@@ -4,7 +4,7 @@
 # make fuzz    try wrong files, messages, options and full disks, FUZZ times as many as make test does; prints counts
 # make check   format, lint and types
 # make docs    build the documentation site in build/docs; a broken link is an error
-# make bench   how fast this machine dreams Atari, beside the straightforward way (all rows: adamas bench)
+# make bench   benchmark against plain PyTorch on this machine (all rows: adamas bench)
 
 PYTHON ?= python3
 VENV ?= .venv

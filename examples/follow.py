@@ -1,10 +1,10 @@
-"""A game of one's own, with a lever instead of buttons: stay under a light that wanders.
+"""An example of your own game, with a lever instead of buttons: stay under a light that wanders.
 
     PYTHONPATH=examples adamas train quickstart --env.suite gymnasium --env.game follow:Follow-v0
 
-Any Gymnasium environment that shows RGB pixels is trained on like this. Here a light at the top wanders to and fro; the
-lever in [-1, 1] moves a paddle at the bottom by up to two columns a step, to places between columns as well. Every step
-under the light gives 1, and an episode is a hundred steps long.
+Any Gymnasium environment that shows RGB pixels can be trained on in this way. Here a light at the top wanders to and
+fro. The lever in [-1, 1] moves a paddle at the bottom by up to two columns a step; positions are continuous. Every step
+under the light gives a reward of 1, and an episode is a hundred steps long.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Follow(gymnasium.Env[np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """The paddle in the middle, the light anywhere."""
+        """Start with the paddle in the middle and the light anywhere."""
         super().reset(seed=seed)
         self._steps, self._paddle = 0, (SIZE - 1) / 2
         self._light = float(self.np_random.uniform(0, SIZE - 1))
@@ -48,7 +48,7 @@ class Follow(gymnasium.Env[np.ndarray, np.ndarray]):
         return self._picture(), reward, False, self._steps == STEPS, {}
 
     def _picture(self) -> np.ndarray:
-        """Both two pixels wide, and brighter where more of them is."""
+        """Draw the light and the paddle, each two pixels wide; a pixel that is covered in part is darker."""
         columns = np.arange(SIZE)
         picture = np.zeros((SIZE, SIZE, 3), np.uint8)
         picture[:4] = _overlap(columns, self._light)[:, None]

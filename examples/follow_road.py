@@ -1,11 +1,12 @@
-"""A driver for Gymnasium's race track that looks at the frames alone, and how it is recorded.
+"""A driver for Gymnasium's race track that sees only the frames, and how to record it.
 
     pip install -e '.[box2d]'
     PYTHONPATH=examples adamas data record cars --env.suite gymnasium --env.game CarRacing-v3 --env.size 64 \\
         --policy follow_road:drive --epsilon 0.1 --repeat 0.7 --steps 10000
 
-Any function like ``drive`` can be recorded so. On its own it drives round after round; with those two options it holds
-each action for a few frames and takes one in ten at random, so that it also leaves the road, and returns to it.
+Any function like ``drive`` can be recorded in this way. Without ``--epsilon`` and ``--repeat`` it drives lap after lap.
+With them it repeats each action for a few frames and takes one action in ten at random, so that it also leaves the road
+and returns to it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def drive(frames: np.ndarray) -> np.ndarray:
 
 
 def _turn(frame: np.ndarray) -> float:
-    """How far the road ahead lies to the left (-1) or to the right (1)."""
+    """The direction of the road ahead, from left (-1) to right (1)."""
     _, height, width = frame.shape
     red, green, _ = frame
     road = (abs(green - red) < 40) & (red < 160)  # it is grey, the grass green
@@ -47,10 +48,10 @@ def _turn(frame: np.ndarray) -> float:
 
 
 class FourTicks(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """The same track, seen 12.5 times a second instead of 50: an action lasts four ticks, and rewards add up."""
+    """The same track at 12.5 steps a second instead of 50: an action lasts four ticks, whose rewards are summed."""
 
     def __init__(self, **options: Any) -> None:
-        """``options`` as of CarRacing-v3."""
+        """``options`` are those of CarRacing-v3."""
         super().__init__(gymnasium.make("CarRacing-v3", **options))
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:

@@ -43,17 +43,17 @@ class Options:
     steps: int = 400_000
     """Dreamt steps, rounded up to whole rollouts of PPO."""
     num_envs: int = 128
-    """Dreams at a time."""
+    """Number of dreams that are stepped in parallel."""
     horizon: int = 60
     """Steps after which a dream is cut off."""
     episodes: int = 128
-    """Real episodes for a score."""
+    """Number of real episodes of each score."""
     seed: int = 0
-    """Of the dreams, of PPO and of the real games."""
+    """Seed of the dreams, of PPO and of the real games."""
 
 
 class Dreams(VecEnv):
-    """What Stable-Baselines3 asks of environments, on top of Gymnasium's: they too restart within the step."""
+    """Dreams as a vectorised environment of Stable-Baselines3; episodes that end restart within the step."""
 
     def __init__(self, dreams: VectorEnv) -> None:
         """Wrap ``dreams``."""
@@ -121,7 +121,7 @@ class SmallCnn(BaseFeaturesExtractor):
 
 
 class PpoPolicy:
-    """PPO's policy, as Adamas plays it."""
+    """PPO's policy as a policy of Adamas."""
 
     def __init__(self, ppo: PPO) -> None:
         """Play as ``ppo``."""
