@@ -27,4 +27,4 @@ def count(arguments: Sequence[str]) -> None:
         raise UserError(f"{target} holds no recorded episodes; name the folder of a run")
     for name, folder in target.datasets.items():
         store = EpisodeStore.open(folder)
-        print(f"{name}: {len(store) if options.episodes else store.num_steps}")
+        print(f"{name}: {store.num_episodes if options.episodes else store.num_steps}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +27,6 @@ from adamas.envs import make
 from adamas.envs.config import EnvConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import PRESETS
-from adamas.training import learning
 from adamas.training.build import new_run
 from adamas.training.config import Config
 from adamas.world_models import diamond
@@ -43,7 +42,7 @@ from tests.recipes.sampler import dpm_solver_2m
 Patch = pytest.MonkeyPatch
 
 
-def metrics_of(config: Config, run_dir: Path) -> list[dict[str, float]]:
+def metrics_of(config: Config, run_dir: Path) -> list[dict[str, Any]]:
     """What a run logs."""
     with closing(new_run(config, run_dir, quiet=True)) as trainer:
         trainer.run()
@@ -54,7 +53,7 @@ def test_an_environment_is_trained_on(monkeypatch: Patch, tmp_path: Path) -> Non
     monkeypatch.setattr(make, "_SUITES", {**make._SUITES, "row": RowEnvs})
     env = EnvConfig("row", "row", size=10, max_episode_steps=30)  # type: ignore[arg-type]
     logged = metrics_of(replace(tiny_config(), env=env), tmp_path / "run")
-    assert {"collect", "denoiser", "actor_critic", "evaluate"} <= {str(r["phase"]) for r in logged}
+    assert {"collect", "denoiser", "actor_critic", "evaluate"} <= {r["phase"] for r in logged}
     assert any(r["phase"] == "collect" and r["nonzero_reward_rate"] > 0 for r in logged)
 
 
@@ -140,7 +139,7 @@ def test_an_importer_keeps_frames_and_actions(monkeypatch: Patch, tmp_path: Path
 
 
 def test_a_preset_is_an_argument_of_train(monkeypatch: Patch) -> None:
-    monkeypatch.setitem(PRESETS, "freeway-debug", freeway_debug)  # type: ignore[misc]
+    monkeypatch.setitem(PRESETS, "freeway-debug", freeway_debug)
     config = parse_start("freeway-debug", ["--seed", "3", "--policy.horizon", "6"]).config
     assert (config.seed, config.env.game, config.policy.horizon) == (3, "freeway", 6)
     assert from_dict(Config, to_dict(config)) == config
@@ -149,15 +148,16 @@ def test_a_preset_is_an_argument_of_train(monkeypatch: Patch) -> None:
 def test_a_command_reads_a_run(dreamer: Path, capsys: pytest.CaptureFixture[str]) -> None:
     count([str(dreamer)])
     assert capsys.readouterr().out.splitlines() == ["test: 60", "train: 60"]
+    count([str(dreamer), "--episodes"])
+    names, numbers = zip(*(line.split(": ") for line in capsys.readouterr().out.splitlines()), strict=True)
+    assert names == ("test", "train") and all(2 <= int(number) < 60 for number in numbers)
     with pytest.raises(UserError, match="did you mean --episodes"):
         count([str(dreamer), "--episode", "True"])
 
 
 def test_a_metric_of_the_policy_is_logged(monkeypatch: Patch, tmp_path: Path) -> None:
     pytest.importorskip("minatar")
-    before: Callable[..., object] = learning.actor_critic_loss
-    monkeypatch.setattr(learning, "actor_critic_loss", loss_with_confidence)
-    assert before is not loss_with_confidence
+    monkeypatch.setattr("adamas.training.learning.actor_critic_loss", loss_with_confidence)
     logged = metrics_of(tiny_config(), tmp_path / "run")
     found = [r["action_probability"] for r in logged if r["phase"] == "actor_critic"]
     assert found and all(0.2 < probability < 0.5 for probability in found)
