@@ -1,4 +1,4 @@
-"""Named configurations. Each says in its docstring what it is for and where its numbers come from."""
+"""Named configurations. The docstring of each preset says what it is for and where its numbers come from."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PRESETS: Mapping[str, Callable[[], Config]] = {
 
 
 BY_GAME = ("atari100k", "atari-small")
-"""Presets that follow :data:`~adamas.presets.atari.GAME_OVERRIDES`."""
+"""Presets that apply :data:`~adamas.presets.atari.GAME_OVERRIDES`."""
 
 
 def preset(name: str, env: EnvConfig | None = None) -> Config:
@@ -39,11 +39,11 @@ def preset(name: str, env: EnvConfig | None = None) -> Config:
 
     Args:
         name: one of :data:`PRESETS`.
-        env: the game that is going to be played. Given, the configuration has the settings that this game needs; the
-            game in it stays the preset's own.
+        env: the game that will be played. If given, the configuration has the settings that this game needs, but its
+            own ``env`` remains that of the preset.
 
     Raises:
-        UserError: there is none; the message offers the nearest.
+        UserError: there is no such preset; the message suggests the nearest name.
     """
     if name not in PRESETS:
         raise UserError(f"unknown preset {name!r}; {nearest(name, PRESETS)}")

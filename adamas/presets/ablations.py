@@ -1,7 +1,7 @@
-"""Presets that differ from ``ablation`` in one choice of the paper's, at a size that a CPU compares in minutes.
+"""Ablation presets: each differs from ``ablation`` in one design choice of the paper, and trains on a CPU in minutes.
 
-``benchmarks/ablations.py`` trains their denoisers on the same data; docs/ablations.md says what came out. Choices of
-the sampler need no preset, since any model can be asked to draw in another way.
+``benchmarks/ablations.py`` trains their denoisers on the same data, and docs/ablations.md has the results. Samplers
+need no ablation presets, because every model can be sampled with any sampler.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def ablation() -> Config:
             denoiser=DenoiserConfig(config.world_model.denoiser.network),
             sampler=SamplerConfig(),
         ),
-        # Half of quickstart's rate, which was chosen for its own noise.
+        # Half the learning rate of quickstart, which was tuned for quickstart's noise levels.
         denoiser=ComponentTraining(OptimizerConfig(2e-3, 1e-2), 32, 1_500, 75, average_decay=0.997),
     )
 
 
-def _but(**changes: object) -> Callable[[], Config]:
-    """``ablation`` with other fields of its denoiser."""
+def _with(**changes: object) -> Callable[[], Config]:
+    """Make a preset: ``ablation`` with changed fields of its denoiser."""
 
     def config() -> Config:
         base = ablation()
@@ -43,20 +43,20 @@ def _but(**changes: object) -> Callable[[], Config]:
 
 
 def _context(length: int) -> Callable[[], Config]:
-    return _but(network=replace(ablation().world_model.denoiser.network, context_length=length))
+    return _with(network=replace(ablation().world_model.denoiser.network, context_length=length))
 
 
 ABLATIONS: Mapping[str, Callable[[], Config]] = {
     "ablation": ablation,
-    "ablation-no-offset": _but(sigma_offset=0.0),
-    "ablation-ddpm": _but(diffusion="ddpm"),
-    "ablation-ddpm-no-offset": _but(diffusion="ddpm", sigma_offset=0.0),
+    "ablation-no-offset": _with(sigma_offset=0.0),
+    "ablation-ddpm": _with(diffusion="ddpm"),
+    "ablation-ddpm-no-offset": _with(diffusion="ddpm", sigma_offset=0.0),
     "ablation-context-2": _context(2),
     "ablation-context-8": _context(8),
-    "ablation-cross-attention": _but(
+    "ablation-cross-attention": _with(
         network=replace(ablation().world_model.denoiser.network, context="cross_attention")
     ),
-    "ablation-one-target": _but(num_autoregressive_steps=0),
-    "ablation-four-targets": _but(num_autoregressive_steps=3),
-    "ablation-not-quantised": _but(quantise=False),
+    "ablation-one-target": _with(num_autoregressive_steps=0),
+    "ablation-four-targets": _with(num_autoregressive_steps=3),
+    "ablation-not-quantised": _with(quantise=False),
 }

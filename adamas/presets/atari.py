@@ -23,18 +23,18 @@ from adamas.world_models.diamond import DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
 
 GAME_OVERRIDES: Mapping[str, Mapping[str, float]] = {
-    # The first reward of Freeway is hundreds of steps away, and a policy that walks to and fro never reaches it. A low
-    # temperature makes the policy nearly greedy, so that it keeps to one action. IRIS uses this temperature (Micheli et
-    # al. 2023, appendix H). So does DIAMOND: its configuration does not contain it, but its authors confirm it at
+    # The first reward of Freeway is hundreds of steps away, and a policy that moves back and forth never reaches it. A
+    # low temperature makes the policy nearly greedy, so that it repeats one action. IRIS uses this temperature (Micheli
+    # et al. 2023, appendix H). So does DIAMOND: its configuration does not contain it, but its authors confirm it at
     # https://github.com/eloialonso/diamond/issues/34.
     "freeway": {"collection.temperature": 0.01},
 }
-"""Settings that only one game's published results were made with, by the game's name in lower-case letters. Each maps
-dotted keys of :class:`~adamas.training.config.Config` to values."""
+"""Settings that the published results of a single game need. Keys are names of games in lower-case letters; values map
+dotted keys of :class:`~adamas.training.config.Config` to settings."""
 
 
 def game_overrides(env: EnvConfig) -> Mapping[str, float]:
-    """The settings in :data:`GAME_OVERRIDES` for the game of ``env``; none where it is not an Atari game."""
+    """The settings in :data:`GAME_OVERRIDES` for the game of ``env``; empty if it is not an Atari game."""
     name = "".join(filter(str.isalnum, env.game)).lower()
     return GAME_OVERRIDES.get(name, {}) if env.suite == "atari" else {}
 
@@ -62,7 +62,7 @@ def _world_model() -> DiamondConfig:
             sigma_max=20.0,
             num_autoregressive_steps=1,
             quantise=True,
-            final_frames=True,  # not as published: see docs/departures.md
+            final_frames=True,  # differs from the published code: see docs/departures.md
             noise_previous_obs=False,
         ),
         reward_end=RewardEndConfig(
@@ -88,11 +88,11 @@ def _world_model() -> DiamondConfig:
 
 
 def atari100k() -> Config:
-    """The published configuration for the Atari 100k benchmark, in full. Meant for a GPU.
+    """The published configuration for the Atari 100k benchmark, without changes of size. Meant for a GPU.
 
-    A run takes 100,000 real steps and makes some 400,000 updates of each network. The numbers are those of the
-    published code (its configuration files at commit 17c7764); what differs beside numbers is in docs/departures.md.
-    Some games need other settings: :data:`GAME_OVERRIDES`.
+    A run takes 100,000 real steps and about 400,000 updates of each network. All numbers are from the configuration
+    files of the published code at commit 17c7764. Other differences from that code are in docs/departures.md. Some
+    games need other settings, which are in :data:`GAME_OVERRIDES`.
     """
     lr, warmup_updates, eps = 1e-4, 100, 1e-8
     return Config(
@@ -138,15 +138,15 @@ def atari100k() -> Config:
         imagination="on",
         num_shards=1,
         final_epochs=50,
-        # The published code evaluates in one environment: see docs/departures.md.
+        # The published code evaluates in a single environment: see docs/departures.md.
         evaluation=EvaluationConfig(10, episodes=4, final_episodes=100, num_envs=4, temperature=1.0),
     )
 
 
 def atari_small() -> Config:
-    """The whole pipeline on a real Atari game at a size that a CPU cycles through: frames of 32x32, small networks.
+    """The whole pipeline on an Atari game, small enough for a CPU: frames of 32x32 pixels and small networks.
 
-    It shows that everything works on real input, and what a dream of this size looks like. It is not a benchmark.
+    It shows that everything works on a real game, and what dreams of this size look like. It is not a benchmark.
     """
     return Config(
         env=EnvConfig("atari", "Pong", size=32),
@@ -184,7 +184,7 @@ def atari_small() -> Config:
 
 
 def debug() -> Config:
-    """One cycle of everything on a real Atari game, in well under a minute: for tests, so in fp32 on every machine."""
+    """Every phase once on an Atari game, in less than a minute. Meant for tests, and so in fp32 on all machines."""
     return Config(
         env=EnvConfig("atari", "Breakout", size=16, max_episode_steps=100),
         world_model=DiamondConfig(

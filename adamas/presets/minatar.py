@@ -31,11 +31,11 @@ def quickstart() -> Config:
             DenoiserConfig(
                 FrameNetworkConfig(4, 64, (1, 1), (16, 32), (False, False)),
                 sigma_offset=0.05,
-                # One step from sigma_max = 5 draws a frame: train near that noise level.
+                # The sampler takes a single step from sigma_max = 5, so train near that noise level.
                 log_sigma_mean=1.2,
                 log_sigma_std=1.0,
             ),
-            # Half a dream and its context: sequences of a whole dream, 64 frames, cost twice as much.
+            # Half a dream and its context. Training on sequences of a whole dream (64 frames) takes twice as long.
             RewardEndConfig(128, 32, (1, 1), (16, 16), (False, False), segment_length=34),
             SamplerConfig(num_steps=1),
         ),
@@ -53,7 +53,7 @@ def quickstart() -> Config:
         denoiser=ComponentTraining(OptimizerConfig(4e-3, 1e-2), 32, 1_100, 75, average_decay=0.997),
         reward_end=ComponentTraining(OptimizerConfig(1e-3, 1e-2, max_grad_norm=100.0), 8, 250, 30),
         policy=PolicyTraining(
-            # Where a policy finds a flaw of its dream, gradients grow to four times the usual (docs/findings.md).
+            # If the policy exploits a flaw of the world model, gradients become four times larger (docs/findings.md).
             OptimizerConfig(2e-3, 0.0, max_grad_norm=0.5),
             ActorCriticLossConfig(gamma=0.97, entropy_weight=0.01),
             num_dreams=128,
@@ -67,17 +67,17 @@ def quickstart() -> Config:
         evaluation=EvaluationConfig(
             every_epochs=3, episodes=16, final_episodes=100, num_envs=16, heldout_windows=128
         ),
-        # Frames are too small to split an operation among threads: batches are split instead.
+        # Frames are too small for operations in several threads, so batches are split into shards instead.
         runtime=RuntimeConfig(device="cpu", threads=1),
     )
 
 
 def quickstart_long() -> Config:
-    """``quickstart`` with an hour to spend, and at most 100,000 real steps.
+    """``quickstart`` for an hour of training, with at most 100,000 real steps.
 
-    One step draws the mean of what may happen, so its dreams never repeat an action by themselves as the game
-    does now and then, and an agent that has nothing left to learn there still loses the game's ball. Three
-    steps from EDM's start draw it as often as it happens.
+    A single denoising step predicts the mean of all possible next frames. So the dreams of ``quickstart`` never show
+    the game's sticky actions, and an agent that cannot improve in them still loses the ball in the game. This preset
+    takes three steps from EDM's initial noise, which draw a sticky action as often as it happens in the game.
     """
     config = quickstart()
     sampler = SamplerConfig(num_steps=3, sigma_min=0.5, scale_initial_noise=True)
