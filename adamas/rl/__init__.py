@@ -1,1 +1,1 @@
-"""Reinforcement learning: the policy, its returns and losses, and the one rollout for real games and dreams."""
+"""Reinforcement learning: the policy and its action distribution, rollouts, returns and losses."""

@@ -1,1 +1,1 @@
-"""The training loop and what it is made of. The one place where the flow of data closes into a cycle."""
+"""Training: the loop, its phases, the optimiser, resuming, and data parallel processes."""

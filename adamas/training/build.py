@@ -1,4 +1,4 @@
-"""Builds what a run consists of, and hands it to the trainer."""
+"""Construction of a run: builds all of its parts and passes them to the trainer."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from adamas.interop.hub import is_address
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
 from adamas.training.config import Config
-from adamas.training.distributed import Follower, Led, LedStreams, check_shared, order_to_start
+from adamas.training.distributed import Follower, LeaderPhase, LeaderStreams, check_shared, order_to_start
 from adamas.training.evaluate import EvaluationPhase
 from adamas.training.folder import begin, check_free, claim, claim_free, never_began, relink
 from adamas.training.initial import take_weights
 from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, context_sampler
 from adamas.training.model_free import ModelFreePhase
 from adamas.training.phases import CollectPhase, Phase
-from adamas.training.resuming import Changes, InParts, absolute, changed, restore_learning, saved_config
+from adamas.training.resuming import Changes, ShardedState, absolute, changed, restore_learning, saved_config
 from adamas.training.source import make_envs, playing, recorded, samplers
 from adamas.training.trainer import Trainer
 
@@ -45,12 +45,12 @@ AS_BEFORE = Changes()
 
 
 def new_run(config: Config, run_dir: Path, quiet: bool = False, group: Group = ALONE) -> Trainer:
-    """A trainer at the start of a new run, for rank 0 of its group.
+    """Build the trainer of a new run, for rank 0 of its group.
 
-    Places in the configuration are written down such that they mean the same in every working directory.
+    The saved configuration has absolute paths, so that it does not depend on the working directory.
 
     Raises:
-        UserError: the folder is in use, or the environment cannot be made.
+        UserError: the folder is in use, or the environment cannot be created.
     """
     check_free(run_dir)
     if config.data is not None:
@@ -63,16 +63,16 @@ def new_run(config: Config, run_dir: Path, quiet: bool = False, group: Group = A
 def resume_run(
     run_dir: Path, quiet: bool = False, group: Group = ALONE, changes: Changes = AS_BEFORE
 ) -> Trainer:
-    """A trainer where the newest intact checkpoint of ``run_dir`` left off, for rank 0 of its group.
+    """Build a trainer that continues from the newest intact checkpoint of ``run_dir``, for rank 0 of its group.
 
     Raises:
-        UserError: there is nothing to resume, or not with these changes.
+        UserError: there is nothing to resume, or the run cannot be resumed with these changes.
     """
     if not run_dir.is_dir():
         raise UserError(
             f"there is no run in {run_dir}; start one with: adamas train PRESET --run-dir {run_dir}"
         )
-    lock = claim(run_dir)  # before it is decided where to go on, which another process might change
+    lock = claim(run_dir)  # Lock first: another process could be writing a newer checkpoint.
     with ExitStack() as failure:
         failure.callback(lock.release)
         if never_began(run_dir):
@@ -86,7 +86,7 @@ def resume_run(
 
 
 def follow(run_dir: Path, group: Group) -> Follower:
-    """What another process of the group than rank 0 needs of the run that rank 0 builds; waits for it."""
+    """Build the run's parts in a process other than rank 0, after waiting for rank 0 to build the run."""
     check_shared(run_dir, group)
     config, agent_config, checkpoint = order_to_start(group)
     device = runtime.setup(config.runtime)
@@ -97,8 +97,8 @@ def follow(run_dir: Path, group: Group) -> Follower:
     if checkpoint is not None:
         restore_learning(checkpoint, agent, phases, streams)
     for phase in phases.values():
-        if isinstance(phase, InParts) and isinstance(phase, _sharded_phase()):
-            phase.keep_parts_alone()
+        if isinstance(phase, ShardedState) and isinstance(phase, _sharded_phase()):
+            phase.free_agent()
     group.wait()
     return Follower(group, phases, streams, train if config.data is None else None)
 
@@ -114,9 +114,9 @@ def _build(
     if config.imagination == "off" and group.size > 1:
         raise UserError("imagination off is for one process; start it without torchrun")
     device = runtime.setup(config.runtime)
-    if not quiet:  # what follows may take seconds
+    if not quiet:  # the next steps may take seconds
         print(f"{run_dir}: {_about(config, device, checkpoint)}", flush=True)
-    streams = Streams(config.seed) if group.size == 1 else LedStreams(config.seed, group)
+    streams = Streams(config.seed) if group.size == 1 else LeaderStreams(config.seed, group)
     envs = [] if config.data is not None else make_envs(config)
     config, agent_config = (config, playing(config, envs[0])) if envs else recorded(config)
     if not quiet and config.world_model.reward_end and not agent_config.world_model.reward_end:
@@ -140,7 +140,7 @@ def _build(
                 collect = ModelFreePhase(collector, config.collection, agent.actor_critic, config.policy)
         phases = _learning_phases(config, agent, train, streams, device, group, run_dir, quiet)
         if group.size > 1:
-            phases = {n: _led(n, phase, group, train if envs else None) for n, phase in phases.items()}
+            phases = {n: _leader(n, phase, group, train if envs else None) for n, phase in phases.items()}
         metrics = Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project)
         failure.callback(metrics.close)
         trainer = Trainer(
@@ -158,29 +158,29 @@ def _build(
             group,
         )
         if checkpoint is not None:
-            _go_on(trainer, checkpoint)
+            _restore(trainer, checkpoint)
         group.share((config, agent_config, checkpoint))
         group.wait()
         failure.pop_all()
     return trainer
 
 
-def _go_on(trainer: Trainer, checkpoint: Checkpoint) -> None:
-    """Continue from a checkpoint; what changes about the run from now on is written down."""
+def _restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """Restore a checkpoint, and save the configuration if it differs from the checkpoint's."""
     trainer.restore(checkpoint)
     if trainer.config != saved_config(checkpoint):
         save_config(trainer.run_dir / "config.yaml", trainer.config)
 
 
 def _about(config: Config, device: torch.device, checkpoint: Checkpoint | None) -> str:
-    """A run in one line."""
-    since = f", going on from step {checkpoint.step}" if checkpoint else ""
+    """Describe a run in one line."""
+    since = f", continuing from step {checkpoint.step}" if checkpoint else ""
     source = f"{config.env.suite} {config.env.game}" if config.data is None else config.data
     return f"training on {source}, seed {config.seed}, {device}{since}"
 
 
 def _prepare(config: Config, agent_config: AgentConfig, run_dir: Path, checkpoint: Checkpoint | None) -> None:
-    """Begin a run in its folder, or see that the checkpoint fits and the recordings are found."""
+    """Create the files of a new run, or check that the checkpoint fits and link the recordings."""
     obs_shape, action_spec = agent_config.obs_shape, agent_config.actions
     if checkpoint is None:
         begin(config, run_dir, obs_shape, action_spec)
@@ -198,7 +198,7 @@ def _new_agent(
     checkpoint: Checkpoint | None,
     quiet: bool = True,
 ) -> Agent:
-    """An agent whose first weights depend on the run's seed alone, unless the run names others to start from."""
+    """Build the agent. Its initial weights depend on the run's seed alone, unless ``config.init`` names others."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(config.seed, "weights"))
         agent = Agent(agent_config)
@@ -220,55 +220,55 @@ def _learning_phases(
     run_dir: Path,
     quiet: bool = True,
 ) -> dict[str, Phase]:
-    """The components of the world model in their order, then the actor-critic if there is a game for it."""
+    """Build the training phases: the components of the world model in order, then the actor-critic for a game."""
     if config.imagination == "off":
         return {}
     sharded = config.runtime.shard_parameters and group.size > 1
     workers = Workers(config.num_shards, group, threads=device.type == "cpu" and not sharded)
     if sharded and config.num_shards % group.size:
         raise UserError(
-            f"runtime.shard_parameters: {group.size} processes work in step, so num_shards must be a multiple of "
-            f"{group.size}, got {config.num_shards}"
+            f"runtime.shard_parameters: all {group.size} processes need equally many shards, so num_shards must be a "
+            f"multiple of {group.size}, got {config.num_shards}"
         )
     shards = range(config.num_shards)[workers.here]
-    law = config.collection.age_weights, config.collection.episode_weighting
+    weighting = config.collection.age_weights, config.collection.episode_weighting
     learn: dict[str, Phase] = {}
     components = agent.world_model.components(config.policy.horizon)
     sampler_of = samplers(config, components.values(), train, run_dir, quiet, make=group.rank == 0)
-    in_parts = {name for name in components if sharded and name != "reward_end"}  # that is small
-    # What is trained apart from the agent's own weights, which are its average or come in parts.
-    apart = in_parts | {name for name in components if getattr(config, name).average_decay}
-    trained = copy.deepcopy(agent.world_model).components(config.policy.horizon) if apart else {}
+    in_parts = {name for name in components if sharded and name != "reward_end"}  # which is small
+    # A copy of the agent's module is trained if the agent holds its EMA, or if its parameters are sharded.
+    copied = in_parts | {name for name in components if getattr(config, name).average_decay}
+    copies = copy.deepcopy(agent.world_model).components(config.policy.horizon) if copied else {}
     for name, component in components.items():
         training = getattr(config, name)
-        average = component.module
+        ema = component.module
         sampler = sampler_of(component)
-        component = trained[name] if name in apart else component
+        component = copies[name] if name in copied else component
         generators = [streams.torch(f"{name} {i}", device) for i in shards]
         make = _sharded_phase() if name in in_parts else ComponentPhase
-        learn[name] = make(component, average, training, sampler, streams.numpy(name), generators, workers)
+        learn[name] = make(component, ema, training, sampler, streams.numpy(name), generators, workers)
     if config.data is not None:
         return learn
-    # A sampler for every shard: it remembers what it has computed, and so is not for two threads at once.
+    # Each shard has its own sampler, because samplers cache results and are not thread-safe.
     _, sizes = workers.split(config.policy.num_dreams)
     dreams = [
-        _dreams(config, agent, SegmentSampler(train, *law), streams, i, size, device)
+        _dreams(config, agent, SegmentSampler(train, *weighting), streams, i, size, device)
         for i, size in zip(shards, sizes, strict=True)
     ]
     learn["actor_critic"] = PolicyPhase(agent.actor_critic, config.policy, dreams, workers)
     return learn
 
 
-def _led(name: str, phase: Phase, group: Group, store: EpisodeStore | None) -> Led:
-    if not isinstance(phase, InParts):
-        return Led(name, phase, group, store)
-    from adamas.training.sharded import LedInParts
+def _leader(name: str, phase: Phase, group: Group, store: EpisodeStore | None) -> LeaderPhase:
+    if not isinstance(phase, ShardedState):
+        return LeaderPhase(name, phase, group, store)
+    from adamas.training.sharded import ShardedLeaderPhase
 
-    return LedInParts(name, phase, group, store)
+    return ShardedLeaderPhase(name, phase, group, store)
 
 
 def _sharded_phase() -> type[ShardedPhase]:
-    from adamas.training.sharded import ShardedPhase  # needs a newer PyTorch than the rest
+    from adamas.training.sharded import ShardedPhase  # imported here because it needs a newer PyTorch
 
     return ShardedPhase
 
@@ -282,7 +282,7 @@ def _dreams(
     num_dreams: int,
     device: torch.device,
 ) -> Dreams:
-    """One shard of the dreams that the policy learns from."""
+    """Build one shard of the dreams that the policy learns from."""
     rng = streams.numpy(f"contexts {shard}")
     imagination = Imagination(
         agent.world_model,

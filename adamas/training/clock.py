@@ -1,4 +1,4 @@
-"""Where a run stands."""
+"""The progress counters of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from adamas.core.errors import UserError
 
 @dataclass
 class Clock:
-    """How far a run is."""
+    """Progress counters, saved with every checkpoint."""
 
     epoch: int = 0
     phase: int = 0  # index of the phase within the epoch
@@ -17,15 +17,15 @@ class Clock:
     planned: int = 0  # units of work in the phase
     step: int = 0  # units of work since the run began
     num_epochs: int = 0  # known after epoch 0
-    seconds: float = 0.0  # spent at work, over all sittings
+    seconds: float = 0.0  # time spent in units of work, also before the run was resumed
 
-    def move_the_end(self, before: int, now: int) -> None:
-        """Have ``now`` final epochs where there were ``before``.
+    def change_final_epochs(self, before: int, now: int) -> None:
+        """Change the number of final epochs from ``before`` to ``now``.
 
         Raises:
             UserError: the run is past its new end.
         """
-        if self.epoch == 0:  # how many epochs there will be is not known yet
+        if self.epoch == 0:  # the number of epochs is not known yet
             return
         self.num_epochs += now - before
         begun = self.epoch if self.phase or self.done else self.epoch - 1

@@ -1,4 +1,4 @@
-"""Collecting: the policy plays the real game, and every step goes into the replay."""
+"""Data collection: the policy plays the real game, and every step is added to the replay store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from adamas.rl.rollout import Position, Rollout, rollout
 
 
 class Collector:
-    """Plays B real environments and stores what happens. Episodes go on from one call to the next."""
+    """Plays B real environments and stores every step. Episodes continue from one call to the next."""
 
     def __init__(self, policy: Policy, env: RealVectorEnv, store: EpisodeStore, generator: Generator) -> None:
         self.policy = policy
@@ -37,9 +37,9 @@ class Collector:
 
         Args:
             num_steps: T.
-            temperature: of the policy; 0 is greedy.
+            temperature: temperature of the policy; 0 is greedy.
             epsilon: probability of a uniformly random action.
-            gradients: whether the policy is to learn from these very steps.
+            gradients: whether to keep the graph, so that the policy can learn from these steps.
         """
         if self._position is None:
             state = self.policy.initial_state(self.env.num_envs)
@@ -60,7 +60,7 @@ class Collector:
             self._running_return[step.ended] = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: where every running episode stands."""
+        """The state for a checkpoint, including that of every running episode."""
         position = self._position
         return {
             "env": self.env.snapshot(),
@@ -73,7 +73,7 @@ class Collector:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to a checkpoint: replay, environments and episodes."""
+        """Restore a checkpoint: the replay store, the environments and the running episodes."""
         self.store.truncate(state["num_rows"])
         reset = self.env.restore(state["env"])
         self._position = None if reset is None else _position(reset, state["policy_state"])

@@ -1,4 +1,4 @@
-"""The configuration of a run: one frozen dataclass per part, composed here, named in ``adamas.presets``."""
+"""The configuration of a run: one frozen dataclass per part. Presets (``adamas.presets``) are instances of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _check_minima(where: str, config: object, **minima: float) -> None:
 
 @dataclass(frozen=True)
 class CollectionConfig:
-    """How much is played in the real game, and how."""
+    """How much data is collected in the real game, and how."""
 
     num_envs: int = 1
     first_steps: int = 5_000
@@ -108,7 +108,7 @@ class PolicyTraining:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """How often, and on how many episodes, the agent and its world model are measured."""
+    """How often, and on how many episodes, the agent and its world model are evaluated."""
 
     every_epochs: int = 10
     episodes: int = 4
@@ -139,7 +139,7 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A run."""
+    """The configuration of a run."""
 
     seed: int = 0
     """Everything random in the run follows from it."""

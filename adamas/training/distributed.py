@@ -1,12 +1,12 @@
-"""One run in several processes: rank 0 leads, the others do the same updates on their shares of every batch.
+"""Data parallel training: rank 0 leads a run, and other processes do the same updates on their shards of each batch.
 
-Rank 0 is an ordinary :class:`~adamas.training.trainer.Trainer`. It alone plays, evaluates, writes and decides;
-its learning phases (:class:`Led`) tell the others each step they take. So a run in several processes takes the
-same path as one in a single process with as many shards (with more than two, up to the order in which gradients are
-summed), and stops, saves and resumes in the same places.
+Rank 0 is an ordinary :class:`~adamas.training.trainer.Trainer`. Only rank 0 plays, evaluates, writes files and makes
+decisions. Its training phases (:class:`LeaderPhase`) broadcast every call to the other processes. So a run in several
+processes does the same updates as a run in one process with as many shards, and stops, saves and resumes at the same
+points. With more than two processes, the all-reduce may sum gradients in another order.
 
-Every process draws the indices of a whole batch and reads its own part of it alone, from the run's folder. So several
-machines need one folder that they share (:func:`check_shared`).
+Every process draws the indices of the whole batch, but reads only its own shards from the run's folder. So several
+machines need a folder that they share (:func:`check_shared`).
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from adamas.data.store import EpisodeStore
 from adamas.training.optim import NonFiniteLossError
 from adamas.training.phases import Metrics, Phase
 
-STREAMS = "streams"  # what orders may be about besides the phases
+STREAMS = "streams"  # orders name a phase, or the random streams by this name
 
 
 def check_shared(run_dir: Path, group: Group) -> None:
-    """Make sure that every process sees the run's folder that rank 0 has made; all call this at the same time.
+    """Check that every process sees the run's folder that rank 0 has created. All processes must call this at once.
 
-    Rank 0 writes a file with a random name there, and the others look for it.
+    Rank 0 creates a file with a random name in the folder, and the others look for it.
 
     Raises:
-        UserError: in rank 0, a process on another machine does not see it.
-        SystemExit: in the others, rank 0 could not make the folder.
+        UserError: in rank 0, if a process on another machine does not see the file.
+        SystemExit: in the other processes, if rank 0 could not create the folder.
     """
     if group.size == 1:
         return
@@ -51,16 +51,16 @@ def check_shared(run_dir: Path, group: Group) -> None:
         seen = group.gather(True)
     finally:
         token.unlink()
-    blind = sorted({group.hosts[rank] for rank, sees in enumerate(seen) if not sees})
-    if blind:
+    missing = sorted({group.hosts[rank] for rank, sees in enumerate(seen) if not sees})
+    if missing:
         raise UserError(
-            f"{', '.join(blind)} does not see the run's folder {run_dir.absolute()} of {group.hosts[0]}; a run on "
-            "several machines needs --run-dir in a folder that all of them share, by the same path"
+            f"{', '.join(missing)} does not see the run's folder {run_dir.absolute()} of {group.hosts[0]}; a run on "
+            "several machines needs --run-dir in a folder that all of them share, at the same path"
         )
 
 
 def order_to_start(group: Group) -> Any:
-    """What rank 0 sends while it begins a run; ends this process if rank 0 could not begin, and has said why."""
+    """Receive what rank 0 sends when it starts a run. Exit if rank 0 could not start and has printed the reason."""
     order = group.share()
     if order is None:
         sys.exit(2)
@@ -69,94 +69,94 @@ def order_to_start(group: Group) -> Any:
 
 @contextmanager
 def during(name: str, method: str) -> Iterator[None]:
-    """Add to the error about a lost process which phase was running, and which of its methods."""
+    """Add the name of the phase and its running method to an error about a lost process."""
     try:
         yield
     except LostProcessError as error:
         raise LostProcessError(f"{name}, {method}: {error}") from error
 
 
-class Led(Phase):
-    """A learning phase of rank 0 that the other processes follow."""
+class LeaderPhase(Phase):
+    """A training phase of rank 0, which broadcasts its calls to the other processes."""
 
     def __init__(self, name: str, phase: Phase, group: Group, store: EpisodeStore | None) -> None:
-        """``store`` is what grows while the run plays; None for recordings, which are not the run's to write to."""
+        """``store`` is the replay store that the run adds to; None for recordings, which the run does not change."""
         self.name = name
         self.phase = phase
         self.group = group
         self.store = store
 
     def planned(self, epoch: int) -> int:
-        """As the phase itself."""
+        """Units of work of the phase."""
         return self.phase.planned(epoch)
 
     def begin(self, epoch: int) -> None:
-        """Begin everywhere, on all that was collected."""
+        """Begin in all processes, with all steps collected so far."""
         if self.store is not None:
-            self.store.commit()  # the others read what is committed
-        self._everywhere("begin", epoch)
+            self.store.commit()  # the other processes read committed steps only
+        self._broadcast("begin", epoch)
 
     def finished(self, epoch: int, done: int, planned: int) -> bool:
-        """As the phase itself; then it ends everywhere."""
-        over = self.phase.finished(epoch, done, planned)
-        if over:
-            self._everywhere("end")
-        return over
+        """Whether the phase is finished. If it is, end it in all processes."""
+        is_finished = self.phase.finished(epoch, done, planned)
+        if is_finished:
+            self._broadcast("end")
+        return is_finished
 
     def update(self) -> Metrics:
-        """Update everywhere."""
-        metrics: Metrics = self._everywhere("update")
+        """Do one update in all processes."""
+        metrics: Metrics = self._broadcast("update")
         return metrics
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: all processes' dreams; everything else is the same in each of them."""
-        state: dict[str, Any] = self._everywhere("state_dict")
+        """The state for a checkpoint. The dreams of all processes are gathered; all else is the same in each."""
+        state: dict[str, Any] = self._broadcast("state_dict")
         if "dreams" in state:
             with during(self.name, "state_dict"):
                 state["dreams"] = [dreams for here in self.group.gather(state["dreams"]) for dreams in here]
         return state
 
-    def _everywhere(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the phase in every process; returns the result of this one."""
+    def _broadcast(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the phase in every process, and return the result of this process."""
         with during(self.name, method):
             self.group.share((self.name, method, arguments))
             return getattr(self.phase, method)(*arguments)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint, which every process reads for itself."""
+        """Continue from a checkpoint. The other processes read it themselves."""
         self.phase.load_state_dict(state)
 
 
-class LedStreams(Streams):
-    """The streams of rank 0, saved together with those that only other processes use."""
+class LeaderStreams(Streams):
+    """The random streams of rank 0, which are saved together with those of the other processes."""
 
     def __init__(self, seed: int, group: Group) -> None:
         super().__init__(seed)
         self.group = group
 
     def state_dict(self) -> dict[str, Any]:
-        """Every stream's state, for a checkpoint."""
+        """The states of all streams of all processes, for a checkpoint."""
         self.group.share((STREAMS, "state_dict", ()))
         states = self.group.gather(super().state_dict())
         return {kind: {k: v for s in reversed(states) for k, v in s[kind].items()} for kind in states[0]}
 
 
 class Follower:
-    """A process other than rank 0."""
+    """The loop of a process other than rank 0."""
 
     def __init__(
         self, group: Group, phases: Mapping[str, Phase], streams: Streams, store: EpisodeStore | None
     ) -> None:
-        """``store`` is what rank 0 adds to; None for recordings, which do not grow."""
+        """``store`` is the replay store that rank 0 adds to; None for recordings, which do not grow."""
         self.group = group
         self.phases = phases
         self.streams = streams
         self.store = store
 
     def run(self) -> None:
-        """Do as rank 0 does, until it is done.
+        """Repeat the calls that rank 0 broadcasts, until the run ends.
 
-        Ctrl-C reaches every process of a terminal; it is for rank 0 to stop the run, once it has been saved.
+        SIGINT and SIGTERM are ignored: a terminal sends Ctrl-C to every process, but rank 0 saves and stops the run.
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
@@ -169,7 +169,7 @@ class Follower:
                 try:
                     result = getattr(target, method)(*arguments)
                 except NonFiniteLossError:
-                    continue  # rank 0 met it too: it saves and says so
+                    continue  # rank 0 gets the same error, and saves and reports
                 if name == STREAMS:
                     self.group.gather(result)
                 elif method == "state_dict" and "dreams" in result:

@@ -1,4 +1,4 @@
-"""The evaluation phase: the agent in the real game, and its dreams beside held-out episodes."""
+"""The evaluation phase: scores the agent in the real game, and compares its dreams with held-out episodes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from adamas.training.phases import Metrics, Phase
 
 
 class EvaluationPhase(Phase):
-    """Measures; changes nothing that training depends on. Its randomness depends on seed and epoch alone."""
+    """Evaluates the agent and changes nothing that training depends on. Its seeds depend on run seed and epoch."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class EvaluationPhase(Phase):
         run_dir: Path,
         device: torch.device,
     ) -> None:
-        """``store`` has the held-out episodes; ``heldout`` plays more of them. None: there is no game to play."""
+        """``store`` holds the held-out episodes. ``heldout`` collects more of them; None if there is no game."""
         self.agent = agent
         self.store = store
         self.heldout = heldout
@@ -46,11 +46,11 @@ class EvaluationPhase(Phase):
         self.run_dir = run_dir
         self.device = device
         self.policy = OnHost(agent.actor_critic, device)
-        self.stop: threading.Event | None = None  # ends the scoring of the agent early
+        self.stop: threading.Event | None = None  # when set, scoring the agent ends early
         self._epoch = 0
 
     def planned(self, epoch: int) -> int:
-        """One unit of work, every so many epochs."""
+        """One unit of work every ``every_epochs`` epochs, and none in the others."""
         return int(epoch > 0 and epoch % self.config.evaluation.every_epochs == 0)
 
     def begin(self, epoch: int) -> None:
@@ -61,7 +61,7 @@ class EvaluationPhase(Phase):
         """Score the agent, collect held-out steps, and compare dreams with them.
 
         Raises:
-            Stopped: the agent's scoring was ended early. Nothing has changed then.
+            Stopped: scoring the agent was ended early, and nothing has changed.
         """
         numbers: dict[str, float] = {}
         if self.heldout is not None:
@@ -69,13 +69,13 @@ class EvaluationPhase(Phase):
         if self.config.imagination == "on":
             if self.heldout is not None:
                 num_steps = self.config.evaluation.heldout_steps
-                # The first of two steps is a transition whose next frame is known: something to compare with.
+                # A comparison needs a transition whose next frame is stored, so collect at least two steps.
                 self.heldout.collect(max(2, -(-num_steps // self.heldout.env.num_envs)))
             numbers |= self._compare_dreams()
         return {name: torch.tensor(value) for name, value in numbers.items()}
 
     def _score(self) -> dict[str, float]:
-        """The agent in the real game."""
+        """Score the agent in the real game."""
         config = self.config.evaluation
         generator = torch.Generator().manual_seed(self._seed("score"))
         env = make_env(self.config.env, config.num_envs, self._seed("score"), training=False)
@@ -89,24 +89,24 @@ class EvaluationPhase(Phase):
         }
 
     def _compare_dreams(self) -> dict[str, float]:
-        """Dream beside the held-out episodes."""
+        """Compare dreams with the held-out episodes, and save a film of the longest dream."""
         dreams = self.dreams()
         video = self.run_dir / "videos" / f"dream-epoch-{self._epoch:04d}.gif"
         save_pair(video, *longest_dream(dreams), SLOW_FPS)
         return dream_error(dreams)
 
     def dreams(self) -> Continuation:
-        """Dreams from the held-out steps of this epoch's evaluation and those before, drawn uniformly.
+        """Dream from windows drawn uniformly from all steps held out so far.
 
         Raises:
-            UserError: nothing is held out before the first evaluation.
+            UserError: there are no held-out steps, because the run has not been evaluated yet.
         """
         model, config, store = self.agent.world_model, self.config, self.store
         transitions = store.lengths - 1  # (E,)
         if not store.num_transitions:
             raise UserError("nothing is held out yet; evaluate first, or lower evaluation.every_epochs")
         rng = np.random.default_rng(self._seed("windows"))
-        # The first frame dreamt is t + 1.
+        # The first dreamt frame is t + 1.
         episode, t = draw_uniformly(transitions, config.evaluation.heldout_windows, rng)
         start, num_frames = t - (model.context_length - 1), model.context_length + config.policy.horizon
         windows = store.read(episode, start, num_frames).to(self.device)
@@ -117,7 +117,7 @@ class EvaluationPhase(Phase):
         return derive_seed(self.config.seed, "evaluation", self._epoch, name)
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         heldout = None if self.heldout is None else self.heldout.state_dict()
         return {"heldout": heldout, "epoch": self._epoch}
 

@@ -1,4 +1,4 @@
-"""A run's folder: claimed by one process at a time, begun, and linked to the recordings that the run learns from."""
+"""The folder of a run: its lock, its first files, and the link to the recordings that the run learns from."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ BEFORE_WORK = {
     "dataset/test": {"frames.bin", "rows.bin", "index.json", "index.json.tmp", ".tmp-index.json"},
     "metrics": {"metrics.jsonl", "timing.jsonl", "tensorboard", "wandb", "wandb-id.txt", ".tmp-*"},
 }
-"""All that a run's folder can hold before its first checkpoint, as patterns of names."""
+"""Name patterns of all files that can be in a run's folder before its first checkpoint."""
 
 
 def never_began(run_dir: Path) -> bool:
-    """Whether ``run_dir`` is that of a run that ended before its first checkpoint, and so before all work.
+    """Whether ``run_dir`` belongs to a run that ended before its first checkpoint, and so before any training.
 
-    Such a folder is made anew, so it must hold nothing that is not such a run's.
+    Such a folder is overwritten, so the answer is False if it holds a file that such a run does not create.
     """
     for name, known in BEFORE_WORK.items():
         folder = run_dir / name
@@ -59,10 +59,10 @@ def never_began(run_dir: Path) -> bool:
 
 
 def claim(run_dir: Path) -> FileLock:
-    """Make the run's folder, and keep other processes from training in it until this one ends, however it ends.
+    """Create and lock the run's folder. No other process can train in it until this process ends or crashes.
 
     Raises:
-        UserError: another process trains there, or the folder cannot be made.
+        UserError: another process trains there, or the folder cannot be created.
     """
     lock = FileLock(run_dir / LOCK)
     try:
@@ -78,7 +78,7 @@ def claim(run_dir: Path) -> FileLock:
 
 
 def check_free(run_dir: Path) -> None:
-    """Refuse a folder that a new run cannot begin in, as UserError."""
+    """Raise UserError if a new run cannot begin in this folder."""
     holds_something = run_dir.is_dir() and any(path.name != LOCK for path in run_dir.iterdir())
     if run_dir.is_file() or (holds_something and not never_began(run_dir)):
         raise UserError(
@@ -88,7 +88,7 @@ def check_free(run_dir: Path) -> None:
 
 
 def claim_free(run_dir: Path) -> FileLock:
-    """Claim the folder of a new run, unless another process has begun a run there meanwhile (UserError)."""
+    """Claim the folder of a new run. Raise UserError if another process has begun a run there meanwhile."""
     lock = claim(run_dir)
     try:
         check_free(run_dir)
@@ -99,9 +99,9 @@ def claim_free(run_dir: Path) -> FileLock:
 
 
 def begin(config: Config, run_dir: Path, obs_shape: tuple[int, int, int], action_spec: ActionSpec) -> None:
-    """The run's configuration and its two datasets, to train on and held out: empty, or a link to recordings."""
+    """Write the configuration of a new run, and create its empty train and test datasets or link to recordings."""
     dataset = run_dir / "dataset"
-    for leftover in (dataset, run_dir / "metrics"):  # of a run that never began
+    for leftover in (dataset, run_dir / "metrics"):  # from a run that never began
         _remove(leftover)
     save_config(run_dir / "config.yaml", config)
     if config.data is not None:
@@ -112,30 +112,30 @@ def begin(config: Config, run_dir: Path, obs_shape: tuple[int, int, int], action
 
 
 def relink(run_dir: Path, place: str) -> None:
-    """Let a run that is there already find its recordings in ``place``, if it does not yet.
+    """Link the folder of an existing run to its recordings in ``place``, unless it already is.
 
     Raises:
-        UserError: it has a copy of its own.
+        UserError: the folder holds recordings itself.
     """
     dataset, fresh = run_dir / "dataset", run_dir / "dataset.new"
     if str(dataset.absolute()) == place or _linked(dataset) == place:
         return
     if has_own_recordings(run_dir):
         raise UserError(f"{dataset} holds recordings itself; move them away first, or leave out --data")
-    _remove(fresh)  # of a process that was killed here
+    _remove(fresh)  # left by a process that was killed here
     link_recordings(fresh, place)
     _remove(dataset)
     fresh.rename(dataset)
 
 
 def has_own_recordings(run_dir: Path) -> bool:
-    """Whether the recordings of a run lie in its folder: somebody has copied them there, in the place of the link."""
+    """Whether a run's folder holds recordings itself, because a person replaced the link by a copy."""
     dataset = run_dir / "dataset"
     return dataset.is_dir() and not dataset.is_symlink() and not is_link(dataset / "train")
 
 
 def _linked(dataset: Path) -> str | None:
-    """Where the link of a run's recordings leads; None if there is none."""
+    """The target of the link to a run's recordings; None if there is no link."""
     if dataset.is_symlink():
         return os.readlink(dataset)
     if dataset.is_dir() and is_link(dataset / "train"):

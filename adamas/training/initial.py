@@ -1,4 +1,4 @@
-"""Weights that a run starts from, when they are not random: those of another agent."""
+"""Initial weights that a run takes from another agent, instead of random ones."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from adamas.training.config import Config
 
 
 def take_weights(agent: Agent, config: Config) -> list[str]:
-    """Put the weights that ``config.init`` names in the place of the agent's own.
+    """Replace the agent's weights by those of the agent that ``config.init`` names.
 
     Args:
-        agent: on the CPU.
-        config: of the run; its ``init`` must be given.
+        agent: the agent to change, on the CPU.
+        config: the run's configuration, with ``init`` set.
 
     Returns:
-        The names of the parts that were taken.
+        The names of the parts whose weights were replaced.
 
     Raises:
-        UserError: there is no agent in ``config.init``, or a part is missing or of another size.
+        UserError: ``config.init`` is not an agent, or a part is missing or has other sizes.
     """
     ours, theirs = _parts(agent), _parts(load(str(config.init), "cpu"))
     trained = [name for name in ours if config.data is None or name != "actor_critic"]
@@ -35,17 +35,17 @@ def take_weights(agent: Agent, config: Config) -> list[str]:
 
 
 def _parts(agent: Agent) -> dict[str, nn.Module]:
-    """What an agent consists of, by name."""
+    """The modules of an agent, by name."""
     parts = {name: getattr(agent.world_model, name) for name in ("denoiser", "reward_end", "upsampler")}
     parts["actor_critic"] = agent.actor_critic
     return {name: part for name, part in parts.items() if part is not None}
 
 
 def _copy(target: nn.Module, source: nn.Module, part: str, where: str) -> None:
-    """Copy all weights of a part, or refuse.
+    """Copy all weights of a part.
 
     Raises:
-        UserError: they differ in a name or a size.
+        UserError: the two modules differ in a name or a size.
     """
     ours, theirs = (
         {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}

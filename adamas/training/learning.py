@@ -1,8 +1,8 @@
-"""The phases that train something: a component of the world model on the replay, the policy in dreams.
+"""The training phases: components of the world model learn from the replay store, and the policy learns in dreams.
 
-Every batch may be split into shards, computed at the same time (:mod:`adamas.core.workers`). A shard has its own
-random numbers, and the optimiser follows the mean of the shards' gradients, each weighted by the shard's share of the
-batch. So the result does not depend on the order in which shards finish.
+Every batch may be split into shards, which are computed in parallel (:mod:`adamas.core.workers`). Each shard has its
+own random numbers. The optimiser uses the mean of the shards' gradients, weighted by their shares of the batch, so the
+result does not depend on the order in which shards finish.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from adamas.rl.losses import actor_critic_loss
 from adamas.rl.rollout import Position, Rollout, rollout, start
 from adamas.training.config import ComponentTraining, PolicyTraining
 from adamas.training.meters import mean_of_shards
-from adamas.training.optim import Gradient, NonFiniteLossError, Optimizer, update_average
+from adamas.training.optim import Gradient, NonFiniteLossError, Optimizer, update_ema
 from adamas.training.phases import Metrics, Phase, rates
 
 
 def planned_updates(config: ComponentTraining | PolicyTraining, epoch: int) -> int:
-    """None before the first epoch, more in the first than in the others."""
+    """Number of updates in an epoch. Epoch 0 has none, because it only collects data."""
     if epoch == 0:
         return 0
     return config.first_epoch_updates if epoch == 1 else config.updates_per_epoch
 
 
 class ComponentPhase(Phase):
-    """Updates of one component of the world model."""
+    """Trains one component of the world model, and keeps an exponential moving average (EMA) of its weights."""
 
     make_optimizer: type[Optimizer] = Optimizer
 
     def __init__(
         self,
         component: Component,
-        average: nn.Module,
+        ema: nn.Module,
         config: ComponentTraining,
         sampler: SegmentSampler,
         rng: np.random.Generator,
         generators: Sequence[Generator],
         workers: Workers,
     ) -> None:
-        """``generators`` has one entry per shard of this process; ``average`` may be the component's own module."""
+        """``ema`` is the component's own module if there is no EMA; there is one generator per local shard."""
         self.component = component
-        self.average = average
+        self.ema = ema
         self.config = config
         self.sampler = sampler
         self.rng = rng
@@ -70,7 +70,7 @@ class ComponentPhase(Phase):
         """Nothing to prepare."""
 
     def update(self) -> Metrics:
-        """One step of the optimiser on a fresh batch.
+        """Take one step of the optimiser on a new batch.
 
         Raises:
             NonFiniteLossError: with the batch attached as ``batch``.
@@ -89,32 +89,32 @@ class ComponentPhase(Phase):
         gradients, metrics = zip(*computed, strict=True)
         try:
             norm = self.optimizer.update(*gradients)
-        except NonFiniteLossError as error:  # perhaps another process's part of the batch is to blame
+        except NonFiniteLossError as error:  # read the whole batch: another process's shard may be the cause
             error.batch = self.sampler.sample(self.config.batch_size, self.component.segments, before)
             raise
-        if self.average is not self.component.module:
-            self._update_average()
+        if self.ema is not self.component.module:
+            self._update_ema()
         return {**mean_of_shards(metrics, shares, self.workers.group), "grad_norm": norm}
 
-    def _update_average(self) -> None:
+    def _update_ema(self) -> None:
         decay, num_updates = self.config.average_decay, self.optimizer.num_updates
-        update_average(self.average, self.component.module, decay, num_updates)
+        update_ema(self.ema, self.component.module, decay, num_updates)
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint; the averaged weights are saved with the agent."""
+        """The state for a checkpoint, without the EMA, which is saved with the agent."""
         module = self.component.module
-        weights = {} if self.average is module else module.state_dict()
+        weights = {} if self.ema is module else module.state_dict()
         return {"optimizer": self.optimizer.state_dict(), "module": dict(weights)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.average is not self.component.module:
+        if self.ema is not self.component.module:
             self.component.module.load_state_dict(state["module"])
 
 
 class Dreams:
-    """One shard of the dreams that the policy learns from, and where the policy stands in them."""
+    """One shard of the dreams that the policy learns from, and the policy's position in them."""
 
     def __init__(self, policy: Policy, imagination: Imagination) -> None:
         self.policy = policy
@@ -122,7 +122,7 @@ class Dreams:
         self.position: Position | None = None
 
     def rollout(self, num_steps: int) -> Rollout:
-        """Go on for ``num_steps`` steps, after fresh starts if there is nothing to go on from."""
+        """Continue the dreams for ``num_steps`` steps, or start new dreams if there is no position to continue from."""
         if self.position is None:
             with torch.no_grad():
                 self.position = start(self.policy, self.imagination)
@@ -132,7 +132,7 @@ class Dreams:
         return steps
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint; empty between two epochs, when there is nothing to go on from."""
+        """The state for a checkpoint; empty between two epochs, when there are no dreams to continue."""
         if self.position is None:
             return {}
         obs, policy_state = self.position
@@ -149,7 +149,7 @@ class Dreams:
 
 
 class PolicyPhase(Phase):
-    """Updates of the actor-critic, on imagined steps alone."""
+    """Trains the actor-critic, on dreamt steps alone."""
 
     def __init__(self, policy: nn.Module, config: PolicyTraining, dreams: Sequence[Dreams], workers: Workers):
         """``dreams`` has one entry per shard of this process."""
@@ -163,13 +163,12 @@ class PolicyPhase(Phase):
         return planned_updates(self.config, epoch)
 
     def begin(self, epoch: int) -> None:
-        """Forget dreams of the world model of the epoch before."""
+        """Discard the dreams of the previous epoch, which an older world model made."""
         for dreams in self.dreams:
             dreams.position = None
 
     def update(self) -> Metrics:
-        """Dream for some steps, then one step of the optimiser."""
-
+        """Dream for some steps, then take one step of the optimiser."""
         shares = [dreams.imagination.num_envs / self.config.num_dreams for dreams in self.dreams]
 
         def differentiate(dreams: Dreams, share: float) -> tuple[Gradient, Metrics]:
@@ -183,19 +182,19 @@ class PolicyPhase(Phase):
         return {**mean_of_shards(metrics, shares, self.workers.group), "grad_norm": norm}
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: ``dreams`` has one entry per shard of this process."""
+        """The state for a checkpoint; ``dreams`` has one entry per shard of this process."""
         dreams = [dreams.state_dict() for dreams in self.dreams]
         return {"optimizer": self.optimizer.state_dict(), "dreams": dreams}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint: ``dreams`` has one entry per shard."""
+        """Continue from a checkpoint, whose ``dreams`` has one entry per shard of all processes."""
         self.optimizer.load_state_dict(state["optimizer"])
         for dreams, saved in zip(self.dreams, state["dreams"][self.workers.here], strict=True):
             dreams.load_state_dict(saved)
 
 
 def _to(state: Any, device: torch.device) -> Any:
-    """Nested dictionaries of tensors, on ``device``."""
+    """Move nested dictionaries of tensors to ``device``."""
     if isinstance(state, Tensor):
         return state.to(device)
     return {name: _to(value, device) for name, value in state.items()}
@@ -204,7 +203,7 @@ def _to(state: Any, device: torch.device) -> Any:
 def context_sampler(
     sampler: SegmentSampler, length: int, rng: np.random.Generator, device: torch.device
 ) -> Contexts:
-    """``K -> K contexts`` of L real frames, never the last frame of an episode."""
+    """Return a function that draws K contexts of L real frames. No context holds the last frame of an episode."""
     spec = SegmentSpec(length, final_frame=False)
 
     def contexts(k: int) -> Batch:

@@ -1,4 +1,4 @@
-"""Averages of what updates report."""
+"""Averages of the metrics that updates return."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from adamas.core.distributed import ALONE, Group
 
 
 class Meter:
-    """Sums metrics over updates, on their device; reads them once at the end."""
+    """Sums metrics over updates on their device, and reads the sums once at the end."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -22,11 +22,11 @@ class Meter:
         self.count += 1
         for name, value in metrics.items():
             value = value.detach().double() if value.device.type != "mps" else value.detach()
-            # A resumed run has its sums on the CPU at first, perhaps in float64, which not every device knows.
+            # A resumed run loads its sums on the CPU, perhaps in float64, which some devices do not support.
             self.sums[name] = self.sums[name].to(value) + value if name in self.sums else value
 
     def averages(self) -> dict[str, float]:
-        """Mean of every scalar; precision and recall per class of every ``*_confusion`` matrix."""
+        """The mean of every scalar, and the precision and recall per class of every ``*_confusion`` matrix."""
         result: dict[str, float] = {}
         for name, total in self.sums.items():
             if name.endswith("_confusion"):
@@ -36,7 +36,7 @@ class Meter:
         return result
 
     def state_dict(self) -> dict[str, object]:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         return {"count": self.count, "sums": dict(self.sums)}
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
@@ -48,14 +48,14 @@ class Meter:
 def mean_of_shards(
     shards: Sequence[Mapping[str, Tensor]], shares: Sequence[float], group: Group = ALONE
 ) -> dict[str, Tensor]:
-    """Metrics of a batch from those of its shards, here and in the other processes of the group.
+    """Compute the metrics of a batch from those of its shards, with an all-reduce over the processes of the group.
 
-    Counts are averaged like everything else. Only their ratios are used, and with equal shards these stay the same.
+    Confusion counts are averaged too. Only their ratios are used, and these stay the same if shards have equal sizes.
 
     Args:
         shards: the metrics of each shard of this process.
-        shares: of the batch's samples that are in each of them; those of all processes sum to 1.
-        group: the processes.
+        shares: each shard's share of the samples of the batch; the shares in all processes sum to 1.
+        group: the processes that share the batch.
     """
     means = {
         name: torch.stack([shard[name] * share for shard, share in zip(shards, shares, strict=True)]).sum(
@@ -68,9 +68,10 @@ def mean_of_shards(
 
 
 def precision_recall(confusion: Tensor, name: str) -> dict[str, float]:
-    """Precision and recall of every class that occurs or is predicted; rows true, columns predicted.
+    """Precision of every class that is predicted, and recall of every class that occurs.
 
-    Classes of three are named by reward sign (``-1``, ``0``, ``+1``), of two by ``no`` and ``yes``.
+    Rows of ``confusion`` are true classes, columns predicted ones. Three classes are named ``-1``, ``0`` and ``+1``
+    (reward signs), two classes ``no`` and ``yes``.
     """
     labels = ("-1", "0", "+1") if len(confusion) == 3 else ("no", "yes")
     true, predicted, right = confusion.sum(1), confusion.sum(0), confusion.diagonal()

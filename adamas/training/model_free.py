@@ -1,4 +1,4 @@
-"""The control without a world model: the same actor-critic and loss, on the real steps alone."""
+"""The model-free baseline: the same actor-critic and loss, trained on real steps alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from adamas.training.phases import CollectPhase, Metrics, rates
 
 
 class ModelFreePhase(CollectPhase):
-    """Plays the real game and learns from every few steps of it, once, as it otherwise does from dreamt ones."""
+    """Plays the real game and trains the policy once on every few steps, with the same update as in dreams."""
 
     def __init__(
         self, collector: Collector, collection: CollectionConfig, policy: ActorCritic, config: PolicyTraining
@@ -24,14 +24,14 @@ class ModelFreePhase(CollectPhase):
         self.optimizer = Optimizer(policy, config.optimizer)
 
     def update(self) -> Metrics:
-        """One chunk of real steps by the policy itself (no other action would be its own), and one update."""
+        """Collect one chunk of on-policy steps (without ``epsilon`` and ``temperature``), and learn from it."""
         steps = self.collector.collect(self.steps_due(), gradients=True)
         loss, metrics = actor_critic_loss(steps, self.loss)
         norm = self.optimizer.update(self.optimizer.gradient(loss))
         return {**metrics, **rates(steps.reward, steps.terminated, steps.truncated), "grad_norm": norm}
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         return {**super().state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Optimisers: AdamW with warm-up, decay on weights only, and averaged weights."""
+"""AdamW with learning-rate warm-up and gradient clipping, and an exponential moving average (EMA) of weights."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from adamas.core.errors import UserError
 from adamas.core.types import Batch
 
 DECAYED = (nn.Linear, nn.Conv2d, nn.LSTM, nn.LSTMCell)
-"""Layers whose weights decay. Biases, norms and embeddings never do."""
+"""Layers whose weights have weight decay. Biases, norms and embeddings have none."""
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW with a linear warm-up from 0 and gradient clipping."""
+    """AdamW with a linear learning-rate warm-up from 0, and gradient clipping."""
 
     lr: float = 1e-4
     weight_decay: float = 1e-2
@@ -45,14 +45,14 @@ class OptimizerConfig:
 class NonFiniteLossError(UserError):
     """A loss or a gradient was NaN or infinite; the weights are those before the update."""
 
-    batch: Batch | None = None  # what the loss was computed from, where there is such a thing
+    batch: Batch | None = None  # the batch of the loss, if it was computed from a batch of recorded steps
 
 
 class Gradient(NamedTuple):
-    """A shard's part of a batch's loss, (), and its derivative with respect to each of an optimiser's parameters.
+    """A shard's part of the batch's loss, a scalar, and its gradient for each parameter of the optimiser.
 
-    A parameter that the loss does not depend on has None. Where gradients accumulate in the parameters, there are no
-    values here.
+    The gradient is None for a parameter that the loss does not depend on. With gradient accumulation, ``values`` is
+    empty, because the gradients are in the parameters.
     """
 
     loss: Tensor
@@ -60,7 +60,7 @@ class Gradient(NamedTuple):
 
 
 class Optimizer:
-    """Updates one module; every process of ``group`` its copy, all in the same way."""
+    """The optimiser of one module. In data parallel training, each process updates its copy in the same way."""
 
     def __init__(
         self, module: nn.Module, config: OptimizerConfig, group: Group = ALONE, accumulate: bool = False
@@ -68,11 +68,11 @@ class Optimizer:
         """Prepare to update ``module``.
 
         Args:
-            module: what is trained.
+            module: the module to train.
             config: learning rate, decay and clipping.
-            group: the processes that each compute some shards of every batch.
-            accumulate: the gradients of shards are added up in the parameters, so that there is one set of them
-                however many shards there are. Shards must then be differentiated one after another.
+            group: the data parallel processes, each of which computes some shards of every batch.
+            accumulate: use gradient accumulation: sum the gradients of shards in the parameters, so that memory for
+                a single set of gradients is enough. Shards must then be differentiated one after another.
         """
         self.config = config
         self.group = group
@@ -82,19 +82,19 @@ class Optimizer:
         groups = parameter_groups(module, config.weight_decay)
         self._adamw = self._adamw_for(groups)
         device = self.parameters[0].device
-        self._ask = device.type == "cpu"  # whether all went well: others would make the program wait
-        self._skipped = torch.zeros((), dtype=torch.int64, device=device)  # updates since one was not finite
+        self._raise_at_once = device.type == "cpu"  # On other devices, checking would wait for the device.
+        self._skipped = torch.zeros((), dtype=torch.int64, device=device)  # skipped updates: see update()
 
     def _adamw_for(self, groups: list[dict[str, Any]]) -> torch.optim.AdamW:
-        # Fused: one kernel for all parameters, which for small models is a tenth of an update faster.
+        # The fused optimiser uses one kernel for all parameters, which makes updates of small models 10 % faster.
         return torch.optim.AdamW(groups, lr=self.config.lr, eps=self.config.eps, fused=True)
 
     def gradient(self, loss: Tensor, share: float = 1.0) -> Gradient:
-        """Differentiate one shard's mean loss; several threads may do so at once unless gradients accumulate.
+        """Differentiate the mean loss of one shard. Threads may do so in parallel, unless gradients accumulate.
 
         Args:
-            loss: (), with a graph.
-            share: of the batch's samples that are in the shard; the shares of all shards sum to 1.
+            loss: scalar, with a graph.
+            share: the shard's share of the samples of the batch; the shares of all shards sum to 1.
         """
         loss = loss * share
         if self.accumulate:
@@ -103,13 +103,13 @@ class Optimizer:
         return Gradient(loss.detach(), torch.autograd.grad(loss, self.parameters, allow_unused=True))
 
     def update(self, *shards: Gradient) -> Tensor:
-        """Descend one step along the sum of all shards' gradients and return its norm before clipping.
+        """Take one step along the sum of all shards' gradients, and return the gradient norm before clipping.
 
-        Once a loss or a gradient is not finite, nothing is changed any more. On a CPU this is an error at once. On
-        other devices the check would have to wait for the device, so there only the returned norm shows it.
+        After a loss or gradient that is not finite, all further updates are skipped. On a CPU, such a loss is an error
+        at once. On other devices, the check would have to wait for the device, so only the returned norm shows it.
 
         Raises:
-            NonFiniteLossError: on a CPU, a loss or a gradient was NaN or infinite.
+            NonFiniteLossError: on a CPU, if a loss or a gradient was NaN or infinite.
         """
         if not self.accumulate:
             self._add_up([shard.values for shard in shards])
@@ -118,11 +118,11 @@ class Optimizer:
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         skip = ~(torch.isfinite(loss) & torch.isfinite(norm)) | (self._skipped > 0)
         self._skipped += skip
-        self._adamw.found_inf = skip.float()  # type: ignore[attr-defined]  # the fused kernel looks for it
+        self._adamw.found_inf = skip.float()  # type: ignore[attr-defined]  # read by the fused kernel
         self._warm_up()
         self._adamw.step()
         self.num_updates += 1
-        if self._ask and skip:
+        if self._raise_at_once and skip:
             self.num_updates -= 1
             self._skipped.zero_()
             self._adamw.zero_grad()
@@ -132,19 +132,19 @@ class Optimizer:
         return norm
 
     def _add_up(self, shards: Sequence[tuple[Tensor | None, ...]]) -> None:
-        """Make the sums of all shards' gradients those of the parameters, in a few kernels for all parameters."""
-        touched = [p for p, value in zip(self.parameters, shards[0], strict=True) if value is not None]
+        """Set the gradients of the parameters to the sums over all shards, in a few kernels for all parameters."""
+        used = [p for p, value in zip(self.parameters, shards[0], strict=True) if value is not None]
         first, *others = [[value for value in values if value is not None] for values in shards]
-        # A copy, which clipping may write to: gradients can be views that share memory.
+        # Copy the gradients: they can be views that share memory, and clipping changes them in place.
         total = torch._foreach_add(first, 0)
         for values in others:
             torch._foreach_add_(total, values)
         self._adamw.zero_grad()
-        for parameter, gradient in zip(touched, total, strict=True):
+        for parameter, gradient in zip(used, total, strict=True):
             parameter.grad = gradient
 
-    def _laid_out(self, value: Tensor, parameter: Tensor) -> Tensor:
-        # The fused kernel walks through memory, so moments must lie there as their parameter does.
+    def _match_layout(self, value: Tensor, parameter: Tensor) -> Tensor:
+        # The fused kernel requires the moments to have the memory layout of their parameter.
         return torch.empty_like(parameter).copy_(value)
 
     def _warm_up(self) -> None:
@@ -153,7 +153,7 @@ class Optimizer:
             group["lr"] = self.config.lr * (min(1.0, self.num_updates / warmup) if warmup else 1.0)
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: the state before the first update that was skipped, if one was."""
+        """The state for a checkpoint; after skipped updates, it equals the state before the first of them."""
         return {"adamw": self._adamw.state_dict(), "num_updates": self.num_updates - int(self._skipped)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -162,16 +162,16 @@ class Optimizer:
         fused = self._adamw.param_groups[0]["fused"]
         self._adamw.load_state_dict(state["adamw"])
         for group in self._adamw.param_groups:
-            group["fused"] = fused  # how this process computes, not the one that wrote the checkpoint
+            group["fused"] = fused  # depends on this process, not on the process that wrote the checkpoint
         for parameter, values in self._adamw.state.items():
             for name, value in values.items():
                 if value.shape == parameter.shape:
-                    values[name] = self._laid_out(value, parameter)
+                    values[name] = self._match_layout(value, parameter)
         self.num_updates = state["num_updates"]
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups: weights of linear, convolutional and recurrent layers, which decay, and all the rest."""
+    """Make two parameter groups: the weights of :data:`DECAYED` layers, with weight decay, and all others, without."""
     decayed = {
         id(parameter)
         for layer in module.modules()
@@ -187,12 +187,12 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, module: nn.Module, decay: float, num_updates: int) -> None:
-    """Move ``average`` towards ``module``: average <- d average + (1 - d) module."""
-    weight = average_weight(decay, num_updates)
-    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), weight)
+def update_ema(ema: nn.Module, module: nn.Module, decay: float, num_updates: int) -> None:
+    """Update an exponential moving average of weights: ema <- d ema + (1 - d) module."""
+    weight = ema_weight(decay, num_updates)
+    torch._foreach_lerp_(list(ema.parameters()), list(module.parameters()), weight)
 
 
-def average_weight(decay: float, num_updates: int) -> float:
-    """1 - d: d rises from 0.1 to ``decay``, so that the random weights of the start are soon forgotten."""
+def ema_weight(decay: float, num_updates: int) -> float:
+    """Compute 1 - d, where d rises from 0.1 to ``decay``, so that the random initial weights are soon forgotten."""
     return 1 - min(decay, (1 + num_updates) / (10 + num_updates))

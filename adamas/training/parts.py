@@ -1,7 +1,7 @@
-"""Tensors of a checkpoint of which several processes hold parts, in the files of ``torch.distributed.checkpoint``.
+"""Checkpoints of sharded tensors, in the format of ``torch.distributed.checkpoint``.
 
-Every process writes the parts that it has, and reads those that it needs, however many processes wrote them. No process
-needs memory for more than its own parts, and one tensor.
+Every process writes the parts (shards) that it holds, and reads the parts that it needs, however many processes wrote
+them. No process needs memory for more than its own parts and a single whole tensor.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from adamas.core.errors import UserError
 
-METADATA = ".metadata"  # which part of which tensor lies in which file; a pickle
+METADATA = ".metadata"  # a pickle that says which file holds which part of which tensor
 _METADATA_MODULES = ("torch.distributed.checkpoint.metadata", "torch.distributed.checkpoint.filesystem")
 _METADATA_CLASSES = {
     "Metadata",
@@ -37,20 +37,20 @@ _PATHS = {"Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"
 
 
 def write_parts(folder: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write this process's parts of ``tensors``; all processes must do so at once, with the same names.
+    """Write this process's parts of ``tensors``. All processes must call this at once, with the same names.
 
     Args:
-        folder: an empty folder that all of them see.
+        folder: an empty folder that all processes see.
         tensors: sharded tensors by name.
 
     Raises:
-        UserError: in every process, if one of them cannot write.
+        UserError: in every process, if any process cannot write.
     """
     try:
         save(dict(tensors), storage_writer=FileSystemWriter(folder))
     except CheckpointException as error:
         rank, (cause, _) = next(iter(error.failures.items()))
-        cause = cause.__context__ or cause  # PyTorch raises one of its own over that of a full disk
+        cause = cause.__context__ or cause  # PyTorch hides the error of a full disk behind its own
         raise UserError(
             f"process {rank} cannot write its part of the checkpoint to {folder}: {cause}; earlier checkpoints are "
             "intact: check the folder and its free space"
@@ -58,12 +58,12 @@ def write_parts(folder: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def read_parts(folder: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Fill ``tensors``, of which sharded ones get this process's part; asks no other process.
+    """Fill ``tensors`` from a folder, without communication. Sharded tensors receive this process's part.
 
     Raises:
         OSError: a file cannot be read.
-        RuntimeError: a tensor is not there.
-        ValueError: or it has another size, or what is there is no checkpoint.
+        RuntimeError: a tensor is missing.
+        ValueError: a tensor has another size, or the folder holds no checkpoint.
     """
     reader, planner = _Reader(folder), DefaultLoadPlanner()
     metadata = reader.read_metadata()
@@ -75,7 +75,7 @@ def read_parts(folder: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def read_whole(folder: Path, prefix: str) -> dict[str, Tensor]:
-    """All tensors whose names start with ``prefix``, whole, under the rest of their names.
+    """Read all tensors whose names start with ``prefix``, as whole tensors. Their names lose the prefix.
 
     Raises:
         OSError, ValueError: as :func:`read_parts`.
@@ -91,7 +91,7 @@ def read_whole(folder: Path, prefix: str) -> dict[str, Tensor]:
 
 
 def whole_state(state: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The state of a phase whose parts are in ``folder``, as one process would have saved it.
+    """Join the state of a phase and its parts in ``folder`` to the state that a single process would have saved.
 
     Raises:
         OSError, ValueError: as :func:`read_parts`.
@@ -101,46 +101,46 @@ def whole_state(state: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     for name, tensor in read_whole(folder, "optimizer.").items():
         number, what = name.split(".")
         moments[int(number)][what] = tensor
-    # As one process computes: then PyTorch brings the counts of steps to the device of the weights.
+    # A single process uses the fused optimiser, for which PyTorch moves the step counts to the weights' device.
     groups = [{**group, "fused": True} for group in adamw["param_groups"]]
     optimizer = {**state["optimizer"], "adamw": {"state": moments, "param_groups": groups}}
     return {**state, "optimizer": optimizer, "module": {**state["module"], **read_whole(folder, "module.")}}
 
 
 class _Reader(FileSystemReader):
-    """Reads files of strangers: executes no code from them, and reads nothing outside of their folder."""
+    """Reads untrusted files: executes no code from them, and reads nothing outside of their folder."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.folder = folder
 
     def read_metadata(self, *_: Any, **__: Any) -> Metadata:
-        """What there is and where, if it is that and nothing else."""
+        """Read the metadata, and check that it only describes tensors in files of this folder."""
         with (self.folder / METADATA).open("rb") as file:
             metadata = _Unpickler(file).load()
         if not isinstance(metadata, Metadata) or not isinstance(metadata.storage_data, dict):
             raise ValueError(f"{METADATA} describes no tensors")
         for what in metadata.state_dict_metadata.values():
             if not isinstance(what, TensorStorageMetadata):
-                raise ValueError(f"{METADATA} describes something that is no tensor")
+                raise ValueError(f"{METADATA} describes something that is not a tensor")
         for where in metadata.storage_data.values():
             name = where.relative_path
             if Path(name).name != name or not (self.folder / name).is_file():
-                raise ValueError(f"{METADATA} names {name!r}, which is no file beside it")
+                raise ValueError(f"{METADATA} names {name!r}, which is not a file in the same folder")
         return metadata
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows what describes tensors, and nothing that does anything."""
+    """An unpickler that accepts only classes that describe tensors, so that it cannot execute code."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """One of the few classes."""
-        known = (
+        """Return an accepted class, or raise ``UnpicklingError``."""
+        accepted = (
             (module in _METADATA_MODULES and name in _METADATA_CLASSES)
             or (module in ("pathlib", "pathlib._local") and name in _PATHS)
             or (module, name) in (("torch", "Size"), ("torch.serialization", "_get_layout"))
             or (module == "torch" and isinstance(getattr(torch, name, None), torch.dtype))
         )
-        if not known:
-            raise pickle.UnpicklingError(f"{module}.{name} has no place in a checkpoint")
+        if not accepted:
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a checkpoint")
         return super().find_class(module, name)

@@ -1,6 +1,6 @@
-"""What an epoch consists of. Each phase does its work in small units, between which a run can be saved.
+"""The phases of an epoch. Each phase works in small units, and a run can be saved between any two units.
 
-The phases that train something are in :mod:`adamas.training.learning`.
+The phases that train networks are in :mod:`adamas.training.learning`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ class Phase(Protocol):
     """One stage of an epoch."""
 
     def planned(self, epoch: int) -> int:
-        """Units of work in ``epoch``; epoch 0 only collects."""
+        """Number of units of work in ``epoch``. Only data collection has work in epoch 0."""
         ...
 
     def finished(self, epoch: int, done: int, planned: int) -> bool:
-        """Whether ``done`` units are enough."""
+        """Whether the phase ends after ``done`` of ``planned`` units."""
         return done >= planned
 
     def begin(self, epoch: int) -> None:
-        """Called before the first unit of an epoch (not when a run resumes in the middle)."""
+        """Prepare for the first unit of an epoch. Not called when a run resumes in the middle of a phase."""
         ...
 
     def update(self) -> Metrics:
@@ -36,11 +36,11 @@ class Phase(Protocol):
         ...
 
     def end(self) -> None:
-        """Called after the last unit of an epoch, in every process of a group of several."""
+        """Finish after the last unit of an epoch. Only called in runs of several processes, in each of them."""
         return
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -49,37 +49,37 @@ class Phase(Protocol):
 
 
 class CollectPhase(Phase):
-    """Real steps into the replay."""
+    """Collects real steps into the replay store."""
 
-    chunk = 20  # steps of every environment in one unit of work, at most
+    chunk = 20  # the most steps of each environment in one unit of work
 
     def __init__(self, collector: Collector, config: CollectionConfig) -> None:
         self.collector = collector
         self.config = config
-        self._steps = 0  # of every environment, in one unit of work
+        self._steps = 0  # steps of each environment in one unit of work
 
     def _chunks(self, num_steps: int) -> tuple[int, int]:
-        """Units of work for ``num_steps`` real steps, and steps of each environment per unit."""
+        """Number of units of work for ``num_steps`` real steps, and steps of each environment per unit."""
         per_env = -(-num_steps // self.config.num_envs)
         units = -(-per_env // self.chunk)
         return units, -(-per_env // units)
 
     def planned(self, epoch: int) -> int:
-        """Units of work; before the first epoch this is the least there will be."""
+        """Number of units of work. For epoch 0 this is a minimum."""
         if epoch == 0:
             return self._chunks(self.config.first_steps)[0]
         left = self.config.total_steps - self.collector.store.num_steps
         return self._chunks(min(self.config.steps_per_epoch, left))[0] if left > 0 else 0
 
     def begin(self, epoch: int) -> None:
-        """Choose how many steps a unit takes."""
+        """Choose the number of steps per unit."""
         left = self.config.total_steps - self.collector.store.num_steps
         steps = self.config.first_steps if epoch == 0 else min(self.config.steps_per_epoch, left)
         self._steps = self._chunks(steps)[1]
         self.collector.returns.clear()
 
     def finished(self, epoch: int, done: int, planned: int) -> bool:
-        """Before the first epoch, not until rare rewards have been seen, or looked for long enough."""
+        """Whether all steps are collected. Epoch 0 also waits for rare rewards, up to ``first_steps_max`` steps."""
         if epoch > 0:
             return done >= planned or self.collector.store.num_steps >= self.config.total_steps
         if done < planned:
@@ -95,12 +95,12 @@ class CollectPhase(Phase):
         return rates(steps.reward, steps.terminated, steps.truncated)
 
     def steps_due(self) -> int:
-        """Steps of every environment that the next unit of work takes."""
+        """Number of steps of each environment in the next unit of work."""
         left = self.config.total_steps - self.collector.store.num_steps
         return min(self._steps, -(-left // self.config.num_envs))
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         return {"collector": self.collector.state_dict(), "steps": self._steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -110,7 +110,7 @@ class CollectPhase(Phase):
 
 
 def rates(reward: Tensor, terminated: Tensor, truncated: Tensor) -> dict[str, Tensor]:
-    """Rewards, their signs and ends per step: the numbers in which a dream and the game must agree."""
+    """Rates of rewards and ends per step. In a good world model, they are the same as in the game."""
     return {
         "reward_rate": reward.sign().mean(),
         "nonzero_reward_rate": (reward != 0).float().mean(),

@@ -1,4 +1,4 @@
-"""Resuming a run: which options may change, and how its state is restored from a checkpoint."""
+"""Resuming a run: the options that may change, and restoring the state from a checkpoint."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from adamas.training.phases import Phase
 
 
 @runtime_checkable
-class InParts(Protocol):
-    """A phase whose processes each hold a part of its tensors."""
+class ShardedState(Protocol):
+    """A phase whose tensors are sharded: each process holds a part of every tensor."""
 
     def save_parts(self, folder: Path) -> None:
-        """Write all parts into a new folder, each process its own."""
+        """Write the parts of all processes into a new folder."""
         ...
 
     def load_parts(self, state: Mapping[str, Any], folder: Path) -> None:
-        """Continue from the rest of the phase's state, and this process's parts of what was written to ``folder``."""
+        """Continue from this process's parts of the tensors in ``folder``, and from the rest of the phase's state."""
         ...
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What may change when a run goes on; None leaves it as it was. What changes stays changed.
+    """The options that may change when a run is resumed. None keeps the saved value. Changes are saved.
 
     Attributes:
-        device: where it computes from now on.
-        final_epochs: how many final epochs the run has in total.
-        data: where its recordings are now.
+        device: the device that computes from now on.
+        final_epochs: the total number of final epochs of the run.
+        data: the folder or address where the recordings are now.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] | None = None
@@ -51,19 +51,19 @@ class Changes:
 
 
 def saved_config(checkpoint: Checkpoint) -> Config:
-    """The configuration of the run that a checkpoint is from.
+    """The configuration of the run that wrote a checkpoint.
 
     Raises:
-        UserError: it describes none.
+        UserError: the checkpoint holds no such configuration.
     """
     return from_dict(Config, checkpoint.config().get("run"), "run")  # type: ignore[arg-type]  # None is refused
 
 
 def changed(config: Config, changes: Changes, run_dir: Path) -> Config:
-    """The configuration with which the run in ``run_dir`` goes on.
+    """The configuration with which the run in ``run_dir`` continues.
 
     Raises:
-        UserError: the recordings or the device are not there, or the run plays a game instead.
+        UserError: the recordings or the device are missing, or the changes have recordings but the run plays a game.
     """
     command = f"adamas train --resume {run_dir}"
     if changes.data is not None and config.data is None:
@@ -90,12 +90,12 @@ def changed(config: Config, changes: Changes, run_dir: Path) -> Config:
 
 
 def absolute(place: str) -> str:
-    """A place that means the same in every working directory."""
+    """Make a path absolute, so that it does not depend on the working directory. URLs stay as they are."""
     return place if is_url(place) else str(Path(place).absolute())
 
 
 def _place(data: str, run_dir: Path) -> str:
-    """Where the recordings are. Older runs wrote down what the user had typed, which the run's link made absolute."""
+    """Where a run's recordings are. Older runs saved a relative path, but their link has the absolute path."""
     link = run_dir / "dataset"
     if has_own_recordings(run_dir):
         return str(link)
@@ -105,7 +105,7 @@ def _place(data: str, run_dir: Path) -> str:
 def restore_learning(
     checkpoint: Checkpoint, agent: Agent, phases: Mapping[str, Phase], streams: Streams
 ) -> dict[str, Any]:
-    """Continue with the weights, phases and random streams of a checkpoint; returns all that it holds.
+    """Restore the weights, phases and random streams from a checkpoint, and return its whole trainer state.
 
     Raises:
         UserError: the checkpoint does not fit the run.
@@ -117,10 +117,10 @@ def restore_learning(
             saved, folder = state["phases"][name], checkpoint.parts(name)
             if folder is None:
                 phase.load_state_dict(saved)
-            elif isinstance(phase, InParts):
+            elif isinstance(phase, ShardedState):
                 phase.load_parts(saved, folder)
             else:
-                from adamas.training.parts import whole_state  # not every PyTorch has what it needs
+                from adamas.training.parts import whole_state  # needs a newer PyTorch
 
                 phase.load_state_dict(whole_state(saved, folder))
         streams.load_state_dict(state["streams"], checkpoint.step)
@@ -130,31 +130,32 @@ def restore_learning(
 
 
 def misfit(checkpoint: Checkpoint, error: Exception) -> UserError:
-    """The error for a checkpoint that is readable, but not as this version writes it for this configuration."""
+    """The error for a readable checkpoint whose content does not match this version and this configuration."""
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     return UserError(
-        f"checkpoint {checkpoint.path} does not fit its configuration ({reason}); go on with the adamas that "
-        "wrote it, or with another checkpoint"
+        f"checkpoint {checkpoint.path} does not fit its configuration ({reason}); continue with the version of adamas "
+        "that wrote it, or with another checkpoint"
     )
 
 
-def say_what_changed(streams: Streams, data: str | None, before: int | None, now: int) -> None:
-    """Warn, in one line each, if a run does not go on exactly as it would have gone on where it was saved.
+def warn_of_differences(streams: Streams, data: str | None, before: int | None, now: int) -> None:
+    """Warn if a resumed run will not give exactly the results that an uninterrupted run would give.
 
     Args:
-        streams: the run's random streams, restored.
-        data: where its recordings are; None: there is a game.
-        before: recorded steps when it was saved; None: not known.
-        now: recorded steps there are.
+        streams: the run's restored random streams.
+        data: where its recordings are; None if the run plays a game.
+        before: number of recorded steps when the run was saved; None if not known.
+        now: number of recorded steps now.
     """
     if streams.reseeded:
         warnings.warn(
             f"the run was saved on another kind of device, which draws other random numbers: {len(streams.reseeded)} "
-            "random streams begin anew from its seed and step",
+            "random streams start again from its seed and step",
             stacklevel=2,
         )
     if data is not None and before not in (None, now):
         warnings.warn(
-            f"{data} holds {now:,} recorded steps, and held {before:,} when the run was saved; it goes on with these",
+            f"{data} holds {now:,} recorded steps, but held {before:,} when the run was saved; the run continues with "
+            f"{now:,}",
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""What a run learns from: a game that is played, or recordings."""
+"""The data source of a run: a game to play, or recordings."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.training.config import Config
 
-TELL_SECONDS = 10  # between two lines about small frames that are being made
+PROGRESS_SECONDS = 10  # between two progress lines while small frames are made
 
 
 def make_envs(config: Config) -> list[RealVectorEnv]:
-    """The games to train on, and those that are held out."""
+    """Create the environments for training and those for held-out episodes."""
     return [
         make_env(config.env, config.collection.num_envs, derive_seed(config.seed, name), training=True)
         for name in ("env", "heldout")
@@ -34,17 +34,17 @@ def make_envs(config: Config) -> list[RealVectorEnv]:
 
 
 def playing(config: Config, env: RealVectorEnv) -> AgentConfig:
-    """The agent for a game."""
+    """The configuration of an agent for a game."""
     return AgentConfig(env.obs_shape, env.action_spec, config.world_model, config.actor_critic)
 
 
 def recorded(config: Config) -> tuple[Config, AgentConfig]:
-    """The run on recordings, whose game is theirs, and the agent for their frames and actions.
+    """The configuration of a run on recordings, with the game that they are from, and that of its agent.
 
-    Without rewards or ends, it has nothing to predict them with.
+    If the recordings have no rewards and ends, the world model has no reward/end model.
 
     Raises:
-        UserError: there are none, they do not belong together, or do not say what their actions are.
+        UserError: there are no recordings, train and test do not match, or the recordings do not describe actions.
     """
     place = str(config.data)
     if not is_url(place) and not Path(place).is_dir():
@@ -70,23 +70,23 @@ def samplers(
     quiet: bool,
     make: bool = True,
 ) -> Callable[[Component], SegmentSampler]:
-    """What draws the batches of a component.
+    """Return a function that chooses the sampler of a component's batches.
 
-    Recordings are no older than each other, they do not grow, and they may be slow to read. Small copies of their
-    frames, for components that train on such, are made once, by the process with ``make``.
+    Recordings have no age and do not grow, but they may be slow to read, so their batches are prefetched. Small copies
+    of their frames, for components that train on small frames, are made once, by the process with ``make``.
     """
     if config.data is None:
         sampler = SegmentSampler(train, config.collection.age_weights, config.collection.episode_weighting)
         return lambda component: sampler
     full = small = ReadAhead(train)
     if shrink := next((component.shrink for component in components if component.shrink), None):
-        told = time.monotonic()
+        last_report = time.monotonic()
 
-        def tell(done: int) -> None:
-            nonlocal told
-            if not quiet and time.monotonic() - told > TELL_SECONDS:
-                told = time.monotonic()
+        def report(done: int) -> None:
+            nonlocal last_report
+            if not quiet and time.monotonic() - last_report > PROGRESS_SECONDS:
+                last_report = time.monotonic()
                 print(f"small frames: {done:,} of {train.num_rows:,}", flush=True)
 
-        small = ReadAhead(with_small_frames(train, shrink, run_dir, make, tell))
+        small = ReadAhead(with_small_frames(train, shrink, run_dir, make, report))
     return lambda component: small if component.shrink else full

@@ -1,15 +1,15 @@
-"""The training loop: collect, train the world model, train the policy in dreams, evaluate, again.
+"""The training loop: collect data, train the world model, train the policy in dreams, evaluate, and repeat.
 
 ::
 
-    epoch 0      collect                    until the replay can start (CollectionConfig.first_steps)
+    epoch 0      collect                    until there are enough steps to train on (CollectionConfig.first_steps)
     epoch 1..E   collect -> denoiser -> reward_end -> actor_critic -> evaluate
 
-On recordings instead of a game, nothing is collected and no policy trained::
+A run on recordings, instead of a game, collects nothing and trains no policy::
 
     epoch 1..E   denoiser -> reward_end -> evaluate
 
-Between any two units of work the run can be saved, and continues from there bit for bit on the same machine.
+The run can be saved between any two units of work. On the same machine, it resumes from there bit for bit.
 """
 
 from __future__ import annotations
@@ -45,32 +45,32 @@ from adamas.training.evaluate import EvaluationPhase
 from adamas.training.meters import Meter
 from adamas.training.optim import NonFiniteLossError
 from adamas.training.phases import CollectPhase, Phase
-from adamas.training.resuming import InParts, misfit, restore_learning, saved_config, say_what_changed
+from adamas.training.resuming import ShardedState, misfit, restore_learning, saved_config, warn_of_differences
 
 LOG_EVERY = 100  # units of work between two records within a phase
 SHOWN_AS = {"collect": "return", "actor_critic": "dream return", "evaluate": "score"}
 
 
 class Interrupted(UserError):
-    """The run was asked to stop, and saved itself first."""
+    """The run was asked to stop, and has saved a checkpoint."""
 
 
 class Trainer:
-    """Runs the loop over objects built elsewhere.
+    """Runs the training loop over objects that are built elsewhere.
 
     Args:
-        config: of the run; saved with every checkpoint.
+        config: configuration of the run; saved with every checkpoint.
         run_dir: the run's folder.
-        agent: what is saved, dreamt with and evaluated; its world model may be an average of the trained one.
-        store: what is trained on.
-        collect: plays the real game; the first phase of every epoch. None: there are recordings instead.
-        learn: the phases that train something, by name, in order.
-        evaluate: the last phase.
+        agent: the agent that is saved, dreams and is evaluated. Its world model may be an EMA of the trained one.
+        store: the replay store, or the recordings to train on.
+        collect: plays the real game, as the first phase of every epoch; None for a run on recordings.
+        learn: the phases that train networks, by name, in order.
+        evaluate: the last phase of every epoch.
         streams: the run's random streams.
-        metrics: where numbers go.
-        lock: held on the run's folder until the trainer is closed.
+        metrics: logs the metrics.
+        lock: the lock of the run's folder, held until the trainer is closed.
         quiet: show no progress.
-        group: the processes that this one leads.
+        group: the processes that this process leads.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Trainer:
         self._last_save = time.monotonic()
 
     def close(self) -> None:
-        """Release files and environments, and the processes that follow."""
+        """Close files and environments, and end the other processes."""
         self.group.share(None)
         self.metrics.close()
         for collector in self._collectors():
@@ -122,9 +122,9 @@ class Trainer:
             NonFiniteLossError: a loss was NaN or infinite; a checkpoint of the state before it was written.
         """
         with stop_signal() as stop:
-            self.evaluate.stop = stop  # one unit of its work may take long
+            self.evaluate.stop = stop  # because a unit of its work may take long
             if self.clock.step == 0:
-                self.save()  # a run that is killed at once can be resumed all the same
+                self.save()  # so that even a run that is killed at once can be resumed
             if self.clock.epoch == 0 and self.collect is not None:
                 self._first_steps(stop)
             elif self.clock.epoch == 0:
@@ -134,25 +134,25 @@ class Trainer:
 
     @property
     def device(self) -> torch.device:
-        """Where the models compute."""
+        """The device of the models."""
         return device_of(self.agent)
 
     @property
     def real_steps(self) -> int:
-        """Steps of the real game trained on so far."""
+        """Number of recorded steps that the run trains on so far."""
         return self.store.num_steps
 
     def heldout_dreams(self) -> Continuation | None:
-        """Dreams beside the true continuations of held-out steps; None if the run never evaluated."""
+        """Dreams and true continuations of the same held-out steps; None if the run was never evaluated."""
         return self.evaluate.dreams() if self.evaluate.store.num_transitions else None
 
     def _collectors(self) -> list[Collector]:
-        """Whoever plays the real game."""
+        """The collectors of training steps and of held-out steps, if the run plays a game."""
         playing = self.collect.collector if self.collect else None
         return [collector for collector in (playing, self.evaluate.heldout) if collector]
 
     def _first_steps(self, stop: threading.Event) -> None:
-        """Epoch 0, which people see as the first part of epoch 1."""
+        """Run epoch 0, which the progress display shows as the first part of epoch 1."""
         collection = self.config.collection
         num_epochs = max(1, self._num_epochs(max(self.real_steps, collection.first_steps)))
         plan = [self._plan(epoch) for epoch in range(1, num_epochs + 1)]
@@ -164,7 +164,7 @@ class Trainer:
             print(f"{self.real_steps:,} real steps to start with; {self.clock.num_epochs} epochs", flush=True)
 
     def _epochs(self, stop: threading.Event) -> None:
-        """The epochs that are left."""
+        """Run the remaining epochs."""
         first = self.clock.epoch
         plan = [self._plan(epoch) for epoch in range(first, self.clock.num_epochs + 1)]
         if not plan:
@@ -196,7 +196,7 @@ class Trainer:
                 self.meter.add(phase.update())
             except NonFiniteLossError as error:
                 raise self._explain(name, error) from error
-            except Stopped:  # in an evaluation, which begins anew when the run goes on
+            except Stopped:  # in an evaluation, which starts again when the run is resumed
                 return self._save_if_due(stop)
             clock.seconds += time.monotonic() - began
             clock.done += 1
@@ -208,7 +208,7 @@ class Trainer:
             progress.advance(0, **self._log(name))
 
     def _log(self, name: str) -> dict[str, float]:
-        """Record the averages since the last record, and return the one worth showing."""
+        """Log the averages since the last call, and return the average for the progress display."""
         clock, averages = self.clock, self.meter.averages()
         if name == "collect" and self.collect is not None:
             averages["real_steps"] = self.real_steps
@@ -217,22 +217,22 @@ class Trainer:
                 returns.clear()
         self.metrics.log(averages, clock.step, clock.epoch, name)
         if not (math.isfinite(averages.get("loss", 0.0)) and math.isfinite(averages.get("grad_norm", 0.0))):
-            # On a GPU, which was not asked after every update.
+            # On a GPU, the optimiser does not raise this error itself.
             raise self._explain(name, NonFiniteLossError("the loss or its gradient is not finite any more"))
         self.metrics.log_timing({"seconds": clock.seconds}, clock.step, clock.epoch, name)
         self.meter = Meter()
-        # A policy's loss says nothing about how good it is: its return does.
+        # Show the return where there is one, because a policy's loss does not tell how good the policy is.
         shown = next((key for key in ("return", "loss") if key in averages), None)
         return {SHOWN_AS.get(name, f"{name} {shown}"): averages[shown]} if shown else {}
 
     def _num_epochs(self, real_steps: int) -> int:
-        """Epochs that it takes to collect what ``real_steps`` leave to collect, and the final ones."""
+        """Number of epochs: those that collect the steps still missing after ``real_steps``, and the final epochs."""
         config = self.config.collection
         left = max(0, config.total_steps - real_steps)
         return -(-left // config.steps_per_epoch) + self.config.final_epochs
 
     def _plan(self, epoch: int) -> dict[str, int]:
-        """Units of work in each phase of ``epoch``, as far as they are known."""
+        """Remaining units of work in each phase of ``epoch``, as far as they are known."""
         plan = {name: phase.planned(epoch) for name, phase in self.phases.items()}
         if epoch == self.clock.epoch:
             for i, name in enumerate(plan):
@@ -242,10 +242,10 @@ class Trainer:
                     plan[name] = max(0, self.clock.planned - self.clock.done)
         return plan
 
-    # --- loss of nothing -----------------------------------------------------------------------------------
+    # --- checkpoints ---------------------------------------------------------------------------------------
 
     def save(self) -> Path:
-        """Write a checkpoint of this very moment."""
+        """Write a checkpoint of the current state, and return its path."""
         self._last_save = time.monotonic()
         for collector in self._collectors():
             collector.store.commit()
@@ -258,15 +258,15 @@ class Trainer:
             "phases": {name: phase.state_dict() for name, phase in self.phases.items()},
         }
         config = {"agent": to_dict(self.agent.config), "run": to_dict(self.config)}
-        parts = {name: phase.save_parts for name, phase in self.phases.items() if isinstance(phase, InParts)}
+        parts = {n: phase.save_parts for n, phase in self.phases.items() if isinstance(phase, ShardedState)}
         root, agent = self.run_dir / "checkpoints", self.agent.state_dict()
         return save_checkpoint(root, self.clock.step, agent, config, trainer, parts=parts)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint of the same configuration, but for what may change (:class:`Changes`).
+        """Continue from a checkpoint. Its configuration may differ from the run's only in :class:`Changes`.
 
         Raises:
-            UserError: the checkpoint does not fit the run, or the run is past the last of its epochs.
+            UserError: the checkpoint does not fit the run, or the run is past its last epoch.
         """
         state = restore_learning(checkpoint, self.agent, self.phases, self.streams)
         try:
@@ -275,8 +275,8 @@ class Trainer:
             self.metrics.restore(state["metrics"])
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise misfit(checkpoint, error) from error
-        say_what_changed(self.streams, self.config.data, state.get("real_steps"), self.real_steps)
-        self.clock.move_the_end(saved_config(checkpoint).final_epochs, self.config.final_epochs)
+        warn_of_differences(self.streams, self.config.data, state.get("real_steps"), self.real_steps)
+        self.clock.change_final_epochs(saved_config(checkpoint).final_epochs, self.config.final_epochs)
 
     def _save_if_due(self, stop: threading.Event) -> None:
         minutes = (time.monotonic() - self._last_save) / 60
@@ -287,7 +287,7 @@ class Trainer:
             self.save()
 
     def _explain(self, name: str, error: NonFiniteLossError) -> NonFiniteLossError:
-        """Save the state before the failed update, and the batch, and say so."""
+        """Save the state before the failed update and its batch, and return an error that names both files."""
         checkpoint = self.save()
         message = f"{name}, epoch {self.clock.epoch}: {error}; the state before it is in {checkpoint}"
         if error.batch is not None:

@@ -23,7 +23,7 @@ from adamas.training.optim import (
     Optimizer,
     OptimizerConfig,
     parameter_groups,
-    update_average,
+    update_ema,
 )
 
 
@@ -205,7 +205,7 @@ def test_nothing_changes_when_the_loss_is_not_finite(poison: float) -> None:
 def test_where_nobody_asks_the_weights_stay_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     layers = linear(1.0, 2.0), linear(1.0, 2.0)
     late, clean = (Optimizer(layer, OptimizerConfig(lr=0.1, warmup_updates=2)) for layer in layers)
-    monkeypatch.setattr(late, "_ask", False)  # as where asking would make the program wait
+    monkeypatch.setattr(late, "_raise_at_once", False)  # as on a GPU
 
     def update(optimizer: Optimizer, layer: nn.Linear, factor: float = 1.0) -> Tensor:
         return optimizer.update(optimizer.gradient((layer.weight.square() * factor).sum()))
@@ -251,7 +251,7 @@ def test_optimizer_goes_on_from_its_state() -> None:
 )
 def test_average_by_hand(num_updates: int, decay: float) -> None:
     average, module = linear(1.0), linear(3.0)
-    update_average(average, module, 0.9, num_updates)
+    update_ema(average, module, 0.9, num_updates)
     assert average.weight.item() == pytest.approx(decay * 1.0 + (1 - decay) * 3.0)
     assert module.weight.item() == 3.0
 
@@ -259,7 +259,7 @@ def test_average_by_hand(num_updates: int, decay: float) -> None:
 @given(st.floats(-10, 10), st.floats(-10, 10), st.floats(0, 0.9999), st.integers(0, 10**6))
 def test_an_average_lies_between_old_and_new(old: float, new: float, decay: float, num_updates: int) -> None:
     average, module = linear(old), linear(new)
-    update_average(average, module, decay, num_updates)
+    update_ema(average, module, decay, num_updates)
     low, high = sorted((old, new))
     assert low - 1e-5 <= average.weight.item() <= high + 1e-5
 

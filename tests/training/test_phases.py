@@ -107,7 +107,7 @@ def test_rates_by_hand() -> None:
 def test_a_component_learns_and_its_average_follows(trainer: Trainer) -> None:
     denoiser = trainer.phases["denoiser"]
     assert isinstance(denoiser, ComponentPhase)
-    assert denoiser.average is trainer.agent.denoiser
+    assert denoiser.ema is trainer.agent.denoiser
     trained = denoiser.component.module
     start = [p.clone() for p in trained.parameters()]
     denoiser.update()  # the warm-up begins with a learning rate of 0
@@ -115,7 +115,7 @@ def test_a_component_learns_and_its_average_follows(trainer: Trainer) -> None:
     denoiser.update()
     assert not all(p.equal(s) for p, s in zip(trained.parameters(), start, strict=True))
     decay = 3 / 12  # (1 + n) / (10 + n) after n = 2 updates
-    for average, now, old in zip(denoiser.average.parameters(), trained.parameters(), start, strict=True):
+    for average, now, old in zip(denoiser.ema.parameters(), trained.parameters(), start, strict=True):
         assert torch.allclose(average, decay * old + (1 - decay) * now, atol=1e-7)
 
 

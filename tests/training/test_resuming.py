@@ -98,7 +98,7 @@ def test_random_streams_of_another_device_begin_anew(run_dir: Path, tmp_path: Pa
     copy = Path(shutil.copytree(run_dir, tmp_path / "copy"))
     step = find_checkpoint(run_dir / "checkpoints").step
     with pytest.warns(
-        UserWarning, match="another kind of device.*: 2 random streams begin anew from its seed"
+        UserWarning, match="another kind of device.*: 2 random streams start again from its seed"
     ):
         trainer = resume_run(run_dir, True, changes=Changes(final_epochs=2))
     seed = derive_seed(0, "torch", "denoiser 0", step)
@@ -257,7 +257,7 @@ def test_a_resumed_run_is_claimed_before_its_checkpoint_is_chosen(
 def test_other_recordings_in_their_place_are_told(recorded: Path) -> None:
     record(Path("more/train"), 4, 0)
     record(Path("more/test"), 2, 1)
-    with pytest.warns(UserWarning, match=r"more holds 44 recorded steps, and held 33 when the run was saved"):
+    with pytest.warns(UserWarning, match=r"more holds 44 recorded steps, but held 33 when the run was saved"):
         resume_run(recorded, True, changes=Changes(data="more")).close()
 
 

@@ -125,7 +125,7 @@ def test_any_number_of_processes_read_their_parts(killed: Path, rank: int, size:
         else:
             phase.load_state_dict(full)
         parameters = dict(phase.component.module.named_parameters())
-        for name, average in phase.average.named_parameters():
+        for name, average in phase.ema.named_parameters():
             same_part(average, mean[f"world_model.denoiser.{name}"], rank, size)
             same_part(parameters[name], full["module"][name], rank, size)
         moments = phase.optimizer._adamw.state_dict()["state"]
@@ -160,11 +160,11 @@ def test_strangers_parts_execute_nothing(killed: Path, tmp_path: Path) -> None:
     metadata = (copied / ".metadata").read_bytes()
     described = pickle.loads(metadata)
     (copied / ".metadata").write_bytes(pickle.dumps(Malicious(tmp_path / "executed")))
-    with pytest.raises(pickle.UnpicklingError, match="has no place in a checkpoint"):
+    with pytest.raises(pickle.UnpicklingError, match="is not allowed in a checkpoint"):
         read_whole(copied, "module.")
     described.storage_data[next(iter(described.storage_data))].relative_path = "../__0_0.distcp"
     (copied / ".metadata").write_bytes(pickle.dumps(described))
-    with pytest.raises(ValueError, match=r"names '\.\./__0_0\.distcp', which is no file beside it"):
+    with pytest.raises(ValueError, match=r"names '\.\./__0_0\.distcp', which is not a file in the same"):
         read_whole(copied, "module.")
     (copied / ".metadata").write_bytes(metadata.replace(b"TensorStorageMetadata", b"BytesStorageMetadata "))
     with pytest.raises(pickle.UnpicklingError):

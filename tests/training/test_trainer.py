@@ -256,7 +256,7 @@ def test_nan_that_nobody_asked_about_stops_the_run_at_the_next_record(tmp_path: 
     trainer = new_run(exploding("denoiser"), tmp_path / "run", quiet=True)
     phase = trainer.phases["denoiser"]
     assert isinstance(phase, ComponentPhase)
-    phase.optimizer._ask = False  # as on a GPU
+    phase.optimizer._raise_at_once = False  # as on a GPU
     with pytest.raises(NonFiniteLossError, match="denoiser, epoch 1: the loss or its gradient is not finite"):
         trainer.run()
     assert all(tensor.isfinite().all() for tensor in phase.component.module.state_dict().values())
@@ -311,7 +311,7 @@ def test_what_people_see(tmp_path: Path, capsys: pytest.CaptureFixture[str], eve
     trainer.run()
     trainer.close()
     second = capsys.readouterr().out.splitlines()
-    assert second[0].endswith("cpu, going on from step 14")
+    assert second[0].endswith("cpu, continuing from step 14")
     assert [line.split("  ")[0] for line in second[1:]] == ["epoch 2/2"]
     assert trainer.clock.step == shown
 
