@@ -1,1 +1,1 @@
-"""Measuring: scores in the real game, and how far dreams are from it."""
+"""Evaluation: scores of agents in the real environment, their statistics, and published scores to compare with."""

@@ -1,7 +1,7 @@
-"""What many runs on many games say together (Agarwal et al. 2021, "Deep RL at the Edge of the Statistical Precipice").
+"""Aggregate statistics over runs and games (Agarwal et al. 2021, "Deep RL at the Edge of the Statistical Precipice").
 
-Scores are a list with an array for every game, (..., R) over its R runs; games may have different numbers of
-runs. Leading dimensions are resamples of the same runs.
+Scores are a list with one array per game, (..., R) for its R runs. Games may have different numbers of runs. Leading
+dimensions are bootstrap resamples.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def median(scores: Scores) -> np.ndarray:
 
 
 def iqm(scores: Scores) -> np.ndarray:
-    """Interquartile mean: of the middle half of all runs of all games, pooled: (...).
+    """Interquartile mean (IQM): mean of the middle half of all runs of all games, pooled: (...).
 
-    Not of the games' means, which is another number (for DIAMOND 0.757 instead of 0.641).
+    The IQM of the games' means would be another number (for DIAMOND 0.757 instead of 0.641).
     """
     pooled = np.sort(np.concatenate(scores, axis=-1), axis=-1)
     cut = pooled.shape[-1] // 4
@@ -35,7 +35,7 @@ def iqm(scores: Scores) -> np.ndarray:
 
 
 def optimality_gap(scores: Scores) -> np.ndarray:
-    """By how much runs miss a score of 1, on average; what they have beyond it does not count: (...)."""
+    """Mean amount by which runs fall short of a score of 1; scores above 1 count as 1: (...)."""
     return 1 - np.minimum(np.concatenate(scores, axis=-1), 1).mean(axis=-1)
 
 
@@ -50,30 +50,30 @@ STATISTICS: Mapping[str, Callable[[Scores], np.ndarray]] = {
     "IQM": iqm,
     "optimality gap": optimality_gap,
 }
-"""Those that intervals are given for."""
+"""The statistics that are reported with intervals, by name."""
 
 
 def resample(scores: Scores, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> list[np.ndarray]:
-    """Stratified bootstrap: of each game, (R,), as many runs with replacement: (num_resamples, R)."""
+    """Stratified bootstrap: draw R runs of each game, (R,), with replacement: (num_resamples, R) per game."""
     rng = np.random.default_rng(seed)
     return [rng.choice(runs, (num_resamples, len(runs))) for runs in scores]
 
 
 def interval(samples: np.ndarray) -> tuple[float, float] | None:
-    """The 95 % percentile interval of a statistic's (num_resamples,) values; None if they are all one value.
+    """The 95 % percentile interval of a statistic's (num_resamples,) values; None if they are all equal.
 
-    They are where every game has a single run, which tells nothing about other runs.
+    They are equal if every game has a single run. A single run says nothing about the spread of runs.
     """
     low, high = np.quantile(samples, [0.025, 0.975])
     return None if low == high else (float(low), float(high))
 
 
 def performance_profile(scores: Scores, thresholds: np.ndarray) -> np.ndarray:
-    """Share of runs with a score above each of (T,) thresholds, averaged over the games: (..., T)."""
+    """Performance profile: share of runs with a score above each of (T,) thresholds, mean over games: (..., T)."""
     shares = [(runs[..., None] > thresholds).mean(axis=-2) for runs in scores]
     return np.mean(shares, axis=0)
 
 
 def _of_games(scores: Scores) -> np.ndarray:
-    """Mean of every game: (..., G)."""
+    """Mean over the runs of each of G games: (..., G)."""
     return np.stack([runs.mean(axis=-1) for runs in scores], axis=-1)

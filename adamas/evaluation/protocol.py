@@ -1,4 +1,4 @@
-"""How a score is made."""
+"""Evaluation protocol: playing whole episodes with a policy and recording their returns."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from adamas.core.protocols import Policy, PolicyOutput, VectorEnv
 from adamas.rl.action_distribution import num_parameters
 from adamas.rl.rollout import rollout, start
 
-CHUNK = 10  # steps between two looks at who is done; each look costs one more call of the policy
+CHUNK = 10  # steps between two checks for finished episodes; each check costs one extra call of the policy
 
 
 class EpisodeScore(NamedTuple):
-    """One episode: the undiscounted sum of its unclipped rewards, and its number of steps."""
+    """Score of an episode (the undiscounted sum of its unclipped rewards), and its length in steps."""
 
     score: float
     length: int
@@ -34,21 +34,20 @@ def play_episodes(
     temperature: float = 1.0,
     stop: threading.Event | None = None,
 ) -> list[EpisodeScore]:
-    """Play whole episodes in B environments, from their start.
+    """Play whole episodes in B environments, and return them ordered by environment.
 
-    Every environment plays its own share, fixed beforehand. (Taking the first ``num_episodes`` that end would
-    prefer short ones.)
+    Each environment plays a fixed number. Taking the first ``num_episodes`` that end would be biased to short ones.
 
     Args:
-        policy: the policy.
+        policy: the policy to evaluate.
         env: B environments.
-        num_episodes: how many, in all.
-        generator: source of the actions' randomness.
-        temperature: of the policy; 0 is greedy.
-        stop: ends the evaluation within a few steps, once it is set.
+        num_episodes: total number of episodes.
+        generator: for sampling actions.
+        temperature: temperature of the policy; 0 is greedy.
+        stop: event that ends the evaluation within a few steps after it is set.
 
     Raises:
-        Stopped: ``stop`` was set.
+        Stopped: if ``stop`` was set.
     """
     share = [num_episodes // env.num_envs + (i < num_episodes % env.num_envs) for i in range(env.num_envs)]
     episodes: list[list[EpisodeScore]] = [[] for _ in share]
@@ -69,15 +68,15 @@ def play_episodes(
 
 
 class RandomPolicy:
-    """Knows nothing, so takes every option of a choice with the same probability: the baseline."""
+    """Random baseline: takes every option of a choice with the same probability."""
 
     def __init__(self, action_spec: ActionSpec) -> None:
         self.num_parameters = num_parameters(action_spec)
 
     def initial_state(self, batch_size: int) -> tuple[torch.Tensor, ...]:
-        """None."""
+        """Return no tensors: the policy has no recurrent state."""
         return ()
 
     def __call__(self, obs: torch.Tensor, state: tuple[torch.Tensor, ...]) -> PolicyOutput:
-        """Equal logits and a value of 0."""
+        """Return equal logits and a value of 0."""
         return PolicyOutput(torch.zeros(len(obs), self.num_parameters), torch.zeros(len(obs)), state)

@@ -1,4 +1,4 @@
-"""Scores that can be traced: every episode, the protocol, the code and the machine, in one JSON file."""
+"""Evaluation results as JSON: scores of all episodes, with the protocol and the provenance (code and machine)."""
 
 from __future__ import annotations
 
@@ -44,36 +44,36 @@ def evaluate_agent(
     temperature: float = 1.0,
     device: torch.device,
 ) -> dict[str, Any]:
-    """Score the agent, and a random policy under the same protocol, on whole games of the real environment.
+    """Score an agent on whole episodes of the real environment, and a random policy under the same protocol.
 
     Args:
         agent: the agent, on ``device``.
         env_config: the game. A lost life does not end an episode here.
         episodes: number of episodes of each policy.
-        num_envs: environments played side by side; each plays its share of the episodes.
-        seed: everything random follows from it, on the same machine.
-        temperature: of the agent's policy; 0 is greedy.
-        device: where the agent's network computes.
+        num_envs: number of environments that are played in parallel. They share the episodes.
+        seed: determines everything random, on the same machine.
+        temperature: temperature of the agent's policy; 0 is greedy.
+        device: device on which the agent's network computes.
 
     Returns:
-        ``protocol`` (how the scores were made), ``agent`` and ``random_policy`` (:func:`summary` of each) and
-        ``provenance``. All of it can be written as JSON.
+        ``protocol``, ``agent`` and ``random_policy`` (:func:`summary` of each), and ``provenance``. All values can be
+        written as JSON.
 
     Raises:
-        UserError: an impossible protocol, or an environment the agent was not trained for.
+        UserError: if the protocol is invalid, or the agent was not trained for the environment.
     """
     if episodes < 1:
         raise UserError(f"episodes is {episodes}; a score needs at least 1")
     check_temperature(temperature)
     num_envs = min(num_envs, episodes)
-    # A greedy random policy would take its first action for ever, so it is always sampled.
+    # The random policy is always sampled. Greedy, it would always take its first action.
     policies: dict[str, tuple[Policy, float]] = {
         "agent": (OnHost(agent.actor_critic, device), temperature),
         "random_policy": (RandomPolicy(agent.action_spec), 1.0),
     }
     summaries = {}
     for name, (policy, policy_temperature) in policies.items():
-        env_seed = derive_seed(seed, "evaluation", "env")  # both policies meet the same games
+        env_seed = derive_seed(seed, "evaluation", "env")  # the same for both policies
         with closing(make_env(env_config, num_envs, env_seed, training=False)) as env:
             check_fits(agent.config, env.obs_shape, env.action_spec, "the agent")
             generator = torch.Generator().manual_seed(derive_seed(seed, "evaluation", name))
@@ -93,7 +93,7 @@ def evaluate_agent(
 
 
 def summary(episodes: Sequence[EpisodeScore], seed: int) -> dict[str, Any]:
-    """Statistics of the returns of episodes, and the episodes themselves.
+    """Compute statistics of the returns of episodes, and list the episodes.
 
     Returns:
         ``mean``, ``std`` (dividing by the number of episodes), ``median``, ``mean_interval_95`` (see
@@ -113,10 +113,9 @@ def summary(episodes: Sequence[EpisodeScore], seed: int) -> dict[str, Any]:
 
 
 def bootstrap_interval(values: np.ndarray, seed: int, num_resamples: int = 10_000) -> list[float]:
-    """The 95 % percentile bootstrap interval of the mean (Efron 1979): its lower and upper end.
+    """The 95 % percentile bootstrap interval of the mean of (n,) values (Efron 1979): its lower and upper end.
 
-    The interval speaks of the luck in these (n,) episodes. How much another training run would differ, it
-    cannot know.
+    For the episodes of one run, it covers evaluation noise only. Training runs with other seeds vary more.
     """
     rng = np.random.default_rng(seed)
     means = rng.choice(values, (num_resamples, len(values))).mean(axis=1)
@@ -124,7 +123,7 @@ def bootstrap_interval(values: np.ndarray, seed: int, num_resamples: int = 10_00
 
 
 def provenance() -> dict[str, Any]:
-    """Which code ran where, and when: package versions, git commit, machine, UTC time."""
+    """Describe the code, the machine and the time: package versions, git commit, hardware, UTC time."""
     return {
         "time_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "packages": {name: version for name in PACKAGES if (version := _version(name)) is not None},
@@ -140,11 +139,11 @@ def provenance() -> dict[str, Any]:
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """The commit that ``folder`` is checked out from, and whether its files differ from that commit.
+    """The git commit of ``folder``, and whether its files differ from that commit (``dirty``).
 
-    The commit is "unknown", and ``dirty`` None, where git is missing or does not track the folder.
+    If git is missing or does not track the folder, the commit is "unknown" and ``dirty`` is None.
     """
-    # A package installed inside somebody else's repository must not claim that repository's commit.
+    # A package that is installed inside another repository must not report the commit of that repository.
     if _git(folder, "ls-files", "--error-unmatch", ".") is None:
         return {"commit": "unknown", "dirty": None}
     commit, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain", "--", ".")
@@ -152,7 +151,7 @@ def git_state(folder: Path) -> dict[str, Any]:
 
 
 def _git(folder: Path, *command: str) -> str | None:
-    """What a git command prints in ``folder``; None if it fails or there is no git."""
+    """Run a git command in ``folder``, and return its output; None if it fails or git is missing."""
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *command], capture_output=True, text=True, check=False
@@ -178,25 +177,25 @@ def _cpu_model() -> str:
 
 
 def write_results(path: Path, results: Mapping[str, Any]) -> Path:
-    """Write results as JSON, whole or not at all, and never over earlier ones.
+    """Write results as JSON, atomically, without overwriting earlier results.
 
     Returns:
-        where they are: ``path``, or where that exists the first free of ``name-2.json``, ``name-3.json``, ...
+        The path written: ``path``, or the first free of ``name-2.json``, ``name-3.json``, ... if it exists.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: if the folder cannot be written.
     """
     return write_numbered(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
 
 
 def write_numbered(path: Path, content: str) -> Path:
-    """Write a text, whole or not at all, under the first free of ``name.html``, ``name-2.html``, ...
+    """Write a text file, atomically, under the first free of ``name.html``, ``name-2.html``, ...
 
     Returns:
-        where it is.
+        The path written.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: if the folder cannot be written.
     """
     try:
         with creating_numbered(path) as draft:

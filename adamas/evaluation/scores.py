@@ -1,4 +1,4 @@
-"""Human-normalised scores, and what methods have published on Atari 100k."""
+"""Human-normalised scores, and the published scores of methods on Atari 100k."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ Runs = Mapping[str, np.ndarray]
 """Scores (R,) of the runs of every game."""
 
 CORRECTED = {("STORM", "Freeway"): 33.5}
-"""Where a repository's raw runs are not what its paper and all others print."""
+"""Corrected scores by (method, game), where a repository's raw runs differ from its paper and all other papers."""
 
 
 class Reference(NamedTuple):
-    """What a random policy and a human score in a game."""
+    """Scores of a random policy and of a human in a game."""
 
     random: float
     human: float
 
     def normalise(self, score: Any) -> Any:
-        """Human-normalised: 0 is the random policy, 1 the human."""
+        """Human-normalise a score or an array of scores: 0 is the random policy, 1 the human."""
         return (score - self.random) / (self.human - self.random)
 
 
 @cache
 def references() -> Mapping[str, Reference]:
-    """The 26 games of Atari 100k."""
+    """Reference scores of the 26 games of Atari 100k, by game."""
     return {
         row["game"]: Reference(float(row["random"]), float(row["human"]))
         for row in _rows("atari100k_reference.csv")
@@ -44,7 +44,7 @@ def references() -> Mapping[str, Reference]:
 
 @cache
 def published() -> Mapping[str, Runs]:
-    """Raw scores of every method. A method that :data:`CORRECTED` changes has its raw ones as "NAME (raw)"."""
+    """Published scores of every method, not normalised, corrected by :data:`CORRECTED`; "NAME (raw)" is uncorrected."""
     methods: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in _rows("atari100k_runs.csv"):
         methods[row["method"]][row["game"]].append(float(row["score"]))
@@ -56,10 +56,10 @@ def published() -> Mapping[str, Runs]:
 
 
 def published_method(name: str) -> Runs:
-    """Raw scores of one method.
+    """Published scores of one method, not normalised.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: if there is no method of this name.
     """
     if name not in published():
         raise UserError(f"no published runs of {name!r}; {nearest(name, published())}")
@@ -67,21 +67,21 @@ def published_method(name: str) -> Runs:
 
 
 def normalise(runs: Runs) -> Runs:
-    """Human-normalised scores of the games that have a reference."""
+    """Human-normalise the scores of all games that have reference scores; leave out the others."""
     return {
         game: references()[game].normalise(scores) for game, scores in runs.items() if game in references()
     }
 
 
 class Estimate(NamedTuple):
-    """A statistic, and its 95 % bootstrap interval; None where single runs cannot tell."""
+    """A statistic and its 95 % bootstrap interval, which is None if every game has a single run."""
 
     value: float
     interval: tuple[float, float] | None
 
 
 def aggregates(runs: Runs) -> dict[str, Estimate]:
-    """The statistics of human-normalised scores, by name."""
+    """Compute all aggregate statistics of human-normalised scores, by name."""
     scores = list(runs.values())
     samples = resample(scores)
     return {
@@ -91,7 +91,7 @@ def aggregates(runs: Runs) -> dict[str, Estimate]:
 
 
 def superhuman(runs: Runs) -> int:
-    """Number of games at or above a human, of human-normalised scores."""
+    """Count the games with a mean human-normalised score of at least 1."""
     return int(num_superhuman(list(runs.values())))
 
 

@@ -1,1 +1,1 @@
-"""Many runs: games times seeds, on this machine, on a Ray cluster or under SLURM."""
+"""Experiment suites: a run for every game and seed, on this machine, on a Ray cluster or under SLURM."""

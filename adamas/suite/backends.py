@@ -1,4 +1,4 @@
-"""Where the runs of a suite go: this machine, a Ray cluster, or a script for SLURM."""
+"""Backends that execute the runs of a suite: this machine, a Ray cluster, or a batch script for SLURM."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from adamas.core.errors import require
 from adamas.core.process import stop_signal
 from adamas.suite.jobs import RETRIES, Job
 
-Tell = Callable[[Job, str], None]
-"""Called when a run ends: with "" if it is finished, or else with the reason."""
+OnEnd = Callable[[Job, str], None]
+"""Callback for the end of a run. It gets "" if the run is finished, and otherwise the reason."""
 
 
-def run_local(jobs: Sequence[Job], workers: int, tell: Tell) -> bool:
-    """Run them on this machine, ``workers`` at a time.
+def run_local(jobs: Sequence[Job], workers: int, on_end: OnEnd) -> bool:
+    """Execute runs on this machine, ``workers`` at a time.
 
     Returns:
-        whether it went to its end. On SIGINT or SIGTERM the runs save themselves first.
+        False if SIGINT or SIGTERM interrupted it (the runs save a checkpoint first), otherwise True.
     """
     with stop_signal() as stop, ThreadPoolExecutor(workers) as pool:
 
@@ -30,26 +30,26 @@ def run_local(jobs: Sequence[Job], workers: int, tell: Tell) -> bool:
         futures = {pool.submit(work, job): job for job in jobs}
         for future in as_completed(futures):
             if not stop.is_set():
-                tell(futures[future], future.result())
+                on_end(futures[future], future.result())
         return not stop.is_set()
 
 
-def run_ray(jobs: Sequence[Job], cpus: float, gpus: float, tell: Tell) -> bool:
-    """Run them on a Ray cluster: the one that ``RAY_ADDRESS`` names, or one on this machine.
+def run_ray(jobs: Sequence[Job], cpus: float, gpus: float, on_end: OnEnd) -> bool:
+    """Execute runs on a Ray cluster: the one at ``RAY_ADDRESS``, or a new one on this machine.
 
-    A run whose worker dies goes on elsewhere, from its checkpoint: its folder must be on a disk that all share.
+    If a worker dies, another one continues its run from the last checkpoint. All workers must share the run folders.
 
     Args:
         jobs: the runs.
-        cpus: that each needs.
-        gpus: that each needs; parts of one are fine.
-        tell: told when each ends.
+        cpus: number of CPU cores per run.
+        gpus: number of GPUs per run; fractions are allowed.
+        on_end: called at the end of each run.
 
     Returns:
-        True: an interruption ends the suite, and Ray ends its workers.
+        Always True, because an interruption ends the whole process.
 
     Raises:
-        UserError: Ray is not installed.
+        UserError: if Ray is not installed.
     """
     try:
         import ray
@@ -65,22 +65,22 @@ def run_ray(jobs: Sequence[Job], cpus: float, gpus: float, tell: Tell) -> bool:
         try:
             ray.get(ended)
         except ray.exceptions.RayTaskError as error:
-            tell(job, str(error.cause))
+            on_end(job, str(error.cause))
         except ray.exceptions.RayError as error:
-            tell(job, f"lost {1 + RETRIES} times ({type(error).__name__})")
+            on_end(job, f"lost {1 + RETRIES} times ({type(error).__name__})")
         else:
-            tell(job, "")
+            on_end(job, "")
     ray.shutdown()
     return True
 
 
 def _train_here(job: Job) -> None:
-    """In the Ray worker's own process: what ends the worker must end the run as well."""
+    """Train in the process of the Ray worker, so that the run ends if the worker is killed."""
     train(job.arguments()[1:])
 
 
 def slurm_script(jobs: Sequence[Job], workers: int) -> str:
-    """A batch script for SLURM, with an array task for every run. A requeued task goes on with its run."""
+    """Make a batch script for SLURM with an array task for every run. A requeued task resumes its run."""
     arrays = {
         "GAMES": [job.game for job in jobs],
         "SEEDS": [str(job.seed) for job in jobs],

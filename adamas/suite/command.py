@@ -1,4 +1,4 @@
-"""``adamas suite``: games times seeds, and how far they are."""
+"""``adamas suite``: start or resume a run for every game and seed, and show their status."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class SuiteOptions:
 
 
 def suite(arguments: Sequence[str]) -> None:
-    """Run what is not finished, or show how far it is."""
+    """Start or resume all unfinished runs of a suite, or show their status."""
     if not arguments or arguments[0].startswith("-"):
         raise UserError("suite needs a preset, for example: adamas suite atari100k --seeds 0-4")
     status = arguments[0] == "status"
@@ -74,23 +74,25 @@ def suite(arguments: Sequence[str]) -> None:
     _run([job for job in jobs if not job.finished], options)
     _print_status(jobs)
     if left := sum(not job.finished for job in jobs):
-        raise UserError(f"{left} of {len(jobs)} runs are not finished; call the same command again to go on")
+        raise UserError(
+            f"{left} of {len(jobs)} runs are not finished; run the same command again to continue"
+        )
 
 
 def _run(jobs: Sequence[Job], options: SuiteOptions) -> None:
-    def tell(job: Job, reason: str) -> None:
+    def on_end(job: Job, reason: str) -> None:
         print(f"{job.run_dir}: {reason or 'finished'}", flush=True)
 
-    # The runs inherit it: side by side, each has its share of the cores.
+    # The runs inherit this setting, so that parallel runs share the cores.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // options.workers)))
     if options.backend == "ray":
-        run_ray(jobs, options.cpus, options.gpus, tell)
+        run_ray(jobs, options.cpus, options.gpus, on_end)
     else:
-        run_local(jobs, options.workers, tell)
+        run_local(jobs, options.workers, on_end)
 
 
 def _jobs_in(folder: Path) -> list[Job]:
-    """Of a folder of runs, whatever started them."""
+    """Find the runs in a folder, no matter how they were started."""
     runs = sorted(path.parent for path in folder.glob("*/config.yaml"))
     if not runs:
         raise UserError(f"there is no run in {folder}; start some with: adamas suite PRESET --out {folder}")

@@ -1,4 +1,4 @@
-"""The runs of a suite. Each is a folder, and a process that starts it or goes on with it until it is scored."""
+"""The runs of a suite. Each has a folder, and a process that starts or resumes it until its agent is scored."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pathlib import Path
 
 from adamas.core.errors import UserError
 
-RETRIES = 2  # of a run whose process was killed: it goes on from its checkpoint
+RETRIES = 2  # how often a run is resumed from its checkpoint after its process was killed
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run.
+    """One run of a suite.
 
     Attributes:
-        preset: its configuration.
-        game: the real game.
-        seed: of the run.
-        run_dir: its folder.
-        options: more options of ``adamas train``, the same for all.
+        preset: name of its preset.
+        game: the game to train on.
+        seed: the seed of the run.
+        run_dir: the folder of the run.
+        options: more options of ``adamas train``, the same for all runs.
     """
 
     preset: str
@@ -37,34 +37,34 @@ class Job:
 
     @property
     def log(self) -> Path:
-        """What its processes print."""
+        """The file with the output of its processes."""
         return self.run_dir.with_name(f"{self.run_dir.name}.log")
 
     @property
     def finished(self) -> bool:
-        """Whether its agent was scored after the last epoch."""
+        """Whether its agent has been scored after the last epoch."""
         return (self.run_dir / "results" / "scores.json").is_file()
 
     @property
     def begun(self) -> bool:
-        """Whether there is something to go on with."""
+        """Whether the run was started and can be resumed."""
         return (self.run_dir / "config.yaml").is_file()
 
     def arguments(self) -> list[str]:
-        """Of the command line: what starts it, or goes on with it."""
+        """The command-line arguments that start or resume the run."""
         if self.begun:
             return ["train", "--resume", str(self.run_dir), "--env.game", self.game, "--quiet"]
         what = ["--env.game", self.game, "--seed", str(self.seed), "--run-dir", str(self.run_dir)]
         return ["train", self.preset, *what, *self.options, "--quiet"]
 
     def run(self, stop: threading.Event) -> str:
-        """Start it or go on with it in a process of its own, to its end; over again if that process is killed.
+        """Start or resume the run in a process of its own, and wait for its end. A killed process is restarted.
 
         Args:
-            stop: makes it save itself and end early.
+            stop: event that makes the run save a checkpoint and end early.
 
         Returns:
-            "" if it is finished or was stopped, or else what its last process said.
+            "" if the run is finished or was stopped, otherwise the error of its last process.
         """
         code = 0
         for _ in range(1 + RETRIES):
@@ -75,7 +75,7 @@ class Job:
                     process.wait()
                     return ""
             code = process.returncode
-            if code >= 0:  # not killed: the same would happen again
+            if code >= 0:  # it was not killed, so a restart would fail in the same way
                 break
         return "" if self.finished else self._last_words(code)
 
@@ -85,7 +85,7 @@ class Job:
         with self.log.open("ab") as log:
             log.write(f"$ {shlex.join(command)}\n".encode())
             log.flush()
-            # In a session of its own: Ctrl-C reaches the suite alone, which passes it on once.
+            # In a new session, so that Ctrl-C reaches only the suite, which passes it on once.
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -105,10 +105,10 @@ class Job:
 def make_jobs(
     preset: str, games: Sequence[str], seeds: Sequence[int], folder: Path, options: Sequence[str] = ()
 ) -> list[Job]:
-    """All games with the first seed, then with the next: a suite that is stopped early has seen every game.
+    """Make a job for every game and seed, ordered by seed, so that a suite that is stopped early has every game.
 
     Raises:
-        UserError: something occurs twice.
+        UserError: if a game or a seed occurs twice.
     """
     for what, values in (("game", games), ("seed", seeds)):
         if len(set(values)) < len(values):
@@ -121,10 +121,10 @@ def make_jobs(
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Seeds written as ``0-4``, ``7`` or ``0,3,5-6``.
+    """Parse seeds in the notation ``0-4``, ``7`` or ``0,3,5-6``.
 
     Raises:
-        UserError: anything else.
+        UserError: if ``text`` is in another notation.
     """
     parts = [re.fullmatch(r"(\d+)(?:-(\d+))?", part) for part in text.split(",")]
     ranges = [range(int(part[1]), int(part[2] or part[1]) + 1) for part in parts if part]

@@ -143,7 +143,7 @@ def test_ctrl_c_saves_every_run(tmp_path: Path) -> None:
         _, err = process.communicate(timeout=120)
     finally:
         process.kill()  # where it did not end by itself
-    assert process.returncode == 2 and "2 of 2 runs are not finished; call the same command again" in err
+    assert process.returncode == 2 and "2 of 2 runs are not finished; run the same command again" in err
     for game in ("breakout", "freeway"):
         assert (
             f"go on with: adamas train --resume {tmp_path}/{game}-seed-0"
