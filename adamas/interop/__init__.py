@@ -1,1 +1,1 @@
-"""Agents from files: runs, checkpoints, and the checkpoints that the authors of DIAMOND published."""
+"""Loading and saving agents: runs, checkpoints, DIAMOND's published checkpoints, and the Hugging Face hub."""

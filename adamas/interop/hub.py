@@ -1,10 +1,10 @@
-"""Agents on the Hugging Face hub: ``hf://owner/name[/folder or file.pt][@revision]``.
+"""Download and upload of agents on the Hugging Face hub: ``hf://owner/name[/folder or file.pt][@revision]``.
 
-A repository holds an agent where it has ``agent.safetensors`` and ``config.yaml``, at its root or in a folder;
-or published checkpoints (``.pt``). huggingface_hub does the work, and keeps whole files alone in its cache.
+A repository holds an agent as ``agent.safetensors`` and ``config.yaml``, at its root or in a folder, or as a published
+checkpoint (``.pt``). Files are transferred and cached by huggingface_hub.
 
-Tested against a stand-in for the hub (``tests/hub_stand_in.py``), never against the hub itself. The stand-in
-takes every file for a small one: large ones travel by other ways (LFS, Xet), which are huggingface_hub's own.
+The tests use a mock of the hub (``tests/hub_stand_in.py``), never the hub itself. The mock treats every file as a small
+one. Large files use other protocols (LFS, Xet), which are left to huggingface_hub.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi, ModelInfo
 
 AGENT_FILES = ("agent.safetensors", "config.yaml")
-"""What a folder must hold to be loaded as an agent."""
+"""The files that a folder needs to be loaded as an agent."""
 
 GAMES = {"eloialonso/diamond": "atari_100k/models/{}.pt"}
-"""Repositories that have one published file for every game of Atari 100k: there the game's name is enough."""
+"""Repositories with one published file per game of Atari 100k. In them, the name of a game stands for its file."""
 
-NAMES_SHOWN = 12  # files that an error message lists
+NAMES_SHOWN = 12  # number of files that an error message lists
 
-# A pathlib.Path made of an address has lost one of the slashes.
+# An address that was converted to a pathlib.Path has lost one of its slashes.
 _ADDRESS = re.compile(r"hf:/{1,2}([^/@]+/[^/@]+)(?:/([^@]*))?(?:@(.+))?")
 
 
 class Address(NamedTuple):
-    """A place on the hub.
+    """An address on the hub.
 
     Attributes:
         repository: owner and name.
-        path: a folder, or a published file, in it; empty: its root.
-        revision: branch, tag or commit; None: the newest.
+        path: a folder or a published file in the repository; "" for its root.
+        revision: branch, tag or commit; None for the newest commit.
     """
 
     repository: str
@@ -48,29 +48,29 @@ class Address(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """What was brought here: a folder or a published file on this machine, and the commit that it is from."""
+    """A download: the local path of the folder or published file, and the commit it comes from."""
 
     path: Path
     commit: str
 
 
 class Repository(NamedTuple):
-    """What there is before something is uploaded: whether others cannot see it, and its files."""
+    """An existing repository: whether it is private, and the names of its files."""
 
     private: bool
     files: frozenset[str]
 
 
 def is_address(word: Path | str) -> bool:
-    """Whether ``word`` means a place on the hub."""
+    """Whether ``word`` is an address on the hub."""
     return str(word).startswith("hf:")
 
 
 def parse_address(word: Path | str) -> Address:
-    """``hf://owner/name[/folder or file.pt][@revision]``, taken apart.
+    """Parse ``hf://owner/name[/folder or file.pt][@revision]``.
 
     Raises:
-        UserError: it has another form.
+        UserError: if the address has another form.
     """
     match = _ADDRESS.fullmatch(str(word))
     if match is None:
@@ -81,13 +81,13 @@ def parse_address(word: Path | str) -> Address:
 
 
 def fetch(word: Path | str) -> Fetched:
-    """Bring an agent here, unless it already is: its folder, or its published file, in huggingface_hub's cache.
+    """Download an agent (a folder or a published file) to huggingface_hub's cache, unless it is there already.
 
-    Without a connection, what was fetched before is taken.
+    Without a connection, a cached copy is used.
 
     Raises:
-        UserError: there is no such repository, revision or agent, the hub cannot be reached and the cache has no
-            copy, or huggingface_hub is not installed.
+        UserError: if there is no such repository, revision or agent, if the hub cannot be reached and the cache has no
+            copy, or if huggingface_hub is not installed.
     """
     repository, path, revision = parse_address(word)
     path = _published_path(repository, path)
@@ -98,14 +98,14 @@ def fetch(word: Path | str) -> Fetched:
         from huggingface_hub.errors import LocalEntryNotFoundError
 
         offline = constants.HF_HUB_OFFLINE
-        # All files come from one commit. Without a connection it is the one that was fetched last.
+        # All files come from one commit. Without a connection, it is the last one that was downloaded.
         commit = api.resolve_revision(repository, revision=revision, local_files_only=offline).resolved
         try:
             files = [
                 api.hf_hub_download(repository, n, revision=commit, local_files_only=True) for n in names
             ]
         except LocalEntryNotFoundError:
-            # This fails at once where there is no connection; a download would try again for half a minute.
+            # Without a connection this fails at once, whereas a download would retry for half a minute.
             there = _names(api.model_info(repository, revision=commit))
             if not there.issuperset(names):
                 raise UserError(
@@ -117,10 +117,10 @@ def fetch(word: Path | str) -> Fetched:
 
 
 def look_up(word: str) -> Repository | None:
-    """A repository to upload to; None: it is new, or out of sight of this token.
+    """Look up a repository to upload to; None if it does not exist, or the user's token cannot see it.
 
     Raises:
-        UserError: no token is saved here, the hub refuses it, or it cannot be reached.
+        UserError: if no token is saved, the hub refuses the token, or the hub cannot be reached.
     """
     with _hub(word) as api:
         from huggingface_hub import get_token
@@ -136,21 +136,21 @@ def look_up(word: str) -> Repository | None:
 
 
 def upload(word: str, files: Mapping[str, Path | bytes], message: str, *, create: bool, private: bool) -> str:
-    """Put files into a repository, all in one commit.
+    """Upload files to a repository in one commit.
 
     Args:
         word: the repository, ``hf://owner/name``.
-        files: what goes there, by name. One of them is ``README.md``, the model card, as bytes.
-        message: of the commit.
-        create: make the repository first.
-        private: make it such that others cannot see it.
+        files: local paths or contents, by their names in the repository. ``README.md``, the model card, must be bytes.
+        message: the commit message.
+        create: whether to create the repository first.
+        private: whether a new repository is private.
 
     Returns:
-        The address of the commit.
+        The URL of the commit.
 
     Raises:
-        UserError: the hub refuses the model card (before anything is created), the token may not write there, or
-            the hub cannot be reached.
+        UserError: if the hub refuses the model card (before anything is created), the token cannot write to the
+            repository, or the hub cannot be reached.
     """
     repository = parse_address(word).repository
     with _hub(word) as api:
@@ -165,9 +165,9 @@ def upload(word: str, files: Mapping[str, Path | bytes], message: str, *, create
 
 @contextlib.contextmanager
 def _hub(word: Path | str, *, reading: bool = False) -> Iterator[HfApi]:
-    """The hub's client. Whatever goes wrong in the block becomes one line that its user can act on."""
+    """Make the hub's client, and turn errors in the block into one-line messages with a remedy."""
     try:
-        from httpx2 import HTTPError  # what the client makes its requests with
+        from httpx2 import HTTPError  # the client's HTTP library
         from huggingface_hub import HfApi, constants, errors
     except ImportError as error:
         raise require("huggingface_hub", "hub") from error
@@ -179,7 +179,7 @@ def _hub(word: Path | str, *, reading: bool = False) -> Iterator[HfApi]:
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise UserError(
-            f"{word}: there is no such repository, or it is private and your token does not open it; "
+            f"{word}: there is no such repository, or it is private and your token cannot read it; "
             "check the name, or log in with: hf auth login"
         ) from error
     except errors.RevisionNotFoundError as error:
@@ -202,17 +202,17 @@ def _hub(word: Path | str, *, reading: bool = False) -> Iterator[HfApi]:
         if constants.HF_HUB_OFFLINE:
             why, remedy = "HF_HUB_OFFLINE is set", "unset it"
         raise UserError(f"{word}: {why}{no_copy}; {remedy} and try again") from error
-    except (ValueError, RuntimeError) as error:  # a name or a model card that will not do; a broken transfer
+    except (ValueError, RuntimeError) as error:  # an invalid name or model card, or a broken transfer
         raise UserError(f"{word}: {_line(error)}; correct that, or try again") from error
     except OSError as error:
         reason = error.strerror or _line(error)
         raise UserError(
-            f"{word}: {reason}; look at the cache {constants.HF_HUB_CACHE} and its free space"
+            f"{word}: {reason}; check the cache {constants.HF_HUB_CACHE} and its free space"
         ) from error
 
 
 def _published_path(repository: str, path: str) -> str:
-    """``path``, or the file of a game where ``path`` is its name and nothing else."""
+    """Replace the bare name of a game by the path of its file in the repository; return other paths unchanged."""
     if repository not in GAMES or not path or "/" in path or path.endswith(".pt"):
         return path
     games = {name.lower(): name for name in references()}

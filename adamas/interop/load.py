@@ -1,4 +1,4 @@
-"""The one way to get a trained agent."""
+"""Loading of trained agents from runs, checkpoints, published files and the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from adamas.interop.two_stage import is_two_stage, two_stage_agent
 
 
 def load(path: Path | str, device: str = "auto") -> Agent:
-    """A trained agent, in evaluation mode.
+    """Load a trained agent, in evaluation mode.
 
     Args:
-        path: a run's folder (its newest intact checkpoint is taken), a checkpoint's folder, or a published
-            checkpoint (``.pt``); or one of the latter two on the Hugging Face hub, as
-            ``hf://owner/name[/folder or file.pt][@revision]``. ``hf://eloialonso/diamond/Breakout`` is a game of
-            DIAMOND's authors; ``csgo/model/csgo.pt`` is its world model of CS:GO, in two stages, without a policy.
-        device: auto, cpu, cuda or mps; auto takes the first that exists of cuda, mps and cpu.
+        path: a run folder (its newest intact checkpoint is loaded), a checkpoint folder, or a published checkpoint
+            (``.pt``). The latter two can also be on the Hugging Face hub, as
+            ``hf://owner/name[/folder or file.pt][@revision]``. For example, ``hf://eloialonso/diamond/Breakout`` is
+            DIAMOND's published agent, and ``hf://eloialonso/diamond/csgo/model/csgo.pt`` its world model of CS:GO.
+        device: auto, cpu, cuda or mps; auto chooses the first that exists of cuda, mps and cpu.
 
     Raises:
-        UserError: there is no agent in ``path``, it is damaged, it cannot be fetched, or there is no such device.
+        UserError: if there is no agent at ``path``, it is damaged, it cannot be downloaded, or the device is missing.
     """
     config = from_dict(runtime.RuntimeConfig, {"device": device}, "runtime")
     path = fetch(path).path if is_address(path) else Path(path)
@@ -41,10 +41,10 @@ def load(path: Path | str, device: str = "auto") -> Agent:
 
 
 def load_published(path: Path) -> Agent:
-    """What a published file holds, on the CPU and in evaluation mode. Executes no code from it.
+    """Load a published file, on the CPU and in evaluation mode, without running code from it.
 
     Raises:
-        UserError: the file cannot be read, or is something else.
+        UserError: if the file cannot be read, or is not a published agent.
     """
     tensors = read_tensors(path)
     make = two_stage_agent if is_two_stage(tensors) else published_agent
@@ -52,15 +52,15 @@ def load_published(path: Path) -> Agent:
 
 
 def checkpoint_in(folder: Path) -> Checkpoint:
-    """The checkpoint that ``folder`` is, or the newest intact one of the run that it is.
+    """Find the checkpoint in a checkpoint folder, or the newest intact one in a run folder.
 
     Raises:
-        UserError: it is neither, or its agent is not as its manifest says. A checkpoint from the hub has no manifest.
+        UserError: if ``folder`` is neither, or its agent does not match its manifest (the hub stores no manifest).
     """
     if (folder / "agent.safetensors").exists():
         if (folder / MANIFEST).exists():
             _verify_agent(folder)
-        return Checkpoint(folder, step=0)  # whichever step it is
+        return Checkpoint(folder, step=0)  # the true step does not matter here
     if (folder / "checkpoints").is_dir():
         return find_checkpoint(folder / "checkpoints")
     what = "holds no agent" if folder.exists() else "does not exist"
@@ -89,19 +89,19 @@ def _from_checkpoint(checkpoint: Checkpoint) -> Agent:
 
 
 def _check_sizes(config: AgentConfig, tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Refuse weights of other sizes before memory is taken for an agent of the configuration's, however large.
+    """Check the sizes of weights before an agent, which a wrong configuration may make huge, is built in memory.
 
     Raises:
-        UserError: the configuration's sizes are beyond all measure, or a weight is not finite.
+        UserError: if no agent of these sizes can be built, a weight has another size, or a weight is not finite.
     """
     try:
         with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of layers without any weights
+            warnings.simplefilter("ignore")  # PyTorch warns about layers without weights
             sizes = {name: tensor.shape for name, tensor in Agent(config).state_dict().items()}
     except (RuntimeError, MemoryError, TypeError, ValueError, ArithmeticError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{source / 'config.yaml'} describes no agent that can be built ({reason}); choose another checkpoint"
+            f"{source / 'config.yaml'}: an agent of these sizes cannot be built ({reason}); choose another checkpoint"
         ) from error
     for name, size in sizes.items():
         if name in tensors and tensors[name].shape != size:

@@ -1,8 +1,7 @@
-"""Checkpoints in the format that DIAMOND was published in.
+"""Reading and writing of checkpoints in the format of DIAMOND's published code.
 
-Such a file is one flat state dict, written by ``torch.save``. Its tensors have the names that they have here,
-but for the prefixes. It holds weights and nothing else, so that everything about the agent has to be read off
-the names and shapes of its tensors.
+Such a file is a flat state dict, written by ``torch.save``. Its tensors have the same names as here, except for the
+prefixes. It contains only weights, so the configuration of the agent is inferred from the names and shapes of tensors.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from adamas.interop.sizes import PREFIXES, Tensors, infer_config
 
 
 def published_agent(tensors: Tensors, source: str) -> Agent:
-    """The agent that a published file of an Atari game holds, on the CPU and in evaluation mode.
+    """Build the agent of a published file of an Atari game, on the CPU and in evaluation mode.
 
-    The file records neither the names of the actions (they become "0", "1", ...) nor noise levels and sampler
-    (they take the published values).
+    The file does not contain the names of actions, which become "0", "1", ..., nor the noise levels and the sampler,
+    which get the published values.
 
     Args:
-        tensors: what the file holds.
-        source: its name, for error messages.
+        tensors: the content of the file.
+        source: the name of the file, for error messages.
 
     Raises:
-        UserError: it is something else, or only a part of an agent.
+        UserError: if the tensors are not those of a complete agent.
     """
     absent = [prefix for prefix in PREFIXES if not any(name.startswith(prefix) for name in tensors)]
     if absent:
@@ -48,8 +47,8 @@ def save_published(agent: Agent, path: Path | str) -> None:
     """Write the weights of ``agent`` to a new file in the published format.
 
     Raises:
-        UserError: the file exists or cannot be written, the denoiser is not EDM's, or the weights do not tell the
-            size of a frame.
+        UserError: if the file exists or cannot be written, the published code cannot represent the agent, or the size
+            of a frame cannot be inferred from the weights.
     """
     path, state, world_model = Path(path), agent.state_dict(), agent.config.world_model
     denoiser = world_model.denoiser
@@ -67,7 +66,7 @@ def save_published(agent: Agent, path: Path | str) -> None:
         )
     back = {ours: published for published, ours in PREFIXES.items()}
     tensors = {_rename(name, back): tensor.cpu().contiguous() for name, tensor in state.items()}
-    content = io.BytesIO()  # where the disk is full, torch.save() itself raises no OSError
+    content = io.BytesIO()  # when the disk is full, torch.save() to a file would not raise OSError
     torch.save(tensors, content)
     try:
         with creating(path) as temporary:
@@ -81,28 +80,28 @@ def save_published(agent: Agent, path: Path | str) -> None:
 
 
 def build(config: AgentConfig, tensors: Tensors, source: str) -> Agent:
-    """An agent with the given tensors as weights, in evaluation mode. Leaves the random state alone.
+    """Build an agent with the given weights, in evaluation mode. Does not change the global random state.
 
     Args:
-        config: what to build.
-        tensors: named as in the agent's state dict.
-        source: where they come from, for error messages.
+        config: the configuration of the agent.
+        tensors: the weights, named as in the agent's state dict.
+        source: where the weights come from, for error messages.
 
     Raises:
-        UserError: tensors are missing, superfluous, or of another shape or type than ``config`` says.
+        UserError: if tensors are missing or unexpected, or have another shape or dtype than those of ``config``.
     """
     check_weights(without_weights(config, tensors, source), tensors, source, "an agent")
-    with torch.random.fork_rng(devices=[]):  # the initial weights are random, but not for long
+    with torch.random.fork_rng(devices=[]):  # the random initial weights are replaced at once
         agent = Agent(config)
     agent.load_state_dict(tensors)
     return agent.eval()
 
 
 def without_weights(config: AgentConfig, tensors: Tensors, source: str) -> Agent:
-    """An agent that takes no memory, to compare ``tensors`` with before one is built that may fit into no machine.
+    """Build an agent on the meta device, without memory for weights, to check ``tensors`` before allocating any.
 
     Raises:
-        UserError: there is no agent of these sizes, or it has far more parts than there are tensors.
+        UserError: if an agent of these sizes cannot be built, or has more residual blocks than there are tensors.
     """
     model = config.world_model
     parts = (model.denoiser.network, model.reward_end, model.upsampler and model.upsampler.network)
@@ -114,7 +113,7 @@ def without_weights(config: AgentConfig, tensors: Tensors, source: str) -> Agent
         )
     try:
         with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of weights without any value
+            warnings.simplefilter("ignore")  # PyTorch warns about tensors without elements
             return Agent(config)
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ArithmeticError) as error:
         reason = str(error).partition("\n")[0]
@@ -124,16 +123,16 @@ def without_weights(config: AgentConfig, tensors: Tensors, source: str) -> Agent
 
 
 def check_weights(module: nn.Module, tensors: Tensors, source: str, what: str) -> None:
-    """Compare ``tensors`` with a module's weights.
+    """Compare the names, shapes and dtypes of ``tensors`` with a module's weights.
 
     Args:
-        module: what they are for.
+        module: the module that the tensors are meant for.
         tensors: named as in the module's state dict.
-        source: where they come from, for error messages.
-        what: the module is, for error messages.
+        source: where the tensors come from, for error messages.
+        what: name of the module, for error messages.
 
     Raises:
-        UserError: tensors are missing, superfluous, or of another shape or type than the module's.
+        UserError: if tensors are missing or unexpected, or have another shape or dtype than the module's.
     """
     expected = module.state_dict()
     problems = [f"{name} is missing" for name in expected if name not in tensors]
@@ -156,7 +155,7 @@ def _rename(name: str, prefixes: Mapping[str, str]) -> str:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """What a published file holds; UserError if it cannot be read or is none. Executes no code from the file."""
+    """Read the tensors of a published file without running code from it. Raises UserError if it is not such a file."""
     try:
         check_regular(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -173,13 +172,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     for name, tensor in content.items():
         if not _is_plain(tensor):
             raise UserError(
-                f"{path} is not a published checkpoint ({name[:80]!r} is no plain tensor); choose another"
+                f"{path} is not a published checkpoint ({name[:80]!r} is not a plain tensor); choose another"
             )
     return content
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Whether all values of a tensor are there, one by one: it is neither sparse nor one value a thousand times."""
+    """Whether a tensor is dense and on the CPU, with memory of its own for every value (no expanded tensor)."""
     if (
         tensor.layout is not torch.strided
         or tensor.is_nested

@@ -1,4 +1,4 @@
-"""Sizes of an agent, read off the names and shapes of its tensors."""
+"""Inference of an agent's configuration from the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ PREFIXES = {
 }
 """Published prefix -> prefix in the state dict of an :class:`~adamas.agent.Agent`."""
 
-MAX_SIDE = 2**14  # pixels of a frame; an agent for larger ones fits into no machine
+MAX_SIDE = 2**14  # largest plausible height and width of a frame, in pixels
 
 ACTIONS = "inner_model.act_emb.0.weight"
-"""The denoiser's embedding of actions, (A, values of each)."""
+"""Name of the denoiser's embedding of actions, (A, features)."""
 
 
 def infer_config(tensors: Tensors, source: str) -> AgentConfig:
-    """Sizes and number of actions of the agent that ``tensors``, named as in its state dict, belong to.
+    """Infer the configuration of an agent from ``tensors``, named as in its state dict.
 
-    Frames are taken to be square. Where several sizes fit the weights, the largest is meant: as a rule the
-    one that each level of the reward/end model halves exactly.
+    Frames are assumed to be square. If several sizes fit the weights, the largest is chosen, which usually is the one
+    that each level of the reward/end model halves exactly.
 
     Raises:
-        UserError: the tensors are not those of an agent.
+        UserError: if the tensors are not those of an agent.
     """
     parts = [with_prefix(tensors, prefix) for prefix in PREFIXES.values()]
     try:
@@ -63,7 +63,7 @@ def infer_config(tensors: Tensors, source: str) -> AgentConfig:
 
 
 def _of_atari(network: FrameNetworkConfig, reward_end: RewardEndConfig) -> DiamondConfig:
-    """The world model with the published noise, targets and sampler of Atari games, which files do not record."""
+    """Configure a world model with the published noise, targets and sampler for Atari, which files do not contain."""
     denoiser = DenoiserConfig(
         network,
         sigma_offset=0.3,
@@ -80,7 +80,7 @@ def _of_atari(network: FrameNetworkConfig, reward_end: RewardEndConfig) -> Diamo
 
 
 def infer_network(tensors: Tensors, extra_frames: int = 0) -> tuple[FrameNetworkConfig, int]:
-    """The network of a denoiser or an upsampler, and the channels of a frame; KeyError or ValueError if it is none."""
+    """Infer a denoiser's or upsampler's network, and the channels of a frame. Raises KeyError or ValueError."""
     img_channels = len(tensors["inner_model.conv_out.weight"])
     cond_channels = len(tensors["inner_model.cond_proj.0.weight"])
     length = tensors["inner_model.conv_in.weight"].shape[1] // img_channels - 1 - extra_frames
@@ -90,7 +90,7 @@ def infer_network(tensors: Tensors, extra_frames: int = 0) -> tuple[FrameNetwork
 
 
 def _infer_reward_end(tensors: Tensors) -> tuple[RewardEndConfig, range]:
-    """The reward/end model, and the sizes of frames that it fits, largest first."""
+    """Infer the reward/end model, and the sizes of frames that fit it, largest first."""
     depths, channels, attn_depths = _levels(tensors, "encoder.blocks")  # the last pair is not configurable
     cond_channels = tensors["act_emb.weight"].shape[1]
     width, lstm_dim = tensors["lstm.weight_ih_l0"].shape[1], tensors["lstm.weight_hh_l0"].shape[1]
@@ -102,13 +102,13 @@ def _infer_reward_end(tensors: Tensors) -> tuple[RewardEndConfig, range]:
 
 
 def _infer_actor_critic(tensors: Tensors, sizes: range) -> tuple[ActorCriticConfig, int]:
-    """The actor-critic, and the size of the frames: the first of ``sizes`` that it fits."""
+    """Infer the actor-critic, and the size of frames: the first of ``sizes`` that fits it."""
     index = _indices(tensors, r"encoder\.encoder\.(\d+)\.f\.2\.weight")
     channels = tuple(len(tensors[f"encoder.encoder.{i}.f.2.weight"]) for i in index)
     width, lstm_dim = tensors["lstm.weight_ih"].shape[1], tensors["lstm.weight_hh"].shape[1]
     side = _side(width, channels[-1])
-    # A pooling layer has no weights, but takes a place in the numbering. Only after the last level does that
-    # leave no trace, but there the size of the frames tells.
+    # A pooling layer has no weights, but it uses a number, so that a gap in the numbers shows it. After the last level
+    # there is no gap to see. Whether that level is pooled follows from the size of the frames.
     down = tuple(after - before == 2 for before, after in itertools.pairwise(index))
     for size in sizes:
         for last in (True, False):
@@ -118,7 +118,7 @@ def _infer_actor_critic(tensors: Tensors, sizes: range) -> tuple[ActorCriticConf
 
 
 def _levels(tensors: Tensors, prefix: str) -> tuple[tuple[int, ...], tuple[int, ...], tuple[bool, ...]]:
-    """Depth, channels and attention of each level of residual blocks."""
+    """Infer depth, channels and attention of each level of residual blocks."""
     depths, channels, attn = [], [], []
     for i in _indices(tensors, re.escape(prefix) + r"\.(\d+)\."):
         level = f"{prefix}.{i}.resblocks"
@@ -129,12 +129,12 @@ def _levels(tensors: Tensors, prefix: str) -> tuple[tuple[int, ...], tuple[int, 
 
 
 def _indices(tensors: Tensors, pattern: str) -> list[int]:
-    """The numbers that ``pattern`` finds at the start of the names, in order."""
+    """Find the numbers that ``pattern`` captures at the start of names, in increasing order."""
     return sorted({int(match[1]) for match in map(re.compile(pattern).match, tensors) if match})
 
 
 def _side(width: int, channels: int) -> int:
-    """Height of the square that an LSTM with ``width`` inputs sees."""
+    """Height of the square feature map that an LSTM with ``width`` inputs reads. Raises ValueError if it is none."""
     side = math.isqrt(width // channels)
     if channels * side**2 != width:
         raise ValueError(f"{width} inputs of an LSTM are not a square of {channels} channels")
@@ -142,5 +142,5 @@ def _side(width: int, channels: int) -> int:
 
 
 def with_prefix(tensors: Tensors, prefix: str) -> Tensors:
-    """The tensors whose names start with ``prefix``, under what follows it."""
+    """Select the tensors whose names start with ``prefix``, and remove it from their names."""
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -1,6 +1,6 @@
-"""The published two-stage world model (CS:GO): a denoiser of small frames, and the upsampler that enlarges them.
+"""Loading of the published two-stage world model (CS:GO): a denoiser of small frames, and an upsampler.
 
-Its file holds no reward/end model and no policy: rewards are 0, nothing ends, and buttons are pressed at random.
+Its file has no reward/end model and no policy. Rewards are 0, episodes do not end, and the policy is untrained.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.world_models.diamond import DiamondConfig
 
 OBS_SHAPE = (3, 150, 280)
-"""Of the public recordings of CS:GO (Pearce and Zhu 2021); the file does not tell."""
+"""Shape of a frame in the public recordings of CS:GO (Pearce and Zhu 2021), which the file does not contain."""
 
 STAND_IN = ActorCriticConfig(8, (8, 8, 8, 8))
-"""Sizes of the policy that nobody trained."""
+"""Sizes of the untrained policy that stands in for the missing one."""
 
 
 def published_stages(first: FrameNetworkConfig, second: FrameNetworkConfig) -> DiamondConfig:
-    """The published noise, training targets and samplers of CS:GO, which files do not record.
+    """Configure a world model with the published noise, training targets and samplers for CS:GO.
 
     Args:
-        first: the network that draws small frames.
-        second: the network that draws frames five times as high and wide.
+        first: the network of the denoiser, which generates small frames.
+        second: the network of the upsampler, which makes frames five times as high and wide.
     """
     denoiser = DenoiserConfig(
         first,
@@ -61,26 +61,27 @@ def published_stages(first: FrameNetworkConfig, second: FrameNetworkConfig) -> D
 
 
 def is_two_stage(tensors: Tensors) -> bool:
-    """Whether an upsampler is among tensors under their published names."""
+    """Whether tensors with published names contain an upsampler."""
     return any(name.startswith("upsampler.") for name in tensors)
 
 
 def two_stage_agent(tensors: Tensors, source: str) -> Agent:
-    """The world model that a published two-stage file holds, on the CPU and in evaluation mode.
+    """Build the world model of a published two-stage file, on the CPU and in evaluation mode.
 
-    Its actions are buttons, of which several may be pressed; the file does not record their names (they become "0",
-    "1", ...). Noise, training targets and samplers are those of the published model of CS:GO.
+    Its actions are buttons, several of which can be pressed at once. The file does not contain their names. They are
+    those of CS:GO if the number of buttons is, and "0", "1", ... otherwise. Noise, training targets and samplers are
+    those of the published model of CS:GO.
 
     Args:
-        tensors: what the file holds.
-        source: its name, for error messages.
+        tensors: the content of the file.
+        source: the name of the file, for error messages.
 
     Raises:
-        UserError: it is something else.
+        UserError: if the tensors are not those of a two-stage model.
     """
     config = _infer(tensors, source)
     check_weights(without_weights(config, tensors, source).world_model, tensors, source, "a two-stage model")
-    with torch.random.fork_rng(devices=[]):  # the world model's initial weights are not for long
+    with torch.random.fork_rng(devices=[]):  # only the random weights of the policy stay
         torch.manual_seed(0)
         agent = Agent(config)
     agent.world_model.load_state_dict(tensors)
@@ -88,7 +89,7 @@ def two_stage_agent(tensors: Tensors, source: str) -> Agent:
 
 
 def _infer(tensors: Tensors, source: str) -> AgentConfig:
-    """Sizes of both stages, and the number of buttons."""
+    """Infer the sizes of both stages, and the number of buttons."""
     first, second = (with_prefix(tensors, prefix) for prefix in ("denoiser.", "upsampler."))
     try:
         world_model = published_stages(infer_network(first)[0], infer_network(second, extra_frames=1)[0])

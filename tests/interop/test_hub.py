@@ -184,7 +184,7 @@ def test_no_repository_and_private_ones(
     hub: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = (
-        "hf://me/agent: there is no such repository, or it is private and your token does not open it; "
+        "hf://me/agent: there is no such repository, or it is private and your token cannot read it; "
         "check the name, or log in with: hf auth login"
     )
     assert refusal("hf://me/agent") == line
@@ -284,7 +284,7 @@ def test_a_cache_that_cannot_be_written_is_one_line_and_nothing_half_done(
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file"))
     assert refusal("hf://me/agent/Pong.pt").endswith(
-        f"look at the cache {tmp_path / 'file'} and its free space"
+        f"check the cache {tmp_path / 'file'} and its free space"
     )
 
 

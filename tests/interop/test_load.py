@@ -202,7 +202,7 @@ HUGE = json.dumps({"a": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0
         (write("config.yaml", b"a: " + b"9" * 5_000), "config.yaml: "),
         (write("config.yaml", b"[" * 1_500), "config.yaml: "),
         (write("config.yaml", b"\xff\x00"), "config.yaml: "),
-        (write("config.yaml", b"- 1"), "config.yaml: no mapping"),
+        (write("config.yaml", b"- 1"), "config.yaml: not a mapping"),
         (write("manifest.json", b"[" * 100_000), "manifest.json is malformed"),
     ],
 )
