@@ -28,7 +28,7 @@ import torch
 from rich.table import Table
 
 from adamas.agent import AgentConfig
-from adamas.bench.accelerator import describe, forget_peak
+from adamas.bench.accelerator import describe, reset_peak_memory
 from adamas.bench.agreement import TOLERANCES, answers, fixed_agent, relative_error, replayed_answers
 from adamas.bench.contents import phases
 from adamas.bench.guarded import Finding, Outcome, guarded
@@ -170,7 +170,7 @@ def speed(sizes: Sizes, config: Config, mode: str) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as folder, closing(small_run(config, Path(folder) / "run")) as trainer:
         bench = Bench(trainer)
         for row in (*(UPDATE_ROWS[p] for p in phases(config, trainer.agent.config)), *DREAM_ROWS):
-            forget_peak(trainer.device)
+            reset_peak_memory(trainer.device)
             began = time.perf_counter()
             measured = bench.measure(row, sizes.measure_seconds)
             per_second = measured["units"] / statistics.median(measured["seconds"])

@@ -1,1 +1,1 @@
-"""How fast this code is on this machine, against the straightforward way to run the same models."""
+"""Benchmarks: the speed of this code on this machine, against plain PyTorch with the same models."""

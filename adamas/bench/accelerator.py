@@ -1,4 +1,4 @@
-"""What only CUDA can measure or tell, with the nearest equivalent on other devices."""
+"""Synchronisation, peak memory and description of a device. Devices other than CUDA get the nearest equivalent."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import torch
 
 
 def wait(device: torch.device) -> None:
-    """Wait until the device has finished all work that it was given."""
+    """Synchronise: wait until the device has finished all its queued work."""
     if device.type != "cpu":
         getattr(torch, device.type).synchronize()
 
 
-def forget_peak(device: torch.device) -> None:
-    """Reset the peak of memory to what is in use now. Does nothing on a CPU: its peak is that of the process."""
+def reset_peak_memory(device: torch.device) -> None:
+    """Reset the peak-memory counter of a GPU. Does nothing on a CPU, where the peak of the process is measured."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Peak memory in bytes: on a GPU that of tensors since :func:`forget_peak`, on a CPU that of the whole process."""
+    """Peak memory in bytes: on a GPU of tensors since :func:`reset_peak_memory`, elsewhere of the whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -32,7 +32,7 @@ def peak_bytes(device: torch.device) -> int:
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """A GPU by its name, driver and memory in bytes; a CPU by its type alone."""
+    """Describe a CUDA device by name, driver, CUDA version and memory in bytes, and other devices by type only."""
     if device.type != "cuda":
         return {"device": device.type}
     free, total = torch.cuda.mem_get_info()
@@ -46,7 +46,7 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 
 def _driver() -> str:
-    """The version of NVIDIA's driver."""
+    """The version of the NVIDIA driver, or "unknown"."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)

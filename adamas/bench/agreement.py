@@ -1,4 +1,4 @@
-"""How far two ways of computing the same networks are apart: outputs, and gradients by every weight."""
+"""Numerical agreement of two ways to compute the same networks: relative errors of outputs and of gradients."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from adamas.agent import Agent, AgentConfig
 from adamas.core.runtime import device_of, fixed_shapes
 
-SMALL = 1e-3  # of the largest number in a list of tensors: errors relative to less than that say nothing
-REPLAYS = 4  # a CUDA graph is recorded in the second or third call of a network
+SMALL = 1e-3  # smallest denominator of a relative error, as a share of the largest number in all tensors
+REPLAYS = 4  # calls of a network; the second or third call captures its CUDA graph
 BATCH_SIZE = 4
-STEPS = 3  # of the recurrent networks
+STEPS = 3  # time steps of the recurrent networks
 
 
 class Tolerance(NamedTuple):
-    """The largest relative errors that rounding explains (:func:`relative_error`)."""
+    """The largest relative errors (:func:`relative_error`) that rounding can explain."""
 
     outputs: float
     gradients: float
@@ -31,21 +31,21 @@ TOLERANCES = {
 }
 """Tolerances by precision. Those of bf16 are two to four times the errors that rounding caused in the paper's networks
 on a CPU (0.014 in outputs, 0.23 in gradients). Those of tf32 are more than an eighth of that, since tf32 has three bits
-more. Those of fp32 are far above the errors of another order of summation (2e-6 and 9e-6). Errors are larger in
-gradients than in outputs: where two neighbours are nearly equal, rounding decides which of them a pooling layer takes.
+more. Those of fp32 are far above the errors of another order of summation (2e-6 and 9e-6). Errors of gradients are
+larger, because rounding can decide which of two nearly equal neighbours a max-pooling layer takes.
 """
 
 
 class Answer(NamedTuple):
-    """What a network gives for fixed inputs, in CPU memory: its outputs, and gradients by its parameters."""
+    """The result of a network for fixed inputs, on the CPU: outputs, and gradients with respect to its parameters."""
 
     outputs: list[Tensor]
     gradients: list[Tensor]
 
 
 def fixed_agent(config: AgentConfig) -> Agent:
-    """An agent whose weights are always the same. None are zero, as some are at the start of training: they would hide
-    what the layers before them compute."""
+    """Build an agent whose weights are always the same. Layers that training initialises to zero get random weights,
+    because zero weights would hide what the layers before them compute."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         agent = Agent(config)
@@ -56,7 +56,7 @@ def fixed_agent(config: AgentConfig) -> Agent:
 
 
 def answers(agent: Agent) -> dict[str, Answer]:
-    """What the denoiser, the reward/end model and the policy compute for fixed inputs, on the agent's device."""
+    """Compute the denoiser, the reward/end model and the policy for fixed inputs, on the agent's device."""
     device, config = device_of(agent), agent.config
     small = config.world_model.small_shape(config.obs_shape)
     length = agent.world_model.context_length
@@ -92,9 +92,9 @@ def answers(agent: Agent) -> dict[str, Answer]:
 
 @torch.no_grad()
 def replayed_answers(agent: Agent) -> dict[str, Answer]:
-    """What the denoiser computes where its shapes never change, as in a dream: as a CUDA graph, where it is compiled.
+    """Compute the denoiser as dreams do, with fixed shapes: as a CUDA graph if it is compiled for a GPU.
 
-    The inputs of the last call, whose outputs are returned, are others than those that the graph was recorded with.
+    Returns the outputs of the last call, whose inputs differ from those that the graph was captured with.
     """
     device, config = device_of(agent), agent.config
     small, length = config.world_model.small_shape(config.obs_shape), agent.world_model.context_length
@@ -110,7 +110,7 @@ def replayed_answers(agent: Agent) -> dict[str, Answer]:
 
 
 def _answer(module: nn.Module, outputs: list[Tensor]) -> Answer:
-    """The outputs, and the gradients of a weighted sum of them. The weights are the same on every device."""
+    """Collect outputs, and gradients of a weighted sum of them. Its weights are the same on every device."""
     generator = torch.Generator().manual_seed(5)
     weights = [torch.randn(output.shape, generator=generator).to(output.device) for output in outputs]
     total = torch.stack(
@@ -128,10 +128,10 @@ def _answer(module: nn.Module, outputs: list[Tensor]) -> Answer:
 
 
 def relative_error(ours: Sequence[Tensor], reference: Sequence[Tensor]) -> float:
-    """The largest difference between tensors, relative to the largest number in the reference's tensor.
+    """The largest absolute difference of any pair of tensors, relative to the largest number in its reference.
 
-    A tensor whose numbers are all smaller than :data:`SMALL` times the largest number of all reference tensors is
-    compared with that product instead. The result is NaN if ``ours`` holds a NaN, and 0 if there are no tensors.
+    The denominator is at least :data:`SMALL` times the largest number of all reference tensors. The result is NaN if
+    ``ours`` contains NaN, and 0 if there are no tensors.
     """
     largest = max((float(tensor.abs().max()) for tensor in reference), default=0.0)
     errors = [

@@ -1,4 +1,4 @@
-"""Runs the same work side by side: as a run does it, and the straightforward way."""
+"""Side-by-side timing of the same work: with the configured optimisations, and in plain PyTorch."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from adamas.training.config import Config
 
 
 def plain(config: Config) -> Config:
-    """The straightforward way to run ``config``: fp32, contiguous images, the default allocator, unsplit batches.
+    """Configure plain PyTorch: fp32, contiguous images, no compilation, the default allocator, a single shard.
 
-    On a GPU batches stay split: shards are computed one after the other there, so that they fit its memory.
+    On a GPU the shards stay: they are computed one after another, so that a batch fits into its memory.
     """
     runtime = replace(
         config.runtime,
@@ -42,7 +42,7 @@ def plain(config: Config) -> Config:
 
 
 class Child:
-    """A process that times work (:mod:`adamas.bench.worker`)."""
+    """A subprocess that times work (:mod:`adamas.bench.worker`)."""
 
     def __init__(self, config: Config) -> None:
         began = time.perf_counter()
@@ -56,7 +56,7 @@ class Child:
         return self._ask({"row": row, "seconds": seconds})
 
     def close(self) -> None:
-        """End the process."""
+        """Kill the process."""
         self._process.kill()
         self._process.communicate()
 
@@ -75,17 +75,17 @@ class Child:
 
 
 def compare(config: Config, rows: Sequence[str], rounds: int, seconds: float) -> Iterator[dict[str, Any]]:
-    """Measure rows, one after the other.
+    """Time rows of the benchmark table, one after another, with ``config`` (fast) and in plain PyTorch (plain).
 
     Args:
-        config: whose work is measured, except of rows that have a preset of their own.
+        config: the configuration to time. Rows with a preset of their own use that instead.
         rows: names in :data:`~adamas.bench.workloads.ROWS`.
-        rounds: how often plain and fast take turns. What disturbs the machine then disturbs both.
-        seconds: to repeat the work for, each time.
+        rounds: number of times that plain and fast alternate, so that disturbances affect both.
+        seconds: how long to repeat the work in each round.
 
     Yields:
-        for each row: ``row``, ``unit``, ``plain`` and ``fast`` (:func:`_summary` of each), ``precision`` of the fast
-        way (fp32, tf32 or bf16) and ``ratio``, the median over the rounds of plain time by fast time.
+        For each row: ``row``, ``unit``, ``plain`` and ``fast`` (:func:`_summary` of each), ``precision`` of fast (fp32,
+        tf32 or bf16), and ``ratio``, the median over the rounds of plain time divided by fast time.
     """
     for name, group in groupby(rows, key=lambda row: ROWS[row].preset):
         settings = row_config(name, config)
@@ -108,7 +108,7 @@ def compare(config: Config, rows: Sequence[str], rounds: int, seconds: float) ->
 
 
 def row_config(preset_name: str | None, config: Config) -> Config:
-    """Whose work a row times: ``config``, except of rows that have a preset of their own."""
+    """The configuration that a row times: its own preset if it has one, otherwise ``config``."""
     return config if preset_name is None else preset(preset_name)
 
 
@@ -117,9 +117,9 @@ def _median(measurement: dict[str, Any]) -> float:
 
 
 def _summary(rounds: Sequence[dict[str, Any]], flops: float, child: Child) -> dict[str, Any]:
-    """Medians over the rounds; the peak of memory over everything the process did so far.
+    """Compute medians over the rounds, and the peak memory of the process so far.
 
-    ``gflops`` is 0 where nobody knows how many operations a call takes.
+    ``gflops`` is 0 if the number of operations per call is unknown.
     """
     seconds = statistics.median(map(_median, rounds))
     return {

@@ -1,7 +1,7 @@
-"""What a run consists of, told from its configuration without starting it.
+"""The agent and the phases of a run, derived from its configuration without starting it.
 
-Presets for recordings are timed and planned without any recordings at hand: on made-up frames of noise. How long an
-update takes depends on the size of the frames and the kind of actions, not on what is seen.
+Presets for recordings can be timed and planned without recordings, on synthetic frames of noise. The duration of an
+update depends on the size of frames and the kind of actions, not on their content.
 """
 
 from __future__ import annotations
@@ -23,55 +23,55 @@ from adamas.envs.make import make_env
 from adamas.training.config import Config
 from adamas.training.source import playing, recorded
 
-NUM_FRAMES = 100  # of a made-up episode: more than any preset's segment has
+NUM_FRAMES = 100  # frames of a synthetic episode; more than a segment of any preset has
 TRAIN_EPISODES = 4
 
 
 class StandIn(NamedTuple):
-    """What made-up recordings look like: (C, H, W) of a frame, and the actions."""
+    """The format of synthetic recordings: (C, H, W) of a frame, and the action space."""
 
     obs_shape: tuple[int, int, int]
     action_spec: ActionSpec
 
 
 STAND_INS: Mapping[str, StandIn] = {
-    # static: frames of the size it is meant for, and the 18 actions of an Atari joystick.
+    # Preset static: the frame size it is meant for, and the 18 actions of an Atari joystick.
     "recordings": StandIn((3, 64, 64), ActionSpec.numbered(18)),
-    # vizdoom: My Way Home as docs/scenes.md records it: 120x160, and six actions with the one that does nothing.
+    # Preset vizdoom: My Way Home as recorded in docs/scenes.md, 120x160, with six actions including noop.
     "doom": StandIn((3, 120, 160), ActionSpec.numbered(6)),
-    # driving: Gymnasium's CarRacing.
+    # Preset driving: Gymnasium's CarRacing.
     "cars": StandIn((3, 96, 96), ActionSpec(axes=(Axis("steer"), Axis("gas", 0.0), Axis("brake", 0.0)))),
-    # csgo: the public recordings.
+    # Preset csgo: the public recordings.
     "csgo": StandIn((FRAME[2], *FRAME[:2]), ActionSpec(buttons=CSGO_BUTTONS)),
 }
-"""By the folder that a preset names (``Config.data``)."""
+"""Formats by the folder of recordings that a preset names (``Config.data``)."""
 
 
 def stand_in(config: Config) -> StandIn | None:
-    """What is made up for a run; None where it plays a game, has its recordings at hand, or nobody knows theirs."""
+    """The format of synthetic recordings for a run; None if it plays a game, has recordings, or they are unknown."""
     if config.data is None or is_url(config.data) or Path(config.data).is_dir():
         return None
     return STAND_INS.get(config.data)
 
 
 def stand_in_note(config: Config) -> str:
-    """One line that says what is made up for a run; empty if nothing is."""
+    """One line that says that a run uses synthetic recordings; "" if it does not."""
     made_up = stand_in(config)
     if made_up is None:
         return ""
     (_, height, width), spec = made_up
     actions = f"{spec.num_actions} actions" if spec.is_discrete else f"actions of {spec.size} numbers"
     return (
-        f"no recordings in {config.data}: made-up frames of {height}x{width} with {actions} stand in for them; "
+        f"no recordings in {config.data}: made-up frames of {height}x{width} with {actions} are used instead; "
         "name yours with --data"
     )
 
 
 def agent_config(config: Config) -> AgentConfig:
-    """The sizes of a run's agent.
+    """The configuration of a run's agent.
 
     Raises:
-        UserError: the game cannot be made, or there are no such recordings and nothing that stands in for them.
+        UserError: if the game cannot be made, or its recordings do not exist and their format is unknown.
     """
     made_up = stand_in(config)
     if made_up is not None:
@@ -83,7 +83,7 @@ def agent_config(config: Config) -> AgentConfig:
 
 
 def phases(config: Config, agent: AgentConfig) -> tuple[str, ...]:
-    """The phases of a run that train something, in their order, by the names that the trainer knows them by."""
+    """The names of the trainer's phases that train something in a run, in order."""
     if config.imagination == "off":
         return ("collect",)
     model = agent.world_model
@@ -97,7 +97,7 @@ def phases(config: Config, agent: AgentConfig) -> tuple[str, ...]:
 
 
 def with_recordings(config: Config, folder: Path) -> Config:
-    """``config`` on made-up recordings in a new folder, if it needs them (:func:`stand_in`)."""
+    """Write synthetic recordings to a new folder, if ``config`` needs them (:func:`stand_in`), and use that folder."""
     made_up = stand_in(config)
     if made_up is None:
         return config
@@ -111,7 +111,7 @@ def with_recordings(config: Config, folder: Path) -> Config:
 
 
 def _make_up(store: EpisodeStore, rng: np.random.Generator) -> None:
-    """One episode of noise: the same action throughout, rewards now and then, and a true end."""
+    """Append an episode of noise with constant actions, some rewards, and a terminated last step."""
     spec = store.action_spec
     assert spec is not None
     episode = np.array([NEW])

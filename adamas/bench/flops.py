@@ -1,8 +1,8 @@
-"""Floating-point operations of the work of a run, from the sizes in a configuration.
+"""Counting of the floating-point operations (FLOPs) of a run, from the sizes in its configuration.
 
-A multiply-add counts as two operations; only convolutions, matrix products, attention and recurrent layers count. Going
-backward through a network takes twice the operations of going forward. Networks are built of fake tensors, which have
-shapes and no values, so that counting takes seconds and no memory for models of any size.
+A multiply-add counts as two operations. Only convolutions, matrix products, attention and recurrent layers count. A
+backward pass takes twice the operations of a forward pass. Networks are built from fake tensors, which have shapes but
+no values, so that counting takes seconds and no memory for models of any size.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.training.config import Config
 
-TRAINING = 3  # forward once, backward for two
+TRAINING = 3  # cost of a forward and a backward pass, in forward passes
 
 
 @dataclass(frozen=True)
 class Flops:
-    """Operations of a run's work.
+    """Numbers of floating-point operations in a run.
 
     Attributes:
-        denoiser: of one forward pass for one frame; of two stages, for one small frame.
+        denoiser: of one forward pass for one frame (in two-stage models, for one small frame).
         dream_step: of one step of one dream: the policy, the next frame, its reward and end, the upsampler.
         updates: of one update, by phase.
     """
@@ -40,16 +40,16 @@ class Flops:
 
 
 def count_flops(work: Callable[[], object]) -> int:
-    """Operations of one call, which is made; those of recurrent layers on a CPU, and of other threads, are not seen."""
+    """Call ``work`` and count its operations. Recurrent layers on a CPU and other threads are not counted."""
     with FlopCounterMode(display=False) as counter:
         work()
     return int(counter.get_total_flops())
 
 
 def run_flops(config: Config, agent: AgentConfig) -> Flops:
-    """Operations of the work of a run of ``config``, for an agent of the sizes in ``agent``.
+    """Count the operations of a run of ``config``, for an agent of the sizes in ``agent``.
 
-    Nothing may be compiled in this process so far: compilers do not take fake tensors.
+    Networks must not have been compiled in this process, because compilers do not support fake tensors.
     """
     denoiser, reward_end, policy, upsampler = _frame_flops(agent)
     parts, training, length = (
@@ -60,7 +60,7 @@ def run_flops(config: Config, agent: AgentConfig) -> Flops:
     frame = _calls(parts.sampler) * denoiser + reward_end + policy
     if parts.upsampler is not None:
         frame += _calls(parts.upsampler.sampler) * upsampler
-    # A dream that has reached its horizon is burnt in anew; ends before it are not foreseen here.
+    # A dream that reaches its horizon restarts with a burn-in. Earlier ends cannot be predicted and are left out.
     burn_in = (length - 1) / training.horizon * (reward_end + policy)
     imagined = training.steps_per_update * (frame + (TRAINING - 1) * policy + burn_in)
     transitions = parts.sequence_length(training.horizon) - 1
@@ -70,27 +70,27 @@ def run_flops(config: Config, agent: AgentConfig) -> Flops:
         "reward_end": TRAINING * config.reward_end.batch_size * transitions * reward_end,
         "upsampler": TRAINING * config.upsampler.batch_size * _targets(parts.upsampler) * upsampler,
         "actor_critic": training.num_dreams * (imagined + policy),
-        "collect": TRAINING * real_steps * policy,  # and learn from it, without a world model
+        "collect": TRAINING * real_steps * policy,  # learning from real steps, in runs without a world model
     }
     return Flops(denoiser, frame, {name: known[name] for name in phases(config, agent)})
 
 
 def _calls(sampler: SamplerConfig) -> int:
-    """Of a network, for one frame."""
+    """Number of calls of the network for one frame."""
     return sampler.num_steps if sampler.order == 1 else 2 * sampler.num_steps - 1
 
 
 def _targets(config: DenoiserConfig | None) -> int:
-    """Frames of a segment that a denoiser or an upsampler learns to draw."""
+    """Number of target frames in a segment of a denoiser or an upsampler."""
     return 0 if config is None else 1 + config.num_autoregressive_steps
 
 
 @torch.no_grad()
 def _frame_flops(config: AgentConfig) -> tuple[int, int, int, int]:
-    """Going forward once.
+    """Count the operations of one forward pass of each network.
 
     Returns:
-        the denoiser on a frame, the reward/end model on a transition, the policy on a frame, the upsampler on a frame.
+        Operations of the denoiser per frame, the reward/end model per transition, the policy and upsampler per frame.
     """
     spec, obs_shape = config.actions, config.obs_shape
     small_shape = config.world_model.small_shape(obs_shape)
@@ -113,13 +113,11 @@ def _frame_flops(config: AgentConfig) -> tuple[int, int, int, int]:
         )
     if (upsampler := model.upsampler) is not None:
         past = upsampler.config.network.context_length
-        known = full[:, None].expand(
-            1, past + 1, *obs_shape
-        )  # full frames before, and the enlarged small one
+        known = full[:, None].expand(1, past + 1, *obs_shape)  # past frames, and the enlarged small frame
         upsampled = count_flops(lambda: upsampler.path(full, known, None, one))
     return denoiser, judged, seen, upsampled
 
 
 def _lstm_flops(lstm: nn.LSTM) -> int:
-    """One step of one sequence: four gates from the input and the state."""
+    """Operations of one LSTM step of one sequence: four gates, each from the input and the state."""
     return 2 * 4 * lstm.hidden_size * (lstm.input_size + lstm.hidden_size)

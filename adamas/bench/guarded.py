@@ -1,4 +1,4 @@
-"""Work in a process of its own: what it finds comes back piece by piece, and it cannot harm or outlast its caller."""
+"""Execution of work in a subprocess with a timeout: results are streamed, and a crash does not affect the caller."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Status = Literal["done", "failed", "out of memory", "out of time"]
 
 @dataclass
 class Outcome:
-    """What became of some work.
+    """The outcome of work in a subprocess.
 
     Attributes:
-        status: how it ended.
-        findings: what it found until then.
-        error: in one line; empty where it was done.
-        traceback: where the error was raised, for whoever mends it.
-        seconds: that it took.
+        status: how the work ended.
+        findings: the results until then.
+        error: the error in one line; "" if the status is done.
+        traceback: the traceback of the error, for debugging.
+        seconds: the duration of the work.
     """
 
     status: Status
@@ -43,19 +43,19 @@ class Outcome:
 
 
 def guarded(work: Callable[[], Iterator[Finding]], seconds: float) -> Outcome:
-    """Do ``work`` in a forked process, and kill that process and all that it started after ``seconds``.
+    """Execute ``work`` in a forked process. After ``seconds``, kill that process and all processes that it started.
 
-    Forked, it has everything imported already. The caller must not have used a GPU: CUDA does not survive a fork.
-    What the work prints goes to standard error. Guarded work may call this function itself.
+    A forked process need not import anything again. The caller must not have used a GPU, because CUDA does not survive
+    a fork. Output of the work goes to standard error. Work may call this function itself.
     """
     began = time.monotonic()
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    # Work within work stays in the group of the outer one, and so ends with it.
+    # Nested work stays in the process group of the outer work, and so is killed with it.
     own_group = multiprocessing.parent_process() is None
     process = context.Process(target=_do, args=(work, sender, own_group))
     process.start()
-    sender.close()  # this process's copy: without it, the pipe ends when the other process does
+    sender.close()  # close this process's copy, so that the pipe ends when the other process does
     findings: list[Finding] = []
     outcome = Outcome("out of time", error=f"stopped after {seconds:.0f} s")
     try:
@@ -76,10 +76,10 @@ def guarded(work: Callable[[], Iterator[Finding]], seconds: float) -> Outcome:
 
 
 def _do(work: Callable[[], Iterator[Finding]], sender: Connection, own_group: bool) -> None:
-    """What the forked process does."""
+    """Execute ``work`` in the forked process, and send its findings and outcome."""
     if own_group:
-        os.setsid()  # with all processes that it starts
-    os.dup2(2, 1)  # also of the processes that it starts
+        os.setsid()  # a new process group, which includes all processes that it starts
+    os.dup2(2, 1)  # redirects the standard output of the processes that it starts as well
     try:
         with contextlib.redirect_stdout(sys.stderr):
             for finding in work():
@@ -99,5 +99,5 @@ def _end(process: ForkProcess, own_group: bool) -> None:
     if own_group and process.pid is not None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-    process.kill()  # where it has no group of its own, or not yet
+    process.kill()  # in case it has no process group of its own, or not yet
     process.join()

@@ -1,4 +1,4 @@
-"""How fast a machine convolves: what the speed of a network is compared with."""
+"""Peak convolution speed of a machine in GFLOP/s, as a reference for the speed of networks."""
 
 from __future__ import annotations
 
@@ -14,47 +14,45 @@ from adamas.core.workers import num_cores
 
 
 class Convolution(NamedTuple):
-    """A 3x3 convolution of square images that keeps the number of channels."""
+    """A 3x3 convolution of square images with equal numbers of input and output channels."""
 
     channels: int
     size: int  # height and width of an image, in pixels
 
 
 CONVOLUTIONS = (Convolution(64, 64), Convolution(256, 32))
-"""Two are enough for a peak: one as in the paper's denoiser, and a wide one that is limited by arithmetic alone."""
-IMAGES = {"cpu": 8}  # in a batch that fits a processor's cache; other devices get
-MANY_IMAGES = 128
-SECONDS = 0.2  # for each convolution
+"""The convolutions to time: one as in the paper's denoiser, and a wide one that is limited only by arithmetic."""
+IMAGES = {"cpu": 8}  # batch size by device type; this one fits into the cache of a CPU
+MANY_IMAGES = 128  # batch size on other devices
+SECONDS = 0.2  # time for each convolution
 
 
 def precision_of(config: RuntimeConfig) -> str:
-    """In which precision networks compute here: fp32, tf32 or bf16.
+    """The precision in which networks compute on this machine: fp32, tf32 or bf16.
 
     Raises:
-        UserError: the device that ``config`` asks for does not exist here.
+        UserError: if this machine does not have the device in ``config``.
     """
     return runtime.choose_precision(config.precision, runtime.choose_device(config.device))
 
 
 @torch.no_grad()
 def peak_gflops(device: str, precision: str) -> float:
-    """GFLOP/s of the fastest bare convolution here, with all cores of a CPU.
+    """Measure the GFLOP/s of the fastest convolution, on a CPU with all cores.
 
-    Leaves the process computing in ``precision``, as :func:`~adamas.core.runtime.setup` does.
+    Afterwards, networks in this process compute in ``precision``, see :func:`~adamas.core.runtime.setup`.
 
     Args:
         device: as in ``RuntimeConfig``.
         precision: fp32, tf32 or bf16.
 
     Raises:
-        UserError: the device does not exist here.
+        UserError: if this machine does not have the device.
     """
     place = runtime.setup(RuntimeConfig(device=device, precision=precision, compile=False))  # type: ignore[arg-type]
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     threads = torch.get_num_threads()
-    torch.set_num_threads(
-        num_cores()
-    )  # whose work is compared with it may use them all, in threads of its own
+    torch.set_num_threads(num_cores())  # the networks that are compared with it may use all cores, too
     try:
         return max(
             _gflops(convolution, order, dtype, place)
@@ -68,14 +66,14 @@ def peak_gflops(device: str, precision: str) -> float:
 def _gflops(
     convolution: Convolution, order: torch.memory_format, dtype: torch.dtype, device: torch.device
 ) -> float:
-    """The speed of the fastest of several calls: what disturbs the machine only makes them slower."""
+    """Measure the fastest of several calls, because disturbances only make calls slower."""
     channels, size = convolution
     images = IMAGES.get(device.type, MANY_IMAGES)
     conv = torch.nn.Conv2d(channels, channels, 3, padding=1, device=device, dtype=dtype)
     conv.to(memory_format=order)  # type: ignore[call-overload]
     x = torch.randn((images, channels, size, size), device=device, dtype=dtype)
     x = x.contiguous(memory_format=order)
-    conv(x)  # the first one is slower
+    conv(x)  # warm-up
     wait(device)
     times: list[float] = []
     while not times or sum(times) < SECONDS / 2:

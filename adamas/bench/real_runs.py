@@ -1,4 +1,4 @@
-"""Runs on a device, as people have them: killed and resumed, and trained for a while."""
+"""Checks of a device with real runs: kill and resume, and training for a while with falling losses."""
 
 from __future__ import annotations
 
@@ -25,26 +25,25 @@ from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
 from adamas.training.trainer import Interrupted, Trainer
 
-LIFE_SECONDS = 60.0  # that one life of a run may take
-DEATH = 9  # the update in whose middle a run is killed
-REPEATS_MAY_DIFFER = 10.0  # times as far as two uninterrupted runs are apart, a resumed one may be
-ENDS = 10  # updates over which the first and the last loss are averaged; at most a quarter of all
+LIFE_SECONDS = 60.0  # timeout of one process of a run
+DEATH = 9  # number of the update during which a run is killed
+REPEATS_MAY_DIFFER = 10.0  # how much more a resumed run may differ than a repeated run does
+ENDS = 10  # number of updates over which the first and the last loss are averaged; at most a quarter of all
 
 
 def kill_and_resume(config: Config) -> Iterator[Finding]:
-    """A run that gets a SIGKILL in the middle of an update and is resumed, beside two that are left alone.
+    """Compare a run that is killed during an update and resumed with two uninterrupted runs.
 
-    A GPU's kernels need not give the same sum twice. So two uninterrupted runs show how far apart their weights end
-    up, and a resumed run may differ :data:`REPEATS_MAY_DIFFER` times as much. The run needs more than :data:`DEATH`
-    units of work.
-    The caller must not have used a GPU (:func:`~adamas.bench.guarded.guarded`).
+    GPU kernels can be non-deterministic. Two uninterrupted runs therefore show how far apart the weights of equal runs
+    end up, and the resumed run may differ :data:`REPEATS_MAY_DIFFER` times as much. The run must have more than
+    :data:`DEATH` updates. The caller must not have used a GPU (:func:`~adamas.bench.guarded.guarded`).
 
     Raises:
-        UserError: a run ended in another way.
+        UserError: if a run does not end as expected.
     """
     with tempfile.TemporaryDirectory() as folder:
         for name, death in (("whole", None), ("again", None), ("killed", DEATH), ("killed", None)):
-            often = 0.0 if name == "killed" else config.checkpoint_minutes  # 0: after every unit of work
+            often = 0.0 if name == "killed" else config.checkpoint_minutes  # 0: after every update
             life = partial(_live, replace(config, checkpoint_minutes=often), Path(folder) / name, death)
             outcome = guarded(life, LIFE_SECONDS)
             expected = "done" if death is None else "failed"
@@ -63,7 +62,7 @@ def kill_and_resume(config: Config) -> Iterator[Finding]:
 
 
 def _live(config: Config, run_dir: Path, death: int | None) -> Iterator[Finding]:
-    """One life of a run: begin or go on, to the end, or to a SIGKILL in the middle of update number ``death``."""
+    """Start or resume a run, until its end or until it kills itself during update number ``death``."""
     begun = any(run_dir.glob("checkpoints/step-*[0-9]"))
     with closing(resume_run(run_dir, True) if begun else new_run(config, run_dir, True)) as trainer:
 
@@ -81,7 +80,7 @@ def _weights(run_dir: Path) -> list[Tensor]:
 
 
 def watch_updates(trainer: Trainer, see: Callable[[str, Mapping[str, Tensor]], None]) -> None:
-    """Have ``see`` called after every unit of work, with the name of its phase and its metrics."""
+    """Call ``see`` after every update of ``trainer``, with the name of its phase and its metrics."""
     for name, phase in trainer.phases.items():
 
         def update(
@@ -95,14 +94,14 @@ def watch_updates(trainer: Trainer, see: Callable[[str, Mapping[str, Tensor]], N
 
 
 def train_for(config: Config, seconds: float) -> Iterator[Finding]:
-    """A real run, stopped after some seconds as Ctrl-C stops one, and the losses at both ends of it."""
+    """Train for ``seconds``, interrupt the run as Ctrl-C would, and compare its first and last losses."""
     losses: dict[str, list[Tensor]] = {}
 
     def see(name: str, metrics: Mapping[str, Tensor]) -> None:
         if "loss" in metrics:
             losses.setdefault(name, []).append(
                 metrics["loss"].detach()
-            )  # kept as a tensor: reading its value would wait for the GPU
+            )  # float() would synchronise with the GPU
 
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -121,11 +120,11 @@ def train_for(config: Config, seconds: float) -> Iterator[Finding]:
 
 
 def course(name: str, losses: Sequence[Tensor]) -> Finding:
-    """Compare a loss at its start with the loss at its end. It must fall; a policy's loss need only be finite.
+    """Compare the first losses of a phase with its last. They must fall; the loss of a policy must only be finite.
 
     Args:
-        name: of the phase.
-        losses: () each, in order.
+        name: name of the phase.
+        losses: scalar tensors, in order.
     """
     if not losses:
         return {"what": f"{name} loss", "result": "no update in this time", "verdict": "out of time"}

@@ -1,8 +1,7 @@
-"""A process that times work for another one.
+"""The subprocess of the benchmark, which times work on request.
 
-A process of its own, because how memory is allocated can be chosen only once in a process. It reads JSON from
-its standard input, a line at a time: first the configuration of a run, then requests. It answers each with a
-line of JSON.
+It is a process of its own because the memory allocator can be chosen only once per process. It reads lines of JSON
+from standard input: first the configuration of a run, then requests. It answers each with a line of JSON.
 """
 
 from __future__ import annotations
@@ -25,19 +24,18 @@ from adamas.training.trainer import Trainer
 
 
 class Bench:
-    """Times the rows of the table on one small run."""
+    """Times rows of the benchmark table on one small run."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
         self._works: dict[str, Work] = {}
 
     def measure(self, row: str, seconds: float) -> dict[str, Any]:
-        """Repeat a row's work for ``seconds``, at least once; before the first time, once untimed.
+        """Repeat the work of a row for ``seconds``, at least once. The first measurement starts with a warm-up call.
 
         Returns:
-            ``seconds`` of each call; ``units`` per call; ``system_share``, the part of the
-            processor's time that went to the operating system; ``peak_bytes`` of memory so far
-            (:func:`~adamas.bench.accelerator.peak_bytes`).
+            ``seconds`` of each call; ``units`` per call; ``system_share``, the share of CPU time spent in the operating
+            system; ``peak_bytes`` of memory so far (:func:`~adamas.bench.accelerator.peak_bytes`).
         """
         if row not in self._works:
             self._works[row] = ROWS[row].work(self.trainer)
@@ -60,7 +58,7 @@ class Bench:
 
 
 def main() -> None:
-    """Answer requests until the input ends."""
+    """Answer requests until standard input ends."""
     answers = sys.stdout
     with (
         contextlib.redirect_stdout(sys.stderr),

@@ -1,4 +1,4 @@
-"""The pieces of work that are timed. Each is done by the code that does it in a run."""
+"""The workloads of the benchmark table. Each calls the same code as a training run."""
 
 from __future__ import annotations
 
@@ -25,51 +25,51 @@ from adamas.training.config import Config
 from adamas.training.learning import context_sampler
 from adamas.training.trainer import Trainer
 
-REAL_STEPS = 600  # in the replay that models are trained on here
-DRAWS = 32  # segments in one draw from the replay
+REAL_STEPS = 600  # steps in the replay buffer of the small run
+DRAWS = 32  # segments per draw from the replay buffer
 
 
 @dataclass(frozen=True)
 class Work:
-    """Something to time."""
+    """A function to time."""
 
     do: Callable[[], object]
     units: int = 1
-    """Frames, steps or draws that one call makes."""
+    """Number of frames, steps or segments per call."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table."""
+    """A row of the benchmark table."""
 
     work: Callable[[Trainer], Work]
     unit: str
-    """What is counted."""
+    """Name of the unit that is counted, such as "frames"."""
     needs: str = ""
-    """What a run must have for this to be a part of it: a phase (:func:`~adamas.bench.contents.phases`), or "game"."""
+    """The row applies to runs that have this phase (:func:`~adamas.bench.contents.phases`), or play a game ("game")."""
     preset: str | None = None
-    """Measured on this preset, whichever was asked for."""
+    """If given, the row is always measured on this preset."""
     flops: Callable[[Flops], float] | None = None
-    """Operations of one call; None where they are few, or differ from call to call."""
+    """Floating-point operations of one call; None if they are few, or differ from call to call."""
 
 
 def rows_of(config: Config, agent: AgentConfig) -> tuple[str, ...]:
-    """Rows of the table that a run of ``config`` has, for an agent of the sizes in ``agent``."""
+    """Names of the rows that apply to a run of ``config``, for an agent of the sizes in ``agent``."""
     there = {"", *phases(config, agent), *(["game"] if config.data is None else [])}
     return tuple(name for name, row in ROWS.items() if row.needs in there)
 
 
 def small_run(config: Config, folder: Path, group: Group = ALONE) -> Trainer:
-    """A run with a few real steps in its replay, at the start of its first epoch; for rank 0 of its group.
+    """Start a run with :data:`REAL_STEPS` steps in its replay buffer, in its first epoch; for rank 0 of its group.
 
-    Recordings that are not at hand are made up, beside the new folder (:mod:`adamas.bench.contents`).
+    Missing recordings are replaced by synthetic ones, beside the new folder (:mod:`adamas.bench.contents`).
     """
     config = with_recordings(config, folder.with_name(f"{folder.name}-recordings"))
     collection = replace(
         config.collection,
         first_steps=REAL_STEPS,
         first_steps_max=REAL_STEPS,
-        total_steps=10**9,  # never the last epoch, however often one is timed
+        total_steps=10**9,  # no timed epoch is the last one
     )
     config = replace(config, collection=collection, tensorboard=False, wandb_project=None)
     trainer = new_run(config, folder, quiet=True, group=group)
@@ -97,7 +97,7 @@ def _denoiser_forward(trainer: Trainer, batch_size: int) -> Work:
 
 
 def _dream_step(trainer: Trainer, batch_size: int) -> Work:
-    """Everything between two frames of a dream: policy, next frame, reward and end, fresh starts."""
+    """One step of dreams: policy, next frame, reward and end, and restarts."""
     agent, sampler = trainer.agent, SegmentSampler(trainer.store)
     rng, generator = trainer.streams.numpy("bench"), trainer.streams.torch("bench", trainer.device)
     contexts = context_sampler(sampler, agent.world_model.context_length, rng, trainer.device)
@@ -118,7 +118,7 @@ def _dream_step(trainer: Trainer, batch_size: int) -> Work:
 
 
 def _update(trainer: Trainer, phase: str) -> Work:
-    """One update; without a world model ("collect"), with the real steps that it learns from."""
+    """One update of a phase. In runs without a world model ("collect"), it includes the real steps to learn from."""
     learn = trainer.phases[phase]
     learn.begin(1)
 
@@ -130,7 +130,7 @@ def _update(trainer: Trainer, phase: str) -> Work:
 
 
 def _epoch(trainer: Trainer) -> Work:
-    """All updates of an epoch after the first, and its real steps; no evaluation."""
+    """All updates and real steps of the second epoch, without evaluation."""
 
     def epoch() -> None:
         for name, phase in trainer.phases.items():
@@ -185,4 +185,4 @@ ROWS: dict[str, Row] = {
     "quickstart epoch": Row(_epoch, "epochs", preset="quickstart"),
 }
 UPDATE_ROWS = {row.needs: name for name, row in ROWS.items() if name.endswith(" update")}
-"""The row that times the updates of a phase, by phase."""
+"""Names of the rows that time updates, by phase."""
