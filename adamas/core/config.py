@@ -229,7 +229,7 @@ def read_yaml(path: Path) -> Any:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"{path}{line}: not valid YAML: {error.problem}; correct it there") from error
     except yaml.reader.ReaderError as error:  # bytes that are not text
-        raise UserError(f"{path}: not a text file: {error.reason}; restore it or write it anew") from error
+        raise UserError(f"{path}: not a text file: {error.reason}; restore it or write a new one") from error
     except RecursionError as error:
         raise UserError(f"{path}: not valid YAML: its brackets are nested too deep; correct it") from error
     except Exception as error:  # PyYAML passes on what parsing dates and numbers raises, as for 2001-99-99

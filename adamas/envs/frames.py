@@ -137,7 +137,7 @@ def other_image(env: gymnasium.Env[Any, Any], config: EnvConfig, first: Callable
 
 
 def can_render(env: gymnasium.Env[Any, Any]) -> bool | None:
-    """Whether the environment's metadata say that it renders RGB pixels; None if they do not tell."""
+    """Whether the environment's metadata say that it renders RGB pixels; None if they do not say."""
     modes = (getattr(env, "metadata", None) or {}).get("render_modes")
     return None if modes is None else "rgb_array" in modes
 

@@ -221,14 +221,14 @@ class GymnasiumGame(_OneOfMany):
         envs = GymnasiumEnvs(config, 1, seed=0)
         super().__init__(envs)
         self._all = envs._envs
-        reason = "a copy of it would start anew (EzPickle)"
+        reason = "its copies start a new episode (EzPickle)"
         try:
             copied = self.save()
         except (TypeError, NotImplementedError, copy.Error) as error:
             copied, reason = None, " ".join(str(error).split())
         if copied is None or isinstance(copied.unwrapped, EzPickle):
             raise UserError(
-                f"{config.game} cannot go back to a moment: {reason}; use a game that copy.deepcopy can copy"
+                f"{config.game} cannot be saved and restored: {reason}; use a game that copy.deepcopy can copy"
             )
 
     def save(self) -> Any:

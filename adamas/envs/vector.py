@@ -154,7 +154,7 @@ class RealVectorEnv(ABC):
         if len(snapshot["seeds"]) not in (0, self.num_envs):
             raise UserError(
                 f"the snapshot holds {len(snapshot['seeds'])} environments and cannot continue in "
-                f"{self.num_envs}; set the number of environments back"
+                f"{self.num_envs}; use the same number of environments as before"
             )
         self._rng.bit_generator.state = snapshot["rng"]
         self._seeds = list(snapshot["seeds"])

@@ -36,7 +36,7 @@ def published_agent(tensors: Tensors, source: str) -> Agent:
     absent = [prefix for prefix in PREFIXES if not any(name.startswith(prefix) for name in tensors)]
     if absent:
         raise UserError(
-            f"{source} has no tensors named {', '.join(f'{prefix}*' for prefix in absent)}: it is not a whole "
+            f"{source} has no tensors named {', '.join(f'{prefix}*' for prefix in absent)}: it is not a complete "
             "agent (denoiser, reward/end model, actor-critic); choose the checkpoint of an Atari game"
         )
     renamed = {_rename(name, PREFIXES): tensor for name, tensor in tensors.items()}
@@ -61,8 +61,8 @@ def save_published(agent: Agent, path: Path | str) -> None:
     shape = agent.config.obs_shape
     if shape[1] != shape[2] or infer_config(state, "the agent").obs_shape != shape:
         raise UserError(
-            f"the published format cannot tell that frames are {shape[1]}x{shape[2]}: it is for squares "
-            "whose side each level of the reward/end model halves exactly; keep the checkpoint folder instead"
+            f"the published format cannot represent frames of {shape[1]}x{shape[2]}: they must be squares that each "
+            "level of the reward/end model halves exactly; keep the checkpoint folder instead"
         )
     back = {ours: published for published, ours in PREFIXES.items()}
     tensors = {_rename(name, back): tensor.cpu().contiguous() for name, tensor in state.items()}
@@ -118,7 +118,7 @@ def without_weights(config: AgentConfig, tensors: Tensors, source: str) -> Agent
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ArithmeticError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(
-            f"{source} does not hold an agent: there is none of these sizes ({reason}); get the file again"
+            f"{source} does not hold an agent: an agent of these sizes cannot be built ({reason}); get the file again"
         ) from error
 
 

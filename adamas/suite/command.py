@@ -44,7 +44,7 @@ class SuiteOptions:
     def __post_init__(self) -> None:
         if self.workers < 1 or self.cpus < 0 or self.gpus < 0:
             raise UserError(
-                f"workers >= 1, cpus >= 0 and gpus >= 0, got {self.workers}, {self.cpus} and {self.gpus}"
+                f"workers must be >= 1, cpus and gpus >= 0, got {self.workers}, {self.cpus} and {self.gpus}"
             )
 
 

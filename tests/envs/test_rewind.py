@@ -297,8 +297,11 @@ def test_gymnasium_goes_back() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (EnvConfig("gymnasium", "AdamasPickled-v0", size=2), "AdamasPickled-v0 cannot go back .* start anew"),
-        (EnvConfig("gymnasium", "AdamasFrozen-v0", size=2), "cannot go back .* 'module' object; use a game"),
+        (
+            EnvConfig("gymnasium", "AdamasPickled-v0", size=2),
+            "AdamasPickled-v0 cannot be saved .* start a new episode",
+        ),
+        (EnvConfig("gymnasium", "AdamasFrozen-v0", size=2), "cannot be saved .* 'module' object; use a game"),
         (EnvConfig("atari", "Pong", size=161), "env.size is 161; frames larger than 160"),
         (EnvConfig("atari", "Pongg"), "unknown Atari game 'Pongg'; did you mean 'Pong'"),
         (EnvConfig("atary", "Pong"), "unknown env.suite 'atary'; did you mean 'atari'"),  # type: ignore[arg-type]

@@ -183,7 +183,7 @@ def test_only_edm_denoisers_on_stacked_frames_are_saved(change: dict[str, Any], 
 @pytest.mark.parametrize("shape", [(3, 17, 17), (3, 16, 14)])
 def test_frames_whose_size_would_be_lost_are_not_saved(shape: tuple[int, int, int], tmp_path: Path) -> None:
     agent = Agent(AgentConfig(shape, SMALL.actions, SMALL.world_model, SMALL.actor_critic))
-    with pytest.raises(UserError, match=rf"cannot tell that frames are {shape[1]}x{shape[2]}"):
+    with pytest.raises(UserError, match=rf"cannot represent frames of {shape[1]}x{shape[2]}"):
         save_published(agent, tmp_path / "agent.pt")
     assert not list(tmp_path.iterdir())
 
@@ -298,7 +298,7 @@ def test_tensors_that_are_not_all_there_are_refused(tensor: Tensor, small: Agent
 
 def test_an_agent_is_not_built_before_its_weights_are_known_to_fit(small: Agent) -> None:
     huge = replace(SMALL, actor_critic=replace(SMALL.actor_critic, lstm_dim=2**30))  # 2^65 bytes
-    with pytest.raises(UserError, match=r"there is none of these sizes|weight_ih is"):
+    with pytest.raises(UserError, match=r"an agent of these sizes cannot be built|weight_ih is"):
         build(huge, small.state_dict(), "x")
     network = replace(SMALL.world_model.denoiser.network, depths=(1, 2**31 - 1))
     deep = replace(SMALL.world_model, denoiser=replace(SMALL.world_model.denoiser, network=network))
@@ -327,7 +327,7 @@ def test_a_world_model_alone_is_refused(tmp_path: Path) -> None:
     torch.save({"denoiser.x": torch.zeros(1)}, tmp_path / "part.pt")
     with pytest.raises(
         UserError,
-        match=r"part.pt has no tensors named rew_end_model\.\*, actor_critic\.\*: it is not a whole",
+        match=r"part.pt has no tensors named rew_end_model\.\*, actor_critic\.\*: it is not a complete",
     ):
         load_published(tmp_path / "part.pt")
 

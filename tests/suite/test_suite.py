@@ -185,7 +185,7 @@ def test_all_of_atari_100k_by_default(capsys: pytest.CaptureFixture[str]) -> Non
         ("", "suite needs a preset"),
         ("debgu", "unknown preset 'debgu'; did you mean 'debug'"),
         ("status", "suite status needs a preset"),
-        ("debug --workers 0", "workers >= 1"),
+        ("debug --workers 0", "workers must be >= 1"),
         ("debug --seeds x", "seeds are written like 0-4"),
         ("debug --backend slum", "invalid choice 'slum'"),
     ],
