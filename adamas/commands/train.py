@@ -90,7 +90,7 @@ def train(arguments: Sequence[str]) -> None:
     try:
         trainer = make()
     except BaseException:
-        group.share(None)  # the others wait to hear of the run
+        group.broadcast(None)  # the others wait to hear of the run
         raise
     with contextlib.closing(trainer):
         trainer.run()

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from adamas.core.errors import UserError
 
-PATIENCE = timedelta(days=7)
+RANK_0_TIMEOUT = timedelta(days=7)
 """Timeout of the other processes while rank 0 collects experience and evaluates alone."""
-LIMIT = timedelta(minutes=10)
+UPDATE_TIMEOUT = timedelta(minutes=10)
 """Timeout of one update: how far apart in time the processes may reach it. It allows for compiling the networks."""
 
 
@@ -53,29 +53,29 @@ class Group:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
             backend = "cpu:gloo,cuda:nccl"
         if not dist.is_initialized():
-            dist.init_process_group(backend, timeout=LIMIT)
+            dist.init_process_group(backend, timeout=UPDATE_TIMEOUT)
             atexit.register(dist.destroy_process_group)  # its threads must stop before the interpreter does
         group = cls(dist.get_rank(), size)
         # Messages on the CPU have a longer timeout, because rank 0 may play for hours between two updates.
-        group._orders = dist.new_group(backend="gloo", timeout=PATIENCE)
+        group._orders = dist.new_group(backend="gloo", timeout=RANK_0_TIMEOUT)
         group.hosts = [""] * size
         dist.all_gather_object(group.hosts, socket.gethostname(), group._orders)
         return group
 
-    def meet(self) -> None:
-        """Wait at a barrier until every process has reached it, at most :data:`LIMIT`.
+    def barrier(self) -> None:
+        """Wait at a barrier until every process has reached it, at most :data:`UPDATE_TIMEOUT`.
 
         The CPU waits, before any GPU collective is queued, so that the error can name the missing process.
 
         Raises:
-            LostProcessError: if a process has ended, or does not arrive within :data:`LIMIT` of the first.
+            LostProcessError: if a process has ended, or does not arrive within :data:`UPDATE_TIMEOUT` of the first.
         """
         if self.size > 1:
             with self._naming():
-                dist.monitored_barrier(self._orders, timeout=LIMIT, wait_all_ranks=True)
+                dist.monitored_barrier(self._orders, timeout=UPDATE_TIMEOUT, wait_all_ranks=True)
 
-    def wait(self) -> None:
-        """Wait at a barrier for at most :data:`PATIENCE`: some processes load much data before they reach it.
+    def long_barrier(self) -> None:
+        """Wait at a barrier for at most :data:`RANK_0_TIMEOUT`: some processes load much data before they reach it.
 
         Raises:
             LostProcessError: if a process has ended.
@@ -84,15 +84,15 @@ class Group:
             with self._naming():
                 dist.barrier(group=self._orders)
 
-    def sum_(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """All-reduce: replace tensors of one dtype and device by their sums over all processes.
 
         Raises:
-            LostProcessError: as for :meth:`meet`.
+            LostProcessError: as for :meth:`barrier`.
         """
         if self.size == 1:
             return
-        self.meet()
+        self.barrier()
         flat = torch.cat([tensor.flatten() for tensor in tensors])
         with self._naming():
             dist.all_reduce(flat)
@@ -100,8 +100,8 @@ class Group:
         views = [part.view_as(tensor) for part, tensor in zip(sums, tensors, strict=True)]
         torch._foreach_copy_(list(tensors), views)
 
-    def share(self, value: Any = None) -> Any:
-        """Broadcast: return rank 0's ``value`` in every process. The others wait for it, at most :data:`PATIENCE`.
+    def broadcast(self, value: Any = None) -> Any:
+        """Broadcast: return rank 0's ``value`` in every process. The others wait up to :data:`RANK_0_TIMEOUT`.
 
         Raises:
             LostProcessError: if a process has ended.
@@ -122,11 +122,11 @@ class Group:
         """Gather: return the values of all processes on rank 0, in the order of their ranks, and [] elsewhere.
 
         Raises:
-            LostProcessError: as for :meth:`meet`.
+            LostProcessError: as for :meth:`barrier`.
         """
         if self.size == 1:
             return [value]
-        self.meet()
+        self.barrier()
         values = [None] * self.size if self.rank == 0 else None
         with self._naming():
             dist.gather_object(value, values, group=self._orders)
@@ -144,7 +144,7 @@ class Group:
             elif self.rank > 0:  # other ranks only have a connection to rank 0
                 ranks = [0]
             names = " and ".join(f"rank {rank} on {self.hosts[rank]}" for rank in ranks) or "another process"
-            why = f"{names} ended, or did not respond within {LIMIT.total_seconds() / 60:g} minutes"
+            why = f"{names} ended, or did not respond within {UPDATE_TIMEOUT.total_seconds() / 60:g} minutes"
             if ranks == [0]:
                 why = f"{names} ended, perhaps because another process did; the output of {names} says why"
             raise LostProcessError(

@@ -74,7 +74,7 @@ def setup(config: RuntimeConfig) -> torch.device:
     _mode.compile = config.compile
     if config.compile == "auto" and (device.type != "cuda" or not _compiler_for(device)):
         _mode.compile = False
-    _mode.recompute = config.checkpoint_activations
+    _mode.checkpoint_activations = config.checkpoint_activations
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.home() / ".cache" / "adamas" / "compiled"))
     return device
 
@@ -138,7 +138,7 @@ class _Mode:
     dtype: torch.dtype | None = None
     compile: Literal["auto", True, False] = False
     """auto: compile only calls inside :func:`fixed_shapes`, which are replayed as CUDA graphs."""
-    recompute: bool = False
+    checkpoint_activations: bool = False
     """Activation checkpointing."""
 
 
@@ -185,12 +185,12 @@ def in_chosen_mode(network: Callable[Arguments, Tensor]) -> Callable[Arguments, 
     return forward
 
 
-def keep_or_recompute(block: nn.Module, *args: Tensor) -> Tensor:
+def checkpointed(block: nn.Module, *args: Tensor) -> Tensor:
     """Call ``block(*args)``, with activation checkpointing if ``RuntimeConfig.checkpoint_activations`` is set.
 
     With checkpointing, activations are recomputed in the backward pass. The block must not draw random numbers.
     """
-    if _mode.recompute and torch.is_grad_enabled():
+    if _mode.checkpoint_activations and torch.is_grad_enabled():
         return checkpoint(block, *args, use_reentrant=False, preserve_rng_state=False)
     return block(*args)
 

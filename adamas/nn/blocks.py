@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adamas.core.errors import UserError
-from adamas.core.runtime import keep_or_recompute
+from adamas.core.runtime import checkpointed
 
 GROUP_SIZE = 32  # channels per normalisation group; a layer with fewer channels has a single group
 GROUP_NORM_EPS = 1e-5
@@ -161,7 +161,7 @@ class ResBlocks(nn.Module):
         outputs = []
         for i, block in enumerate(self.resblocks):
             x_in = x if skips is None else torch.cat((x, skips[i]), dim=1)
-            x = keep_or_recompute(block, x_in, cond)
+            x = checkpointed(block, x_in, cond)
             outputs.append(x)
         return x, outputs
 

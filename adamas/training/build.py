@@ -99,7 +99,7 @@ def follow(run_dir: Path, group: Group) -> Follower:
     for phase in phases.values():
         if isinstance(phase, ShardedState) and isinstance(phase, _sharded_phase()):
             phase.free_agent()
-    group.wait()
+    group.long_barrier()
     return Follower(group, phases, streams, train if config.data is None else None)
 
 
@@ -159,8 +159,8 @@ def _build(
         )
         if checkpoint is not None:
             _restore(trainer, checkpoint)
-        group.share((config, agent_config, checkpoint))
-        group.wait()
+        group.broadcast((config, agent_config, checkpoint))
+        group.long_barrier()
         failure.pop_all()
     return trainer
 

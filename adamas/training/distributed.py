@@ -47,7 +47,7 @@ def check_shared(run_dir: Path, group: Group) -> None:
         return
     token.touch(exist_ok=False)
     try:
-        group.share(token.name)
+        group.broadcast(token.name)
         seen = group.gather(True)
     finally:
         token.unlink()
@@ -61,7 +61,7 @@ def check_shared(run_dir: Path, group: Group) -> None:
 
 def order_to_start(group: Group) -> Any:
     """Receive what rank 0 sends when it starts a run. Exit if rank 0 could not start and has printed the reason."""
-    order = group.share()
+    order = group.broadcast()
     if order is None:
         sys.exit(2)
     return order
@@ -119,7 +119,7 @@ class LeaderPhase(Phase):
     def _broadcast(self, method: str, *arguments: Any) -> Any:
         """Call a method of the phase in every process, and return the result of this process."""
         with during(self.name, method):
-            self.group.share((self.name, method, arguments))
+            self.group.broadcast((self.name, method, arguments))
             return getattr(self.phase, method)(*arguments)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -136,7 +136,7 @@ class LeaderStreams(Streams):
 
     def state_dict(self) -> dict[str, Any]:
         """The states of all streams of all processes, for a checkpoint."""
-        self.group.share((STREAMS, "state_dict", ()))
+        self.group.broadcast((STREAMS, "state_dict", ()))
         states = self.group.gather(super().state_dict())
         return {kind: {k: v for s in reversed(states) for k, v in s[kind].items()} for kind in states[0]}
 
@@ -160,7 +160,7 @@ class Follower:
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        while (order := self.group.share()) is not None:
+        while (order := self.group.broadcast()) is not None:
             name, method, arguments = order
             if method == "begin" and self.store is not None:
                 self.store.refresh()

@@ -63,7 +63,7 @@ def mean_of_shards(
         )
         for name in shards[0]
     }
-    group.sum_(list(means.values()))
+    group.all_reduce(list(means.values()))
     return means
 
 

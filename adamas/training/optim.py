@@ -114,7 +114,7 @@ class Optimizer:
         if not self.accumulate:
             self._add_up([shard.values for shard in shards])
         loss = torch.stack([shard.loss for shard in shards]).sum()
-        self.group.sum_([loss, *(p.grad for p in self.parameters if p.grad is not None)])
+        self.group.all_reduce([loss, *(p.grad for p in self.parameters if p.grad is not None)])
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         skip = ~(torch.isfinite(loss) & torch.isfinite(norm)) | (self._skipped > 0)
         self._skipped += skip

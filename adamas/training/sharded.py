@@ -76,7 +76,7 @@ class ShardedOptimizer(Optimizer):
             NonFiniteLossError: in all processes, if a loss or a gradient was NaN or infinite.
         """
         loss = torch.stack([shard.loss for shard in shards]).sum()
-        self.group.sum_([loss])
+        self.group.all_reduce([loss])
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         if not (torch.isfinite(loss) and torch.isfinite(norm)):
@@ -215,7 +215,7 @@ class ShardedLeaderPhase(LeaderPhase):
 
     def save_parts(self, folder: Path) -> None:
         """Write the parts of all processes into a new folder."""
-        self.group.share((self.name, "save_parts", (folder,)))
+        self.group.broadcast((self.name, "save_parts", (folder,)))
         self.sharded.save_parts(folder)
 
     def load_parts(self, state: Mapping[str, Any], folder: Path) -> None:

@@ -108,7 +108,7 @@ class Trainer:
 
     def close(self) -> None:
         """Close files and environments, and end the other processes."""
-        self.group.share(None)
+        self.group.broadcast(None)
         self.metrics.close()
         for collector in self._collectors():
             collector.env.close()

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 
-from adamas.core.distributed import LIMIT, PATIENCE, Group
+from adamas.core.distributed import RANK_0_TIMEOUT, UPDATE_TIMEOUT, Group
 
 PROGRAM = """
 import os, signal, sys
@@ -20,11 +20,11 @@ from adamas.core.process import run_command
 def work():
     group = distributed.Group.join()
     a, b = torch.full((2, 2), group.rank + 1.0), torch.tensor(10.0 * group.rank)
-    group.sum_([a, b])
+    group.all_reduce([a, b])
     assert a.tolist() == [[SUM, SUM], [SUM, SUM]] and b == 10 * (SUM - group.size), (a, b)
-    assert group.share("x" if group.rank == 0 else None) == "x"
+    assert group.broadcast("x" if group.rank == 0 else None) == "x"
     assert group.gather(group.rank) == ([*range(group.size)] if group.rank == 0 else [])
-    distributed.LIMIT = timedelta(seconds=1)
+    distributed.UPDATE_TIMEOUT = timedelta(seconds=1)
     STEPS
 
 run_command(work)
@@ -57,7 +57,7 @@ def ends(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 def test_a_process_that_is_killed_and_one_that_hangs_are_named() -> None:
     number = "{1: signal.SIGKILL, 2: signal.SIGSTOP}"
-    group = start(3, f"group.rank and os.kill(os.getpid(), {number}[group.rank]); group.meet()")
+    group = start(3, f"group.rank and os.kill(os.getpid(), {number}[group.rank]); group.barrier()")
     code, line = ends(group[0])
     assert code == 2
     host = socket.gethostname()
@@ -72,7 +72,7 @@ def test_a_process_that_is_killed_and_one_that_hangs_are_named() -> None:
 
 
 def test_those_who_wait_for_rank_0_hear_of_its_end() -> None:
-    group = start(2, "group.rank or os.kill(os.getpid(), signal.SIGKILL); group.share()")
+    group = start(2, "group.rank or os.kill(os.getpid(), signal.SIGKILL); group.broadcast()")
     code, line = ends(group[1])
     assert code == 2
     assert line.startswith("adamas: process 1 of 2 cannot go on alone: rank 0 on ")
@@ -80,11 +80,11 @@ def test_those_who_wait_for_rank_0_hear_of_its_end() -> None:
 
 
 def test_sums_wait_for_minutes_and_orders_for_rank_0_to_have_played() -> None:
-    assert 60 <= LIMIT.total_seconds() <= 3600
-    assert PATIENCE.total_seconds() >= 24 * 3600
+    assert 60 <= UPDATE_TIMEOUT.total_seconds() <= 3600
+    assert RANK_0_TIMEOUT.total_seconds() >= 24 * 3600
 
 
 def test_nothing_is_sent_once_a_process_is_lost() -> None:
     group = Group(0, 2)
     group.lost = True
-    assert group.share(None) is None  # what closing a run sends
+    assert group.broadcast(None) is None  # what closing a run sends

@@ -95,8 +95,8 @@ def test_without_threads_shards_come_one_after_another() -> None:
 
 def test_alone_a_group_changes_nothing() -> None:
     group, tensor = Group.join(), torch.arange(3.0)
-    group.sum_([tensor])
-    group.meet()
+    group.all_reduce([tensor])
+    group.barrier()
     assert (group.rank, group.size, tensor.tolist()) == (0, 1, [0.0, 1.0, 2.0])
-    assert group.share("x") == "x"
+    assert group.broadcast("x") == "x"
     assert group.gather("x") == ["x"]

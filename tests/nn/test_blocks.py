@@ -157,7 +157,7 @@ def test_activations_computed_again_save_memory_and_change_nothing(monkeypatch: 
         return kept, list(torch.autograd.grad(loss, [x, *blocks.parameters()]))
 
     kept, gradients = measure()
-    monkeypatch.setattr(runtime._mode, "recompute", True)
+    monkeypatch.setattr(runtime._mode, "checkpoint_activations", True)
     kept_less, same = measure()
     assert kept_less < kept / 3
     assert all(torch.equal(a, b) for a, b in zip(gradients, same, strict=True))

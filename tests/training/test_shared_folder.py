@@ -28,7 +28,7 @@ class Told(Group):
         self.seen = seen
         self.shared: list[object] = []
 
-    def share(self, value: object = None) -> object:
+    def broadcast(self, value: object = None) -> object:
         self.shared.append(value)
         return value
 
@@ -53,7 +53,7 @@ class Asked(Group):
         self.name = name
         self.answers: list[object] = []
 
-    def share(self, value: object = None) -> object:
+    def broadcast(self, value: object = None) -> object:
         return self.name
 
     def gather(self, value: object) -> list[object]:
