@@ -17,9 +17,10 @@ from adamas.core.config import load_config, to_dict
 from adamas.core.distributed import Group
 from adamas.core.errors import UserError
 from adamas.core.progress import duration
+from adamas.dreaming.films import save_longest_dream
 from adamas.evaluation.results import evaluate_agent
 from adamas.presets import PRESETS, preset
-from adamas.report.run_results import save_dreams, write_report
+from adamas.report.run_results import write_report
 from adamas.training.build import follow, new_run, resume_run
 from adamas.training.config import Config
 from adamas.training.resuming import Changes
@@ -139,7 +140,7 @@ def _report(trainer: Trainer) -> None:
     if config.data is not None:
         print(f"trained for {duration(trainer.clock.seconds)} on {trainer.real_steps:,} recorded steps")
         heldout = trainer.heldout_dreams()
-        paths = [] if heldout is None else save_dreams(run_dir / "results", heldout)
+        paths = [] if heldout is None else save_longest_dream(run_dir / "results", heldout)
         print("\n".join(f"  {path}" for path in paths))
         return
     if not trainer.quiet:

@@ -1,8 +1,9 @@
-"""Films of dreams: an agent's dream beside its real episode."""
+"""Films for reports: an agent's dream beside its real episode, and the longest of many dreams."""
 
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,10 +12,11 @@ from adamas.agent import Agent, check_fits
 from adamas.core.protocols import Policy, VectorEnv
 from adamas.core.seeding import derive_seed
 from adamas.core.types import single_context
+from adamas.dreaming.continuation import Continuation, longest_dream
 from adamas.dreaming.imagination import Imagination
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
-from adamas.media.pictures import hold_last
+from adamas.media.pictures import SLOW_FPS, fitting_scale, hold_last, save_pair, strip
 from adamas.rl.rollout import OnHost, rollout, start
 
 
@@ -27,22 +29,22 @@ def agent_and_dream(
     temperature: float = 1.0,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """The agent playing a real episode and, from the same first L frames on, its own dream.
+    """Play a real episode with the agent and, from the same first L frames on, one of its dreams.
 
     Args:
         agent: the agent, on ``device``.
         env_config: the game.
         seed: everything random follows from it, on the same machine.
-        num_steps: steps after the first L frames, at most.
+        num_steps: largest number of steps after the first L frames.
         temperature: of the policy; 0 is greedy.
         device: where the agent computes.
 
     Returns:
-        The real and the dreamt frames, (L + num_steps, C, H, W) each. Where an episode ends before, its last
-        frame stays.
+        The real and the dreamt frames, (L + num_steps, C, H, W) uint8 each. After the end of an episode its last
+        frame is repeated.
 
     Raises:
-        UserError: an environment the agent was not trained for.
+        UserError: the agent was not trained for this game.
     """
     length = agent.world_model.context_length
     generator = torch.Generator().manual_seed(derive_seed(seed, "pictures", "real"))
@@ -50,7 +52,7 @@ def agent_and_dream(
         check_fits(agent.config, env.obs_shape, env.action_spec, "the agent")
         policy = OnHost(agent.actor_critic, device)
         real, action = play_episode(policy, env, length + num_steps - 1, generator, temperature)
-    # The last frame of an episode is left out: nothing happens after it.
+    # The last frame of an episode cannot be part of the context, because nothing happens after it.
     known = min(length, len(action))
     context = single_context(real[:known], action[: known - 1], length).to(device)
     generator = torch.Generator(device).manual_seed(derive_seed(seed, "pictures", "dream"))
@@ -73,10 +75,10 @@ def agent_and_dream(
 def play_episode(
     policy: Policy, env: VectorEnv, num_steps: int, generator: torch.Generator, temperature: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """One episode in the first environment, or as much of it as ``num_steps`` steps hold.
+    """Play one episode in the first environment, of at most ``num_steps`` steps.
 
     Returns:
-        Its frames (T + 1, C, H, W), the last one included, and its actions (T,) or (T, K).
+        The T + 1 frames of the episode, (T + 1, C, H, W), and its T actions, (T,) or (T, K).
     """
     position = start(policy, env)
     frames, actions = [position.obs[0]], []
@@ -88,3 +90,20 @@ def play_episode(
         if step.ended[0]:
             break
     return torch.stack(frames), torch.stack(actions)
+
+
+def save_longest_dream(folder: Path, dreams: Continuation) -> list[Path]:
+    """Save the dream that goes on longest together with its real episode, as a film and as a strip of frames.
+
+    Args:
+        folder: where; it is made if need be, and files of an earlier dream are replaced.
+        dreams: dreams beside the true continuation of the same frames.
+
+    Returns:
+        The files: ``dream.gif`` and ``dream.png``.
+    """
+    film, frames = folder / "dream.gif", folder / "dream.png"
+    real, dream = longest_dream(dreams)
+    save_pair(film, real, dream, SLOW_FPS)
+    strip(frames, [("real", real), ("dream", dream)], max(1, fitting_scale(real.shape[-2]) // 2))
+    return [film, frames]

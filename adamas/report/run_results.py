@@ -1,4 +1,4 @@
-"""Everything a finished run shows of itself, gathered in its ``results`` folder."""
+"""The ``results`` folder of a finished run: its scores, films and plots."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import torch
 
 from adamas.agent import Agent
 from adamas.core.errors import require
-from adamas.dreaming.continuation import Continuation, longest_dream
-from adamas.dreaming.films import agent_and_dream
+from adamas.dreaming.continuation import Continuation
+from adamas.dreaming.films import agent_and_dream, save_longest_dream
 from adamas.envs.config import EnvConfig
 from adamas.evaluation.results import write_results
-from adamas.media.pictures import SLOW_FPS, fitting_scale, save_pair, strip
+from adamas.media.pictures import save_pair
 from adamas.report.run_plots import save_plots
 
-FPS = 15  # what Atari shows at a frame skip of 4
-NUM_STEPS = 100  # of the agent's film
+FPS = 15  # Atari's own rate at a frame skip of 4
+NUM_STEPS = 100  # steps in the film of the agent
 
 
 def write_report(
@@ -33,20 +33,20 @@ def write_report(
     seed: int,
     dreams: bool = True,
 ) -> list[Path]:
-    """Write scores, pictures and plots of a run to ``run_dir/results``.
+    """Write the scores, films and plots of a run to ``run_dir/results``.
 
-    ``scores.json`` is never overwritten (a later one gets a number); pictures and plots are. Without
-    Matplotlib there are no plots, and a warning says how to get them.
+    An existing ``scores.json`` is kept, and the new one gets a number. Films and plots are replaced. Without
+    Matplotlib no plots are drawn, and a warning says how to install it.
 
     Args:
-        run_dir: the run's folder, with its ``metrics``.
+        run_dir: folder of the run, with its ``metrics``.
         agent: the agent, on ``device``.
-        env_config: its game.
+        env_config: the game of the agent.
         scores: what :func:`~adamas.evaluation.results.evaluate_agent` returned.
-        heldout: dreams beside their true continuation, to be shown as well.
+        heldout: dreams beside the true continuation of held-out frames, of which the longest is filmed. None: no film.
         device: where the agent computes.
-        seed: of the episode that is shown.
-        dreams: whether the agent has learnt to dream, and is shown doing it.
+        seed: seed of the episode in the film of the agent.
+        dreams: whether to film the agent beside its dream; false for an agent without a trained world model.
 
     Returns:
         The files written.
@@ -64,22 +64,8 @@ def write_report(
         save_pair(folder / "agent.gif", real, dream, FPS)
         paths.append(folder / "agent.gif")
     if heldout is not None:
-        paths += save_dreams(folder, heldout)
+        paths += save_longest_dream(folder, heldout)
     if importlib.util.find_spec("matplotlib") is None:
         warnings.warn(f"no plots were drawn: {require('matplotlib', 'report')}", stacklevel=2)
         return paths
     return paths + save_plots(run_dir, scores, folder)
-
-
-def save_dreams(folder: Path, heldout: Continuation) -> list[Path]:
-    """The held-out dream that keeps up with the truth for longest, beside it: a film and a strip, in ``folder``.
-
-    Returns:
-        The files written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    real, dream = longest_dream(heldout)
-    save_pair(folder / "dream.gif", real, dream, SLOW_FPS)
-    scale = max(1, fitting_scale(real.shape[-2]) // 2)
-    strip(folder / "dream.png", [("real", real), ("dream", dream)], scale)
-    return [folder / "dream.gif", folder / "dream.png"]
