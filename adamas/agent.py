@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from adamas.core.actions import ActionSpec
 from adamas.core.config import from_dict
 from adamas.core.errors import UserError
+from adamas.data.store import EpisodeStore
 from adamas.diffusion.denoiser import Denoiser
 from adamas.rl.action_distribution import sample_action
 from adamas.rl.actor_critic import ActorCritic, ActorCriticConfig
@@ -135,19 +136,54 @@ def _act_generator(device: torch.device) -> torch.Generator:
 
 
 def check_fits(agent: AgentConfig, obs_shape: tuple[int, int, int], spec: ActionSpec, what: str) -> None:
-    """Refuse an environment that an agent was not trained for.
+    """Check that an environment has the frames and the actions that an agent was trained for.
+
+    Args:
+        agent: configuration of the agent.
+        obs_shape: (C, H, W) of the environment's frames.
+        spec: the environment's actions. Their names may differ from the agent's.
+        what: name of the agent, for error messages.
 
     Raises:
-        UserError: another frame shape or other actions. Their names may differ.
+        UserError: frames of another shape, or other actions.
     """
     if tuple(agent.obs_shape) != tuple(obs_shape):
         _, height, width = agent.obs_shape
-        options = f"--env.size to {height}" + (f" and --env.width to {width}" if width != height else "")
+        options = f"env.size to {height}" + (f" and env.width to {width}" if width != height else "")
         raise UserError(
             f"{what} was trained on frames of shape {tuple(agent.obs_shape)}, but the environment gives "
-            f"{tuple(obs_shape)}; set {options}, or choose its own environment"
+            f"{tuple(obs_shape)}; set {options}, or choose the environment it was trained on"
         )
     if agent.actions.kind != spec.kind:
         raise UserError(
-            f"{what} has {agent.actions}, but the environment has {spec}; choose the game it was trained on"
+            f"{what} has {agent.actions}, but the environment has {spec}; choose the environment it was trained on"
+        )
+
+
+def check_dataset_fits(
+    store: EpisodeStore, obs_shape: tuple[int, int, int], what: str, spec: ActionSpec | None = None
+) -> None:
+    """Check that a dataset has the frames, and if asked the actions, that an agent was trained for.
+
+    Args:
+        store: the dataset.
+        obs_shape: (C, H, W) of the frames that the agent sees.
+        what: name of the agent, for error messages.
+        spec: the agent's actions, where the dataset must hold exactly these because it will be extended. None: any
+            actions, because those that are read are checked one by one.
+
+    Raises:
+        UserError: frames of another shape, or other actions.
+    """
+    if tuple(store.obs_shape) != tuple(obs_shape):
+        raise UserError(
+            f"{store.folder} holds frames of shape {tuple(store.obs_shape)}, but {what} sees {tuple(obs_shape)}; "
+            "choose another dataset"
+        )
+    if spec is None:
+        return
+    known = store.action_spec  # None in datasets of one discrete action whose options have no names
+    if not (spec.is_discrete if known is None else known.kind == spec.kind):
+        raise UserError(
+            f"{store.folder} holds other actions than {what} has ({spec}); choose another dataset"
         )

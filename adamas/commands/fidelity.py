@@ -27,15 +27,14 @@ from adamas.core.types import Batch
 from adamas.data.store import EpisodeStore
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.dreaming.continuation import Continuation, continue_dreams, longest_dream
+from adamas.dreaming.starts import with_actions_of
+from adamas.dreaming.windows import Windows, draw_windows
 from adamas.envs.config import EnvConfig
 from adamas.evaluation.results import provenance
 from adamas.fidelity.drift import (
     BASELINE,
     OTHER_ACTIONS,
     STILL,
-    Windows,
-    as_known,
-    draw_windows,
     still,
     under_other_actions,
 )
@@ -112,8 +111,8 @@ def fidelity(arguments: Sequence[str]) -> None:
     length = agent.world_model.context_length
     windows = draw_windows(store, options.windows, length, options.horizon, rng)
     place = str(store.folder)
-    known = as_known(windows.batch, agent.action_spec, place)
-    seen = known if baseline is None else as_known(windows.batch, baseline.action_spec, place)
+    known = with_actions_of(agent.action_spec, windows.batch, place)
+    seen = known if baseline is None else with_actions_of(baseline.action_spec, windows.batch, place)
 
     moments: MomentMeasure | None = None
     if options.moments:

@@ -1,4 +1,4 @@
-"""Dreams that continue real windows under the windows' own actions."""
+"""Dreams that continue real windows under the actions that were really taken."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from adamas.core.protocols import WorldModel
 from adamas.core.types import Batch
 from adamas.media.pictures import OVER
 
-DREAMS_AT_ONCE = 64  # so that memory does not grow with their number
+DREAMS_AT_ONCE = 64  # limits the memory of many dreams
 
 
 @dataclass(frozen=True)
 class Continuation:
-    """Dreams beside the true continuation of the same frames under the same actions.
+    """B dreams of T steps beside the true continuation of the same frames under the same actions.
 
     Attributes:
-        obs: (B, T, C, H, W) uint8, dreamt frames.
-        true_obs: (B, T, C, H, W) uint8.
+        obs: (B, T, C, H, W) uint8, the dreamt frames.
+        true_obs: (B, T, C, H, W) uint8, the real frames.
         reward: (B, T), dreamt, in {-1, 0, 1}.
-        true_reward: (B, T), the sign of the true rewards.
+        true_reward: (B, T), the signs of the real rewards.
         terminated: (B, T) bool, dreamt.
-        true_terminated: (B, T) bool.
-        mask: (B, T) bool; false after the true end.
+        true_terminated: (B, T) bool, real.
+        mask: (B, T) bool; false after the real episode has ended.
     """
 
     obs: Tensor
@@ -39,18 +39,20 @@ class Continuation:
 
 @torch.no_grad()
 def continue_dreams(world_model: WorldModel, windows: Batch, generator: Generator) -> Continuation:
-    """Dream on from the first L frames of every window, under the window's own actions, ``DREAMS_AT_ONCE`` at a time.
+    """Dream on from the first L frames of each window, under the actions of the window.
+
+    The windows are computed ``DREAMS_AT_ONCE`` at a time.
 
     Args:
         world_model: the world model.
-        windows: B windows of L + T frames.
+        windows: windows of L + T frames.
         generator: source of the dreams' randomness.
 
     Returns:
-        The dreams of all windows that have their last context frame and the one after it.
+        One dream for each window whose last context frame and next frame are real.
 
     Raises:
-        ValueError: no window has.
+        ValueError: there is no such window.
     """
     length = world_model.context_length
     usable = windows.mask[:, length - 1] & windows.mask[:, length]
@@ -73,27 +75,29 @@ def _continue_together(world_model: WorldModel, windows: Batch, generator: Gener
         predictions.append(prediction)
     obs, reward, terminated = (torch.stack(x, dim=1) for x in zip(*predictions, strict=True))
     return Continuation(
-        obs,
-        windows.obs[:, length:],
-        reward,
-        windows.reward[:, length - 1 :].sign(),
-        terminated,
-        windows.terminated[:, length - 1 :],
-        windows.transition_mask[:, length - 1 :],
+        obs=obs,
+        true_obs=windows.obs[:, length:],
+        reward=reward,
+        true_reward=windows.reward[:, length - 1 :].sign(),
+        terminated=terminated,
+        true_terminated=windows.terminated[:, length - 1 :],
+        mask=windows.transition_mask[:, length - 1 :],
     )
 
 
 def longest_dream(continuation: Continuation) -> tuple[Tensor, Tensor]:
-    """:func:`true_and_dream` of the dream that goes on for the most steps together with its game."""
+    """The real frames and the dream, as in :func:`true_and_dream`, of the pair that goes on together for longest."""
     together = continuation.mask & ~dream_over(continuation)  # (B, T)
     return true_and_dream(continuation, int(together.sum(dim=1).argmax()))
 
 
 def true_and_dream(continuation: Continuation, index: int) -> tuple[Tensor, Tensor]:
-    """What really happened and what dream ``index`` made of the same actions: (T', C, H, W) each.
+    """The real frames and the frames of dream ``index``, up to the end of the real episode or the horizon.
 
-    T' is the number of steps until the horizon or the true end. After its own end a dream is grey: what the
-    model makes of frames that follow none means nothing.
+    After the dream has ended, its frames are grey: the world model was not trained to continue from there.
+
+    Returns:
+        (T', C, H, W) uint8 each, in CPU memory, where T' is the number of steps up to that point.
     """
     alive = continuation.mask[index]
     dream = continuation.obs[index].masked_fill(dream_over(continuation)[index, :, None, None, None], OVER)
@@ -101,6 +105,6 @@ def true_and_dream(continuation: Continuation, index: int) -> tuple[Tensor, Tens
 
 
 def dream_over(continuation: Continuation) -> Tensor:
-    """(B, T) bool: whether some step before was the dream's last."""
+    """(B, T) bool: true after the step in which the dream ended."""
     ends = continuation.terminated.int()
     return ends.cumsum(dim=1) > ends

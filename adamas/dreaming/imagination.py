@@ -1,4 +1,4 @@
-"""Dreams as an environment: a world model, real frames to start from, and a horizon."""
+"""Dreams as an environment: a world model, real frames from which dreams start, and a horizon."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from adamas.core.protocols import WorldModel
 from adamas.core.types import Batch, EnvReset, EnvStep, History
 
 Contexts = Callable[[int], Batch]
-"""``K -> batch of K segments of L real frames`` to start dreams from."""
+"""``K -> batch of K segments of L real frames`` from which dreams start."""
 
 
 class Imagination:
     """``num_envs`` dreams, stepped together: a :class:`~adamas.core.protocols.VectorEnv`.
 
-    A dream starts from L real frames, ends when the world model says so, and is truncated after ``horizon``
-    steps. Dreams that end restart alone, from fresh contexts, while the others go on.
+    A dream starts from L real frames. It is terminated when the world model predicts the end, and truncated after
+    ``horizon`` steps. A dream that ends restarts within the same step, from new real frames, while the others go on.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Imagination:
         self.generator = generator
 
     def reset(self) -> EnvReset:
-        """Start all dreams from fresh contexts."""
+        """Start all dreams from new contexts."""
         context = self.contexts(self.num_envs)
         self._state = self.world_model.initial_state(context)
         self._age = torch.zeros(self.num_envs, dtype=torch.int64, device=context.obs.device)
@@ -50,9 +50,9 @@ class Imagination:
 
     @torch.no_grad()
     def step(self, action: Tensor) -> EnvStep:
-        """Imagine what follows ``action``, (B,) int64."""
+        """Predict what follows ``action``, (B,) int64 or (B, K) float32, and restart the dreams that end."""
         self._state, prediction = self.world_model.step(self._state, action, self.generator)
-        self._age = self._age + 1  # not in place: a saved state must stay as it was
+        self._age = self._age + 1  # not in place, because a checkpoint may hold the old tensor
         truncated = self._age >= self.horizon
         index = (prediction.terminated | truncated).nonzero()[:, 0]  # (K,)
         obs, final_obs, history = prediction.obs, prediction.obs[index], None
@@ -66,10 +66,10 @@ class Imagination:
         return EnvStep(obs, prediction.reward, prediction.terminated, truncated, final_obs, history)
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: dreams hold no resources."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Where every dream stands, for a checkpoint."""
+        """The states and ages of all dreams, for a checkpoint."""
         return {"state": self._state, "age": self._age}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

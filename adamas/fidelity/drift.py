@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from adamas.core.actions import ActionSpec
-from adamas.core.errors import UserError
 from adamas.core.types import Batch
-from adamas.data.store import EpisodeStore
-from adamas.data.windows import draw_uniformly
 from adamas.dreaming.continuation import Continuation
 from adamas.fidelity.distances import exact, mse, psnr, ssim
 from adamas.fidelity.lpips import Lpips
@@ -22,63 +18,6 @@ NUM_RESAMPLES = 2_000
 BATCH = 256  # frames compared at a time: on the way each needs 80 times its memory
 OTHER_ACTIONS, STILL, BASELINE = "other actions", "still frame", "baseline"
 """What the baselines are called: :func:`under_other_actions`, :func:`still`, and another agent's dreams."""
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Pieces of held-out episodes to dream beside.
-
-    Attributes:
-        batch: B segments of L + T frames; the L frames of context and the one after them are real in each.
-        episode: (B,) int64, where each comes from.
-    """
-
-    batch: Batch
-    episode: np.ndarray
-
-
-def draw_windows(
-    store: EpisodeStore, num_windows: int, length: int, horizon: int, rng: np.random.Generator
-) -> Windows:
-    """Draw windows uniformly among all moments that have ``length`` frames of context and a frame after them.
-
-    Args:
-        store: episodes that the model was not trained on.
-        num_windows: B.
-        length: L.
-        horizon: T.
-        rng: what is drawn follows from it.
-
-    Raises:
-        UserError: no episode is long enough.
-    """
-    starts = np.maximum(store.lengths - length, 0)  # of each episode
-    if not starts.sum():
-        raise UserError(
-            f"{store.folder} has no episode of more than {length} frames, the context of a dream; record longer ones"
-        )
-    episode, start = draw_uniformly(starts, num_windows, rng)
-    return Windows(store.read(episode, start, length + horizon), episode)
-
-
-def as_known(windows: Batch, spec: ActionSpec, what: str) -> Batch:
-    """The same windows with actions of ``spec``: an agent of a single one is not told which was taken.
-
-    Args:
-        windows: the windows.
-        spec: the agent's.
-        what: where they are from.
-
-    Raises:
-        UserError: they hold actions that the agent does not have.
-    """
-    if spec.kind == ActionSpec.nothing().kind:
-        return replace(windows, action=torch.zeros_like(windows.mask[:, :-1], dtype=torch.int64))
-    if spec.problem(windows.action.numpy()):
-        raise UserError(
-            f"{what} holds actions that the agent does not have ({spec}); give a dataset of its own game"
-        )
-    return windows
 
 
 def still(dreams: Continuation, windows: Batch, length: int) -> Continuation:

@@ -9,7 +9,8 @@ import numpy as np
 
 from adamas.core.seeding import derive_seed
 from adamas.dreaming.continuation import Continuation
-from adamas.fidelity.drift import Windows, agreement, distances, means
+from adamas.dreaming.windows import Windows
+from adamas.fidelity.drift import agreement, distances, means
 from adamas.fidelity.frechet_samples import Features, population_distance
 from adamas.fidelity.lpips import Lpips
 

@@ -10,6 +10,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from torch import Tensor
 
+from adamas.agent import check_dataset_fits
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.data.store import NEW, EpisodeStore
@@ -63,14 +64,7 @@ class Recordings:
         if not folder.exists():
             return EpisodeStore.create(folder, self._obs_shape, self._action_spec)
         store = EpisodeStore.open(folder)
-        if store.obs_shape != tuple(self._obs_shape):
-            raise UserError(
-                f"{folder} holds frames of shape {store.obs_shape}, not {tuple(self._obs_shape)}; give another "
-                "folder with --recordings"
-            )
-        known, spec = store.action_spec, self._action_spec  # older recordings of one choice say nothing of it
-        if not (spec.is_discrete if known is None else known.kind == spec.kind):
-            raise UserError(f"{folder} holds other actions; give another folder with --recordings")
+        check_dataset_fits(store, self._obs_shape, "the agent", self._action_spec)
         return store
 
     def spend(self, num_bytes: int) -> None:

@@ -13,10 +13,10 @@ import torch
 from PIL import Image, ImageSequence
 from torch import Tensor
 
-import adamas.commands.dream as command
 from adamas.commands.dream import dream
 from adamas.core.types import Batch, EnvStep
 from adamas.data.store import EpisodeStore
+from adamas.dreaming import film_dreams
 from adamas.envs.vector import RealVectorEnv
 from adamas.media.pictures import GAP, LABEL_HEIGHT, OVER
 from adamas.presets import preset
@@ -62,14 +62,14 @@ def grey(frames: Tensor) -> Tensor:
 
 
 def spied(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Any]:
-    """The arguments of every call of a function of the command's."""
-    real, calls = getattr(command, name), []
+    """The arguments of every call of a function that draws the films."""
+    real, calls = getattr(film_dreams, name), []
 
     def spy(*arguments: Any, **options: Any) -> Any:
         calls.append((arguments, options))
         return real(*arguments, **options)
 
-    monkeypatch.setattr(command, name, spy)
+    monkeypatch.setattr(film_dreams, name, spy)
     return calls
 
 
@@ -82,7 +82,7 @@ def dreamt_windows(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Batch]:
 def test_mp4(dreamer: Path, capsys: pytest.CaptureFixture[str]) -> None:
     av = pytest.importorskip("av")
     dream(["RUN", "--out", "new/film.mp4", "--steps", "5", "--fps", "30"])
-    assert capsys.readouterr().out == "dreaming 5 frames on from RUN/dataset/test\n  new/film.mp4\n"
+    assert capsys.readouterr().out == "filming dreams from RUN/dataset/test\n  new/film.mp4\n"
     with av.open("new/film.mp4") as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
         assert container.streams.video[0].average_rate == 30
@@ -212,7 +212,7 @@ def test_a_file_of_actions(dreamer: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_where_dreams_start(dreamer: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def where(*options: str, target: str = "RUN") -> str:
         film("--steps", "2", *options, target=target)
-        return capsys.readouterr().out.splitlines()[0].removeprefix("dreaming 2 frames on from ")
+        return capsys.readouterr().out.splitlines()[0].removeprefix("filming dreams from ")
 
     assert where("--dataset", "RUN/dataset/train") == "RUN/dataset/train"
     checkpoint = next(dreamer.glob("checkpoints/step-*"))

@@ -1,4 +1,4 @@
-"""``adamas dream``: what it refuses, and how it reads actions."""
+"""``adamas dream``: mistakes get one line and leave no files."""
 
 from __future__ import annotations
 
@@ -7,16 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adamas.commands.dream import dream, read_actions
-from adamas.core.actions import ActionSpec
+from adamas.commands.dream import dream
 from adamas.core.errors import UserError
 from adamas.data.store import EpisodeStore
-
-
-def test_names_and_numbers_of_actions(tmp_path: Path) -> None:
-    file, spec = tmp_path / "actions.txt", ActionSpec.discrete(("noop", "upRight", "7"))
-    file.write_text("upright\r\n2\r\n\r\n7\r\n0\r\n")
-    assert read_actions(file, spec).tolist() == [1, 2, 2, 0]
 
 
 @pytest.mark.parametrize(
@@ -47,15 +40,15 @@ def test_names_and_numbers_of_actions(tmp_path: Path) -> None:
         ("--out film.gif --dataset other", "other holds actions that the agent does not have"),
         (
             "--out film.gif --by agnet",
-            "by is agnet; it must be agent, random, or a file of actions (No such file",
+            "agnet must be agent, random, or a text file with an action on every line (No such file",
         ),
         (
             "--out film.gif --by RUN",
-            "by is RUN; it must be agent, random, or a file of actions (Is a directory)",
+            "RUN must be agent, random, or a text file with an action on every line (Is a directory)",
         ),
         (
             "--out film.gif --by bytes",
-            "by is bytes; it must be agent, random, or a file of actions (no text)",
+            "bytes must be agent, random, or a text file with an action on every line (it is not text)",
         ),
         ("--out film.gif --by empty.txt", "empty.txt is empty; give an action on every line"),
         (
@@ -68,7 +61,7 @@ def test_names_and_numbers_of_actions(tmp_path: Path) -> None:
         ),
         (
             "--out film.gif --by good.txt --steps 3",
-            "steps is 3, but good.txt has 2 actions; give more, or fewer",
+            "steps is 3, but there are 2 actions; give more actions, or fewer steps",
         ),
         (
             "--out film.gif --by agent --beside-real --dataset RUN/dataset/test",

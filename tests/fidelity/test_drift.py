@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from adamas.core.actions import ActionSpec
-from adamas.core.errors import UserError
 from adamas.core.types import Batch
-from adamas.data.store import NEW, EpisodeStore
 from adamas.dreaming.continuation import Continuation
 from adamas.fidelity import drift
 from adamas.fidelity.drift import (
     agreement,
-    as_known,
     distances,
-    draw_windows,
     dream_error,
     means,
     still,
@@ -29,41 +23,6 @@ from adamas.fidelity.frechet_samples import CLIP_LENGTH, population_distance, sa
 from adamas.fidelity.lpips import Lpips
 
 L = 2
-
-
-def make_store(folder: Path, lengths: list[int]) -> EpisodeStore:
-    """Episodes of so many frames; every pixel of frame t of episode e is 50 e + t."""
-    store = EpisodeStore.create(folder, (1, 2, 2))
-    for number, length in enumerate(lengths):
-        for t in range(length - 1):
-            frame = np.full((1, 1, 2, 2), 50 * number + t, dtype=np.uint8)
-            last = t == length - 2
-            store.append([number if t else NEW], frame, [0], [0.0], [last], [False])
-        store.append_final([number], np.full((1, 1, 2, 2), 50 * number + length - 1, dtype=np.uint8))
-    store.commit()
-    return store
-
-
-def test_windows_hold_their_context_and_are_drawn_from_all_moments(tmp_path: Path) -> None:
-    store = make_store(tmp_path / "data", [2, 3, 6])
-    windows = draw_windows(store, 200, L, 3, np.random.default_rng(0))
-    assert windows.batch.obs.shape == (200, L + 3, 1, 2, 2) and windows.batch.mask[:, : L + 1].all()
-    first = windows.batch.obs[:, 0, 0, 0, 0].tolist()
-    assert sorted(set(first)) == [
-        50,
-        100,
-        101,
-        102,
-        103,
-    ]  # one start in the second episode, four in the third
-    assert (windows.episode == [1 if value < 100 else 2 for value in first]).all()
-    assert all(first.count(value) == pytest.approx(40, abs=20) for value in set(first))
-
-
-def test_episodes_that_are_too_short_are_named(tmp_path: Path) -> None:
-    store = make_store(tmp_path / "data", [2, 2])
-    with pytest.raises(UserError, match="data has no episode of more than 2 frames, the context of a dream"):
-        draw_windows(store, 4, L, 3, np.random.default_rng(0))
 
 
 def continuation(obs: torch.Tensor, true_obs: torch.Tensor, mask: torch.Tensor) -> Continuation:
@@ -99,20 +58,6 @@ def test_other_actions_are_those_of_another_window_once_the_dream_begins() -> No
     action = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]])
     windows = Batch(torch.zeros(2, 5, 1, 1, 1), action, *(nothing,) * 4)
     assert under_other_actions(windows, 3).action.tolist() == [[1, 2, 7, 8], [5, 6, 3, 4]]
-
-
-def test_actions_as_an_agent_knows_them() -> None:
-    action = torch.tensor([[0, 1, 2]])
-    transition = torch.zeros(1, 3)
-    windows = Batch(
-        torch.zeros(1, 4, 1, 2, 2), action, transition, transition, transition, torch.ones(1, 4).bool()
-    )
-    assert as_known(windows, ActionSpec.numbered(3), "data") is windows
-    assert as_known(windows, ActionSpec.nothing(), "data").action.tolist() == [[0, 0, 0]]
-    vectors = replace(windows, action=torch.ones(1, 3, 2))
-    assert as_known(vectors, ActionSpec.nothing(), "data").action.tolist() == [[0, 0, 0]]
-    with pytest.raises(UserError, match="data holds actions that the agent does not have"):
-        as_known(windows, ActionSpec.numbered(2), "data")
 
 
 def test_intervals_resample_whole_episodes() -> None:

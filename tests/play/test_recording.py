@@ -93,7 +93,7 @@ def test_two_servers_do_not_write_into_one_folder(tmp_path: Path) -> None:
 
 def test_other_frames_are_refused(tmp_path: Path) -> None:
     EpisodeStore.create(tmp_path / "dream", (3, 8, 8))
-    with pytest.raises(UserError, match=r"holds frames of shape \(3, 8, 8\).*--recordings"):
+    with pytest.raises(UserError, match=r"holds frames of shape \(3, 8, 8\).*choose another dataset"):
         Recordings(tmp_path, SHAPE, THREE).begin("dream")
 
 
@@ -111,7 +111,7 @@ def test_other_actions_are_refused(tmp_path: Path) -> None:
     recordings.begin("dream")
     recordings.close()
     for folder, spec in (("r", THREE), ("old", lever)):
-        with pytest.raises(UserError, match="holds other actions; give another folder with --recordings"):
+        with pytest.raises(UserError, match="holds other actions than the agent has"):
             Recordings(tmp_path / folder, SHAPE, spec).begin("dream")
 
 
