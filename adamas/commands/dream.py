@@ -28,8 +28,8 @@ from adamas.media.films import check_film, save_film
 class Dream(FilmOptions):
     """Film dreams. Each starts from a real frame, and the world model draws all frames that follow.
 
-    Where a policy acts, a dream that ends starts again after one grey frame, from another real frame, or with
-    --same-start from the same one. Dreams under the actions of a file, and dreams beside what really happened, stay
+    Where a policy acts, a dream that ends starts again after one grey frame, from another real frame (or, if you give
+    --same-start, from the same one). Dreams under the actions of a file, and dreams beside what really happened, stay
     grey after their end, and the film ends with the last of them.
     """
 

@@ -1,4 +1,4 @@
-"""How dreams drift from the true continuation of the same frames under the same actions, step by step."""
+"""How far dreams drift from the true continuation of the same frames under the same actions, step by step."""
 
 from __future__ import annotations
 
@@ -13,30 +13,41 @@ from adamas.core.types import Batch
 from adamas.dreaming.continuation import Continuation
 from adamas.fidelity.distances import exact, mse, psnr, ssim
 from adamas.fidelity.lpips import Lpips
+from adamas.fidelity.results import RewardsAndEnds, StepMeans
 
 NUM_RESAMPLES = 2_000
-BATCH = 256  # frames compared at a time: on the way each needs 80 times its memory
+BATCH = 256  # frames compared at a time, because each needs 80 times its memory while it is compared
 OTHER_ACTIONS, STILL, BASELINE = "other actions", "still frame", "baseline"
-"""What the baselines are called: :func:`under_other_actions`, :func:`still`, and another agent's dreams."""
+"""Names of the baselines: :func:`under_other_actions`, :func:`still`, and the dreams of another agent."""
 
 
 def still(dreams: Continuation, windows: Batch, length: int) -> Continuation:
-    """What ``dreams`` would be if nothing ever moved: the last frame of context, again and again."""
+    """The baseline in which nothing moves: ``dreams`` with the last context frame in place of every dreamt frame."""
     last = windows.obs[:, length - 1 : length].to(dreams.obs.device)
     return replace(dreams, obs=last.expand_as(dreams.obs))
 
 
 def under_other_actions(windows: Batch, length: int) -> Batch:
-    """The same windows, to be dreamt on from L frames under the actions of another one: as if nobody knew them."""
+    """Windows whose actions after the first L frames are those of the next window, as if they were not known.
+
+    Args:
+        windows: B windows.
+        length: L.
+    """
     known, to_come = windows.action[:, : length - 1], windows.action[:, length - 1 :]
     return replace(windows, action=torch.cat((known, to_come.roll(1, dims=0)), dim=1))
 
 
 def distances(dreams: Continuation, lpips: Lpips | None) -> dict[str, np.ndarray]:
-    """Of every dream, how far each of its frames is from the true one, (B, T); nan after the true end.
+    """Distances between the frames of dreams and the true frames, (B, T) each; nan after the true end.
 
-    ``mse`` in [0, 1], ``psnr`` in dB, ``ssim``, ``exact`` (share of frames without a wrong pixel) and, given the
-    network, ``lpips``.
+    Args:
+        dreams: B dreams of T steps.
+        lpips: the network of the perceptual distance, if it is to be measured.
+
+    Returns:
+        By name: ``mse`` in [0, 1], ``psnr`` in dB, ``ssim``, ``exact`` (1 where no pixel is wrong, 0 elsewhere) and
+        ``lpips``.
     """
     compare: dict[str, Callable[[Tensor, Tensor], Tensor]]
     compare = {"mse": mse, "psnr": psnr, "ssim": ssim, "exact": exact}
@@ -56,18 +67,15 @@ def _placed(values: Tensor, mask: Tensor) -> np.ndarray:
     return placed.numpy()
 
 
-def means(values: np.ndarray, episode: np.ndarray, seed: int) -> dict[str, list[float | None]]:
-    """Mean over dreams at every step, and its 95 % interval by resampling episodes.
+def means(values: np.ndarray, episode: np.ndarray, seed: int) -> StepMeans:
+    """Average over dreams at each step, with a 95 % bootstrap interval that resamples whole episodes.
 
-    Windows of one episode share their luck, so whole episodes are drawn, each with all of its windows.
+    Windows of the same episode are not independent, so an episode is drawn with all of its windows.
 
     Args:
         values: (B, T), nan where there is nothing to compare.
-        episode: (B,), which episode each row comes from.
+        episode: (B,), the episode from which each row comes.
         seed: of the resampling.
-
-    Returns:
-        ``mean``, ``low``, ``high`` and ``dreams`` (how many are left), T values each; None where none is left.
     """
     _, which = np.unique(episode, return_inverse=True)
     rng = np.random.default_rng(seed)
@@ -76,46 +84,47 @@ def means(values: np.ndarray, episode: np.ndarray, seed: int) -> dict[str, list[
     weight = draws[:, which].astype(float)  # (R, B)
     known = ~np.isnan(values)
     count = weight @ known  # (R, T)
-    with np.errstate(invalid="ignore"):  # 0 / 0 where a resample has nothing left
+    with np.errstate(invalid="ignore"):  # 0 / 0 where a resample has no values
         resampled = (weight @ np.where(known, values, 0)) / count
-    left = known.sum(axis=0)
-    result: dict[str, list[float | None]] = {"mean": [], "low": [], "high": [], "dreams": left.tolist()}
-    for t in range(values.shape[1]):
-        found = resampled[count[:, t] > 0, t]
-        ends = np.quantile(found, [0.025, 0.975]) if left[t] else (None, None)
-        result["mean"].append(float(values[known[:, t], t].mean()) if left[t] else None)
-        for name, end in zip(("low", "high"), ends, strict=True):
-            result[name].append(None if end is None else float(end))
-    return result
+    num_dreams = known.sum(axis=0).tolist()
+    mean: list[float | None] = []
+    low: list[float | None] = []
+    high: list[float | None] = []
+    for t, num in enumerate(num_dreams):
+        ends = np.quantile(resampled[count[:, t] > 0, t], [0.025, 0.975]).tolist() if num else [None, None]
+        mean.append(float(values[known[:, t], t].mean()) if num else None)
+        low.append(ends[0])
+        high.append(ends[1])
+    return StepMeans(mean, low, high, num_dreams)
 
 
-def agreement(dreams: Continuation) -> dict[str, float | None]:
-    """How the dreams' rewards and ends compare with the game's, over all steps before the true end.
-
-    Rates are per step; precision and recall count rewards of the right sign, and ends, at exactly the step where
-    the game has them. None where there is nothing to count.
-    """
+def rewards_and_ends(dreams: Continuation) -> RewardsAndEnds:
+    """Compare the rewards and ends of dreams with those of the game, over all steps before the true ends."""
     alive = dreams.mask
-    result: dict[str, float | None] = {"steps": float(alive.sum())}
-    for name, dreamt, true in (
-        ("reward", dreams.reward[alive], dreams.true_reward[alive]),
-        ("end", dreams.terminated[alive].float(), dreams.true_terminated[alive].float()),
-    ):
-        hits = float(((dreamt == true) & (true != 0)).sum())
-        said, there = float((dreamt != 0).sum()), float((true != 0).sum())
-        result |= {
-            f"{name}_rate": said / len(true),
-            f"true_{name}_rate": there / len(true),
-            f"{name}_precision": hits / said if said else None,
-            f"{name}_recall": hits / there if there else None,
-        }
-    return result
+    return RewardsAndEnds(
+        float(alive.sum()),
+        *_rates(dreams.reward[alive], dreams.true_reward[alive]),
+        *_rates(dreams.terminated[alive].float(), dreams.true_terminated[alive].float()),
+    )
+
+
+def _rates(dreamt: Tensor, true: Tensor) -> tuple[float, float, float | None, float | None]:
+    """Of (N,) steps where 0 means that nothing happens: dreamt rate, true rate, precision and recall."""
+    hits = float(((dreamt == true) & (true != 0)).sum())
+    predicted, real = float((dreamt != 0).sum()), float((true != 0).sum())
+    return (
+        predicted / len(true),
+        real / len(true),
+        hits / predicted if predicted else None,
+        hits / real if real else None,
+    )
 
 
 def dream_error(dreams: Continuation) -> dict[str, float]:
-    """The numbers a run logs at every evaluation.
+    """The numbers that a run logs at every evaluation.
 
-    ``*_1`` is the next frame, ``*_T`` the frame T steps on; rates are per step that was still alive in the game.
+    ``*_1`` is measured on the next frame, and ``*_T`` on the frame after T steps. Rates are per step before the true
+    end.
     """
     horizon = dreams.mask.shape[1]
     result = {}

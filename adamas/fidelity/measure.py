@@ -1,60 +1,64 @@
-"""What is found out about dreams of some windows, and about baselines beside them."""
+"""What is measured of dreams of some windows, and of the baselines beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from adamas.core.seeding import derive_seed
 from adamas.dreaming.continuation import Continuation
-from adamas.dreaming.windows import Windows
-from adamas.fidelity.drift import agreement, distances, means
-from adamas.fidelity.frechet_samples import Features, population_distance
-from adamas.fidelity.lpips import Lpips
+from adamas.fidelity.drift import distances, means, rewards_and_ends
+from adamas.fidelity.frechet_samples import frechet_distances
+from adamas.fidelity.networks import Networks
+from adamas.fidelity.results import DreamResults, StepMeans
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Results, and the squared errors from which margins are computed, (B, T)."""
+
+    results: DreamResults
+    error: np.ndarray
 
 
 class Measure:
-    """What is measured of dreams, and of baselines that they should be closer to the truth than."""
+    """Measures dreams of the same B windows."""
 
-    def __init__(
-        self,
-        windows: Windows,
-        lpips: Lpips | None,
-        features: Mapping[str, tuple[Features, bool]],
-        seed: int,
-    ) -> None:
-        """Measure on some windows.
+    def __init__(self, episode: np.ndarray, networks: Networks, seed: int) -> None:
+        """Measure dreams of windows from these episodes, (B,); ``seed`` is that of the intervals."""
+        self.episode, self.networks, self.seed = episode, networks, derive_seed(seed, "bootstrap")
 
-        Args:
-            windows: what dreams, and baselines, go on from.
-            lpips: network of the perceptual distance, if there is one.
-            features: what populations are compared by, by name.
-            seed: of the intervals.
-        """
-        self.episode, self.lpips, self.features = windows.episode, lpips, features
-        self.seed = derive_seed(seed, "bootstrap")
-        self.found: dict[str, Any] = {}
-        self._errors: dict[str, np.ndarray] = {}  # squared, of each sampler's dreams
-
-    def dreams(self, name: str, dreams: Continuation) -> None:
-        """Distances, what the dreams judge, and what they are like taken together."""
-        self._errors[name] = self._distances(name, dreams)
-        populations = {
-            kind: population_distance(dreams, self.episode, *features)
-            for kind, features in self.features.items()
+    def dreams(self, dreams: Continuation) -> Measured:
+        """Measure the distances, rewards and ends, and Frechet distances of an agent's dreams."""
+        found = self.baseline(dreams)
+        frechet = {
+            name: frechet_distances(dreams, self.episode, features)
+            for name, features in self.networks.features.items()
         }
-        self.found[name] |= {"agreement": agreement(dreams), "populations": populations, "margin": {}}
+        results = replace(found.results, rewards_and_ends=rewards_and_ends(dreams), frechet=frechet)
+        return Measured(results, found.error)
 
-    def baseline(self, name: str, frames: Continuation) -> None:
-        """Distances, and how much smaller those of the dreams are, pair by pair."""
-        error = self._distances(name, frames)
-        self.found[name] |= {"agreement": {}, "populations": {}}
-        for dreamt, own in self._errors.items():
-            self.found[dreamt]["margin"][name] = means(error - own, self.episode, self.seed)
+    def baseline(self, frames: Continuation) -> Measured:
+        """Measure the distances of a baseline."""
+        found = distances(frames, self.networks.lpips)
+        return Measured(
+            DreamResults({name: self._means(values) for name, values in found.items()}), found["mse"]
+        )
 
-    def _distances(self, name: str, frames: Continuation) -> np.ndarray:
-        found = distances(frames, self.lpips)
-        self.found[name] = {kind: means(values, self.episode, self.seed) for kind, values in found.items()}
-        return found["mse"]
+    def with_margins(
+        self, dreams: Mapping[str, Measured], baselines: Mapping[str, Measured]
+    ) -> dict[str, DreamResults]:
+        """All results by name; those of dreams with the margin to each baseline, from differences pair by pair."""
+        found = {
+            name: replace(
+                own.results,
+                margin={other: self._means(base.error - own.error) for other, base in baselines.items()},
+            )
+            for name, own in dreams.items()
+        }
+        return found | {name: baseline.results for name, baseline in baselines.items()}
+
+    def _means(self, values: np.ndarray) -> StepMeans:
+        return means(values, self.episode, self.seed)

@@ -1,66 +1,86 @@
-"""What was found in moments of the real game, as numbers with intervals that can be written and printed."""
+"""Estimates over moments of the real game, and the rows of a table that show them."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from adamas.evaluation.results import bootstrap_interval
 from adamas.fidelity.action_sensitivity import Sensitivity
-from adamas.fidelity.coverage import OutcomeComparison
+from adamas.fidelity.coverage import Agreement, OutcomeComparison
+from adamas.fidelity.results import (
+    ActionEffects,
+    ActionSensitivity,
+    DreamAndGame,
+    DreamResults,
+    Estimate,
+    Outcomes,
+)
 
 AGREEMENTS = {
-    "coverage": "what can happen and is dreamt",
-    "precision": "what is dreamt and can happen",
+    "coverage": "coverage",
+    "precision": "precision",
     "total_variation": "total variation",
     "energy": "energy distance",
 }
-Estimate = dict[str, float | None]
+"""Names of the numbers of an agreement, and what a table calls them."""
 
 
-def summarise_outcomes(found: OutcomeComparison, seed: int) -> dict[str, Any]:
-    """By step: modes of the game, and the agreement of dreams and of the game's second set, over K moments."""
+def summarise_outcomes(found: OutcomeComparison, seed: int) -> dict[int, Outcomes]:
+    """Average the agreement of dreams, and of a second set of real continuations, over K moments.
+
+    Args:
+        found: the agreement in each moment.
+        seed: of the bootstrap intervals.
+
+    Returns:
+        The estimates by number of steps after the moment.
+    """
+
+    def compared(name: str, i: int) -> DreamAndGame:
+        def of(agreement: Agreement) -> Estimate:
+            return estimate(getattr(agreement, name)[:, i], seed)
+
+        return DreamAndGame(of(found.dream), of(found.game))
+
     return {
-        str(step): {
-            "modes": float(found.num_modes[:, i].mean()),
-            **{
-                name: {
-                    who: estimate(getattr(agreement, name)[:, i], seed)
-                    for who, agreement in (("dream", found.dream), ("game", found.game))
-                }
-                for name in AGREEMENTS
-            },
-        }
+        step: Outcomes(float(found.num_modes[:, i].mean()), *(compared(name, i) for name in AGREEMENTS))
         for i, step in enumerate(found.steps)
     }
 
 
-def summarise_sensitivity(found: Sensitivity, names: Sequence[str], seed: int) -> dict[str, Any]:
-    """Over the moments in which actions differ: how often the dream obeys, and how much each action changes."""
+def summarise_sensitivity(found: Sensitivity, names: Sequence[str], seed: int) -> ActionSensitivity:
+    """Average the action sensitivity over the moments in which actions change something in the game.
+
+    Args:
+        found: the action sensitivity in each moment.
+        names: names of the A actions.
+        seed: of the bootstrap intervals.
+    """
     decisive = found.decisive
-    changes = {
-        who: dict(zip(names, change[decisive].mean(axis=0).tolist(), strict=True)) if decisive.any() else {}
-        for who, change in (("dream", found.dream_change), ("game", found.game_change))
-    }
-    return {
-        "steps": found.horizon,
-        "decisive": float(decisive.mean()),
-        "accuracy": estimate(found.accuracy[decisive], seed),
-        "chance": estimate(found.chance[decisive], seed),
-        "correlation": estimate(found.correlation[decisive], seed),
-        "told_apart": estimate(np.nanmean(found.told_apart[decisive], axis=(1, 2)), seed),
-        "change": changes,
-        "confusion": found.confusion.tolist() if decisive.any() else None,
-        "perfect_confusion": found.perfect_confusion.tolist() if decisive.any() else None,
-        "pairs": _pairs(found, names, seed),
-    }
+    some = bool(decisive.any())
+
+    def effects(change: np.ndarray) -> dict[str, float]:
+        return dict(zip(names, change[decisive].mean(axis=0).tolist(), strict=True)) if some else {}
+
+    return ActionSensitivity(
+        steps=found.horizon,
+        decisive=float(decisive.mean()),
+        accuracy=estimate(found.accuracy[decisive], seed),
+        chance=estimate(found.chance[decisive], seed),
+        correlation=estimate(found.correlation[decisive], seed),
+        told_apart=estimate(np.nanmean(found.told_apart[decisive], axis=(1, 2)), seed),
+        change=ActionEffects(dream=effects(found.dream_change), game=effects(found.game_change)),
+        confusion=found.confusion.tolist() if some else None,
+        perfect_confusion=found.perfect_confusion.tolist() if some else None,
+        pairs=_pairs(found, names, seed),
+    )
 
 
 def _pairs(found: Sensitivity, names: Sequence[str], seed: int) -> dict[str, Estimate]:
-    """By the names of two actions: in how many of the moments in which they differ they are told apart."""
+    """By the names of two actions: how often they are told apart, in the moments in which they differ in the game."""
     pairs = {}
     for i, j in itertools.combinations(range(len(names)), 2):
         values = found.told_apart[:, i, j]
@@ -69,39 +89,37 @@ def _pairs(found: Sensitivity, names: Sequence[str], seed: int) -> dict[str, Est
 
 
 def estimate(values: np.ndarray, seed: int) -> Estimate:
-    """Mean over moments and its 95 % bootstrap interval; None without moments."""
+    """The mean of (K,) values with its 95 % bootstrap interval; all None if K is 0."""
     if not len(values):
-        return {"mean": None, "low": None, "high": None}
+        return Estimate(None, None, None)
     low, high = bootstrap_interval(values, seed)
-    return {"mean": float(values.mean()), "low": low, "high": high}
+    return Estimate(float(values.mean()), low, high)
 
 
-def moment_rows(found: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, list[str]]]:
-    """Rows of a table with one column for each sampler; those without moments stay empty."""
-    measured = [one.get("moments") for one in found.values()]
-    first = next(one for one in measured if one)
-    for step, outcome in first["outcomes"].items():
+def moment_rows(found: Mapping[str, DreamResults]) -> Iterator[tuple[str, list[str]]]:
+    """Rows of a table, label and cells, with a column for each entry of ``found``; some entry must have moments."""
+    columns = [results.moments for results in found.values()]
+    first = next(moments for moments in columns if moments is not None)
+    for step, outcomes in first.outcomes.items():
         for name, words in AGREEMENTS.items():
-            label = f"{words}, step {step} (the game again: {outcome[name]['game']['mean']:.3g})"
-            yield label, [shown(one["outcomes"][step][name]["dream"]) if one else "" for one in measured]
-    chance = first["obedience"]["chance"]["mean"]
+            label = f"{words}, step {step} (the game's own: {getattr(outcomes, name).game.mean:.3g})"
+            yield label, [shown(getattr(m.outcomes[step], name).dream) if m else "" for m in columns]
+    sensitivity = [moments and moments.action_sensitivity for moments in columns]
+    chance = first.action_sensitivity.chance.mean
     if chance is not None:
         yield (
-            f"looks like its action (by chance {chance:.3g})",
-            [shown(one["obedience"]["accuracy"]) if one else "" for one in measured],
+            f"action accuracy (by chance {chance:.3g})",
+            [shown(s.accuracy) if s else "" for s in sensitivity],
         )
         yield (
-            "two actions told apart (by chance 0.5)",
-            [shown(one["obedience"]["told_apart"]) if one else "" for one in measured],
+            "action pairs told apart (by chance 0.5)",
+            [shown(s.told_apart) if s else "" for s in sensitivity],
         )
-        yield (
-            "correlation of what actions change",
-            [shown(one["obedience"]["correlation"]) if one else "" for one in measured],
-        )
+        yield "correlation of action effects", [shown(s.correlation) if s else "" for s in sensitivity]
 
 
-def shown(found: Mapping[str, Any]) -> str:
-    """``mean [low, high]``, with the bracket escaped for a table; empty where there is nothing."""
-    if found["mean"] is None:
+def shown(value: Estimate) -> str:
+    """``mean [low, high]``, with the bracket escaped for a table; empty if there is no mean."""
+    if value.mean is None:
         return ""
-    return "{:.2g} \\[{:.2g}, {:.2g}]".format(*(found[key] for key in ("mean", "low", "high")))
+    return f"{value.mean:.2g} \\[{value.low:.2g}, {value.high:.2g}]"

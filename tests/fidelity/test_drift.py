@@ -12,15 +12,16 @@ from adamas.core.types import Batch
 from adamas.dreaming.continuation import Continuation
 from adamas.fidelity import drift
 from adamas.fidelity.drift import (
-    agreement,
     distances,
     dream_error,
     means,
+    rewards_and_ends,
     still,
     under_other_actions,
 )
-from adamas.fidelity.frechet_samples import CLIP_LENGTH, population_distance, samples, spaced
+from adamas.fidelity.frechet_samples import CLIP_LENGTH, Features, frechet_distances, samples, spaced
 from adamas.fidelity.lpips import Lpips
+from adamas.fidelity.results import FrechetDistances
 
 L = 2
 
@@ -64,15 +65,15 @@ def test_intervals_resample_whole_episodes() -> None:
     """Two windows of one episode are as good as one: the interval is that of two episodes, not of four windows."""
     values = np.array([[0.0], [0.0], [1.0], [1.0]])
     together = means(values, np.array([3, 3, 8, 8]), seed=0)
-    assert (together["mean"], together["low"], together["high"]) == ([0.5], [0.0], [1.0])
+    assert (together.mean, together.low, together.high) == ([0.5], [0.0], [1.0])
     many = means(np.tile(values, (25, 1)), np.arange(100), seed=0)
-    assert many["low"][0] == pytest.approx(0.4, abs=0.02) and many["high"][0] == pytest.approx(0.6, abs=0.02)
+    assert many.low[0] == pytest.approx(0.4, abs=0.02) and many.high[0] == pytest.approx(0.6, abs=0.02)
 
 
 def test_means_leave_out_what_is_not_there() -> None:
     found = means(np.array([[1.0, np.nan, np.nan], [3.0, 5.0, np.nan]]), np.array([0, 1]), seed=0)
-    assert found["mean"] == [2.0, 5.0, None] and found["dreams"] == [2, 1, 0]
-    assert found["low"] == [1.0, 5.0, None] and found["high"] == [3.0, 5.0, None]
+    assert found.mean == [2.0, 5.0, None] and found.dreams == [2, 1, 0]
+    assert found.low == [1.0, 5.0, None] and found.high == [3.0, 5.0, None]
 
 
 def test_rewards_and_ends_by_hand() -> None:
@@ -86,16 +87,16 @@ def test_rewards_and_ends_by_hand() -> None:
         true_terminated=torch.tensor([[False, False, False, False, True, False]]),
         mask=torch.tensor([[True, True, True, True, True, False]]),
     )
-    found = agreement(dreams)
-    assert found["steps"] == 5
-    assert found["reward_rate"] == pytest.approx(3 / 5) and found["true_reward_rate"] == pytest.approx(2 / 5)
-    assert found["reward_precision"] == pytest.approx(
+    found = rewards_and_ends(dreams)
+    assert found.steps == 5
+    assert found.reward_rate == pytest.approx(3 / 5) and found.true_reward_rate == pytest.approx(2 / 5)
+    assert found.reward_precision == pytest.approx(
         1 / 3
     )  # three said, one right: another was of the wrong sign
-    assert found["reward_recall"] == pytest.approx(1 / 2)
-    assert (found["end_precision"], found["end_recall"]) == (1.0, 1.0)
-    never = agreement(continuation(frames, frames, torch.ones(1, 6, dtype=torch.bool)))
-    assert never["end_precision"] is None and never["reward_recall"] is None and never["end_rate"] == 0
+    assert found.reward_recall == pytest.approx(1 / 2)
+    assert (found.end_precision, found.end_recall) == (1.0, 1.0)
+    never = rewards_and_ends(continuation(frames, frames, torch.ones(1, 6, dtype=torch.bool)))
+    assert never.end_precision is None and never.reward_recall is None and never.end_rate == 0
 
 
 def test_clips_lie_before_the_end() -> None:
@@ -117,16 +118,13 @@ def test_a_perfect_dream_is_as_far_from_the_game_as_the_game_itself() -> None:
     def pixels(frames: torch.Tensor) -> torch.Tensor:
         return frames.flatten(1).float()
 
-    perfect = population_distance(continuation(true_obs, true_obs, mask), episode, pixels, of_clips=False)
-    assert perfect["dream"] == perfect["game"] and perfect["game"] is not None and perfect["game"] > 0
-    dark = population_distance(continuation(true_obs // 4, true_obs, mask), episode, pixels, of_clips=False)
-    assert (
-        dark["game"] == perfect["game"] and dark["dream"] is not None and dark["dream"] > 4 * perfect["game"]
-    )
-    alone = population_distance(
-        continuation(true_obs, true_obs, mask), np.zeros(8, int), pixels, of_clips=False
-    )
-    assert alone == {"dream": None, "game": None}  # nothing to compare one episode with
+    features = Features(pixels, of_clips=False)
+    perfect = frechet_distances(continuation(true_obs, true_obs, mask), episode, features)
+    assert perfect.dream == perfect.game and perfect.game is not None and perfect.game > 0
+    dark = frechet_distances(continuation(true_obs // 4, true_obs, mask), episode, features)
+    assert dark.game == perfect.game and dark.dream is not None and dark.dream > 4 * perfect.game
+    alone = frechet_distances(continuation(true_obs, true_obs, mask), np.zeros(8, int), features)
+    assert alone == FrechetDistances(None, None)  # nothing to compare one episode with
 
 
 def test_perceptual_distances_stand_where_their_frames_do(weights: Path) -> None:

@@ -203,7 +203,7 @@ ELSEWHERE = {
 def test_command_lines(fuzz: Fuzz, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adamas.commands.play._serve", lambda *arguments: None)
     monkeypatch.setattr("adamas.commands.play._play_in_terminal", lambda *arguments: None)
-    monkeypatch.setattr("adamas.commands.fidelity._draw", lambda *arguments: None)
+    monkeypatch.setattr("adamas.fidelity.run._Experiment.draw", lambda *arguments: None)
     before = content(tmp_path)
     for _ in range(40 * EFFORT):
         command = fuzz.rng.choice(list(COMMANDS))

@@ -1,0 +1,235 @@
+"""The experiment of ``adamas fidelity``: dreams beside what really happened, and beside what could have happened."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from adamas.agent import Agent, check_dataset_fits
+from adamas.core import runtime
+from adamas.core.errors import UserError
+from adamas.core.files import Draft, creating_numbered
+from adamas.core.seeding import derive_seed
+from adamas.core.types import Batch
+from adamas.data.store import EpisodeStore
+from adamas.diffusion.samplers import SamplerConfig
+from adamas.dreaming.continuation import Continuation, continue_dreams
+from adamas.dreaming.films import save_longest_dream
+from adamas.dreaming.starts import with_actions_of
+from adamas.dreaming.windows import draw_windows
+from adamas.envs.config import EnvConfig
+from adamas.evaluation.results import provenance
+from adamas.fidelity.action_sensitivity import Sensitivity, confusion_plot
+from adamas.fidelity.drift import BASELINE, OTHER_ACTIONS, STILL, still, under_other_actions
+from adamas.fidelity.figures import drift_curves
+from adamas.fidelity.measure import Measure, Measured
+from adamas.fidelity.moment_measure import MomentMeasure
+from adamas.fidelity.networks import Networks
+from adamas.fidelity.result_file import write_result
+from adamas.fidelity.results import DreamResults, FidelityProtocol, FidelityResult
+from adamas.media.plots import save_figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class FidelityOptions:
+    """How much is measured."""
+
+    horizon: int = 100
+    """Steps of each dream, at least 1."""
+    windows: int = 64
+    """Number of dreams beside recorded episodes, at least 2. More of them make the intervals narrower."""
+    moments: int = 8
+    """Number of moments of the real game from which many continuations are played and dreamt, under the same actions
+    (coverage) and under different actions (action sensitivity). 0 leaves this out, as it must be without a game."""
+    draws: int = 64
+    """Number of real continuations, and of dreams, of each moment, at least 1."""
+    seed: int = 0
+    """Seed of all random numbers, at least 0. The same seed measures the same on the same machine."""
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UserError(f"seed is {self.seed}; it must be at least 0")
+        if self.horizon < 1 or self.windows < 2 or self.moments < 0 or self.draws < 1:
+            raise UserError(
+                "horizon >= 1, windows >= 2, moments >= 0 and draws >= 1, got "
+                f"{self.horizon}, {self.windows}, {self.moments} and {self.draws}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """Names for the protocol and for error messages.
+
+    Attributes:
+        agent: name of the agent.
+        agent_commit: the commit of the repository on the hub from which the agent comes, if it does.
+        baseline: name of the baseline.
+    """
+
+    agent: str = "the agent"
+    agent_commit: str | None = None
+    baseline: str = "the baseline"
+
+
+def measure_fidelity(
+    agent: Agent,
+    dataset: EpisodeStore | Path | str,
+    options: FidelityOptions | None = None,
+    *,
+    denoising_steps: Sequence[int] = (),
+    env: EnvConfig | None = None,
+    baseline: Agent | None = None,
+    networks: Networks | None = None,
+    out: Path | None = None,
+    labels: Labels | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> FidelityResult:
+    """Measure how faithful an agent's dreams are.
+
+    Args:
+        agent: the agent.
+        dataset: episodes on which the world model was not trained, or the folder or URL of such a dataset.
+        options: how much is measured; by default ``FidelityOptions()``.
+        denoising_steps: numbers of denoising steps to compare; by default the agent's own number alone.
+        env: the game for what is measured in moments of it. None: nothing is.
+        baseline: another agent, which dreams on from the same frames for comparison.
+        networks: the networks that :func:`~adamas.fidelity.networks.load_networks` loads. None: neither LPIPS nor
+            Frechet distances are measured.
+        out: folder to make for results, plots and films, at once, so that an error comes before minutes of work. If it
+            exists, a number is added to its name. None: nothing is written.
+        labels: names for the protocol and for error messages.
+        progress: called with a line of text when a part is done.
+
+    Raises:
+        UserError: frames, actions or a game that do not fit the agent, no episode of sufficient length, or a folder
+            that cannot be written.
+    """
+    options, labels = options or FidelityOptions(), labels or Labels()
+    store = dataset if isinstance(dataset, EpisodeStore) else EpisodeStore.open(dataset)
+    check_dataset_fits(store, agent.config.obs_shape, labels.agent)
+    if baseline is not None:
+        _check_baseline(baseline, agent, store, labels.baseline)
+    experiment = _Experiment(agent, baseline, store, options, env, networks or Networks(), labels)
+    with _new_folder(out) as draft:
+        results = experiment.run(denoising_steps, progress)
+        result = FidelityResult(experiment.protocol, results, provenance())
+        if draft is not None:
+            write_result(draft.path, result)
+            experiment.draw(draft.path, results)
+    return result if draft is None else replace(result, folder=draft.path)
+
+
+class _Experiment:
+    """Windows of a dataset and moments of a game, in which the dreams of an agent are measured."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        baseline: Agent | None,
+        store: EpisodeStore,
+        options: FidelityOptions,
+        env: EnvConfig | None,
+        networks: Networks,
+        labels: Labels,
+    ) -> None:
+        self.agent, self.baseline, self.seed = agent, baseline, options.seed
+        self.length = agent.world_model.context_length
+        rng = np.random.default_rng(derive_seed(options.seed, "windows"))
+        drawn = draw_windows(store, options.windows, self.length, options.horizon, rng)
+        source = str(store.folder)
+        self.windows = with_actions_of(agent.action_spec, drawn.batch, source)
+        if baseline is not None:
+            self.baseline_windows = with_actions_of(baseline.action_spec, drawn.batch, source)
+        num_moments = 0 if env is None else options.moments
+        self.moments: MomentMeasure | None = None
+        if env is not None and num_moments:
+            self.moments = MomentMeasure(agent, env, num_moments, options.draws, options.seed, labels.agent)
+        self.measure = Measure(drawn.episode, networks, options.seed)
+        self.shown: Continuation | None = None  # dreams of the first sampler, and what actions change in them
+        self.shown_sensitivity: Sensitivity | None = None
+        self.protocol = FidelityProtocol(
+            target=labels.agent,
+            target_commit=labels.agent_commit,
+            dataset=source,
+            baseline=None if baseline is None else labels.baseline,
+            windows=options.windows,
+            episodes=len(np.unique(drawn.episode)),
+            horizon=options.horizon,
+            env=env,
+            moments=num_moments,
+            draws=options.draws,
+            seed=options.seed,
+        )
+
+    def run(self, denoising_steps: Sequence[int], progress: Callable[[str], None]) -> dict[str, DreamResults]:
+        """Measure the dreams of each sampler, then the baselines."""
+        own = self.agent.config.world_model.sampler
+        samplers = {f"N = {n}": replace(own, num_steps=n) for n in denoising_steps or [own.num_steps]}
+        dreams = {}
+        for name, sampler in samplers.items():
+            dreams[name] = self._measure_dreams(sampler)
+            progress(f"{name}: measured")
+        return self.measure.with_margins(dreams, self._measure_baselines(next(iter(samplers.values()))))
+
+    def _measure_dreams(self, sampler: SamplerConfig) -> Measured:
+        dreams = self._dream(self.agent, self.windows, sampler)
+        self.shown = self.shown or dreams
+        measured = self.measure.dreams(dreams)
+        if self.moments is None:
+            return measured
+        moments, sensitivity = self.moments.measure(sampler)
+        self.shown_sensitivity = self.shown_sensitivity or sensitivity
+        return replace(measured, results=replace(measured.results, moments=moments))
+
+    def _measure_baselines(self, sampler: SamplerConfig) -> dict[str, Measured]:
+        assert self.shown is not None
+        others = under_other_actions(self.windows, self.length)
+        frames = {
+            OTHER_ACTIONS: self._dream(self.agent, others, sampler),
+            STILL: still(self.shown, self.windows, self.length),
+        }
+        if self.baseline is not None:
+            own = self.baseline.config.world_model.sampler
+            frames[BASELINE] = self._dream(self.baseline, self.baseline_windows, own)
+        return {name: self.measure.baseline(continuation) for name, continuation in frames.items()}
+
+    def _dream(self, agent: Agent, windows: Batch, sampler: SamplerConfig) -> Continuation:
+        device = runtime.device_of(agent)
+        generator = torch.Generator(device).manual_seed(derive_seed(self.seed, "dreams"))
+        return continue_dreams(agent.world_model.with_sampler(sampler), windows.to(device), generator)
+
+    def draw(self, folder: Path, results: Mapping[str, DreamResults]) -> None:
+        """Draw the plots, the film and the strip, after :meth:`run`."""
+        assert self.shown is not None
+        save_figure(folder / "drift.png", drift_curves(results))
+        save_longest_dream(folder, self.shown)
+        if self.moments is not None and self.shown_sensitivity is not None:
+            plot = confusion_plot(self.shown_sensitivity, self.moments.game.action_spec.names)
+            save_figure(folder / "action_sensitivity.png", plot)
+
+
+def _check_baseline(baseline: Agent, agent: Agent, store: EpisodeStore, name: str) -> None:
+    check_dataset_fits(store, baseline.config.obs_shape, name)
+    lengths = baseline.world_model.context_length, agent.world_model.context_length
+    if lengths[0] != lengths[1]:
+        raise UserError(
+            f"{name} dreams on from {lengths[0]} frames, the agent from {lengths[1]}; choose another baseline"
+        )
+
+
+@contextlib.contextmanager
+def _new_folder(path: Path | None) -> Iterator[Draft | None]:
+    """Make the folder of the results, which gets its name when the block ends; None if nothing is to be written."""
+    if path is None:
+        yield None
+        return
+    try:
+        with creating_numbered(path, folder=True) as draft:
+            yield draft
+    except OSError as error:
+        raise UserError(f"cannot make {path}: {error.strerror}; choose another folder") from error

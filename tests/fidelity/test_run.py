@@ -1,0 +1,67 @@
+"""The experiment from Python: the example of the documentation, and what it refuses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import adamas
+from adamas.core.errors import UserError
+from adamas.data.store import EpisodeStore
+from adamas.envs.config import EnvConfig
+from adamas.fidelity.networks import load_networks
+from adamas.fidelity.run import FidelityOptions, measure_fidelity
+
+PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
+
+
+def test_the_example_of_the_documentation(
+    dreamer: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert "windows=64, horizon=50" in example
+    exec(example.replace("windows=64, horizon=50", "windows=4, horizon=5"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["N = 1", "N = 3", "other actions", "still frame"]
+    assert all(re.fullmatch(r".*: -?\d+\.\d dB", line) for line in lines)
+
+
+def test_nothing_is_written_unless_asked_for_and_moments_need_a_game(dreamer: Path) -> None:
+    agent, before = adamas.load("RUN", "cpu"), sorted(Path().rglob("*"))
+    options, lines = FidelityOptions(windows=3, horizon=2, moments=1, draws=1), list[str]()
+    result = measure_fidelity(agent, "RUN/dataset/test", options, progress=lines.append)
+    assert lines == ["N = 2: measured"] and result.folder is None and sorted(Path().rglob("*")) == before
+    assert result.protocol.moments == 0 and result.dreams["N = 2"].moments is None
+    game = EnvConfig("minatar", "breakout", size=10)
+    with_game = measure_fidelity(
+        agent, EpisodeStore.open("RUN/dataset/test"), options, env=game, out=Path("out")
+    )
+    assert with_game.folder == Path("out") and Path("out/action_sensitivity.png").is_file()
+    assert with_game.dreams["N = 2"].moments is not None
+    assert with_game.dreams["N = 2"].distances == result.dreams["N = 2"].distances
+
+
+def test_what_does_not_fit_is_refused(dreamer: Path) -> None:
+    agent = adamas.load("RUN", "cpu")
+    with pytest.raises(UserError, match="windows >= 2"):
+        FidelityOptions(windows=1)
+    with pytest.raises(UserError, match=r"the agent was trained on frames of shape \(3, 10, 10\)"):
+        measure_fidelity(agent, "RUN/dataset/test", env=EnvConfig("minatar", "breakout", size=20))
+    EpisodeStore.create("large", (3, 16, 16))
+    with pytest.raises(UserError, match=r"large holds frames of shape \(3, 16, 16\), but the agent sees"):
+        measure_fidelity(agent, "large")
+
+
+def test_missing_weights_are_an_error_only_if_they_were_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adamas.fidelity.lpips.find_spec", lambda _: None)
+    with pytest.warns(UserWarning, match="no LPIPS and no Frechet distances"):
+        assert load_networks().lpips is None
+    assert not load_networks("none").features
+    with pytest.raises(UserError, match="LPIPS weights are not installed"):
+        load_networks("alex")
+    with pytest.raises(UserError, match="does not exist"):
+        load_networks(weights_lpips=tmp_path)
