@@ -38,8 +38,8 @@ class Dream(FilmOptions):
     out: Path
     """File of the film. Its ending, .mp4 or .gif, chooses the format; if it exists, a number is added to its name."""
     by: str | None = None
-    """Who acts: agent, random, or a text file with an action on every line, by its number or its name. None: the
-    agent, or beside recorded episodes whoever acted in them. With --beside-real, any of the three plays the game."""
+    """Who acts: agent, random, or a text file with an action on every line, given by its number or its name. None: the
+    agent; but with --beside-real and held-out episodes, the actions that were recorded in them."""
     dataset: str | None = None
     """Folder or URL of the episodes in which dreams start. None: the held-out episodes of the run, otherwise its
     training episodes (not with --beside-real), otherwise the agent plays the game up to each start."""

@@ -88,7 +88,7 @@ def film_dreams(
     Args:
         agent: the agent.
         source: where dreams start, and what is shown beside them.
-        actor: who acts. None: the agent; beside recorded episodes, whoever acted in them.
+        actor: who acts. None: the agent; beside recorded episodes, their own actions are taken.
         options: what the film shows; by default those of ``FilmOptions()``.
 
     Returns:

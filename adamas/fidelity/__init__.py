@@ -1,1 +1,1 @@
-"""How faithful dreams are: distances to the truth, distributions, obedience."""
+"""How faithful dreams are: distances to the truth, Frechet distances, coverage, action sensitivity."""

@@ -1,4 +1,4 @@
-"""Whether dreams obey: what every action changes in the next frames, in the game and in dreams."""
+"""Action sensitivity: what each action changes in the next frames, in the game and in dreams."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from adamas.media.plots import new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAX_LABELLED = 9  # actions whose numbers fit into the cells of a plot
-MAX_LABEL = 40  # letters of their names that fit below it
+MAX_LABELLED = 9  # most actions with which numbers fit into the cells of a plot
+MAX_LABEL = 40  # most letters of all action names that fit below a plot
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What each of A actions changes, in K moments.
+    """The effects of A actions in K moments.
 
-    A change is the frame under an action minus the mean of the frames under all actions; its size is the root
-    of the mean squared change of pixels as fractions of 255. Where the game does the same whatever the action
-    (``decisive`` is false), there is nothing to obey: ``accuracy``, ``chance`` and ``correlation`` are then nan,
-    and the confusion matrices leave the moment out.
+    The effect of an action is its frame minus the mean of the frames under all actions. The size of an effect is the
+    root mean square over pixels, as fractions of 255. A moment is decisive if the frames of the game differ between
+    some actions. In other moments there is nothing to measure: ``accuracy``, ``chance`` and ``correlation`` are nan,
+    and the confusion matrices leave them out.
 
     Attributes:
-        horizon: steps for which the action was held.
-        decisive: (K,) bool, whether the game's frames under some two actions differ.
-        game_change: (K, A), sizes of the changes in the game.
-        dream_change: (K, A), in the dream.
-        looks_like: (K, A, A), to which action's true frame the dreamt frame under the action of the row is nearest
-            (mean squared error). Actions whose true frames are equally near share the 1 equally.
-        perfect: (K, A, A), the same for the true frames themselves, as for a perfect dream: it shows which actions
-            do the same.
-        accuracy: (K,), share of actions whose dreamt frame looks like their own true frame, whichever of the actions
-            that do the same is asked for.
-        chance: (K,), what a dream gets that shows the true frame of an action drawn at random.
-        told_apart: (K, A, A), whether the dreamt frames under two actions are, as a pair, nearer to their own true
-            frames than exchanged: 1, 0, or 0.5 where it makes no difference, as by chance. nan where the true frames
-            are the same. Unlike ``looks_like`` it does not mind what both dreams have in common, such as a blur.
-        correlation: (K,), between all values of the game's and of the dream's changes, in [-1, 1]; 0 for a dream
-            in which the action changes nothing.
+        horizon: number of steps for which each action was held.
+        decisive: (K,) bool, whether the moment is decisive.
+        game_change: (K, A), sizes of the effects in the game.
+        dream_change: (K, A), sizes of the effects in the dream.
+        looks_like: (K, A, A), 1 in the column of the action whose true frame is nearest to the dreamt frame of the
+            row's action (by mean squared error). Actions whose true frames are equally near share the 1 equally.
+        perfect: (K, A, A), ``looks_like`` of a perfect dream, whose frames are the true frames. It shows which actions
+            have the same effect.
+        accuracy: (K,), share of actions whose dreamt frame is nearest to their own true frame. Actions with the same
+            true frame count as one action.
+        chance: (K,), accuracy of a dream that shows the true frame of a random action.
+        told_apart: (K, A, A), 1 if the dreamt frames of two actions, as a pair, are nearer to their own true frames
+            than exchanged, 0 if they are further away, and 0.5 if there is no difference; nan where the true frames
+            are equal. Errors that both dreams share, such as a blur, do not matter here as they do in ``looks_like``.
+        correlation: (K,), correlation between all values of the effects in the game and in the dream, in [-1, 1]. It
+            is 0 for a dream in which actions change nothing.
     """
 
     horizon: int
@@ -66,12 +66,12 @@ class Sensitivity:
 
     @property
     def confusion(self) -> np.ndarray:
-        """(A, A): mean of ``looks_like`` over the decisive moments; rows add up to 1. nan if there are none."""
+        """(A, A): mean of ``looks_like`` over the decisive moments; rows add up to 1. nan if there is none."""
         return _mean(self.looks_like[self.decisive])
 
     @property
     def perfect_confusion(self) -> np.ndarray:
-        """(A, A): mean of ``perfect`` over the decisive moments, to compare ``confusion`` with."""
+        """(A, A): mean of ``perfect`` over the decisive moments, the best that ``confusion`` can be."""
         return _mean(self.perfect[self.decisive])
 
 
@@ -84,18 +84,18 @@ def measure_sensitivity(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> Sensitivity:
-    """Hold every action for ``horizon`` steps from every moment, in the game and in one dream each.
+    """Hold each action for ``horizon`` steps from each moment, once in the game and once in a dream.
 
-    Chance is the same for all actions of a moment: the game's seed, and the noise dreams are drawn from. The game
-    must take every action (``make_branching(config, sticky=False)``), or its frames would be of other actions at
-    times; moments may be of the one whose actions stick. A dream that draws fairly from a game whose actions stick
-    cannot be right always: it repeats the last action as often as the game it has learnt does.
+    All actions of a moment share the game's seed and the noise from which dreams are drawn, so that only the action
+    differs. The game must not have sticky actions (``make_branching(config, sticky=False)``), because some of its
+    frames would belong to another action; the moments may come from a game with sticky actions. A world model that
+    learnt from sticky actions cannot reach an accuracy of 1: its dreams repeat the last action as often as the game.
 
     Args:
-        world_model: what dreams, on ``device``.
-        game: takes every action.
+        world_model: the world model, on ``device``.
+        game: the game without sticky actions.
         moments: K moments.
-        horizon: steps.
+        horizon: number of steps.
         seed: everything random follows from it.
         device: where the world model computes.
     """
@@ -106,14 +106,14 @@ def measure_sensitivity(
         held = torch.full((len(moments), horizon), action)
         pairs = zip(moments, seeds.tolist(), strict=True)
         true.append(torch.stack([play_on(game, moment, held[0], one)[-1] for moment, one in pairs]))
-        # A generator of its own for every action, of the same seed: their dreams differ by the action alone.
+        # The same seed for each action, so that dreams differ by the action alone.
         generator = Generator(device).manual_seed(derive_seed(seed, "sensitivity", "dreams"))
         dreamt.append(dream_on(world_model, contexts, held, generator)[:, -1])
     return compare_actions(torch.stack(dreamt, dim=1), torch.stack(true, dim=1), horizon)
 
 
 def compare_actions(dreamt: Tensor, true: Tensor, horizon: int) -> Sensitivity:
-    """The measures, from the frames of K moments under A actions, (K, A, C, H, W) uint8 each."""
+    """Compare dreamt and true frames of K moments under A actions, (K, A, C, H, W) uint8 each."""
     game_change, dream_change = _change(true), _change(dreamt)  # (K, A, CHW)
     error = _errors(dreamt, true)  # (K, A, A)
     same, near = _nearest(_errors(true, true)), _nearest(error)
@@ -138,11 +138,11 @@ def compare_actions(dreamt: Tensor, true: Tensor, horizon: int) -> Sensitivity:
 
 
 def confusion_plot(result: Sensitivity, names: Sequence[str]) -> Figure:
-    """What a perfect dream would be taken for, and what the dream is: a matrix each.
+    """Plot the confusion matrices of a perfect dream and of the measured dream.
 
     Args:
-        result: of A actions.
-        names: theirs.
+        result: the action sensitivity for A actions.
+        names: names of the A actions.
 
     Raises:
         UserError: Matplotlib is not installed.
@@ -164,24 +164,24 @@ def confusion_plot(result: Sensitivity, names: Sequence[str]) -> Figure:
 
 
 def _change(frames: Tensor) -> Tensor:
-    """(K, A, C, H, W) uint8 to (K, A, CHW) float64: each frame less the mean over the actions, as fractions of 255."""
+    """Effects (K, A, CHW) float64 of frames (K, A, C, H, W) uint8: frame minus mean over actions, fractions of 255."""
     pixels, num_actions = frames.flatten(2).int(), frames.shape[1]
-    # In whole numbers, so that frames that are the same do not change by a rounding error.
+    # The differences are integers, so that equal frames have exactly no effect.
     return (num_actions * pixels - pixels.sum(dim=1, keepdim=True)).double() / (255 * num_actions)
 
 
 def _errors(frames: Tensor, true: Tensor) -> Tensor:
-    """(K, A, A): mean squared error between the frame of the row's action and the true one of the column's."""
+    """(K, A, A): mean squared error between the row's frame and the column's true frame."""
     return torch.stack([mse(frames, one[:, None]) for one in true.unbind(1)], dim=2)
 
 
 def _nearest(error: Tensor) -> Tensor:
-    """(K, A, A) bool: whether no action's true frame is nearer to the frame of the row than that of the column."""
+    """(K, A, A) bool: whether the column's true frame is the nearest to the row's frame, or one of the nearest."""
     return error == error.amin(dim=2, keepdim=True)
 
 
 def _told_apart(error: Tensor) -> Tensor:
-    """(K, A, A): 1 where two frames fit their own true frames better than each other's, 0 where worse, 0.5 between."""
+    """(K, A, A): 1 where two frames are nearer to their own true frames than exchanged, 0 where further, else 0.5."""
     own = error.diagonal(dim1=1, dim2=2)
     kept, exchanged = own[:, :, None] + own[:, None, :], error + error.mT
     return ((exchanged - kept).sign() + 1) / 2

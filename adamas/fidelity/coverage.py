@@ -1,4 +1,4 @@
-"""Whether dreams cover what can really happen: many dreams of a moment beside many true continuations of it."""
+"""Coverage: whether many dreams of a moment show the same outcomes as many real continuations of it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from adamas.fidelity.moments import Moment, dream_on, play_on
 
 @dataclass(frozen=True)
 class Agreement:
-    """How one set of M outcomes agrees with M true ones, for K moments at S steps: (K, S) float64 each.
+    """How M outcomes agree with M real outcomes, for K moments after S numbers of steps: (K, S) float64 each.
+
+    Equal frames among the real outcomes form a mode (see :func:`modes`).
 
     Attributes:
-        coverage: probability of those true modes that the set hits; 1 if it leaves out none.
-        precision: share of the set that lies in a true mode; 1 if it makes nothing up.
-        total_variation: half the sum of the differences between the two sets' shares of every mode, in [0, 1].
-            Outcomes in no true mode count as a mode of their own. 0 if every mode is as frequent as it should.
+        coverage: probability, in the game, of the modes that occur in the set; 1 if all occur.
+        precision: share of the set that belongs to a mode; 1 if nothing impossible occurs.
+        total_variation: half the sum of the absolute differences between the frequencies of each mode, in [0, 1];
+            outcomes of no mode count as another mode. 0 if all frequencies are equal.
         energy: energy distance between the two sets, 0 if they are equal (see :func:`energy_distance`).
     """
 
@@ -36,13 +38,13 @@ class Agreement:
 
 @dataclass(frozen=True)
 class OutcomeComparison:
-    """Dreams and the game, compared in K moments at S steps.
+    """Dreams and the game, compared in K moments after S numbers of steps.
 
     Attributes:
-        steps: the S steps after the moment at which frames are compared.
-        num_modes: (K, S), how many different frames M true continuations led to.
-        dream: the dreams' agreement with those M continuations.
-        game: that of another M true continuations. No dream can do better, but by luck.
+        steps: the S numbers of steps after the moment.
+        num_modes: (K, S), number of modes among M real outcomes.
+        dream: agreement of M dreams with these M real outcomes.
+        game: agreement of another M real outcomes with them: the best that dreams can reach, except by luck.
     """
 
     steps: tuple[int, ...]
@@ -61,17 +63,16 @@ def compare_outcomes(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> OutcomeComparison:
-    """Compare M dreams with M true continuations of every moment, and those with M others.
+    """Compare M dreams of each moment with M real continuations, and these with M other real continuations.
 
-    All of a moment follow the same actions, drawn uniformly: such a sequence does not need a policy, which would
-    leave it where chance leads elsewhere or the game ends; it is the same for every agent of a game; and an
-    action often differs from the one before, which is where actions that stick make a difference.
+    All continuations of a moment follow the same random actions. Unlike the actions of a policy, they do not depend on
+    what happens, they are the same for all agents, and they change often, which is when sticky actions matter.
 
     Args:
-        world_model: what dreams, on ``device``.
-        game: the game the moments are of.
+        world_model: the world model, on ``device``.
+        game: the game of the moments.
         moments: K moments.
-        steps: S steps after the moment at which to compare, in ascending order.
+        steps: the S numbers of steps after the moment, in ascending order.
         num_draws: M.
         seed: everything random follows from it.
         device: where the world model computes.
@@ -98,7 +99,7 @@ def compare_outcomes(
 
 
 def agreement(frames: Tensor, reference: Tensor) -> tuple[float, float, float, float]:
-    """The numbers of :class:`Agreement`, in order, for two sets of frames, (M, C, H, W) uint8 each."""
+    """The four numbers of :class:`Agreement`, in order, for two sets of frames, (M, C, H, W) uint8 each."""
     found = modes(reference)
     true, share = shares(reference, found), shares(frames, found)
     return (
@@ -110,11 +111,10 @@ def agreement(frames: Tensor, reference: Tensor) -> tuple[float, float, float, f
 
 
 def modes(frames: Tensor) -> Tensor:
-    """The different ones among (M, C, H, W) uint8 frames: (m, C, H, W).
+    """The m modes among M frames: (M, C, H, W) uint8 to (m, C, H, W), one frame for each mode.
 
-    Frames are the same as in :func:`adamas.fidelity.distances.exact`. Taken in order, a frame that is the same as
-    none before it starts a mode; so which frames stand for blurred modes that run into each other depends on the
-    order.
+    Frames are equal as in :func:`adamas.fidelity.distances.exact`. In the order of the frames, each frame that equals
+    no earlier mode starts a new mode. So the modes of blurred frames depend on the order.
     """
     same = _same(frames, frames)
     chosen: list[int] = []
@@ -125,9 +125,9 @@ def modes(frames: Tensor) -> Tensor:
 
 
 def shares(frames: Tensor, of_modes: Tensor) -> Tensor:
-    """Share of (M, C, H, W) frames in each of m modes, and last in none: (m + 1,), float64, adding up to 1.
+    """Frequencies among M frames, (M, C, H, W) uint8, of m modes and, last, of no mode: (m + 1,) float64.
 
-    A frame that is the same as several belongs to the first of them.
+    They sum to 1. A frame that equals several modes belongs to the first of them.
     """
     same = _same(frames, of_modes)  # (M, m)
     mode = torch.where(same.any(dim=1), same.int().argmax(dim=1), len(of_modes))
@@ -137,12 +137,12 @@ def shares(frames: Tensor, of_modes: Tensor) -> Tensor:
 def energy_distance(frames: Tensor, others: Tensor) -> float:
     """2 E|X - Y| - E|X - X'| - E|Y - Y'| of two sets, (M, C, H, W) uint8 each: at least 0, and 0 for equal sets.
 
-    |.| is the root of the mean squared difference of pixels as fractions of 255. Szekely and Rizzo, "Energy
-    statistics", 2013. All pairs count, a frame's with itself as well, so that two sets drawn from one
-    distribution are apart by chance: compare with what the game gets.
+    |.| is the root mean squared difference of pixels, as fractions of 255. Szekely and Rizzo, "Energy statistics",
+    2013. Pairs of a frame with itself count too, so two samples of the same distribution have a distance above 0:
+    compare it with the distance of a second sample of the game.
     """
     x, y = (f.flatten(1).double() / 255 for f in (frames, others))
-    # Through inner products it would be faster, but two equal frames would not be exactly 0 apart.
+    # Inner products would be faster, but the distance of two equal frames would not be exactly 0.
     apart = [
         torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").mean()
         for a, b in ((x, y), (x, x), (y, y))
@@ -151,7 +151,7 @@ def energy_distance(frames: Tensor, others: Tensor) -> float:
 
 
 def _same(frames: Tensor, others: Tensor) -> Tensor:
-    """(M, M') bool: whether no value is off by more than ``EXACT_TOLERANCE``."""
+    """(M, M') bool: whether no pixel value differs by more than ``EXACT_TOLERANCE``."""
     x, y = (f.flatten(1).float() for f in (frames, others))
     return torch.cdist(x, y, p=torch.inf) <= EXACT_TOLERANCE
 

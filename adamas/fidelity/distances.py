@@ -1,7 +1,7 @@
-"""How far frames are from the true ones, pixel by pixel and neighbourhood by neighbourhood.
+"""Distances between frames that compare pixels, or the neighbourhoods of pixels.
 
-Frames are (..., C, H, W) uint8; each function returns one number a frame, (...). The peak signal-to-noise
-ratio is :func:`adamas.fidelity.distances.psnr`, the perceptual distance :class:`adamas.fidelity.lpips.Lpips`.
+Frames are (..., C, H, W) uint8; each function returns one number for each frame, (...). The perceptual distance is in
+:class:`adamas.fidelity.lpips.Lpips`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 WINDOW, SIGMA = 11, 1.5  # pixels
-EXACT_TOLERANCE = 38  # levels of 255; 0.3 in [-1, 1]
-C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # keep the quotients stable where a frame is dark or flat
+EXACT_TOLERANCE = 38  # levels of 255, which are 0.3 in [-1, 1]
+C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # keep quotients finite where a frame is black or uniform
 
 
 def mse(obs: Tensor, true_obs: Tensor) -> Tensor:
@@ -21,13 +21,13 @@ def mse(obs: Tensor, true_obs: Tensor) -> Tensor:
 
 
 def psnr(obs: Tensor, true_obs: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB of (..., C, H, W) uint8 frames: (...). Identical frames: 60 dB at most."""
+    """Peak signal-to-noise ratio in dB of (..., C, H, W) uint8 frames: (...), at most 60, as for equal frames."""
     error = (obs.float() - true_obs.float()).square().mean(dim=(-3, -2, -1))
     return 10 * torch.log10(255**2 / error.clamp(min=255**2 * 1e-6))
 
 
 def exact(obs: Tensor, true_obs: Tensor) -> Tensor:
-    """(...) bool: whether no value of a (..., C, H, W) uint8 frame is off by more than ``EXACT_TOLERANCE``."""
+    """(...) bool: whether no value of a (..., C, H, W) uint8 frame differs by more than ``EXACT_TOLERANCE``."""
     return ((obs.int() - true_obs.int()).abs() <= EXACT_TOLERANCE).flatten(-3).all(dim=-1)
 
 
@@ -35,9 +35,9 @@ def ssim(obs: Tensor, true_obs: Tensor) -> Tensor:
     """Structural similarity of (..., C, H, W) uint8 frames: (...) float32 in [-1, 1], 1 for equal frames.
 
     Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment", 2004, equation 13, with the authors'
-    constants: a Gaussian window of 11x11 pixels and sigma 1.5, K1 = 0.01, K2 = 0.03, L = 255. The mean is over
-    all positions where the window lies within the frame, and over the channels. In a frame with a side of
-    less than 11 pixels the window is cut to the largest odd size that fits (9x9 for MinAtar's 10x10).
+    constants: a Gaussian window of 11x11 pixels and sigma 1.5, K1 = 0.01, K2 = 0.03, L = 255. The mean is over the
+    channels and all positions at which the window fits into the frame. If a side of the frame has less than 11 pixels,
+    the window has the largest odd size that fits (9x9 for MinAtar's 10x10).
 
     Raises:
         ValueError: frames that differ in shape.
@@ -53,7 +53,7 @@ def ssim(obs: Tensor, true_obs: Tensor) -> Tensor:
         return down @ values @ across  # (N, C, rows, columns): the positions of the window
 
     offset_x, offset_y = (values.mean(dim=(-2, -1), keepdim=True) for values in (x, y))
-    x, y = x - offset_x, y - offset_y  # variances stay the same, and lose less to rounding
+    x, y = x - offset_x, y - offset_y  # the same variances with smaller rounding errors
     mean_x, mean_y = local_mean(x), local_mean(y)
     variances = local_mean(x * x) - mean_x**2 + local_mean(y * y) - mean_y**2
     covariance = local_mean(x * y) - mean_x * mean_y
@@ -64,9 +64,10 @@ def ssim(obs: Tensor, true_obs: Tensor) -> Tensor:
 
 
 def _windows(length: int, size: int) -> Tensor:
-    """Gaussian weights of n pixels, n the largest odd number up to ``size``, at all places along ``length``.
+    """Gaussian weights of a window of n pixels, the largest odd number up to ``size``, at all positions on a side.
 
-    Each row is one place and adds up to 1: (length - n + 1, length).
+    Returns:
+        (length - n + 1, length), a row for each position; each row sums to 1.
     """
     radius = (size - 1) // 2
     weights = torch.exp(-(torch.arange(-radius, radius + 1) ** 2) / (2 * SIGMA**2))

