@@ -41,7 +41,7 @@ HORIZON, DREAMS = 100, 64
 LONGEST_CONTEXT = 8  # all presets dream the same windows
 STEPS = (1, 2, 3, 5, 10)
 SAMPLERS = {f"N = {n}": SamplerConfig(n) for n in STEPS} | {
-    "N = 3, Heun": SamplerConfig(3, order=2),
+    "N = 3, Heun": SamplerConfig(3, "heun"),
     "N = 3, from sigma_max": SamplerConfig(3, scale_initial_noise=True),
     "N = 3, from sigma_max, sigma_min 0.5": SamplerConfig(3, sigma_min=0.5, scale_initial_noise=True),
     "N = 10, from sigma_max": SamplerConfig(10, scale_initial_noise=True),

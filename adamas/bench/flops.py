@@ -8,17 +8,17 @@ no values, so that counting takes seconds and no memory for models of any size.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from adamas.agent import Agent, AgentConfig
 from adamas.bench.contents import phases
 from adamas.diffusion.denoiser import DenoiserConfig
-from adamas.diffusion.samplers import SamplerConfig
+from adamas.diffusion.samplers import SamplerConfig, sample_path
 from adamas.training.config import Config
 
 TRAINING = 3  # cost of a forward and a backward pass, in forward passes
@@ -76,8 +76,15 @@ def run_flops(config: Config, agent: AgentConfig) -> Flops:
 
 
 def _calls(sampler: SamplerConfig) -> int:
-    """Number of calls of the network for one frame."""
-    return sampler.num_steps if sampler.order == 1 else 2 * sampler.num_steps - 1
+    """Number of calls of the network for one frame, counted while a tiny frame is drawn."""
+    levels: list[Tensor] = []
+
+    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+        levels.append(sigma)
+        return x
+
+    sample_path(denoise, torch.zeros(1, 1, 1, 1), replace(sampler, s_churn=0.0))
+    return len(levels)
 
 
 def _targets(config: DenoiserConfig | None) -> int:

@@ -16,6 +16,7 @@ from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.errors import UserError
 from adamas.data.store import EpisodeStore
+from adamas.diffusion.samplers import OLD_NAMES
 from adamas.dreaming.action_file import read_actor
 from adamas.dreaming.film_dreams import FilmOptions, Source, film_dreams, game_for_dreams
 from adamas.dreaming.starts import first_with_starts
@@ -52,7 +53,7 @@ class Dream(FilmOptions):
 def dream(arguments: Sequence[str]) -> None:
     """Read the arguments, film the dreams, and print where the film is."""
     target, config, rest = find_target(arguments, "dream")
-    options = parse(Dream, rest, f"dream {target}", Dream(env=config.env, out=tyro.MISSING))
+    options = parse(Dream, _with_method(rest), f"dream {target}", Dream(env=config.env, out=tyro.MISSING))
     check_film(options.out, options.fps)
     runtime.keep_freed_memory()
     agent = load(target.path, options.device)
@@ -82,3 +83,17 @@ def _source(target: Target, agent: Agent, options: Dream) -> Iterator[tuple[Sour
         return
     with game_for_dreams(agent, options.env, seed=options.seed, agent_name=str(target)) as game:
         yield game, f"the game, {options.env.game}"
+
+
+def _with_method(arguments: Sequence[str]) -> list[str]:
+    """The options with ``--order 1`` and ``--order 2`` of version 0.1 as ``--method euler`` and ``--method heun``."""
+    words: list[str] = []
+    for word in arguments:
+        option, equals, value = word.partition("=")
+        if words[-1:] == ["--order"]:
+            words[-1:] = ["--method", OLD_NAMES.get(word, word)]
+        elif option == "--order" and equals:
+            words += ["--method", OLD_NAMES.get(value, value)]
+        else:
+            words.append(word)
+    return words

@@ -21,6 +21,7 @@ from adamas.core.errors import UserError, require
 from adamas.core.runtime import RuntimeConfig
 from adamas.data import EpisodeStore
 from adamas.data.locations import Place, parse_place
+from adamas.diffusion.samplers import SAMPLERS
 from adamas.dreaming.starts import PlayedStarts, RecordedStarts, Starts
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
@@ -100,7 +101,7 @@ def play(arguments: Sequence[str]) -> None:
         _starts(agent, datasets, make_real),
         make_real,
         recordings,
-        from_dict(Settings, {"fps": options.fps, "steps": trained.num_steps, "order": trained.order}),
+        from_dict(Settings, {"fps": options.fps, "steps": trained.num_steps, "method": trained.method}),
         np.random.default_rng(options.seed),
         torch.Generator(runtime.device_of(agent)).manual_seed(options.seed),
     )
@@ -183,6 +184,7 @@ def _hello(agent: Agent, title: str, env: EnvConfig, why_no_real: str) -> dict[s
         "actions": list(Moves(agent.action_spec).names),
         "views": ["dream"] if why_no_real else list(get_args(View)),
         "why_no_real": why_no_real,
+        "samplers": list(SAMPLERS),
         "limits": {name: list(limits) for name, limits in LIMITS.items()},
         "can_record": True,
         "why_no_record": "",

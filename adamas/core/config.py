@@ -52,6 +52,9 @@ def _plain(value: Any) -> Any:
 def from_dict(cls: type[Config], data: Mapping[str, Any], where: str = "") -> Config:
     """Build the dataclass ``cls`` from plain values. Keys that are missing in ``data`` take their defaults.
 
+    A dataclass whose keys were renamed has a class method ``upgrade``, which turns a mapping with the old keys into one
+    with today's.
+
     Args:
         cls: the dataclass to build.
         data: nested plain values, as :func:`to_dict` makes them.
@@ -63,6 +66,9 @@ def from_dict(cls: type[Config], data: Mapping[str, Any], where: str = "") -> Co
     """
     if not isinstance(data, Mapping):
         raise _mismatch(where, "a mapping (key: value)", data)
+    upgrade = getattr(cls, "upgrade", None)
+    if upgrade is not None:
+        data = upgrade(data)
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in data:
         if key not in fields:

@@ -205,7 +205,7 @@ def sample(
         denoiser: the model.
         prev_obs: (B, L, C, H, W) in [-1, 1], oldest first.
         prev_action: (B, L) int64, or (B, L, K) float32.
-        sampler: steps, order and noise levels.
+        sampler: steps, method and noise levels.
         initial_noise: (B, C, H, W) from N(0, I); drawn from ``generator`` when not given.
         generator: source of the noise; PyTorch's global one when not given.
 

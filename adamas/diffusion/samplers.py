@@ -1,18 +1,26 @@
-"""Samplers: plain functions over a ``denoise(x, sigma)`` callable (Karras et al. 2022, algorithms 1 and 2)."""
+"""Samplers: plain functions over a ``denoise(x, sigma)`` callable (Karras et al. 2022, algorithms 1 and 2).
+
+To add one, write a function with the signature of :func:`euler` here, enter it in :data:`SAMPLERS` and
+:data:`SamplerName`, and copy it to the table of the same name in ``export/static/maths.js``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Generator, Tensor
 
-from adamas.core.errors import UserError
+from adamas.core.errors import UserError, nearest
 from adamas.diffusion.schedules import karras_sigmas
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """``(x (B, C, H, W), sigma ()) -> denoised (B, C, H, W)``."""
+
+SamplerName = Literal["euler", "heun"]
 
 MAX_STEPS = 10_000  # of a frame; three are usual, and all noise levels are held in memory
 
@@ -23,8 +31,8 @@ class SamplerConfig:
 
     num_steps: int = 3
     """Number N of denoising steps."""
-    order: int = 1
-    """1: Euler. 2: Heun (two network calls a step, but the last)."""
+    method: SamplerName = "euler"
+    """Rule of a step. heun calls the network twice in every step but the last, and makes a smaller error."""
     sigma_min: float = 2e-3
     sigma_max: float = 5.0
     rho: float = 7.0
@@ -42,10 +50,11 @@ class SamplerConfig:
     """Standard deviation of noise that past frames get (edm, where the network is told of it: ``noise_cond``)."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.num_steps <= MAX_STEPS or self.order not in (1, 2):
-            raise UserError(
-                f"sampler: num_steps in [1, {MAX_STEPS:,}] and order 1 or 2, got {self.num_steps} and {self.order}"
-            )
+        if not 1 <= self.num_steps <= MAX_STEPS:
+            raise UserError(f"sampler: num_steps in [1, {MAX_STEPS:,}], got {self.num_steps}")
+        if self.method not in get_args(SamplerName):
+            hint = nearest(str(self.method), get_args(SamplerName))
+            raise UserError(f"sampler: unknown method {self.method!r}; {hint}")
         if not (self.rho > 0 and self.s_churn >= 0 and self.s_noise >= 0 and self.s_cond >= 0):
             raise UserError(
                 "sampler: rho > 0, s_churn >= 0, s_noise >= 0 and s_cond >= 0, got "
@@ -53,6 +62,89 @@ class SamplerConfig:
             )
         if not 0 < self.sigma_min <= self.sigma_max:
             raise UserError(f"sampler: 0 < sigma_min <= sigma_max, got {self.sigma_min} and {self.sigma_max}")
+
+    @classmethod
+    def upgrade(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Settings that version 0.1 saved, which had ``order`` (1: Euler, 2: Heun) in place of ``method``."""
+        if "order" not in data or "method" in data:
+            return data
+        renamed = dict(data)
+        order = renamed.pop("order")
+        return {**renamed, "method": OLD_NAMES[str(int(order))] if order in (1, 2) else order}
+
+
+OLD_NAMES: Mapping[str, SamplerName] = {"1": "euler", "2": "heun"}
+"""What version 0.1 called the samplers: by their order."""
+
+Sampler = Callable[[Denoise, Tensor, Tensor, SamplerConfig, Generator | None], list[Tensor]]
+"""``(denoise, x (B, C, H, W), sigmas (N + 1,), config, generator) -> path of N + 1 points``; see :func:`euler`."""
+
+
+def euler(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, config: SamplerConfig, generator: Generator | None
+) -> list[Tensor]:
+    """Euler's method: one network call a step.
+
+    Args:
+        denoise: the denoiser with its conditions bound.
+        x: (B, C, H, W), the first point.
+        sigmas: (N + 1,) noise levels from high to low; the last is 0.
+        config: churn.
+        generator: source of the churn noise.
+
+    Returns:
+        The N + 1 points of the path, each (B, C, H, W).
+    """
+    path = [x]
+    for sigma, sigma_next in itertools.pairwise(sigmas.tolist()):
+        x, sigma_hat = _churn(x, sigma, config, generator)
+        x = x + (sigma_next - sigma_hat) * _slope(denoise, x, sigma_hat)
+        path.append(x)
+    return path
+
+
+def heun(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, config: SamplerConfig, generator: Generator | None
+) -> list[Tensor]:
+    """Heun's method: the mean of the slopes at both ends of a step; the last step, to 0, is Euler's.
+
+    Arguments and result are those of :func:`euler`.
+    """
+    path = [x]
+    for sigma, sigma_next in itertools.pairwise(sigmas.tolist()):
+        x, sigma_hat = _churn(x, sigma, config, generator)
+        slope = _slope(denoise, x, sigma_hat)
+        x_next = x + (sigma_next - sigma_hat) * slope
+        if sigma_next > 0:
+            slope_next = _slope(denoise, x_next, sigma_next)
+            x_next = x + (sigma_next - sigma_hat) * (slope + slope_next) / 2
+        x = x_next
+        path.append(x)
+    return path
+
+
+def _churn(
+    x: Tensor, sigma: float, config: SamplerConfig, generator: Generator | None
+) -> tuple[Tensor, float]:
+    """Raise the noise level of ``x`` from ``sigma``, and return the new sample and its level."""
+    churn = min(config.s_churn / config.num_steps, 2**0.5 - 1)
+    gamma = churn if config.s_tmin <= sigma <= config.s_tmax else 0.0
+    sigma_hat = sigma * (1 + gamma)
+    if gamma > 0:
+        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        x = x + noise * config.s_noise * (sigma_hat**2 - sigma**2) ** 0.5
+    return x, sigma_hat
+
+
+def _slope(denoise: Denoise, x: Tensor, sigma: float) -> Tensor:
+    """``dx / dsigma`` along the probability-flow ODE.
+
+    The published code evaluates the network at the level before churn; the sample's level is the raised one.
+    """
+    return (x - denoise(x, x.new_full((), sigma))) / sigma
+
+
+SAMPLERS: Mapping[SamplerName, Sampler] = {"euler": euler, "heun": heun}
 
 
 def sample_path(
@@ -67,7 +159,7 @@ def sample_path(
     Args:
         denoise: the denoiser with its conditions bound.
         initial_noise: (B, C, H, W), drawn from N(0, I).
-        config: steps, order, noise levels and churn.
+        config: steps, method, noise levels and churn.
         generator: source of the churn noise.
         centre: what the first noise is added to, 0 or (B, C, H, W).
 
@@ -75,22 +167,6 @@ def sample_path(
         The N + 1 points of the path, each (B, C, H, W); the last is the sample.
     """
     sigmas = karras_sigmas(config.num_steps, config.sigma_min, config.sigma_max, config.rho)
-    churn = min(config.s_churn / config.num_steps, 2**0.5 - 1)
     # DIAMOND's departure from EDM: the path starts at unit variance although sigmas[0] is larger.
     x = centre + (initial_noise * config.sigma_max if config.scale_initial_noise else initial_noise)
-    path = [x]
-    for sigma, sigma_next in zip(sigmas.tolist(), sigmas[1:].tolist(), strict=False):
-        gamma = churn if config.s_tmin <= sigma <= config.s_tmax else 0.0
-        sigma_hat = sigma * (1 + gamma)
-        if gamma > 0:
-            noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-            x = x + noise * config.s_noise * (sigma_hat**2 - sigma**2) ** 0.5
-        # The published code evaluates the network at sigma here; with churn the sample's level is sigma_hat.
-        slope = (x - denoise(x, x.new_full((), sigma_hat))) / sigma_hat
-        x_next = x + (sigma_next - sigma_hat) * slope
-        if config.order == 2 and sigma_next > 0:
-            slope_next = (x_next - denoise(x_next, x.new_full((), sigma_next))) / sigma_next
-            x_next = x + (sigma_next - sigma_hat) * (slope + slope_next) / 2
-        x = x_next
-        path.append(x)
-    return path
+    return SAMPLERS[config.method](denoise, x, sigmas, config, generator)

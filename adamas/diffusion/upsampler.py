@@ -119,7 +119,7 @@ class Upsampler(Edm):
         Args:
             prev_obs: (B, L, C, H, W) in [-1, 1], the previous full frames, oldest first.
             low_res: (B, C, h, w) in [-1, 1], the small frame.
-            sampler: steps, order and noise levels.
+            sampler: steps, method and noise levels.
             initial_noise: (B, C, H, W) from N(0, I); drawn from ``generator`` when not given.
             generator: source of the noise; PyTorch's global one when not given.
 

@@ -17,6 +17,7 @@ from adamas.core.errors import UserError
 from adamas.core.seeding import derive_seed
 from adamas.core.types import Batch
 from adamas.data.store import EpisodeStore
+from adamas.diffusion.samplers import SamplerName
 from adamas.dreaming.continuation import continue_dreams, dream_over, true_and_dream
 from adamas.dreaming.imagination import Imagination
 from adamas.dreaming.starts import PlayedStarts, RecordedStarts, with_actions_of
@@ -56,9 +57,8 @@ class FilmOptions:
     values act nearly at random."""
     denoising_steps: int | None = None
     """Denoising steps for each frame; more of them take longer. None: as many as the agent was trained with."""
-    order: int | None = None
-    """Order of the sampler: 1 is Euler, 2 is Heun, which calls the network twice a step. None: as the agent was
-    trained."""
+    method: SamplerName | None = None
+    """Sampler that draws the frames: euler or heun. None: the one that the agent learnt with."""
     scale: int | None = None
     """Whole factor by which frames are enlarged. None: an even factor that makes them large enough to watch (odd
     factors blur colours at edges in .mp4)."""
@@ -66,7 +66,7 @@ class FilmOptions:
     """Seed of all random numbers, at least 0. The same seed makes the same film on the same machine."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "worlds", "scale", "denoising_steps", "order"):
+        for name in ("steps", "worlds", "scale", "denoising_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} is {value}; it must be at least 1")
@@ -145,8 +145,8 @@ class _Film:
         options: FilmOptions,
     ) -> None:
         own = agent.config.world_model.sampler
-        num_steps, order = options.denoising_steps or own.num_steps, options.order or own.order
-        self.model = agent.world_model.with_sampler(replace(own, num_steps=num_steps, order=order))
+        num_steps, method = options.denoising_steps or own.num_steps, options.method or own.method
+        self.model = agent.world_model.with_sampler(replace(own, num_steps=num_steps, method=method))
         self.agent, self.starts, self.actor, self.steps, self.options = agent, starts, actor, steps, options
         self.num_starts = 1 if options.same_start else options.worlds
         self.epsilon = 1.0 if isinstance(actor, str) and actor == "random" else 0.0

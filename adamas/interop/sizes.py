@@ -75,7 +75,7 @@ def _of_atari(network: FrameNetworkConfig, reward_end: RewardEndConfig) -> Diamo
         num_autoregressive_steps=1,
     )
     return DiamondConfig(
-        denoiser, reward_end, SamplerConfig(3, order=1, sigma_min=2e-3, sigma_max=5.0, rho=7.0)
+        denoiser, reward_end, SamplerConfig(3, method="euler", sigma_min=2e-3, sigma_max=5.0, rho=7.0)
     )
 
 

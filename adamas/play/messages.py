@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError, nearest
-from adamas.diffusion.samplers import SamplerConfig
+from adamas.diffusion.samplers import SamplerConfig, SamplerName
 
 MAX_MESSAGE = 512  # bytes
 LIMITS: Mapping[str, tuple[float, float]] = {
@@ -40,8 +40,8 @@ class Settings:
     """Steps per second, if the machine is fast enough."""
     steps: int = 3
     """Denoising steps N of a frame."""
-    order: Literal[1, 2] = 1
-    """1: Euler. 2: Heun."""
+    method: SamplerName = "euler"
+    """Which sampler draws a frame."""
     horizon: int = 0
     """Steps after which a dream stops; 0: never."""
     temperature: float = 1.0
@@ -58,8 +58,8 @@ class Settings:
                 raise UserError(f"{name} is {value}; it must lie in [{low}, {high}]")
 
     def sampler(self, trained: SamplerConfig) -> SamplerConfig:
-        """How frames are drawn: as the agent's dreams were, but for the steps and their order."""
-        return replace(trained, num_steps=self.steps, order=self.order)
+        """How frames are drawn: as the agent's dreams were, but for the number of steps and the method."""
+        return replace(trained, num_steps=self.steps, method=self.method)
 
 
 @dataclass(frozen=True)

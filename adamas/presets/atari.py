@@ -75,7 +75,7 @@ def _world_model() -> DiamondConfig:
         ),
         sampler=SamplerConfig(
             num_steps=3,
-            order=1,
+            method="euler",
             sigma_min=2e-3,
             sigma_max=5.0,
             rho=7.0,

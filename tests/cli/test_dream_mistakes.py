@@ -24,7 +24,7 @@ from adamas.data.store import EpisodeStore
         ("--out film.gif --scale 0", "scale is 0; it must be at least 1"),
         ("--out film.gif --scale 410", "no side longer than 4096 pixels"),
         ("--out film.gif --denoising-steps 0", "denoising_steps is 0; it must be at least 1"),
-        ("--out film.gif --order 3", "order 1 or 2, got 2 and 3"),
+        ("--out film.gif --order 3", "invalid choice '3' for argument '--method'"),
         ("--out film.gif --temperature -1", "temperature is -1.0; it must be at least 0"),
         ("--out film.gif --seed -1", "seed is -1; it must be at least 0"),
         ("--out film.gif --device tpu", "'runtime.device' cannot be 'tpu'"),

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor
 
+from adamas.core.config import from_dict
 from adamas.core.errors import UserError
-from adamas.diffusion.samplers import SamplerConfig, sample_path
+from adamas.diffusion.samplers import SAMPLERS, SamplerConfig, SamplerName, sample_path
 
 S = 0.5
 SCALED = SamplerConfig(scale_initial_noise=True)
@@ -39,7 +41,7 @@ def test_euler_by_hand() -> None:
 
 
 def test_heun_by_hand() -> None:
-    config = SamplerConfig(num_steps=2, order=2, sigma_min=1.0, sigma_max=2.0)
+    config = SamplerConfig(num_steps=2, method="heun", sigma_min=1.0, sigma_max=2.0)
     path = sample_path(lambda x, sigma: x / 2, torch.full((1, 1, 1, 1), 8.0), config)
     # slopes 2 at the start and 3 at the end of the step: 8 - 2.5; the last step to 0 is Euler's: 5.5 - 2.75.
     assert [x.item() for x in path] == pytest.approx([8, 5.5, 2.75])
@@ -47,15 +49,15 @@ def test_heun_by_hand() -> None:
 
 def test_a_single_step_returns_the_estimate() -> None:
     noise = torch.randn(2, 3, 4, 4)
-    for order in (1, 2):
-        path = sample_path(ideal, noise, SamplerConfig(num_steps=1, order=order))
+    for method in SAMPLERS:
+        path = sample_path(ideal, noise, SamplerConfig(num_steps=1, method=method))
         assert len(path) == 2
         torch.testing.assert_close(path[1], ideal(noise, torch.tensor(5.0)))
 
 
-@pytest.mark.parametrize("order", [1, 2])
-def test_error_falls_with_the_order_of_the_method(order: int) -> None:
-    errors = [error(replace(SCALED, num_steps=n, order=order)) for n in (20, 40, 80)]
+@pytest.mark.parametrize(("method", "order"), [("euler", 1), ("heun", 2)])
+def test_error_falls_with_the_order_of_the_method(method: SamplerName, order: int) -> None:
+    errors = [error(replace(SCALED, num_steps=n, method=method)) for n in (20, 40, 80)]
     for coarse, fine in itertools.pairwise(errors):
         assert coarse / fine == pytest.approx(2**order, rel=0.25)
 
@@ -67,9 +69,9 @@ def test_heun_is_closer_than_euler_for_as_many_network_calls() -> None:
         calls[0] += 1
         return ideal(x, sigma)
 
-    sample_path(counting, torch.ones(1, 1, 1, 1), replace(SCALED, num_steps=20, order=2))
+    sample_path(counting, torch.ones(1, 1, 1, 1), replace(SCALED, num_steps=20, method="heun"))
     assert calls == [39]  # two a step, but one for the last
-    assert error(replace(SCALED, num_steps=20, order=2)) < error(replace(SCALED, num_steps=39)) / 2
+    assert error(replace(SCALED, num_steps=20, method="heun")) < error(replace(SCALED, num_steps=39)) / 2
 
 
 def test_network_is_called_at_the_grid_s_levels() -> None:
@@ -98,11 +100,11 @@ def test_start_lies_around_the_centre() -> None:
     torch.testing.assert_close(moved[-1], 3 + sample_path(ideal, noise, SCALED)[-1])
 
 
-@pytest.mark.parametrize(("order", "tolerance"), [(1, 0.06), (2, 0.02)])
-def test_churn_keeps_the_distribution(order: int, tolerance: float) -> None:
+@pytest.mark.parametrize(("method", "tolerance"), [("euler", 0.06), ("heun", 0.02)])
+def test_churn_keeps_the_distribution(method: SamplerName, tolerance: float) -> None:
     """From N(0, s^2 + sigma_max^2) to N(0, s^2), with a sixth of the noise renewed at every step."""
     generator = torch.Generator().manual_seed(0)
-    config = SamplerConfig(100, order, s_churn=17)
+    config = SamplerConfig(100, method, s_churn=17)
     start = torch.randn(20_000, 1, 1, 1, generator=generator) * (S**2 + 25) ** 0.5
     end = sample_path(ideal, start, config, generator)[-1]
     assert end.std().item() == pytest.approx(S, rel=tolerance)
@@ -142,9 +144,61 @@ def test_churned_network_is_called_at_the_raised_level() -> None:
 
 
 def test_impossible_settings_are_refused() -> None:
-    with pytest.raises(UserError, match="got 0 and 1"):
+    with pytest.raises(UserError, match="got 0"):
         SamplerConfig(num_steps=0)
-    with pytest.raises(UserError, match="order 1 or 2, got 3 and 3"):
-        SamplerConfig(order=3)
+    with pytest.raises(UserError, match="unknown method 'huen'; did you mean 'heun'"):
+        SamplerConfig(method="huen")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="0 < sigma_min <= sigma_max"):
         SamplerConfig(sigma_min=6.0)
+
+
+def test_every_name_has_its_sampler() -> None:
+    assert tuple(SAMPLERS) == get_args(SamplerName)
+
+
+@pytest.mark.parametrize(
+    ("method", "churn", "end"),
+    [
+        ("euler", 0.0, "0x1.458c774581e12p-3 0x1.d6a0b23ee4b6bp-3 0x1.255870b666b0bp-2 0x1.425c7c81e0db4p-2"),
+        ("euler", 2.0, "0x1.b4c16fad50778p-3 0x1.992c60011c686p-4 0x1.89f7ef405e422p-2 0x1.ef63b6c7e3f94p-2"),
+        (
+            "heun",
+            0.0,
+            "-0x1.33e40895b0bdap-2 -0x1.85cccd7e2ac51p-4 0x1.1b9c432f1bc9dp-4 0x1.362865c2df894p-3",
+        ),
+        (
+            "heun",
+            2.0,
+            "-0x1.553b3a8245ad1p-3 -0x1.f00128f3f2dd7p-1 -0x1.fc56caac3fc93p-5 -0x1.2bce6768115ecp-4",
+        ),
+    ],
+)
+def test_samples_are_those_of_version_0_1_to_the_last_bit(
+    method: SamplerName, churn: float, end: str
+) -> None:
+    start = torch.tensor([-1.5, -0.25, 0.75, 1.25], dtype=torch.float64).reshape(1, 1, 2, 2)
+    config = SamplerConfig(4, method, s_churn=churn, s_noise=1.1, s_tmin=0.01)
+    path = sample_path(
+        lambda x, sigma: x * 0.25 / (0.25 + sigma**2) + 0.1 * sigma,
+        start,
+        config,
+        torch.Generator().manual_seed(3),
+        centre=0.5,
+    )
+    assert " ".join(value.hex() for value in path[-1].flatten().tolist()) == end
+
+
+@pytest.mark.parametrize(
+    ("saved", "method"),
+    [({"order": 1}, "euler"), ({"order": 2}, "heun"), ({"method": "heun"}, "heun"), ({}, "euler")],
+)
+def test_saved_orders_are_read_as_names(saved: dict[str, Any], method: str) -> None:
+    assert from_dict(SamplerConfig, {"num_steps": 5, **saved}) == SamplerConfig(5, method)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "saved", [{"order": 3}, {"order": [1]}, {"order": "two"}, {"order": 1, "method": "heun"}]
+)
+def test_orders_that_never_were_are_refused(saved: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"method|order"):
+        from_dict(SamplerConfig, saved)

@@ -230,7 +230,7 @@ def test_noise_levels(javascript: Callable[[str, Any], Any]) -> None:
     [
         (SamplerConfig(1), None),
         (SamplerConfig(3), None),
-        (SamplerConfig(4, order=2, scale_initial_noise=True), None),
+        (SamplerConfig(4, "heun", scale_initial_noise=True), None),
         (SamplerConfig(2, scale_initial_noise=True), [[[0.3, -0.5], [0.0, 0.9]]]),
         (SamplerConfig(5, s_churn=2.0, s_tmin=0.05, s_tmax=2.0, s_noise=1.1), None),
     ],

@@ -130,7 +130,7 @@ def test_play_messages(fuzz: Fuzz) -> None:
             "type": "settings",
             "fps": 15,
             "steps": 3,
-            "order": 1,
+            "method": "euler",
             "horizon": 0,
             "temperature": 1.0,
             "strip": False,

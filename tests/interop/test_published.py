@@ -143,7 +143,9 @@ def test_a_checkpoint_made_of_recorded_parts(reference: LoadReference, tmp_path:
 def test_noise_levels_and_sampler_are_the_paper_s(small: Agent, tmp_path: Path) -> None:
     save_published(small, tmp_path / "agent.pt")
     world_model = load_published(tmp_path / "agent.pt").config.world_model
-    assert world_model.sampler == SamplerConfig(num_steps=3, order=1, sigma_min=2e-3, sigma_max=5.0, rho=7)
+    assert world_model.sampler == SamplerConfig(
+        num_steps=3, method="euler", sigma_min=2e-3, sigma_max=5.0, rho=7
+    )
     assert (world_model.denoiser.sigma_data, world_model.denoiser.sigma_offset) == (0.5, 0.3)
 
 

@@ -62,13 +62,13 @@ def test_requests(message: dict[str, Any], request_: messages.Request) -> None:
         ('{"type": "settings", "fps": ' + 400 * "9" + "}", "must be float, got a huge whole number"),
         ('{"type": "settings", "fps": 1e999}', "fps is inf"),
         ('{"type": "settings", "temperature": -Infinity}', "temperature is -inf"),
-        ('{"type": "settings", "order": ' + 400 * "9" + "}", "cannot be a huge whole number"),
+        ('{"type": "settings", "method": ' + 400 * "9" + "}", "cannot be a huge whole number"),
         ('{"type": "settings", "strip": ' + 400 * "9" + "}", "must be bool, got a huge whole number"),
         ('{"type": "action", "action": 0, "seq": ' + 400 * "9" + "}", "seq is a huge whole number"),
         ('{"type": "action", "action": ' + 400 * "9" + "}", "action is a huge whole number"),
         ('{"type": ' + 400 * "9" + "}", "unknown request 999"),
         (5000 * "9", "not JSON"),
-        ('{"type": "settings", "order": 3}', "cannot be 3"),
+        ('{"type": "settings", "method": "rk4"}', "cannot be 'rk4'"),
         ('{"type": "settings", "device": "cuda"}', "unknown configuration key 'settings.device'"),
     ],
 )
@@ -95,10 +95,10 @@ def test_settings_change_one_by_one() -> None:
     assert change.apply(Settings(steps=5)) == Settings(fps=30.0, steps=5, strip=True)
 
 
-def test_the_sampler_is_the_trained_one_but_for_steps_and_order() -> None:
+def test_the_sampler_is_the_trained_one_but_for_steps_and_method() -> None:
     trained = SamplerConfig(num_steps=3, sigma_max=20.0)
-    assert Settings(steps=10, order=2).sampler(trained) == SamplerConfig(
-        num_steps=10, order=2, sigma_max=20.0
+    assert Settings(steps=10, method="heun").sampler(trained) == SamplerConfig(
+        num_steps=10, method="heun", sigma_max=20.0
     )
 
 

@@ -54,7 +54,7 @@ world_model:
     noise_previous_obs: false
   reward_end: {lstm_dim: 512, cond_channels: 128, depths: [2, 2, 2, 2], channels: [32, 32, 32, 32],
                attn_depths: [false, false, false, false], segment_length: null}
-  sampler: {num_steps: 3, order: 1, sigma_min: 0.002, sigma_max: 5.0, rho: 7.0, s_churn: 0.0,
+  sampler: {num_steps: 3, method: euler, sigma_min: 0.002, sigma_max: 5.0, rho: 7.0, s_churn: 0.0,
             scale_initial_noise: false, s_cond: 0.0}
   upsampler: null
 actor_critic: {lstm_dim: 512, channels: [32, 32, 64, 64], down: [true, true, true, true]}

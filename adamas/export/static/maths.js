@@ -8,39 +8,58 @@ export function karrasSigmas({ num_steps, sigma_min, sigma_max, rho }) {
   return [...sigmas, 0];
 }
 
+/** dx / dsigma along the probability-flow ODE; `denoise(x, sigma)` is the network. */
+async function slopeAt(denoise, x, sigma) {
+  const denoised = await denoise(x, sigma);
+  return x.map((value, k) => (value - denoised[k]) / sigma);
+}
+
+/** Raise the noise level of `x` from `sigma`: the new sample and its level. */
+function churned(x, sigma, sampler, gaussian) {
+  const churn = Math.min(sampler.s_churn / sampler.num_steps, Math.SQRT2 - 1);
+  const gamma = sampler.s_tmin <= sigma && sigma <= sampler.s_tmax ? churn : 0;
+  const hat = sigma * (1 + gamma);
+  if (gamma === 0) return [x, hat];
+  const noise = gaussian(x.length);
+  const scale = sampler.s_noise * Math.sqrt(hat ** 2 - sigma ** 2);
+  return [x.map((value, k) => value + scale * noise[k]), hat];
+}
+
+/** The samplers of diffusion/samplers.py by name: from the first point of a path to the last. */
+const samplers = {
+  async euler(denoise, x, sigmas, sampler, gaussian) {
+    for (let i = 0; i + 1 < sigmas.length; i++) {
+      const [from, hat] = churned(x, sigmas[i], sampler, gaussian);
+      const slope = await slopeAt(denoise, from, hat);
+      x = from.map((value, k) => value + (sigmas[i + 1] - hat) * slope[k]);
+    }
+    return x;
+  },
+
+  async heun(denoise, x, sigmas, sampler, gaussian) {
+    for (let i = 0; i + 1 < sigmas.length; i++) {
+      const [from, hat] = churned(x, sigmas[i], sampler, gaussian);
+      const next = sigmas[i + 1];
+      const slope = await slopeAt(denoise, from, hat);
+      x = from.map((value, k) => value + (next - hat) * slope[k]);
+      if (next === 0) break;
+      const slopeNext = await slopeAt(denoise, x, next);
+      x = from.map((value, k) => value + ((next - hat) * (slope[k] + slopeNext[k])) / 2);
+    }
+    return x;
+  },
+};
+
 /**
- * From noise to a frame, along the probability-flow ODE: Euler (order 1) or Heun (order 2), with churn if there is any.
+ * From noise to a frame, along the probability-flow ODE, by the sampler that `sampler.method` names.
  *
  * `denoise(x, sigma)` is the network, `initial` comes from N(0, 1), `gaussian(length)` draws more of that. The path starts
  * around `centre`, a frame, or around 0.
  */
 export async function sampleFrame(denoise, initial, sampler, gaussian, centre = null) {
-  const sigmas = karrasSigmas(sampler);
-  const churn = Math.min(sampler.s_churn / sampler.num_steps, Math.SQRT2 - 1);
-  const slopeAt = async (x, sigma) => {
-    const denoised = await denoise(x, sigma);
-    return x.map((value, k) => (value - denoised[k]) / sigma);
-  };
   let x = sampler.scale_initial_noise ? initial.map((value) => value * sampler.sigma_max) : initial;
   if (centre) x = x.map((value, k) => value + centre[k]);
-  for (let i = 0; i < sampler.num_steps; i++) {
-    const [sigma, next] = [sigmas[i], sigmas[i + 1]];
-    const gamma = sampler.s_tmin <= sigma && sigma <= sampler.s_tmax ? churn : 0;
-    const hat = sigma * (1 + gamma);
-    if (gamma > 0) {
-      const noise = gaussian(x.length);
-      const scale = sampler.s_noise * Math.sqrt(hat ** 2 - sigma ** 2);
-      x = x.map((value, k) => value + scale * noise[k]);
-    }
-    const from = x;
-    const slope = await slopeAt(from, hat);
-    x = from.map((value, k) => value + (next - hat) * slope[k]);
-    if (sampler.order === 2 && next > 0) {
-      const slopeNext = await slopeAt(x, next);
-      x = from.map((value, k) => value + ((next - hat) * (slope[k] + slopeNext[k])) / 2);
-    }
-  }
-  return x;
+  return samplers[sampler.method](denoise, x, karrasSigmas(sampler), sampler, gaussian);
 }
 
 export function softmax(logits) {

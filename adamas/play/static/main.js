@@ -59,6 +59,7 @@ function welcome(news) {
   setAllowed(byId("record"), hello.can_record, hello.why_no_record);
   byId("training").hidden = !hello.views.includes("real");
   settings.limit(hello.limits);
+  settings.offer(hello.samplers);
   panels.start(hello.actions);
   held.clear();
   buildTouch(hello.actions, held, press);

@@ -27,9 +27,18 @@ export class Settings {
     for (const name of SWITCHES) {
       input(name).addEventListener("change", () => this.#change(name, input(name).checked));
     }
-    for (const order of [1, 2]) {
-      byId(`setting-order-${order}`).addEventListener("click", () => this.#change("order", order));
-    }
+  }
+
+  /** A button for each sampler that the server has. */
+  offer(samplers) {
+    const buttons = samplers.map((name) => {
+      const button = document.createElement("button");
+      Object.assign(button, { id: `setting-method-${name}`, type: "button" });
+      setText(button, name[0].toUpperCase() + name.slice(1));
+      button.addEventListener("click", () => this.#change("method", name));
+      return button;
+    });
+    byId("setting-method").replaceChildren(...buttons);
   }
 
   /** What the sliders may range over. */
@@ -45,7 +54,7 @@ export class Settings {
       if (name === "horizon" && document.activeElement === input(name)) continue; // being typed
       if (NUMBERS.includes(name) && input(name).valueAsNumber !== value) input(name).value = value;
       if (SWITCHES.includes(name)) input(name).checked = value;
-      if (name === "order") this.#showOrder(value);
+      if (name === "method") this.#showMethod(value);
     }
     this.#describe();
   }
@@ -54,7 +63,7 @@ export class Settings {
     const field = input(name);
     if (Number.isNaN(value) || (field?.type === "number" && !field.checkValidity())) return;
     this.#changed.set(name, performance.now());
-    if (name === "order") this.#showOrder(value);
+    if (name === "method") this.#showMethod(value);
     this.#describe();
     this.#waiting[name] = value;
     if (this.#timer) return;
@@ -70,8 +79,8 @@ export class Settings {
     this.#waiting = {};
   }
 
-  #showOrder(order) {
-    for (const one of [1, 2]) setPressed(byId(`setting-order-${one}`), one === order);
+  #showMethod(method) {
+    for (const button of byId("setting-method").children) setPressed(button, button.id === `setting-method-${method}`);
   }
 
   #describe() {
