@@ -4,6 +4,7 @@
 # make fuzz    try wrong files, messages, options and full disks, FUZZ times as many as make test does; prints counts
 # make check   format, lint and types
 # make docs    build the documentation site in build/docs; a broken link is an error
+# make wheel   build the source distribution and the wheel, and try each in an environment that has nothing else
 # make bench   benchmark against plain PyTorch on this machine (all rows: adamas bench)
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN = $(VENV)/bin
 SEED ?= 0
 FUZZ ?= 20
 
-.PHONY: demo demo-long test fuzz coverage check docs bench clean
+.PHONY: demo demo-long test fuzz coverage check docs wheel bench clean
 
 demo: PRESET = quickstart
 demo-long: PRESET = quickstart-long
@@ -39,6 +40,17 @@ check: $(VENV)/installed-dev
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+wheel: TRY = cd build && rm -rf run && clean/bin/adamas --help >/dev/null && clean/bin/adamas train debug --run-dir run --quiet
+wheel: INSTALL = build/clean/bin/pip install --quiet --disable-pip-version-check -c constraints.txt
+wheel: $(VENV)/installed-dev
+	rm -rf build dist
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m build --outdir dist . >/dev/null
+	$(PYTHON) -m venv build/clean
+	$(INSTALL) dist/*.whl
+	$(TRY)
+	$(INSTALL) --force-reinstall --no-deps dist/*.tar.gz
+	$(TRY)
+
 bench: $(VENV)/installed-dev
 	$(BIN)/adamas bench atari100k --rows "denoiser forward, batch 1" "denoiser forward, batch 32" "dream step, batch 1"
 
@@ -59,4 +71,4 @@ $(VENV)/installed-docs: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) build dist

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from adamas.interop.dream_env import make_dream
     from adamas.interop.load import load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Agent", "__version__", "load", "make_dream", "sample"]
 
 _HOMES = {

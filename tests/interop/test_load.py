@@ -178,7 +178,10 @@ def replace_tensor(name: str, tensor: torch.Tensor | None) -> Callable[[Path], N
 
 
 def write(name: str, content: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(content) and None
+    def damage(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return damage
 
 
 BIAS = "actor_critic.critic_linear.bias"  # (1,)
@@ -268,7 +271,7 @@ def test_convolutions_are_placed_for_speed(tmp_path: Path) -> None:
 
 
 def test_the_public_surface() -> None:
-    assert adamas.__version__ == "0.1.0"
+    assert adamas.__version__ == "0.2.0"
     assert set(adamas.__all__) == {"Agent", "__version__", "load", "make_dream", "sample"}
     assert all(getattr(adamas, name) is not None for name in adamas.__all__)
     with pytest.raises(AttributeError, match="module 'adamas' has no attribute 'lode'"):
