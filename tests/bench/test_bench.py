@@ -34,7 +34,7 @@ from adamas.training.config import Config
 CHEAP = ["denoiser forward, batch 1", "replay draw"]
 
 
-def test_the_plain_way_differs_in_nothing_but_how_it_computes():
+def test_the_plain_way_differs_in_nothing_but_how_it_computes() -> None:
     config = replace(preset("quickstart"), seed=3)
     slow = plain(config)
     assert slow.num_shards == 1
@@ -44,7 +44,7 @@ def test_the_plain_way_differs_in_nothing_but_how_it_computes():
     assert replace(slow, num_shards=config.num_shards, runtime=config.runtime) == config
 
 
-def test_operations_of_a_convolution_are_counted():
+def test_operations_of_a_convolution_are_counted() -> None:
     conv, x = torch.nn.Conv2d(3, 5, 3, padding=1, bias=False), torch.zeros(2, 3, 8, 8)
     assert count_flops(lambda: conv(x)) == 2 * (2 * 8 * 8) * 5 * (3 * 3 * 3)
 
@@ -63,7 +63,7 @@ class Lever(gymnasium.Env[Any, Any]):
         return np.full((16, 16, 3), 9, np.uint8), float(action[0]), False, False, {}
 
 
-gymnasium.register("AdamasBenchLever-v0", Lever)
+gymnasium.register("AdamasBenchLever-v0", lambda **options: Lever(**options))
 
 
 def tiny(kind: str) -> Config:
@@ -91,7 +91,7 @@ def tiny(kind: str) -> Config:
 def small_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Made-up recordings of small frames."""
     for name, known in STAND_INS.items():
-        monkeypatch.setitem(STAND_INS, name, StandIn((3, 16, 24), known.action_spec))  # type: ignore[arg-type]
+        monkeypatch.setitem(STAND_INS, name, StandIn((3, 16, 24), known.action_spec))
 
 
 DREAMS = {
@@ -260,14 +260,16 @@ def test_what_takes_minutes_is_left_out_unless_it_is_asked_for(capsys: pytest.Ca
         run(["bench", "csgo", "--rows", "actor-critic update"])
 
 
-def test_a_child_that_dies_is_named():
+def test_a_child_that_dies_is_named() -> None:
     child = Child(preset("debug"))
     with pytest.raises(UserError, match="the process that measures ended with exit code 1"):
         child.measure("no such row", 0.0)
     child.close()
 
 
-def test_command_writes_json_and_keeps_what_is_there(tmp_path, capsys):
+def test_command_writes_json_and_keeps_what_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "bench.json"
     file.write_text("{}")
     run(["bench", "debug", "--rows", "replay draw", "--rounds", "1", "--seconds", "0", "--json", str(file)])
@@ -290,6 +292,6 @@ def test_command_writes_json_and_keeps_what_is_there(tmp_path, capsys):
         (["--seconds", "nan"], "rounds must be at least 1"),
     ],
 )
-def test_mistakes(arguments, message):
+def test_mistakes(arguments: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message.replace("?", r"\?")):
         run(["bench", "debug", *arguments])

@@ -1,10 +1,14 @@
 """Plans multiply the right numbers, and the operations they count are those that are done."""
 
+from __future__ import annotations
+
 import json
 import re
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -24,21 +28,21 @@ from adamas.training.config import Config
 DAY = 24 * 60 * 60
 
 
-def test_a_plan_is_seconds_times_updates():
+def test_a_plan_is_seconds_times_updates() -> None:
     result = plan(preset("debug"), {"denoiser": 1.0, "reward_end": 10.0, "actor_critic": 100.0})
     assert result.updates == {"denoiser": [3, 3], "reward_end": [3, 3], "actor_critic": [3, 3]}
     assert result.total(slice(1)) == 3 * 111
     assert result.total() == 6 * 111
 
 
-def test_the_papers_run_on_the_papers_gpu():
+def test_the_papers_run_on_the_papers_gpu() -> None:
     """543 ms an update, as published for one RTX 4090, and 2.9 days a run (which real games are part of)."""
     result = plan(Config(), {"denoiser": 0.088, "reward_end": 0.115, "actor_critic": 0.340})
     assert len(result.updates["denoiser"]) == 1_000
     assert result.total() / DAY == pytest.approx(2.9, rel=0.25)
 
 
-def test_first_steps_without_a_world_model_are_part_of_the_first_epoch():
+def test_first_steps_without_a_world_model_are_part_of_the_first_epoch() -> None:
     """debug: 80 first steps, two epochs of 40, 2 environments, 5 steps of each to an update: 8 updates, 4 an epoch."""
     config = replace(preset("debug"), imagination="off")
     assert plan(config, {"collect": 1.0}).updates == {"collect": [12, 4]}
@@ -46,7 +50,7 @@ def test_first_steps_without_a_world_model_are_part_of_the_first_epoch():
     assert plan(replace(config, collection=collection), {"collect": 1.0}).updates == {"collect": [12, 1]}
 
 
-def test_recordings_are_planned_for_their_epochs():
+def test_recordings_are_planned_for_their_epochs() -> None:
     seconds = {"denoiser": 1.0, "upsampler": 10.0}
     result = plan(preset("vizdoom"), seconds)
     assert result.updates == {"denoiser": [320] * 8, "upsampler": [30] * 8}
@@ -54,14 +58,16 @@ def test_recordings_are_planned_for_their_epochs():
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_is_planned(name, monkeypatch, capsys):
+def test_every_preset_is_planned(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """On a machine where everything seems quick to time; nothing is timed."""
-    config, timed = preset(name), []
+    config, timed = preset(name), list[str]()
     if name == "cartpole":  # its game needs a package that tests do without
         game = SimpleNamespace(obs_shape=config.env.obs_shape, action_spec=LEVER, close=lambda: None)
         monkeypatch.setattr(contents, "make_env", lambda *_, **__: game)
 
-    def seconds_here(config):
+    def seconds_here(config: Config) -> dict[str, float]:
         timed.extend(contents.phases(config, contents.agent_config(config)))
         return dict.fromkeys(timed, 1.0)
 
@@ -86,13 +92,15 @@ LEVER = ActionSpec(axes=(Axis("lever"),))
 
 
 @pytest.mark.parametrize("name", ["driving", "ablation-ddpm", "ablation-cross-attention"])
-def test_operations_of_every_kind_of_model_are_counted(name):
+def test_operations_of_every_kind_of_model_are_counted(name: str) -> None:
     config = preset(name)
     counted = run_flops(config, contents.agent_config(config))
     assert min(counted.updates.values()) > counted.dream_step > counted.denoiser > 0
 
 
-def test_what_would_take_minutes_to_time_is_computed_from_operations(monkeypatch, capsys):
+def test_what_would_take_minutes_to_time_is_computed_from_operations(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """csgo: three times 128 x 5 targets of 31.8 GFLOP, at 200 GFLOP/s 305 s; 32 x 2 of 85.8, 82 s."""
     monkeypatch.setattr(planning, "peak_gflops", lambda *_: 200.0)
     monkeypatch.setattr(planning, "seconds_here", None)  # not called
@@ -104,14 +112,14 @@ def test_what_would_take_minutes_to_time_is_computed_from_operations(monkeypatch
     assert "adamas bench csgo --json FILE" in out
 
 
-def test_without_a_world_model_real_steps_are_timed(capsys):
+def test_without_a_world_model_real_steps_are_timed(capsys: pytest.CaptureFixture[str]) -> None:
     run(["plan", "debug", "--imagination", "off"])
     out = capsys.readouterr().out
     assert "collect" in out and "denoiser" not in out
     assert "2 epochs, real steps included" in out
 
 
-def test_operations_are_those_of_real_updates(tmp_path):
+def test_operations_are_those_of_real_updates(tmp_path: Path) -> None:
     config = preset("debug")
     with closing(small_run(config, tmp_path / "run")) as trainer:
         expected = run_flops(config, trainer.agent.config).updates
@@ -125,8 +133,10 @@ def test_operations_are_those_of_real_updates(tmp_path):
             assert counted == pytest.approx(expected[name], rel=0.2 if name == "actor_critic" else 0.1), name
 
 
-def test_a_profile_says_how_fast_another_machine_is(tmp_path, capsys):
-    rows = [{"row": row, "fast": {"gflops": 2.0}} for row in UPDATE_ROWS.values()]
+def test_a_profile_says_how_fast_another_machine_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows: list[dict[str, Any]] = [{"row": row, "fast": {"gflops": 2.0}} for row in UPDATE_ROWS.values()]
     file = tmp_path / "profile.json"
     file.write_text(json.dumps({"rows": rows}))
     config = preset("debug")
@@ -146,21 +156,21 @@ def test_a_profile_says_how_fast_another_machine_is(tmp_path, capsys):
         seconds_by_profile(config, agent, file)
 
 
-def test_without_a_profile_this_machine_is_timed(capsys):
+def test_without_a_profile_this_machine_is_timed(capsys: pytest.CaptureFixture[str]) -> None:
     run(["plan", "debug"])
     assert "actor_critic" in capsys.readouterr().out
     with pytest.raises(UserError, match="plan needs a preset"):
         run(["plan"])
 
 
-def test_memory_of_the_papers_run():
+def test_memory_of_the_papers_run() -> None:
     memory = memory_bytes(Config(), contents.agent_config(Config()))
     assert memory["replay"] == 100_000 * 3 * 64 * 64
     # The paper: 13 M parameters. Weights, gradients, two moments; nothing is averaged.
     assert memory["weights"] == pytest.approx(4 * 4 * 13e6, rel=0.1)
 
 
-def test_memory_is_that_of_what_is_trained():
+def test_memory_is_that_of_what_is_trained() -> None:
     config = replace(preset("debug"), imagination="off")
     agent = contents.agent_config(config)
     model = Agent(agent)

@@ -195,7 +195,7 @@ def test_two_recordings_do_not_mix(complaint: Callable[..., str]) -> None:
 def test_an_interrupted_recording_keeps_what_there_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    add, steps = Recording.add, []
+    add, steps = Recording.add, list[int]()
 
     def interrupted(self: Recording, *arguments: Any) -> None:
         if len(steps) == 50:

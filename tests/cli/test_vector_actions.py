@@ -57,7 +57,7 @@ class Lever(gymnasium.Env[Any, Any]):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    gymnasium.register(GAME, entry_point=Lever)
+    gymnasium.register(GAME, entry_point=lambda **options: Lever(**options))
     run_dir = tmp_path_factory.mktemp("lever") / "run"
     choice = ["--env.suite", "gymnasium", "--env.game", GAME, "--env.size", "8", "--env.width", "12"]
     cli.run(["train", "debug", *choice, "--run-dir", str(run_dir), "--quiet"])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -54,7 +56,7 @@ def test_kinds_are_equal_whatever_the_names() -> None:
         ({"axes": (Axis("x", 0.0, float("inf")),)}, "x needs a finite low below high"),
     ],
 )
-def test_impossible_ones_are_refused(parts: dict, message: str) -> None:
+def test_impossible_ones_are_refused(parts: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         ActionSpec(**parts)
 
@@ -72,7 +74,7 @@ def test_impossible_ones_are_refused(parts: dict, message: str) -> None:
         ([[0, 0, 0, float("nan")]], "gas is nan; it must be in [0, 2]"),
     ],
 )
-def test_actions_that_are_none(action: list, problem: str) -> None:
+def test_actions_that_are_none(action: list[float], problem: str) -> None:
     assert CAR.problem(np.array(action, np.float64)) == problem
 
 

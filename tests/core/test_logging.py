@@ -117,7 +117,9 @@ def test_a_record_cut_short_by_someone_else_is_not_filled_with_zeros(tmp_path: P
 
 def test_tensorboard_shows_rewound_scalars_once(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+        EventAccumulator,
+    )
 
     killed = Metrics(tmp_path)
     run(killed, range(5))

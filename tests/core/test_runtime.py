@@ -94,7 +94,8 @@ def graph(precision: str) -> tuple[Tensor, list[nn.Parameter]]:
     nn.init.normal_(network.conv_out.weight, std=0.1)
     frames = torch.randn(2, 4, 3, 8, 8)
     out = network(frames[:, 0], torch.zeros(2), frames, torch.zeros(2, 4, dtype=torch.int64))
-    return out.square(), [network.conv_in.weight, network.conv_out.weight]
+    weights: list[Any] = [network.conv_in.weight, network.conv_out.weight]
+    return out.square(), weights
 
 
 def test_bf16_is_the_choice_of_cpus_that_multiply_it(monkeypatch: pytest.MonkeyPatch) -> None:

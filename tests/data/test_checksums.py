@@ -6,6 +6,7 @@ import json
 import tempfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -188,13 +189,14 @@ def test_checksums_that_do_not_belong_there(tmp_path: Path) -> None:
     add(store, 3)
     store.commit()
     index = read_index(tmp_path)
-    for sums in (
+    wrong: tuple[dict[str, Any], ...] = (
         {},
         {"frames.bin": [1]},
         {"frames.bin": [], "rows.bin": []},
         {"frames.bin": 3, "rows.bin": [1]},
-    ):
-        write_index(tmp_path, index._replace(checksums=sums))  # type: ignore[arg-type]
+    )
+    for sums in wrong:
+        write_index(tmp_path, index._replace(checksums=sums))
         with pytest.raises(UserError, match=r"index\.json is damaged"):
             EpisodeStore.open(tmp_path)
     with pytest.raises(UserError, match="do not belong together"):

@@ -19,7 +19,7 @@ from adamas.data import NEW, EpisodeStore
 from adamas.data.pack import pack
 
 CASES = 80 * int(os.environ.get("ADAMAS_FUZZ", "1"))
-VALUES = (
+VALUES: tuple[Any, ...] = (
     *(0, -1, 1, 2**31, 2**40, 2**63, 2**64, 10**30, 0.5, -0.0, float("inf"), float("nan")),
     *(
         None,

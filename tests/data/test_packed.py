@@ -7,6 +7,7 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -132,7 +133,7 @@ def test_an_interrupted_pack_leaves_nothing(store: EpisodeStore, tmp_path: Path,
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
     for out in (tmp_path / "out", url):
-        steps = pack(store, out)
+        steps: Any = pack(store, out)
         next(steps)
         steps.close()  # as an exception in the middle does
         with pytest.raises(UserError, match=r"index\.json"):

@@ -96,7 +96,7 @@ def test_kill_while_writing(tmp_path: Path) -> None:
 def test_full_disk_on_append(tmp_path: Path, name: str) -> None:
     store, twin = filled(tmp_path / "replay"), filled(tmp_path / "twin")
     assert content(store) == content(twin)  # and the files are mapped before they go
-    file, aside = store.folder / name, tmp_path / "aside"
+    file, aside = tmp_path / "replay" / name, tmp_path / "aside"
     file.rename(aside)
     file.symlink_to("/dev/full")  # every write to it fails with ENOSPC
     with pytest.raises(UserError, match=r"cannot write to .*replay: No space left.*free some disk space"):
@@ -118,7 +118,7 @@ def test_disk_fills_up_in_the_middle_of_a_frame(tmp_path: Path) -> None:
             step(store)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert (store.folder / "frames.bin").stat().st_size == 5 * FRAME_BYTES + 3  # one frame and a half
+    assert (tmp_path / "replay" / "frames.bin").stat().st_size == 5 * FRAME_BYTES + 3  # one frame and a half
     assert content(store) == content(EpisodeStore.open(store.folder)) == content(twin)
     for one in (store, twin):
         step(one, ending=0)

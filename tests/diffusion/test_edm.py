@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -204,9 +204,10 @@ def test_the_network_sees_no_brighter_noise_of_brighter_frames() -> None:
 
 
 def test_changes_need_a_scale_and_edm() -> None:
-    for wrong in ({"sigma_change": 0.0}, {"sigma_change": 0.1, "diffusion": "ddpm"}):
+    wrongs: tuple[dict[str, Any], ...] = ({"sigma_change": 0.0}, {"sigma_change": 0.1, "diffusion": "ddpm"})
+    for wrong in wrongs:
         with pytest.raises(UserError, match="denoiser: sigma_change > 0 with diffusion edm"):
-            DenoiserConfig(NETWORK, **wrong)  # type: ignore[arg-type]
+            DenoiserConfig(NETWORK, **wrong)
 
 
 def test_noise_has_an_offset_that_pixels_share() -> None:

@@ -37,7 +37,7 @@ class Counting:
         ended = obs[:, 0, 0, 0] >= 100
         return {"obs": obs}, Prediction(obs.to(torch.uint8), (action == 2).float(), ended)
 
-    def components(self) -> Mapping[str, Component]:
+    def components(self, horizon: int) -> Mapping[str, Component]:
         return {}
 
 

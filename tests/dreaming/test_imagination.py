@@ -33,7 +33,7 @@ class CountingModel:
         noise = torch.rand(len(count), generator=generator)
         return {"count": count}, Prediction(count.to(torch.uint8).view(-1, 1, 1, 1), noise, count >= 50)
 
-    def components(self) -> Mapping[str, Component]:
+    def components(self, horizon: int) -> Mapping[str, Component]:
         return {}
 
 

@@ -69,9 +69,7 @@ Make = Callable[..., RealVectorEnv]
 def make() -> Iterator[Make]:
     """An environment of ``GAME``, made of a class with options."""
 
-    def register(
-        kind: type[Strange] = Strange, limit: int | None = 99, config: Any = None, **kwargs: Any
-    ) -> Any:
+    def register(kind: Any = Strange, limit: int | None = 99, config: Any = None, **kwargs: Any) -> Any:
         gymnasium.registry.pop(GAME, None)
         gymnasium.register(GAME, kind, max_episode_steps=limit, kwargs=kwargs)
         return make_env(EnvConfig("gymnasium", GAME, size=4, **config or {}), 2, 0, training=True)

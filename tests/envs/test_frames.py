@@ -64,7 +64,7 @@ def show() -> Iterator[Show]:
         modes = ["rgb_array"] if drawn is not None and modes == () else modes
         options = {"space": space, "obs": obs, "drawn": drawn, "modes": modes}
         options |= {"render_mode": config.pop("render_mode", None)}
-        game = Still if modes is not None else Silent
+        game: Any = Still if modes is not None else Silent
         gymnasium.register("AdamasStill-v0", game, max_episode_steps=5, kwargs=options)
         env = make_env(EnvConfig("gymnasium", "AdamasStill-v0", size=2, **config), 2, 0, training=True)
         return env.reset().obs[0]

@@ -82,7 +82,7 @@ class Steered(Walk):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         assert self.action_space.contains(action)
-        return super().step(0 if action["brake"][0] else float(action["speed"][0]))
+        return super().step(0 if action["brake"][0] else float(action["speed"][0]))  # type: ignore[arg-type]
 
 
 WALKS: dict[str, tuple[Any, dict[str, Any]]] = {

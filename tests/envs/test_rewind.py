@@ -271,9 +271,9 @@ class Pickled(Drift, gymnasium.utils.EzPickle):
         super().__init__()
 
 
-gymnasium.register("AdamasDrift-v0", Drift, max_episode_steps=6)
-gymnasium.register("AdamasPickled-v0", Pickled)
-gymnasium.register("AdamasFrozen-v0", lambda: Drift(hidden=sys))
+gymnasium.register("AdamasDrift-v0", lambda **options: Drift(**options), max_episode_steps=6)
+gymnasium.register("AdamasPickled-v0", lambda **options: Pickled(**options))
+gymnasium.register("AdamasFrozen-v0", lambda **options: Drift(hidden=sys, **options))
 
 
 def test_gymnasium_goes_back() -> None:

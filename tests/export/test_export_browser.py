@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import http.server
+import operator
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,12 +100,15 @@ def page(browser: Browser, served: str) -> Iterator[Page]:
     complaints: list[str] = []
     context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme="dark", has_touch=True)
     page = context.new_page()
-    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+
+    def complain(wrong: bool, complaint: str) -> None:
+        if wrong:
+            complaints.append(complaint)
+
+    page.on("console", lambda message: complain(message.type == "error", message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: request.url.startswith(served) or complaints.append(request.url))
-    page.on(
-        "response", lambda response: response.ok or complaints.append(f"{response.url} {response.status}")
-    )
+    page.on("request", lambda request: complain(not request.url.startswith(served), request.url))
+    page.on("response", lambda response: complain(not response.ok, f"{response.url} {response.status}"))
     page.goto(served)
     until(page, "age", lambda text: int(text) >= 2 or complaints != [])
     assert complaints == []
@@ -135,7 +140,7 @@ def test_it_is_played(page: Page) -> None:
     ):
         for key in keys:
             page.keyboard.down(key)
-        until(page, "action", lambda text, action=action: text == action)
+        until(page, "action", partial(operator.eq, action))
         for key in keys:
             page.keyboard.up(key)
         until(page, "action", lambda text: text == "noop")

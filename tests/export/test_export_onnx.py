@@ -114,7 +114,8 @@ def test_any_batch_and_a_noise_level_for_each(batch: int, site: Path, agent: Age
     denoiser["sigma"] = torch.logspace(-2, 1, batch)
     found = {name: runner.run(name, **{k: v.numpy() for k, v in i.items()}) for name, i in inputs.items()}
     with torch.no_grad():
-        assert close(found["denoiser"].denoised, agent.denoiser.denoise(**denoiser))
+        estimate: Any = agent.denoiser.denoise
+        assert close(found["denoiser"].denoised, estimate(**denoiser))
         lstm = judge["hidden"], judge["cell"]
         reward, end, (hidden, cell) = agent.reward_end(
             judge["obs"][:, None], judge["action"][:, None], judge["next_obs"][:, None], lstm
@@ -210,10 +211,12 @@ def test_levels_changes_another_network_another_opset_and_actions_of_several_par
 
 def test_distance_from_levels() -> None:
     level = 2 / 255
-    cut = np.float32([-1, -1, -1, 1, 1, -1 + level])
-    assert level_error(np.float32([-1, -1 + 0.9 * level, -7, 1, 3, -1 + 1.5 * level]), cut) < 1e-6
-    assert level_error(np.float32([-1]), np.float32([-1 + level])) == pytest.approx(level, rel=1e-4)
-    assert level_error(np.float32([-1 + 1.5 * level]), np.float32([-1])) == pytest.approx(
+    cut = np.array([-1, -1, -1, 1, 1, -1 + level], np.float32)
+    assert level_error(np.array([-1, -1 + 0.9 * level, -7, 1, 3, -1 + 1.5 * level], np.float32), cut) < 1e-6
+    assert level_error(np.array([-1], np.float32), np.array([-1 + level], np.float32)) == pytest.approx(
+        level, rel=1e-4
+    )
+    assert level_error(np.array([-1 + 1.5 * level], np.float32), np.array([-1], np.float32)) == pytest.approx(
         0.5 * level, rel=1e-4
     )
 

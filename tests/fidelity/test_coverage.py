@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_energy_distance_is_that_of_its_definition() -> None:
     x, y = frames(0, 51, 51), frames(255, 0)
     a, b = [0, 0.2, 0.2], [1, 0]
 
-    def apart(one: list[float], other: list[float]) -> float:
+    def apart(one: Sequence[float], other: Sequence[float]) -> float:
         return float(np.mean([abs(p - q) for p, q in itertools.product(one, other)]))
 
     expected = 2 * apart(a, b) - apart(a, a) - apart(b, b)

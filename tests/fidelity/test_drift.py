@@ -40,7 +40,7 @@ def test_distances_by_step_and_nothing_after_the_end(monkeypatch: pytest.MonkeyP
     found = distances(continuation(obs, true_obs, mask), lpips=None)
     assert list(found) == ["mse", "psnr", "ssim", "exact"]
     np.testing.assert_allclose(found["mse"], [[0, 0.04, 0], [0, 0, np.nan]], atol=1e-7)
-    np.testing.assert_allclose(found["exact"], [[1, 0, 1], [1, 1, np.nan]])
+    np.testing.assert_allclose(found["exact"], np.array([[1, 0, 1], [1, 1, np.nan]]))
     assert found["psnr"][0, 1] == pytest.approx(13.979, abs=1e-3)
 
 

@@ -45,7 +45,7 @@ def test_distance_by_hand(weights: Path) -> None:
     stage has one direction, the third nothing. The last two turn by a right angle: 1 in each of two channels.
     """
     metric = Lpips("alex", weights)
-    metric.trunk = Table()
+    metric.trunk = Table()  # type: ignore[assignment]
     metric.heads = nn.ParameterList(torch.tensor([1.0, 2.0, 3.0, 4.0]) for _ in range(5))
     d = metric.distance(torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8))
     assert d.tolist() == pytest.approx([0.04 * (1 + 2) + 0 + 0 + (3 + 4) + (1 + 2) / 2])

@@ -234,7 +234,7 @@ def test_the_fuzzer_finds_what_is_wrong() -> None:
         subprocess.run(["true"], check=True)
 
     fuzz = Fuzz(0)
-    fuzz.attempt("a", lambda: {}["x"])
+    fuzz.attempt("a", lambda: {"a": 1}["x"])
     fuzz.attempt("b", shell)
     fuzz.attempt("c", lambda: 1)
     assert fuzz.outcomes == {"KeyError": 1, "result": 2}

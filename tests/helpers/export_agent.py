@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, nn
 
 from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
@@ -42,7 +42,8 @@ def make_agent(config: AgentConfig) -> Agent:
     for weights in agent.parameters():
         if not weights.any():
             nn.init.normal_(weights, std=0.3)
-    first, last = agent.reward_end.head[0], agent.reward_end.head[2]
+    head: Any = agent.reward_end.head
+    first, last = head[0], head[2]
     nn.init.constant_(first.bias, 5)
     nn.init.constant_(last.weight[3], 0.3)  # it goes on
     nn.init.constant_(last.weight[4], -0.3)  # it ends
@@ -95,5 +96,5 @@ def read_contexts(site: Path) -> Batch:
     )
 
 
-def close(a: Any, b: Tensor | np.ndarray, tolerance: float = 1e-4) -> bool:
+def close(a: Any, b: Any, tolerance: float = 1e-4) -> bool:
     return bool(np.abs(np.asarray(a) - np.asarray(b)).max() < tolerance)

@@ -149,7 +149,7 @@ def damage_yaml(text: str, rng: random.Random) -> bytes:
 
 def replace_leaf(data: Any, rng: random.Random) -> Any:
     """Plain values of JSON in which one, at any depth, is something else."""
-    others = (
+    others: tuple[Any, ...] = (
         None,
         True,
         -1,

@@ -114,7 +114,7 @@ class Handler(BaseHTTPRequestHandler):
 
     @property
     def hub(self) -> StandIn:
-        return self.server.hub  # type: ignore[attr-defined, no-any-return]
+        return self.server.hub  # type: ignore[attr-defined]
 
     def log_message(self, *args: Any) -> None:
         pass

@@ -104,8 +104,8 @@ class Server:
         return fetch(f"{self.site}{path}", **headers)
 
     def connect(self, origin: str | None = None, query: str = "", **options: Any) -> ClientConnection:
-        origin = origin or f"http://127.0.0.1:{self.port}"
-        return connect(f"ws://127.0.0.1:{self.port}/ws{query}", origin=origin, max_size=None, **options)  # type: ignore[arg-type]
+        options["origin"] = origin or f"http://127.0.0.1:{self.port}"
+        return connect(f"ws://127.0.0.1:{self.port}/ws{query}", max_size=None, **options)
 
     def memory(self) -> int:
         """Resident, in bytes."""

@@ -97,7 +97,7 @@ class Dream:
         terminated = ends if self.last is None else obs[:, 0, 0, 0] == self.last
         return {"obs": obs}, Prediction(obs, torch.zeros(len(obs)), terminated)
 
-    def components(self) -> Mapping[str, Component]:
+    def components(self, horizon: int) -> Mapping[str, Component]:
         return {}
 
 

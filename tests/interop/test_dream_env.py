@@ -128,7 +128,7 @@ def test_dreams_start_from_all_contexts_alike(counting: Agent, dataset: Path) ->
     starts, count = np.unique(numbers(obs), return_counts=True)
     assert starts.tolist() == [12, 22, 23, 24] and info == {}
     assert (abs(count - 1_000) < 150).all()  # five standard deviations
-    context = counting.world_model.last_context
+    context: Any = counting.world_model.last_context
     assert context.mask.all() and (context.action == 2).all()
     assert (context.obs[:, :, 0, 0, 0].diff(dim=1) == 1).all()
 
@@ -234,7 +234,7 @@ def test_gymnasium_makes_and_approves_of_dreams(run: Path) -> None:
     check_env(dream.unwrapped)  # its warnings are errors here
     dream.reset(seed=0)
     obs, *_ = dream.step(dream.action_space.sample())
-    assert np.array_equal(dream.render(), obs)
+    assert np.array_equal(np.asarray(dream.render()), obs)
     dreams = gymnasium.make_vec(MAKE, num_envs=2, checkpoint=run, horizon=4)
     assert isinstance(dreams, DreamEnvs)
     recorded = RecordEpisodeStatistics(dreams)
@@ -257,7 +257,7 @@ def test_one_dream_waits_for_a_reset(counting: Agent, dataset: Path) -> None:
     assert (reward, terminated, truncated, info) == (0.0, False, True, {})
     assert all(type(x) is y for x, y in ((reward, float), (terminated, bool), (truncated, bool)))
     assert obs[0, 0, 0] == start + 2  # its own last frame, not that of a next dream
-    assert np.array_equal(dream.render(), obs) and not np.shares_memory(dream.render(), obs)
+    assert np.array_equal(np.asarray(dream.render()), obs) and not np.shares_memory(dream.render(), obs)
     with pytest.raises(ResetNeeded, match="the dream is over"):
         dream.step(1)
     assert dream.reset()[0][0, 0, 0] in (12, 22, 23, 24)

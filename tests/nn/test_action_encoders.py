@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -49,7 +50,8 @@ def test_the_ends_are_not_weights() -> None:
 def test_parts_are_embedded_alone_and_added() -> None:
     spec = ActionSpec((GEAR, Choice(("on", "off"), "light")), ("horn",), (STEER,))
     encoder = action_encoder(spec, 6)
-    gear, light, horn, steer = encoder.parts
+    parts: Any = encoder.parts
+    gear, light, horn, steer = parts
     action = torch.tensor([[2.0, 1.0, 1.0, -0.5], [0.0, 0.0, 0.0, 1.0]])
     expected = (
         gear(torch.tensor([2, 0])) + light(torch.tensor([1, 0])) + horn(action[:, 2:3]) + steer(action[:, 3:])

@@ -152,16 +152,17 @@ def test_every_model_of_frames_trains_on_rectangles(config: DenoiserConfig) -> N
     model.loss(batch, torch.Generator().manual_seed(0))[0].backward()
     stacked = model.inner_model.conv_in.in_channels
     assert stacked == (6 if isinstance(config, UpsamplerConfig) else 3)
+    assert model.inner_model.past is not None
     weights = model.inner_model.past.conv_in.weight
-    assert weights.grad.isfinite().all() and weights.grad.any()
+    assert weights.grad is not None and weights.grad.isfinite().all() and weights.grad.any()
 
 
 def test_noise_in_past_frames_counts() -> None:
     network = FrameNetwork(replace(CONFIG, noise_cond=True), 3, SPEC)
     shake(network)
     noisy, c_noise, past, action = inputs()
-    out = [network(noisy, c_noise, past, action, torch.full((2,), level)) for level in (-1.0, 0.5)]
-    assert not torch.allclose(*out, atol=1e-4)
+    one, other = [network(noisy, c_noise, past, action, torch.full((2,), level)) for level in (-1.0, 0.5)]
+    assert not torch.allclose(one, other, atol=1e-4)
 
 
 def test_the_choice_is_kept_with_a_model_and_refused_where_it_cannot_be() -> None:

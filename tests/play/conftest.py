@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,8 @@ def agent() -> Agent:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         agent = Agent(config).eval()
-        first, _, last = agent.reward_end.head
+        head: Any = agent.reward_end.head
+        first, _, last = head
         first.bias.data.fill_(10)  # so that what follows is positive, and the game goes on for sure
         last.weight.data[3:] = torch.tensor([[1.0], [-1.0]])
         torch.nn.init.normal_(agent.actor_critic.critic_linear.weight)

@@ -61,7 +61,12 @@ def test_its_own_page_comes_in() -> None:
 
 
 def test_a_page_behind_a_proxy_comes_in_with_the_token() -> None:
-    behind = {"host": "127.0.0.1:8421", "origin": PROXY, "token": "t", "cookie": "adamas-8421=t"}
+    behind: dict[str, Any] = {
+        "host": "127.0.0.1:8421",
+        "origin": PROXY,
+        "token": "t",
+        "cookie": "adamas-8421=t",
+    }
     assert ask(**behind)[0] == 403
     assert ask(**behind, allowed=(PROXY,))[0] == 200
     assert ask(**{**behind, "cookie": ""}, allowed=(PROXY,))[0] == 403

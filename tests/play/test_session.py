@@ -86,7 +86,7 @@ def test_reality_and_dream_begin_alike_and_get_the_same_actions(table: Table) ->
     player = table.join()
     moment = table.ask(player, Look("both"), Control("human"), Action(1))
     assert moment.header["images"] == ["dream", "real"]
-    assert np.array_equal(*moment.images) and moment.header["difference"] == 0
+    assert np.array_equal(moment.images[0], moment.images[1]) and moment.header["difference"] == 0
     with contextlib.closing(breakout(False)) as env:
         assert np.array_equal(moment.images[1], env.reset().obs[0].permute(1, 2, 0))
         for _ in range(5):
@@ -113,7 +113,7 @@ def test_a_fork_starts_from_the_last_real_frames_and_actions(table: Table) -> No
         0,
         6,
     )
-    assert np.array_equal(*moment.images)
+    assert np.array_equal(moment.images[0], moment.images[1])
     dream = table.session(player).scene.dream
     assert dream is not None
     state = dream.state

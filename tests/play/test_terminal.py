@@ -23,7 +23,7 @@ from textual.strip import Strip
 
 from adamas.core.errors import UserError
 from adamas.play import terminal, terminal_widgets
-from adamas.play.engine import Engine
+from adamas.play.engine import Engine, Player
 from adamas.play.messages import (
     Action,
     Change,
@@ -269,8 +269,13 @@ Script = Callable[[Seen], Awaitable[None]]
 def run(app: Terminal, engine: Engine, script: Script, size: tuple[int, int]) -> None:
     """Run the application headlessly, and the script when it shows something."""
     asked: list[Request] = []
-    request = engine.request
-    engine.request = lambda player, what: (asked.append(what), request(player, what))[1]  # type: ignore[method-assign]
+    pass_on = engine.request
+
+    def noting(player: Player, request: Request) -> None:
+        asked.append(request)
+        pass_on(player, request)
+
+    engine.request = noting  # type: ignore[method-assign]
 
     async def main() -> None:
         async with app.run_test(size=size) as pilot:

@@ -47,10 +47,11 @@ def test_records_that_cannot_be_read(tmp_path: Path) -> None:
     path.write_text(2 * line + '{"st')
     assert read_records(path) == [one, one], "a line that is being written is not there yet"
     deep = 100_000 * "["
+    values: tuple[Any, ...] = ("much", None, [1], {})
     for damaged in (
         *('{"st', "3", "[]", "{}", deep, '{"step": 1}', "\ud800".encode(errors="replace").decode()),
         *(json.dumps({**one, name: value}) for name, value in (("step", "1"), ("epoch", None), ("phase", 2))),
-        *(json.dumps({**one, "loss": value}) for value in ("much", None, [1], {})),
+        *(json.dumps({**one, "loss": value}) for value in values),
         '{"step": 1, "epoch": 0, "phase": "denoiser", "loss": ' + 400 * "9" + "}",
     ):
         path.write_text(line + damaged + "\n")

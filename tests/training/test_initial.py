@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_static import config as recordings_config
-from test_static import record
 from torch import nn
 
 import adamas
@@ -22,6 +20,8 @@ from adamas.interop.published import save_published
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
 from tests.helpers.tiny_config import tiny_config
+from tests.training.test_static import config as recordings_config
+from tests.training.test_static import record
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:

@@ -15,12 +15,19 @@ from adamas.core.distributed import Group
 from adamas.core.errors import UserError
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
-from adamas.training.trainer import Interrupted
+from adamas.training.model_free import ModelFreePhase
+from adamas.training.trainer import Interrupted, Trainer
 from tests.helpers.tiny_config import differing, fingerprint, tiny_config
 
 
 def config() -> Config:
     return replace(tiny_config(), imagination="off")
+
+
+def collect(trainer: Trainer) -> ModelFreePhase:
+    """What plays, and learns from it."""
+    assert isinstance(trainer.collect, ModelFreePhase)
+    return trainer.collect
 
 
 def test_the_policy_learns_from_every_real_step_once(tmp_path: Path) -> None:
@@ -35,7 +42,7 @@ def test_the_policy_learns_from_every_real_step_once(tmp_path: Path) -> None:
     }
     assert changed == {"actor_critic"}
     # 160 real steps of 2 environments; an update takes 5 of each
-    assert (trainer.real_steps, trainer.collect.optimizer.num_updates) == (160, 16)  # type: ignore[attr-defined]
+    assert (trainer.real_steps, collect(trainer).optimizer.num_updates) == (160, 16)
     assert list(trainer.phases) == ["collect", "evaluate"]
     evaluation = [
         r for r in (tmp_path / "run/metrics/metrics.jsonl").read_text().splitlines() if "evaluate" in r
@@ -49,13 +56,13 @@ def test_stopped_and_resumed(tmp_path: Path) -> None:
     whole.close()
     trainer = new_run(config(), tmp_path / "run", quiet=True)
     for _ in range(6):
-        update = trainer.collect.update
+        update = collect(trainer).update
 
         def stop(update=update):  # type: ignore[no-untyped-def]
             os.kill(os.getpid(), signal.SIGINT)
             return update()
 
-        trainer.collect.update = stop  # type: ignore[method-assign]
+        collect(trainer).update = stop  # type: ignore[method-assign]
         with pytest.raises(Interrupted):
             trainer.run()
         trainer.close()
@@ -67,11 +74,11 @@ def test_stopped_and_resumed(tmp_path: Path) -> None:
 
 def test_gradients_are_those_of_the_loss_on_the_steps_taken(tmp_path: Path) -> None:
     trainer = new_run(config(), tmp_path / "run", quiet=True)
-    trainer.collect.begin(0)
-    steps = trainer.collect.collector.collect(3, gradients=True)
+    collect(trainer).begin(0)
+    steps = collect(trainer).collector.collect(3, gradients=True)
     assert steps.value.requires_grad and steps.logits.requires_grad
     assert not steps.value_bootstrap.requires_grad
-    assert not trainer.collect.collector.collect(3).value.requires_grad
+    assert not collect(trainer).collector.collect(3).value.requires_grad
     trainer.close()
 
 

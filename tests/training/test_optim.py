@@ -137,12 +137,15 @@ def test_one_update_starts_few_kernels_for_the_sum_of_its_shards() -> None:
             counts[func.name().partition(".")[0]] += 1
             return func(*args, **(kwargs or {}))
 
+    def nothing(closure: Any = None) -> Any:
+        """No step, which would add as well."""
+
     for accumulate, adds in ((False, 3), (True, 0)):
         counts.clear()
         module, batches = network_and_batches(3)
         optimizer = Optimizer(module, OptimizerConfig(), accumulate=accumulate)
         gradients = [optimizer.gradient(module[0](batch).square().mean(), 1 / 3) for batch in batches]  # type: ignore[index]
-        optimizer._adamw.step = lambda: None  # type: ignore[assignment, method-assign]
+        optimizer._adamw.step = nothing  # type: ignore[method-assign]
         with Kernels():
             optimizer.update(*gradients)
         assert counts["aten::_foreach_add"] + counts["aten::_foreach_add_"] == adds
@@ -283,7 +286,8 @@ def test_impossible_settings_are_refused(values: dict[str, float]) -> None:
 def test_moments_are_laid_out_in_memory_as_their_parameters() -> None:
     """A checkpoint may come from a run that kept images in another order."""
     torch.manual_seed(0)
-    convs = [nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)]
+    other: Any = nn.Conv2d(3, 4, 3)
+    convs = [nn.Conv2d(3, 4, 3), other.to(memory_format=torch.channels_last)]
     convs[1].load_state_dict(convs[0].state_dict())
     first = Optimizer(convs[0], OptimizerConfig(lr=0.1))
     batches = torch.randn(3, 2, 3, 6, 6)

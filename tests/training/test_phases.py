@@ -24,12 +24,18 @@ from adamas.world_models.diamond import Diamond
 from tests.helpers.tiny_config import differing, flat, tiny_config
 
 
+def collect_of(trainer: Trainer) -> CollectPhase:
+    """The phase that plays the game, which runs on recordings lack."""
+    assert trainer.collect is not None
+    return trainer.collect
+
+
 def collected(run_dir: Path, num_shards: int) -> Trainer:
     """A run in which some real steps are collected."""
     trainer = new_run(replace(tiny_config(), num_shards=num_shards), run_dir, quiet=True)
-    trainer.collect.begin(0)
+    collect_of(trainer).begin(0)
     for _ in range(4):
-        trainer.collect.update()
+        collect_of(trainer).update()
     return trainer
 
 
@@ -60,13 +66,13 @@ def test_chunks_cover_the_steps_with_little_to_spare(num_steps: int, num_envs: i
 
 
 def test_collection_plan_of_the_paper(trainer: Trainer) -> None:
-    collect = phase(trainer.collect.collector)
+    collect = phase(collect_of(trainer).collector)
     assert collect.planned(0) == 5_000 // 20
     assert collect.planned(1) == 100 // 20
 
 
 def test_the_first_epoch_waits_for_rare_rewards(trainer: Trainer) -> None:
-    collector = trainer.collect.collector
+    collector = collect_of(trainer).collector
     assert collector.store.num_steps == 160
     collect = phase(collector, first_steps=100, first_steps_max=161, min_rare_rewards=10)
     for signs, enough in (([0, 160, 0], False), ([0, 151, 9], False), ([0, 150, 10], True)):
@@ -81,7 +87,7 @@ def test_the_first_epoch_waits_for_rare_rewards(trainer: Trainer) -> None:
 
 
 def test_collecting_stops_at_the_total(trainer: Trainer) -> None:
-    collector = trainer.collect.collector
+    collector = collect_of(trainer).collector
     config = {"num_envs": 2, "first_steps": 1, "first_steps_max": 1, "steps_per_epoch": 84}
     collect = phase(collector, **config, total_steps=160 + 83)
     collect.begin(1)
@@ -156,7 +162,7 @@ def test_a_phase_goes_on_from_its_state(trainer: Trainer, tmp_path: Path, name: 
 
 
 def _share_replay(to: Trainer, source: Trainer) -> None:
-    sampler = SegmentSampler(source.collect.collector.store, source.config.collection.age_weights)
+    sampler = SegmentSampler(collect_of(source).collector.store, source.config.collection.age_weights)
     for phase in to.phases.values():
         if isinstance(phase, ComponentPhase):
             phase.sampler = sampler
@@ -199,7 +205,7 @@ def test_nothing_is_copied_where_no_average_is_kept(tmp_path: Path, monkeypatch:
 
 
 def test_contexts_are_full_of_frames_before_the_end(trainer: Trainer) -> None:
-    store = trainer.collect.collector.store
+    store = collect_of(trainer).collector.store
     rng = Streams(0).numpy("contexts")
     contexts = context_sampler(SegmentSampler(store), 4, rng, torch.device("cpu"))(500)
     assert contexts.obs.shape == (500, 4, 3, 10, 10)
@@ -244,6 +250,7 @@ def test_evaluation_leaves_training_alone(trainer: Trainer) -> None:
     used = differing(streams, flat("", trainer.streams.state_dict()))
     assert used == [".torch.heldout"]
     assert {"return", "length", "psnr_1", "dream_end_rate", "real_end_rate"} <= numbers.keys()
+    assert trainer.evaluate.heldout is not None
     assert trainer.evaluate.heldout.store.num_steps == trainer.config.evaluation.heldout_steps
 
 

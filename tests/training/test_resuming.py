@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from test_static import config as recordings_config
-from test_static import record
 
 from adamas import cli
+from adamas.core import checkpoint
 from adamas.core.checkpoint import find_checkpoint
 from adamas.core.config import load_config
 from adamas.core.errors import UserError
@@ -28,6 +27,8 @@ from adamas.training.config import Config
 from adamas.training.resuming import Changes
 from adamas.training.trainer import Trainer
 from tests.helpers.tiny_config import differing, fingerprint, tiny_config
+from tests.training.test_static import config as recordings_config
+from tests.training.test_static import record
 
 CUDA_STATE = torch.arange(
     16, dtype=torch.uint8
@@ -240,7 +241,7 @@ def test_a_resumed_run_is_claimed_before_its_checkpoint_is_chosen(
     recorded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claimed = []
-    find = build.find_checkpoint
+    find = checkpoint.find_checkpoint
 
     def find_checkpoint(root: Path) -> object:
         with pytest.raises(UserError, match="another process trains in"):

@@ -16,9 +16,6 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from test_distributed import adamas as command_line
-from test_distributed import finish, kill_two_at
-from test_static import config, record
 from torch import Tensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
@@ -33,6 +30,9 @@ from adamas.training.config import Config
 from adamas.training.parts import read_whole, whole_state, write_parts
 from adamas.training.resuming import saved_config
 from adamas.training.sharded import ShardedPhase
+from tests.training.test_distributed import adamas as command_line
+from tests.training.test_distributed import finish, kill_two_at
+from tests.training.test_static import config, record
 
 
 def state(run_dir: Path) -> dict[str, Any]:
@@ -60,8 +60,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("sharded")
     for seed, name in enumerate(("train", "test")):
         record(root / "mine" / name, 3, seed)
-    command = ("train", "debug", "--data", root / "mine", "--num-shards", "2", "--tensorboard", "False")
-    command += ("--quiet", "--denoiser.average-decay", "0.9", "--final-epochs", "2")
+    data = str(root / "mine")
+    command = ["train", "debug", "--data", data, "--num-shards", "2", "--tensorboard", "False"]
+    command += ["--quiet", "--denoiser.average-decay", "0.9", "--final-epochs", "2"]
     finish(command_line(*command, "--run-dir", root / "one"))
     options = ("--runtime.shard-parameters", "True", "--runtime.checkpoint-activations", "True")
     kill_two_at(9, root / "two", *command, *options)
@@ -184,11 +185,11 @@ class Malicious:
 
 def test_a_policy_is_not_sharded(tmp_path: Path) -> None:
     base = config(tmp_path)
-    runtime = {"shard_parameters": True}
+    runtime = replace(base.runtime, shard_parameters=True)
     with pytest.raises(
         UserError, match="shard_parameters is for training on recordings; name them with data"
     ):
-        Config(env=base.env, runtime=type(base.runtime)(**runtime))
+        Config(env=base.env, runtime=runtime)
 
 
 def test_processes_in_step_need_as_many_shards_each(tmp_path: Path) -> None:

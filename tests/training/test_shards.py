@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_phases import collected
 
 from adamas.core.distributed import Group
 from adamas.core.types import Batch, SegmentSpec
@@ -23,6 +22,7 @@ from adamas.training.optim import NonFiniteLossError
 from adamas.training.phases import Phase
 from adamas.training.trainer import Trainer
 from tests.helpers.tiny_config import differing, flat
+from tests.training.test_phases import collected
 
 
 @pytest.mark.parametrize("num_shards", [1, 2, 3])

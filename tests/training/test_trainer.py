@@ -176,6 +176,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_anew(
 
 def test_steps_that_were_collected_are_never_thrown_away(tmp_path: Path) -> None:
     trainer = new_run(tiny_config(), tmp_path / "run", quiet=True)
+    assert trainer.collect is not None
     trainer.collect.begin(0)
     trainer.collect.update()
     trainer.close()

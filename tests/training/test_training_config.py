@@ -160,6 +160,7 @@ def test_reward_end_sequences_are_as_long_as_a_dream_and_its_context() -> None:
     assert num_frames(config) == 15 + 4
     longer = replace(config, policy=replace(config.policy, horizon=50))
     assert num_frames(longer) == 50 + 4
+    assert config.world_model.reward_end is not None
     model = replace(config.world_model, reward_end=replace(config.world_model.reward_end, segment_length=30))
     assert num_frames(replace(longer, world_model=model)) == 30  # somebody said otherwise
     assert [num_frames(preset(name)) for name in ("atari-small", "debug", "quickstart")] == [19, 8, 34]

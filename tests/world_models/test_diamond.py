@@ -60,6 +60,7 @@ def test_burn_in_runs_the_reward_end_model_over_the_context(diamond: Diamond) ->
     frames[-1, 0] = 0  # padding is mid-grey
     assert torch.equal(state["obs"], frames) and torch.equal(state["action"], context.action)
     lstm = None
+    assert diamond.reward_end is not None
     for t in range(L - 1):  # one transition at a time
         _, _, lstm = diamond.reward_end(
             frames[:, t : t + 1], context.action[:, t : t + 1], frames[:, t + 1 : t + 2], lstm
@@ -78,6 +79,7 @@ def test_a_step_draws_a_frame_then_judges_the_transition(diamond: Diamond) -> No
     actions = torch.cat((state["action"], action[:, None]), dim=1)
     frame = sample(diamond.denoiser, state["obs"], actions, CONFIG.sampler, generator=generator)
     lstm = (state["hidden"], state["cell"])
+    assert diamond.reward_end is not None
     reward, end, lstm = diamond.reward_end(state["obs"][:, -1:], action[:, None], frame[:, None], lstm)
     torch.testing.assert_close(after["hidden"], lstm[0])
     torch.testing.assert_close(after["cell"], lstm[1])

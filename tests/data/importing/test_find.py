@@ -6,6 +6,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,7 +156,7 @@ def test_a_recording_that_was_killed_is_not_padded_with_black(tmp_path: Path) ->
         ({"n": "many", "type": "Discrete"}, "no dataset of Minari"),
     ],
 )
-def test_spaces_of_minari_that_are_too_large(tmp_path: Path, options: dict, message: str) -> None:
+def test_spaces_of_minari_that_are_too_large(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with h5py.File(tmp_path / "main_data.hdf5", "w") as file:
         file["episode_0/observations"], file["episode_0/actions"] = greys(4), [0, 1, 2]
     (tmp_path / "metadata.json").write_text(json.dumps({"action_space": json.dumps(options)}))
@@ -303,7 +304,7 @@ def test_videos_without_tables(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     write_video(folder / "a.mp4", greys(4))
     write_video(folder / "b.mp4", greys(3))
-    table = {"steer": [0.5, 1], "reward": [1, 2], "done": [0, 1]}
+    table: dict[str, Any] = {"steer": [0.5, 1], "reward": [1, 2], "done": [0, 1]}
     write_csv(folder / "b.csv", **table)
     with pytest.raises(
         UserError, match=r"a\.mp4 needs one table of its actions, .* import --without-actions"
@@ -344,7 +345,7 @@ def test_arrays_without_actions(tmp_path: Path) -> None:
     ],
 )
 def test_options_that_mean_nothing_here(
-    tmp_path: Path, actions: str | None, options: dict, message: str
+    tmp_path: Path, actions: str | None, options: dict[str, Any], message: str
 ) -> None:
     for name in ("a", "b"):
         write_csv(

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def clip(name: str = "clip", count: int = 4, seed: int = 0, width: int = 32) -> 
     return lambda folder: write_video(folder / f"{name}.mp4", frames(count, seed, width=width))
 
 
-def table(name: str = "clip", **columns: list) -> Make:
+def table(name: str = "clip", **columns: Any) -> Make:
     return lambda folder: write_csv(folder / f"{name}.csv", **columns)
 
 
@@ -78,7 +79,7 @@ def csgo_of_another_size(folder: Path) -> None:
     write_csgo(folder / "game.hdf5", frames(3), np.eye(3, 51))
 
 
-OK = {"action": [0, 1, 2]}
+OK: dict[str, Any] = {"action": [0, 1, 2]}
 MISTAKES: list[tuple[str, list[Make], str]] = [
     ("nothing", [], "nothing in .* can be imported; give a file or a folder of .mp4"),
     ("no table", [clip()], r"clip.mp4 needs one table of its actions, called clip.csv, .*--actions"),
@@ -176,7 +177,7 @@ def test_one_line_and_nothing_left(tmp_path: Path, make: list[Make], message: st
         ({"axes": ("actoin",)}, "has no column 'actoin'; did you mean 'action'"),
     ],
 )
-def test_options_that_do_not_fit(tmp_path: Path, options: dict, message: str) -> None:
+def test_options_that_do_not_fit(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     path = write_video(tmp_path / "clip.mp4", frames(4))
     write_csv(tmp_path / "clip.csv", **OK)
     with pytest.raises(UserError, match=message):

@@ -216,7 +216,7 @@ def palette() -> Image.Image:
         (Image.new("LA", (2, 1), (10, 255)), [10, 10]),
     ],
 )
-def test_the_colours_of_images(tmp_path: Path, picture: Image.Image, expected: list) -> None:
+def test_the_colours_of_images(tmp_path: Path, picture: Image.Image, expected: list[Any]) -> None:
     found = first(images(tmp_path / "shots", picture, picture))[0]
     assert found.tolist() == [x if isinstance(x, list) else [x] * 3 for x in expected]
 

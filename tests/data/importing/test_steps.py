@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +21,10 @@ from tests.helpers.recordings import grey_of, greys, imported, write_csv, write_
 ONCE_MORE = "the last frame is kept once more"
 
 
-def clip(folder: Path, count: int, rate: int = 10, suffix: str = ".mp4", **columns: object) -> Path:
+def clip(folder: Path, count: int, rate: int = 10, suffix: str = ".mp4", **columns: Any) -> Path:
     """A video of so many frames, and its table."""
     path = write_video(folder / f"clip{suffix}", greys(count), rate)
-    write_csv(folder / "clip.csv", **columns)  # type: ignore[arg-type]
+    write_csv(folder / "clip.csv", **columns)
     return path
 
 
@@ -39,7 +40,9 @@ def test_the_reward_and_the_end_of_the_last_frame_s_row_are_kept(tmp_path: Path)
 
 
 @pytest.mark.parametrize("columns", [{}, {"reward": [1, 0, 2, 0]}, {"truncated": [0, 0, 0, 1]}])
-def test_the_last_frame_s_row_is_left_out_if_nothing_came_of_it(tmp_path: Path, columns: dict) -> None:
+def test_the_last_frame_s_row_is_left_out_if_nothing_came_of_it(
+    tmp_path: Path, columns: dict[str, Any]
+) -> None:
     store, notes = imported(clip(tmp_path, 4, action=range(4), **columns))
     episode = store.episode(0)
     assert grey_of(store) == [0, 1, 2, 3] and episode.action.tolist() == [0, 1, 2]
@@ -122,7 +125,7 @@ def test_a_slow_table_s_reward_is_given_once(tmp_path: Path) -> None:
     [(11, [*range(31), 30], True), (10, range(31), False)],  # at 1.0 s the last frame is shown
 )
 def test_a_slow_table_s_last_row_ends_the_episode(
-    tmp_path: Path, rows: int, frames: list, again: bool
+    tmp_path: Path, rows: int, frames: list[int], again: bool
 ) -> None:
     last = [0] * (rows - 1) + [1]
     path = clip(tmp_path, 31, 30, time=TENTHS[:rows], action=range(rows), reward=last, terminated=last)
@@ -140,9 +143,12 @@ def test_a_slow_table_s_last_row_ends_the_episode(
 @pytest.mark.parametrize("every", [1, 2, 3, 4, 7])
 def test_each_row_s_reward_is_given_once(tmp_path: Path, every: int) -> None:
     """With a table faster than the video, one slower, and one that is now this and now that."""
-    for number, times in enumerate(
-        (np.arange(40) / 40, np.arange(4) / 4, [0, 0, 0.05, 0.06, 0.07, 0.5, 0.91, 0.95])
-    ):
+    tables: tuple[Any, ...] = (
+        np.arange(40) / 40,
+        np.arange(4) / 4,
+        [0, 0, 0.05, 0.06, 0.07, 0.5, 0.91, 0.95],
+    )
+    for number, times in enumerate(tables):
         reward = np.arange(1, len(times) + 1)
         folder = tmp_path / str(number)
         path = clip(folder, 10, 10, time=times, action=np.arange(len(times)) % 2, reward=reward)
@@ -223,7 +229,8 @@ def test_a_log_of_changes_may_pause(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["time_ms", "Time (ms)", "timestamp_ms"])
 def test_times_in_milliseconds_that_say_so(tmp_path: Path, name: str) -> None:
-    store, notes = imported(clip(tmp_path, 31, 30, action=range(11), **{name: range(0, 1100, 100)}))
+    times: dict[str, Any] = {name: range(0, 1100, 100)}
+    store, notes = imported(clip(tmp_path, 31, 30, action=range(11), **times))
     assert store.episode(0).action.tolist() == [i // 3 for i in range(30)] and notes == []
 
 
@@ -247,7 +254,7 @@ def test_times_beside_images_are_not_used(tmp_path: Path) -> None:
         ({"reward": [0, 1e300, 0, 0]}, r"row 3: the reward 1e\+300 is too large"),
     ],
 )
-def test_rows_that_say_they_are_not_the_frames(tmp_path: Path, columns: dict, message: str) -> None:
+def test_rows_that_say_they_are_not_the_frames(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
     path = clip(tmp_path, 4, action=range(4), **columns)
     with pytest.raises(UserError, match=message):
         imported(path)

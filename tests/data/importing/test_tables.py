@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_what_done_means(tmp_path: Path, columns: dict[str, int], terminated: bo
     table = f"a,{','.join(columns)}\n0,{','.join('0' * len(columns))}\n1,{ends}\n"
     episode = imported(shots(tmp_path, table, count=3))[0].episode(0)
     assert (bool(episode.terminated[-1]), bool(episode.truncated[-1])) == (terminated, truncated)
-    arrays = {name: [0, value] for name, value in columns.items()}
+    arrays: dict[str, Any] = {name: [0, value] for name, value in columns.items()}
     np.savez(tmp_path / "one.npz", obs=greys(3), action=[0, 1], **arrays)
     episode = imported(tmp_path / "one.npz")[0].episode(0)
     assert (bool(episode.terminated[-1]), bool(episode.truncated[-1])) == (terminated, truncated)
