@@ -1,51 +1,57 @@
-"""The command line: ``adamas train``, ``adamas evaluate`` and the other commands that :data:`USAGE` lists."""
+"""The command line: finds the command that :data:`COMMANDS` lists, and runs it or shows its help."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import adamas
-from adamas.bench.command import bench
-from adamas.bench.plan import show_plan
-from adamas.commands.collect import collect
-from adamas.commands.data import data
-from adamas.commands.dream import dream
-from adamas.commands.evaluate import evaluate
-from adamas.commands.export import export
-from adamas.commands.fidelity import fidelity
-from adamas.commands.play import play
-from adamas.commands.push import push
-from adamas.commands.train import train
-from adamas.core.errors import UserError, nearest
+from adamas.bench.command import BenchOptions, bench
+from adamas.bench.plan import PlanOptions, show_plan
+from adamas.commands import data, export
+from adamas.commands.collect import Collect, collect
+from adamas.commands.dream import Dream, dream
+from adamas.commands.evaluate import Evaluate, evaluate
+from adamas.commands.fidelity import Fidelity, fidelity
+from adamas.commands.help import Command, show_help, usage, without_help
+from adamas.commands.play import Play, play
+from adamas.commands.presets import show_presets
+from adamas.commands.push import Push, push
+from adamas.commands.record import Record, record
+from adamas.commands.train import Train, train
+from adamas.core.errors import UserError, nearest, with_flags
+from adamas.core.options import options_of, positionals_first
 from adamas.core.process import run_command
 from adamas.envs.trust import trust_named
-from adamas.presets import PRESETS
-from adamas.report.command import report
-from adamas.suite.command import suite
+from adamas.report.command import ReportOptions, report
+from adamas.suite.command import SuiteOptions, show_status, suite
 
-USAGE = """usage: adamas COMMAND ...
-
-  adamas train PRESET [--run-dir DIR] [--seed S] [--field value ...]   start a run
-  adamas train --resume DIR                                           go on with one
-  adamas evaluate RUN|CHECKPOINT|FILE.pt [--episodes N] [--seed S]    score an agent in the real game
-  adamas collect RUN|CHECKPOINT|FILE.pt --out DIR [--steps N]         record its play as a dataset
-  adamas data import VIDEO|FOLDER --out DIR [--actions TABLE]         recordings of one's own as a dataset
-  adamas data record DIR --env.suite ... [--steps N]                 a game that is played at random, as a dataset
-  adamas data inspect|validate|split DIR                             what is in one, is it sound, hold out a part
-  adamas fidelity RUN|CHECKPOINT|FILE.pt [--steps 1,3,10]             its dreams beside what really happened
-  adamas play RUN|CHECKPOINT|FILE.pt [--terminal] [--host H]           watch and play its dream in the browser
-  adamas dream RUN|CHECKPOINT|FILE.pt --out x.mp4 [--beside-real]      film it
-  adamas export onnx|web RUN|CHECKPOINT|FILE.pt --out FOLDER          models for other programs, or a page
-  adamas export published RUN|CHECKPOINT --out FILE.pt                write the published system's format
-  adamas push RUN|CHECKPOINT hf://owner/name [--private]              upload an agent, its scores and a model card
-  adamas bench [PRESET] [--rows ROW ...] [--json FILE]                how fast this machine trains and dreams
-  adamas suite PRESET [--games G ...] [--seeds 0-4] [-- --field ...]  games times seeds; adamas suite status PRESET
-  adamas report RUN ... [--against DIAMOND,IRIS] [--published]        one page about runs; published results
-  adamas plan PRESET [--profile FILE] [--field value ...]             how long a run will take
-
-  An agent on the Hugging Face hub can stand for FILE.pt: hf://owner/name[/folder or file.pt][@revision].
-  adamas train PRESET --help lists every field. Presets: {presets}."""
+COMMANDS = {
+    "train": Command(train, "PRESET", "start a run, or continue one with --resume RUN", Train),
+    "presets": Command(show_presets, "", "list the presets"),
+    "plan": Command(show_plan, "PRESET", "predict how long a run takes, and its memory", PlanOptions),
+    "bench": Command(bench, "[PRESET]", "measure how fast this machine trains and dreams", BenchOptions),
+    "suite": Command(suite, "PRESET", "run a preset on every game and seed", SuiteOptions),
+    "suite status": Command(show_status, "PRESET|FOLDER", "show how far these runs are", SuiteOptions),
+    "play": Command(play, "RUN", "watch and play a dream in the browser", Play),
+    "dream": Command(dream, "RUN", "film dreams", Dream),
+    "evaluate": Command(evaluate, "RUN", "score an agent in the real game", Evaluate),
+    "fidelity": Command(fidelity, "RUN", "compare dreams with what really happened", Fidelity),
+    "report": Command(report, "RUN ...", "write one page about runs", ReportOptions),
+    "collect": Command(collect, "RUN", "record an agent's play as a dataset", Collect),
+    "data record": Command(record, "FOLDER", "record a game as a dataset", Record),
+    "data import": Command(
+        data.import_, "VIDEO|FOLDER", "make a dataset of your own recordings", data.Import
+    ),
+    "data inspect": Command(data.inspect, "FOLDER", "show what is in a dataset", data.Inspect),
+    "data validate": Command(data.validate, "FOLDER", "check a dataset for damage", data.Validate),
+    "data split": Command(data.split, "FOLDER", "split a dataset into train and test", data.Split),
+    "data pack": Command(data.pack, "FOLDER", "compress a dataset", data.Pack),
+    "export web": Command(export.web, "RUN", "write a web page that dreams in the browser", export.Web),
+    "export onnx": Command(export.onnx, "RUN", "write an agent's networks as ONNX models", export.Onnx),
+    "export published": Command(export.published, "RUN", "write a published .pt file", export.Published),
+    "push": Command(push, "RUN hf://OWNER/NAME", "upload an agent to the Hugging Face hub", Push),
+}
 
 
 def main() -> None:
@@ -57,32 +63,37 @@ def run(arguments: Sequence[str]) -> None:
     """Run one command.
 
     Raises:
-        UserError: whatever a user can mend.
+        UserError: whatever a user can mend; fields in its message are written as options.
     """
-    commands: Mapping[str, Callable[[Sequence[str]], None]] = {
-        "train": train,
-        "evaluate": evaluate,
-        "collect": collect,
-        "data": data,
-        "fidelity": fidelity,
-        "play": play,
-        "dream": dream,
-        "export": export,
-        "push": push,
-        "bench": bench,
-        "plan": show_plan,
-        "suite": suite,
-        "report": report,
-    }
-    words = list(
-        arguments[1:] if arguments[:1] == ["train"] else arguments
-    )  # train alone has no options to list
-    if not arguments or words[:1] in (["-h"], ["--help"]):
-        print(USAGE.format(presets=", ".join(PRESETS)))
-    elif arguments[0] == "--version":
-        print(adamas.__version__)
-    elif arguments[0] not in commands:
-        raise UserError(f"unknown command {arguments[0]!r}; {nearest(arguments[0], commands)}")
-    else:
-        trust_named(arguments)
-        commands[arguments[0]](arguments[1:])
+    words, wants_help = without_help(arguments)
+    if not words:
+        return print(usage(COMMANDS))
+    if words in (["--version"], ["version"]):
+        return print(adamas.__version__)
+    name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
+    if name not in COMMANDS:
+        return _run_group(name, words[1:], wants_help)
+    command = COMMANDS[name]
+    trust_named(arguments)
+    positionals, options = list[str](), words[len(name.split()) :]
+    if command.options is not None:
+        positionals, options = positionals_first(command.options, options)
+    if wants_help:
+        return show_help(name, command, positionals, options)
+    try:
+        command.run([*positionals, *options])
+    except UserError as error:
+        flags = {} if command.options is None else {o.field: o.flag for o in options_of(command.options)}
+        error.args = (with_flags(str(error), flags),)
+        raise
+
+
+def _run_group(name: str, words: Sequence[str], wants_help: bool) -> None:
+    """List the commands of a group such as ``data``, or refuse what is no command."""
+    group = [command.split()[1] for command in COMMANDS if command.startswith(f"{name} ")]
+    if not group:
+        raise UserError(f"unknown command {name!r}; {nearest(name, COMMANDS)}")
+    if not wants_help:
+        what = f"unknown command '{name} {words[0]}'" if words else f"{name} needs a command"
+        raise UserError(f"{what}; {nearest(words[0] if words else '', group)} (adamas {name} --help)")
+    print(usage(COMMANDS, f"{name} "))

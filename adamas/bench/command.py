@@ -1,4 +1,4 @@
-"""``adamas bench``: the table, on the screen and as JSON."""
+"""``adamas bench``: measure the speed of training and dreaming, print a table and write JSON."""
 
 from __future__ import annotations
 
@@ -26,36 +26,37 @@ from adamas.evaluation.results import provenance, write_results
 from adamas.presets import preset
 from adamas.training.config import Config
 
-PATIENCE = 60.0  # seconds that a call of a row may take at the peak's speed, unless the row is asked for
+PATIENCE = 60.0  # seconds that a row may take at peak speed if it was not asked for
 
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """Time a preset's work on this machine, against the straightforward way to do the same."""
+    """Measure how fast this machine trains and dreams with a preset, compared with plain PyTorch."""
 
     config: Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
     rows: tuple[str, ...] = ()
-    """Names of the rows to measure. By default, all rows that the preset has and that can be timed here in reasonable
-    time. At full Atari size this takes half an hour on two cores."""
+    """Names of the rows to measure, separated by spaces. By default, all rows of the preset that take a reasonable
+    time here; at full Atari size this takes half an hour on two cores."""
     rounds: int = 3
-    """How often the two ways take turns; medians are shown."""
+    """Number of times that each of the two implementations is measured in turn, at least 1. Medians are shown."""
     seconds: float = 1.0
-    """To repeat each piece of work for, in every round; once at least."""
+    """Seconds for which each row is repeated in every round. 0 measures it once."""
     json: Path | None = None
-    """File for all measurements; never overwritten."""
+    """File (.json) for all measurements. An existing file is kept, and the new one gets a number. By default,
+    none."""
 
     def __post_init__(self) -> None:
         for row in self.rows:
             if row not in ROWS:
-                raise UserError(f"there is no row {row!r}; {nearest(row, ROWS)}")
+                raise UserError(f"`rows` has no {row!r}; {nearest(row, ROWS)}")
         if self.rounds < 1 or not self.seconds >= 0:
             raise UserError(
-                f"rounds must be at least 1 and seconds at least 0, got {self.rounds} and {self.seconds}"
+                f"`rounds` must be at least 1 and `seconds` at least 0, got {self.rounds} and {self.seconds}"
             )
 
 
 def bench(arguments: Sequence[str]) -> None:
-    """Measure, print a table, and write JSON where asked."""
+    """Measure, print a table, and write JSON if asked."""
     name = arguments[0] if arguments and not arguments[0].startswith("-") else "atari100k"
     rest = arguments[1:] if arguments and not arguments[0].startswith("-") else arguments
     options = parse(BenchOptions, rest, f"bench {name}", BenchOptions(preset(name)))
@@ -91,10 +92,10 @@ def bench(arguments: Sequence[str]) -> None:
 
 
 def chosen_rows(asked: Sequence[str], name: str, config: Config, agent: AgentConfig) -> Sequence[str]:
-    """Rows that were asked for, or all that there are.
+    """The rows that were asked for, or all rows of the preset.
 
     Raises:
-        UserError: the run has nothing that such a row could time.
+        UserError: the preset does not train what such a row measures.
     """
     there = rows_of(config, agent)
     for row in asked:
@@ -104,15 +105,15 @@ def chosen_rows(asked: Sequence[str], name: str, config: Config, agent: AgentCon
 
 
 def within_patience(rows: Sequence[str], config: Config, agent: AgentConfig, peak: float) -> list[str]:
-    """Rows whose work takes less than :data:`PATIENCE` at ``peak`` GFLOP/s; says which are left out."""
+    """The rows that take less than :data:`PATIENCE` at ``peak`` GFLOP/s. Prints which are left out."""
     flops = run_flops(config, agent)
     least = {row: count(flops) / peak / 1e9 for row in rows if (count := ROWS[row].flops) is not None}
     slow = {row: seconds for row, seconds in least.items() if seconds > PATIENCE}
     if slow:
         print(
-            "left out, since a single call takes at least this long here: "
+            "left out, because a single call takes at least this long here: "
             + ", ".join(f"{row} ({duration(seconds)})" for row, seconds in slow.items())
-            + "; name them with --rows to time them nevertheless"
+            + "; name them with --rows to measure them anyway"
         )
     return [row for row in rows if row not in slow]
 

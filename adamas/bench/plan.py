@@ -1,4 +1,4 @@
-"""``adamas plan``: how long a run will take, and how much memory, before it is started."""
+"""``adamas plan``: predict how long a run takes and how much memory it needs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from adamas.training.learning import planned_updates
 
 MEASURED_UPDATES = 3
 LONG_ENOUGH = 5.0  # seconds of updates of one kind after which no further one is timed
-PATIENCE = 30.0  # seconds that the timing may take at the peak's speed; beyond, nothing is timed
+PATIENCE = 30.0  # seconds that the timing may take at peak speed; if it takes longer, nothing is timed
 TRAINED_COPIES = 4  # weights, their gradients, and the optimiser's two moments
 FLOAT_BYTES = 4
 
@@ -44,8 +44,8 @@ class PlanOptions:
 
     config: Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
     profile: Path | None = None
-    """File that ``adamas bench --json`` wrote on the machine to plan for. Without it, a few updates are timed on this
-    machine. For networks too big for this machine, a lower bound is computed from their number of operations."""
+    """File that adamas bench --json wrote on the machine to plan for. By default, a few updates are timed on this
+    machine. For networks that are too big for it, a lower bound is computed from their number of operations."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class Plan:
 
 
 def plan(config: Config, seconds: Mapping[str, float]) -> Plan:
-    """Multiply out what one update takes; ``seconds`` by phase."""
+    """The plan of a run whose updates take ``seconds``, by phase."""
     epochs = range(1, num_epochs(config) + 1)
     return Plan(seconds, {name: [_updates(config, name, epoch) for epoch in epochs] for name in seconds})
 
 
 def num_epochs(config: Config) -> int:
-    """Epochs of a whole run, if its first epoch begins after the fewest real steps that it may."""
+    """Epochs of a whole run, if the first one begins after the least number of real steps."""
     if config.data is not None:
         return config.final_epochs
     left = config.collection.total_steps - config.collection.first_steps
@@ -76,7 +76,7 @@ def num_epochs(config: Config) -> int:
 
 
 def _updates(config: Config, phase: str, epoch: int) -> int:
-    """Of a phase in an epoch; the first steps in the game count as part of epoch 1."""
+    """Updates of a phase in an epoch. The steps before the first epoch count as part of it."""
     if phase != "collect":
         return planned_updates(config.policy if phase == "actor_critic" else getattr(config, phase), epoch)
     collection = config.collection
@@ -88,10 +88,10 @@ def _updates(config: Config, phase: str, epoch: int) -> int:
 
 
 def seconds_by_profile(config: Config, agent: AgentConfig, profile: Path) -> dict[str, float]:
-    """Seconds of an update, from the operations it takes and the speed measured elsewhere.
+    """Seconds of an update by phase, from its number of operations and the speeds in a profile of another machine.
 
     Raises:
-        UserError: the profile does not hold the kinds of updates that the run makes.
+        UserError: the profile lacks a kind of update that the run makes.
     """
     rows = {phase: UPDATE_ROWS[phase] for phase in phases(config, agent)}
     try:
@@ -109,19 +109,19 @@ def seconds_by_profile(config: Config, agent: AgentConfig, profile: Path) -> dic
 
 
 def least_seconds(config: Config, agent: AgentConfig, gflops: float) -> dict[str, float]:
-    """Seconds of an update at ``gflops``, the speed of a bare convolution, which no network exceeds."""
+    """Seconds of an update by phase at ``gflops``, the speed of a bare convolution: a lower bound."""
     return {phase: flops / gflops / 1e9 for phase, flops in run_flops(config, agent).updates.items()}
 
 
 def seconds_here(config: Config) -> dict[str, float]:
-    """Seconds of an update, from a few of each on this machine: the median."""
+    """Seconds of an update by phase: the median of a few on this machine."""
     with (
         tempfile.TemporaryDirectory(prefix="adamas-plan-") as folder,
         closing(small_run(config, Path(folder) / "run")) as trainer,
     ):
         learn = {name: phase for name, phase in trainer.phases.items() if name in UPDATE_ROWS}
         if config.imagination == "on":
-            learn.pop("collect", None)  # it plays, and learns nothing
+            learn.pop("collect", None)  # it plays and trains nothing
         for phase in learn.values():
             phase.begin(1)
             phase.update()  # the first one is slower
@@ -140,9 +140,9 @@ def _median_seconds(update: Callable[[], object], device: torch.device) -> float
 
 
 def memory_bytes(config: Config, agent: AgentConfig) -> dict[str, int]:
-    """Bytes of the weights with all that training keeps for them, and of the replay at the end of a run in a game.
+    """Bytes of the weights with their gradients and optimiser states, and of the replay at the end of a run on a game.
 
-    What an update computes on the way comes on top: the benchmark's peak memory shows it.
+    Activations come on top; the peak memory that ``adamas bench`` prints includes them.
     """
     with torch.device("meta"):
         model = Agent(agent)
@@ -166,7 +166,7 @@ def _count(module: torch.nn.Module) -> int:
 def show_plan(arguments: Sequence[str]) -> None:
     """``adamas plan PRESET``: print the table."""
     if not arguments or arguments[0].startswith("-"):
-        raise UserError("plan needs a preset, for example: adamas plan quickstart")
+        raise UserError("plan needs a preset, for example: adamas plan quickstart (adamas plan --help)")
     name = arguments[0]
     options = parse(PlanOptions, arguments[1:], f"plan {name}", PlanOptions(preset(name)))
     config, profile = options.config, options.profile
@@ -180,7 +180,7 @@ def show_plan(arguments: Sequence[str]) -> None:
     _print_table(plan(config, seconds), "" if timed else ", at least")
     if not timed:
         print(
-            "nothing was timed, since that would take long here. These times assume that all operations run at the "
+            "nothing was timed, because that would take long here. These times assume that all operations run at the "
             "speed of a bare convolution; a run takes longer. To plan for another machine, run there: adamas bench "
             f"{name} --json FILE; then run here: adamas plan {name} --profile FILE"
         )
@@ -191,7 +191,7 @@ def show_plan(arguments: Sequence[str]) -> None:
 
 
 def seconds_or_least(config: Config, agent: AgentConfig) -> tuple[dict[str, float], bool]:
-    """Seconds of an update on this machine by phase, and whether they were timed; if not, they are lower bounds."""
+    """Seconds of an update by phase on this machine, and whether they were timed or are lower bounds."""
     peak = peak_gflops(config.runtime.device, precision_of(config.runtime))
     least = least_seconds(config, agent, peak)
     if (1 + MEASURED_UPDATES) * sum(least.values()) > PATIENCE:

@@ -20,10 +20,10 @@ from adamas.bench.agreement import relative_error
 from adamas.bench.contents import phases
 from adamas.bench.guarded import Finding, guarded
 from adamas.core.checkpoint import find_checkpoint
-from adamas.core.errors import UserError
+from adamas.core.errors import Interrupted, UserError
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
-from adamas.training.trainer import Interrupted, Trainer
+from adamas.training.trainer import Trainer
 
 LIFE_SECONDS = 60.0  # timeout of one process of a run
 DEATH = 9  # number of the update during which a run is killed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +12,12 @@ from typing import Annotated
 import torch
 import tyro
 
-from adamas.commands.common import Target, check_env, check_seed, find_target
+from adamas.commands.common import Device, Target, check_env, check_seed, find_target
 from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.config import diff, from_dict, to_dict
-from adamas.core.errors import UserError
+from adamas.core.console import counted
+from adamas.core.errors import Interrupted, UserError
 from adamas.core.seeding import derive_seed
 from adamas.data.index import INDEX
 from adamas.data.recording import committing, only_writer
@@ -30,7 +30,7 @@ from adamas.rl.action_distribution import check_temperature
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
 
-CHUNK = 20  # steps that an agent takes before they go to disk
+CHUNK = 20  # steps between two writes to the disk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,35 +38,39 @@ class Playing:
     """How a game is played for a recording."""
 
     env: Annotated[EnvConfig, tyro.conf.FlagConversionOff] = field(default_factory=EnvConfig)
+    """The game. If an agent plays, options that are not given keep the values of its run."""
     steps: int = 10_000
-    """Of all games together."""
+    """Number of steps to record, of all games together."""
     num_envs: int = 4
-    """Games that are played at a time."""
+    """Number of games that are played at the same time, at least 1."""
     epsilon: float = 0.0
-    """Probability of a uniformly random action instead of the policy's."""
+    """Probability of a uniformly random action instead of the policy's, from 0 (never) to 1 (always)."""
     temperature: float = 1.0
-    """Of an agent; 0 is greedy."""
+    """Number that an agent's logits are divided by before an action is drawn. 0 takes the most likely action; large
+    numbers make all actions equally likely."""
     seed: int = 0
-    device: str = "auto"
-    """Of an agent."""
+    """Seed of the games and the actions, at least 0."""
+    device: Device = "auto"
+    """Device that an agent computes on. auto takes the first that exists of cuda, mps and cpu."""
     append: bool = False
-    """Add to the dataset if there is one, in episodes of its own with random numbers of their own."""
+    """Add new episodes to the dataset if it exists already. They use other random numbers than those that are
+    there."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
         if self.steps < 1:
-            raise UserError(f"steps is {self.steps}; it must be at least 1")
+            raise UserError(f"`steps` is {self.steps}; it must be at least 1")
         if not 0 <= self.epsilon <= 1:
-            raise UserError(f"epsilon is {self.epsilon}; a probability lies in [0, 1]")
+            raise UserError(f"`epsilon` is {self.epsilon}; a probability lies in [0, 1]")
         check_temperature(self.temperature)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collect(Playing):
-    """Record episodes of an agent in the real game, in the format of the replay."""
+    """Record an agent's play in the real game as a dataset."""
 
     out: Path
-    """Folder of the dataset; must not exist yet, or --append adds to it."""
+    """Folder of the dataset. It must not exist yet, unless --append adds to it."""
 
 
 def collect(arguments: Sequence[str]) -> None:
@@ -75,11 +79,11 @@ def collect(arguments: Sequence[str]) -> None:
     default = Collect(env=config.env, out=tyro.MISSING, num_envs=config.collection.num_envs)
     options = parse(Collect, rest, f"collect {target}", default)
     store = record_agent(target, options, options.out)
-    print(f"{store.num_steps:,} steps in {store.num_episodes:,} episodes: {options.out}")
+    print(f"{counted(store.num_steps, 'step')} in {counted(store.num_episodes, 'episode')}: {options.out}")
 
 
 def record_agent(target: Target, options: Playing, out: Path) -> EpisodeStore:
-    """Let an agent play, and record it."""
+    """Record an agent's play in ``out``."""
     runtime.keep_freed_memory()
     known = recorded_before(out, options)
     agent = load(target.path, options.device)
@@ -102,37 +106,36 @@ def record_agent(target: Target, options: Playing, out: Path) -> EpisodeStore:
 
 @contextlib.contextmanager
 def kept(store: EpisodeStore) -> Iterator[Callable[[], None]]:
-    """As :func:`~adamas.data.recording.committing`, by one process alone; if it is interrupted, say how to go on."""
+    """:func:`~adamas.data.recording.committing` for one process alone; after Ctrl-C the error says how to continue."""
     try:
         with only_writer(store), committing(store) as stored:
             yield stored
     except KeyboardInterrupt:
-        print(
-            f"interrupted; {store.folder} keeps {store.num_steps:,} steps, to which --append adds",
-            file=sys.stderr,
-        )
-        raise
+        kept_steps = counted(store.num_steps, "step")
+        raise Interrupted(
+            f"interrupted; {kept_steps} are in {store.folder}; add more with the same command and --append"
+        ) from None
 
 
 def recorded_before(folder: Path, options: Playing) -> EpisodeStore | None:
     """The dataset to which a recording is added, or None if it begins a new one.
 
     Raises:
-        UserError: there is one that holds something, and ``--append`` was not given.
+        UserError: there is one that holds something, and nothing is to be added to it.
     """
     if not os.path.lexists(folder / INDEX):
         return None
     store = EpisodeStore.open(folder)
     if store.num_rows and not options.append:
         raise UserError(
-            f"{folder} holds {store.num_steps:,} steps in {store.num_episodes:,} episodes already; add to them with "
-            "--append (--steps says how many more), or choose another folder"
+            f"{folder} holds {counted(store.num_steps, 'step')} in {counted(store.num_episodes, 'episode')} already; "
+            "add to them with `append` (`steps` says how many more), or choose another folder"
         )
     return store
 
 
 def seed_after(known: EpisodeStore | None, seed: int) -> int:
-    """The seed of a recording: another one for each that is added, or it would repeat what is there."""
+    """The seed of a recording. One that is added to a dataset gets another seed, or it would repeat its episodes."""
     return seed if known is None or not known.num_rows else derive_seed(seed, "append", known.num_rows)
 
 
@@ -149,7 +152,7 @@ def recording_store(
     game = None if known.game is None else from_dict(EnvConfig, known.game, f"game in {folder}")
     if (known.obs_shape, known.action_spec, game) != (env.obs_shape, env.action_spec, options.env):
         there = {} if game is None else diff(game, options.env)
-        differences = ", ".join(f"--env.{key} {old} there, {new} here" for key, (old, new) in there.items())
+        differences = ", ".join(f"`env.{key}` {old} there, {new} here" for key, (old, new) in there.items())
         raise UserError(
             f"{folder} holds a recording of something else ({differences or 'other frames or actions'}); "
             "record the same, or choose another folder"

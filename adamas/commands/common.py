@@ -1,4 +1,4 @@
-"""What several commands need."""
+"""Helpers that several commands use: the agent that a command is about, checks and printing."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from adamas.agent import Agent, check_fits
 from adamas.core.config import from_dict, read_yaml
+from adamas.core.console import counted
 from adamas.core.errors import UserError
 from adamas.data.index import is_link
 from adamas.envs.atari import rom_name
@@ -19,15 +20,17 @@ from adamas.interop.hub import fetch, is_address, parse_address
 from adamas.presets import preset
 from adamas.training.config import Config
 
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
 
 @dataclass(frozen=True)
 class Target:
-    """The agent that a command is about. As a string it is what the user called it.
+    """The agent that a command is about. Its string is the name that the user gave.
 
     Attributes:
-        word: a path, or an address on the hub.
-        path: where it is on this machine: a run folder, a checkpoint folder or a published file.
-        commit: of the hub's repository that it is from; None if it is not from there.
+        word: the path or the address on the hub that the user gave.
+        path: its place on this machine: a run folder, a checkpoint folder or a published file.
+        commit: the commit of the hub's repository that it was downloaded from; None if it is not from the hub.
     """
 
     word: str
@@ -39,7 +42,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What files about it are called: as it is, or as the repository and the place in it."""
+        """The start of the names of files about the agent: the name of its file, or repository and path on the hub."""
         if self.commit is None:
             return self.path.absolute().stem
         address = parse_address(self.word)
@@ -48,12 +51,12 @@ class Target:
 
     @property
     def is_run(self) -> bool:
-        """It is a run, which keeps what is found out about it."""
+        """Whether it is the folder of a run, where results about it are kept."""
         return (self.path / "checkpoints").is_dir()
 
     @property
     def is_recorded(self) -> bool:
-        """It is a run on recordings, to which it links, instead of on a game."""
+        """Whether it is a run that was trained on recordings instead of a game; the run links to them."""
         dataset = self.path / "dataset"
         return dataset.is_symlink() or is_link(dataset / "train")
 
@@ -67,18 +70,18 @@ class Target:
 def find_target(arguments: Sequence[str], command: str) -> tuple[Target, Config, Sequence[str]]:
     """The agent that a command is about, the configuration of its run, and the other arguments.
 
-    An agent on the hub is fetched. A published file holds no configuration: it gets the published one, with the Atari
-    game that the file is named after.
+    An agent on the hub is downloaded. A published file holds no configuration, and gets the published one with the
+    Atari game that the file is named after.
+
+    Args:
+        arguments: the words after the command; the first one names the agent.
+        command: the name of the command, for errors.
 
     Raises:
-        UserError: no agent is named, it cannot be fetched, or the configuration of its run is damaged.
+        UserError: no agent is named, it cannot be downloaded, or the configuration of its run is damaged.
     """
-    if not arguments or arguments[0].startswith("-"):
-        raise UserError(
-            f"{command} needs a run folder, a checkpoint folder or a published .pt file, or hf://owner/name, before "
-            "any option"
-        )
-    word, rest = arguments[0], arguments[1:]
+    what = "a run folder, a checkpoint folder or a published .pt file, or hf://owner/name"
+    word, rest = first_argument(arguments, command, what)
     target = Target(word, *fetch(word)) if is_address(word) else Target(word, Path(word))
     file = target.path / "config.yaml"
     if not file.is_file():
@@ -87,6 +90,22 @@ def find_target(arguments: Sequence[str], command: str) -> tuple[Target, Config,
     # A checkpoint keeps the agent's configuration beside the run's.
     run = data["run"] if isinstance(data, dict) and "run" in data else data
     return target, from_dict(Config, run), rest
+
+
+def first_argument(arguments: Sequence[str], command: str, what: str) -> tuple[str, Sequence[str]]:
+    """The first argument and the others.
+
+    Args:
+        arguments: the words after the command.
+        command: the name of the command, for errors.
+        what: what the first argument is, for errors.
+
+    Raises:
+        UserError: there is none, or it is an option.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        raise UserError(f"{command} needs {what} (adamas {command} --help)")
+    return arguments[0], arguments[1:]
 
 
 def _published_config(file: Path) -> Config:
@@ -99,25 +118,25 @@ def _published_config(file: Path) -> Config:
 
 
 def check_env(agent: Agent, config: EnvConfig, target: Target) -> None:
-    """Refuse a game that the agent was not trained for, as UserError."""
+    """Refuse, as UserError, a game that does not fit the frames and actions of the agent."""
     if target.is_recorded and config == EnvConfig():
         raise UserError(
-            f"{target} was trained on recordings that name no game; name one with --env.suite and --env.game"
+            f"{target} was trained on recordings that name no game; name one with `env.suite` and `env.game`"
         )
     with contextlib.closing(make_env(config, 1, 0, training=False)) as env:
         check_fits(agent.config, env.obs_shape, env.action_spec, str(target))
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that is none, as UserError."""
+    """Refuse a negative seed, as UserError."""
     if seed < 0:
-        raise UserError(f"seed is {seed}; it must be at least 0")
+        raise UserError(f"`seed` is {seed}; it must be at least 0")
 
 
 def print_scores(scores: Mapping[str, Any]) -> None:
-    """A line for the agent and one for the random policy."""
+    """Print one line for the agent and one for the random policy."""
     for name in ("agent", "random_policy"):
         mean, (low, high) = scores[name]["mean"], scores[name]["mean_interval_95"]
         count = len(scores[name]["returns"])
-        interval = f"[{low:.2f}, {high:.2f}] over {count} episodes"
+        interval = f"[{low:.2f}, {high:.2f}] over {counted(count, 'episode')}"
         print(f"{name.replace('_', ' '):14s} mean return {mean:8.2f}  {interval}")

@@ -1,10 +1,10 @@
-"""``adamas data``: recordings, made or imported, looked at, checked, split and packed."""
+"""``adamas data``: import recordings, and inspect, validate, split and pack datasets."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -13,29 +13,32 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from adamas.commands.common import check_seed
-from adamas.commands.record import record
+from adamas.commands.common import check_seed, first_argument
 from adamas.core.arguments import parse
-from adamas.core.errors import UserError, nearest
+from adamas.core.console import counted
+from adamas.core.errors import Interrupted, UserError
 from adamas.core.files import creating
 from adamas.data.importing.run import ImportOptions, import_recordings
 from adamas.data.index import INDEX
-from adamas.data.inspect import check, contact_sheet, size, split, summary
-from adamas.data.locations import Place, is_url, join, local, parse_place
-from adamas.data.pack import is_packed, pack
+from adamas.data.inspect import check, contact_sheet, size, summary
+from adamas.data.inspect import split as split_store
+from adamas.data.locations import is_url, join, local, parse_place
+from adamas.data.pack import is_packed
+from adamas.data.pack import pack as pack_store
 from adamas.data.store import EpisodeStore
 
-TELL_SECONDS = 10  # between two lines about a dataset that is being packed
+PROGRESS_SECONDS = 10  # between two lines of progress while a dataset is packed
 
 
 @dataclass(frozen=True)
 class Import:
-    """Make a dataset of recordings."""
+    """Make a dataset of your own recordings: a video, a folder of images, or arrays in a file."""
 
     out: str
-    """Folder of the dataset; must not exist yet."""
+    """Folder of the new dataset. It must not exist yet."""
     actions: Path | None = None
-    """Table of a video or a folder of images, or a folder of tables. None: each lies beside its recording."""
+    """Table (.csv) of the actions in a video or a folder of images, or a folder of such tables. By default, each
+    table is the file of the same name beside its recording."""
     options: Annotated[ImportOptions, tyro.conf.arg(name="")] = field(default_factory=ImportOptions)
 
 
@@ -44,63 +47,51 @@ class Inspect:
     """Show what is in a dataset."""
 
     sheet: Path | None = None
-    """Picture (.png) of frames from all over the dataset."""
+    """Picture to write (.png), with frames from all parts of the dataset. By default, none is written."""
 
 
 @dataclass(frozen=True)
 class Validate:
-    """Check every row of a dataset, and compare its files with their checksums."""
+    """Check every row of a dataset, and compare its files with their checksums. It has no options."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Deal a dataset's episodes out to train and test."""
+    """Split a dataset's episodes at random into a part to train on and a part to test on."""
 
     out: str
-    """Folder for train/ and test/; must not exist yet."""
+    """Folder to write, with train/ and test/ in it. It must not exist yet."""
     test: float = 0.1
-    """Share of the episodes to hold out; at least one."""
+    """Share of the episodes that go to test/, between 0 and 1 and neither of them. At least one episode does."""
     seed: int = 0
+    """Seed of the random choice of episodes, at least 0."""
     cut: int | None = None
-    """Cut longer episodes into pieces of so many steps first, as where all is one long recording."""
+    """First cut episodes that are longer than this number of steps into pieces of it, for example where everything is
+    one long recording. By default, episodes stay whole."""
     without_actions: bool = False
-    """Leave out what was done, for a model to compare with one that knows (adamas fidelity --baseline)."""
+    """Leave out the actions. A model trained on the result never sees an action, and is a baseline for one that does
+    (adamas fidelity --baseline)."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
         if self.cut is not None and self.cut < 1:
-            raise UserError(f"cut is {self.cut}; it must be at least 1")
+            raise UserError(f"`cut` is {self.cut}; it must be at least 1")
         if not 0 < self.test < 1:
-            raise UserError(f"test is {self.test}; it must lie between 0 and 1")
+            raise UserError(f"`test` is {self.test}; it must lie between 0 and 1")
 
 
 @dataclass(frozen=True)
 class Pack:
-    """Compress a dataset, for good; or its parts, if it was split."""
+    """Compress a dataset, or both parts of a split one. A packed dataset cannot grow."""
 
     out: str
-    """Folder or URL (s3://BUCKET/NAME); must not be a dataset yet."""
+    """Folder or URL (s3://BUCKET/NAME) of the packed dataset. It must not hold a dataset yet."""
 
 
-def data(arguments: Sequence[str]) -> None:
-    """Run one of the commands below."""
-    commands: Mapping[str, Callable[[Place, Sequence[str]], None]] = {
-        "import": _import,
-        "record": lambda place, rest: record(local(place), rest),
-        "inspect": _inspect,
-        "validate": _validate,
-        "split": _split,
-        "pack": _pack,
-    }
-    word = arguments[0] if arguments else ""
-    if word not in commands:
-        raise UserError(f"data needs a command: {nearest(word, commands)}")
-    if len(arguments) < 2 or arguments[1].startswith("-"):
-        raise UserError(f"data {word} needs a file or folder before any option")
-    commands[word](parse_place(arguments[1]), arguments[2:])
-
-
-def _import(path: Place, rest: Sequence[str]) -> None:
+def import_(arguments: Sequence[str]) -> None:
+    """Import recordings, and print what is in the dataset."""
+    word, rest = first_argument(arguments, "data import", "a file or folder")
+    path = parse_place(word)
     options = parse(Import, rest, f"data import {path}")
 
     def tell(done: int, count: int, name: str) -> None:
@@ -113,12 +104,14 @@ def _import(path: Place, rest: Sequence[str]) -> None:
     try:
         store = import_recordings(place, out, options.actions, options.options, tell, note)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on with the rest", file=sys.stderr)
-        raise
+        raise Interrupted("interrupted; run the same command again to import the rest") from None
     print("\n".join(summary(store)))
 
 
-def _inspect(path: Place, rest: Sequence[str]) -> None:
+def inspect(arguments: Sequence[str]) -> None:
+    """Print what is in a dataset, and draw a sheet of its frames where asked."""
+    word, rest = first_argument(arguments, "data inspect", "a file or folder")
+    path = parse_place(word)
     options = parse(Inspect, rest, f"data inspect {path}")
     store = EpisodeStore.open(path)
     print("\n".join(summary(store)))
@@ -127,7 +120,7 @@ def _inspect(path: Place, rest: Sequence[str]) -> None:
             with creating(options.sheet) as file:
                 Image.fromarray(contact_sheet(store)).save(file)
         except FileExistsError as error:
-            raise UserError(f"{options.sheet} exists; choose another --sheet") from error
+            raise UserError(f"{options.sheet} exists; choose another `sheet`") from error
         except (OSError, ValueError) as error:
             raise UserError(
                 f"cannot write {options.sheet} ({error}); choose a .png that can be written"
@@ -135,23 +128,31 @@ def _inspect(path: Place, rest: Sequence[str]) -> None:
         print(f"  {options.sheet}")
 
 
-def _validate(path: Place, rest: Sequence[str]) -> None:
+def validate(arguments: Sequence[str]) -> None:
+    """Check a dataset, and say whether it is sound."""
+    word, rest = first_argument(arguments, "data validate", "a file or folder")
+    path = parse_place(word)
     parse(Validate, rest, f"data validate {path}")
     store = EpisodeStore.open(path)
     check(store)
     unknown = (
         ""
         if store.has_checksums
-        else ", but it has no checksums, as an older adamas wrote it, and changed pixels cannot be noticed "
+        else ", but changed pixels cannot be noticed, because an older adamas wrote this dataset without checksums "
         "(adamas data split and pack make copies that have them)"
     )
-    print(f"{path}: {store.num_episodes:,} episodes, {store.num_rows:,} frames: no fault found{unknown}")
+    print(
+        f"{path}: {counted(store.num_episodes, 'episode')}, {counted(store.num_rows, 'frame')}: no fault found{unknown}"
+    )
 
 
-def _split(path: Place, rest: Sequence[str]) -> None:
+def split(arguments: Sequence[str]) -> None:
+    """Split a dataset, and print the sizes of the parts."""
+    word, rest = first_argument(arguments, "data split", "a file or folder")
+    path = parse_place(word)
     options = parse(Split, rest, f"data split {path}")
     rng = np.random.default_rng(options.seed)
-    parts = split(
+    parts = split_store(
         EpisodeStore.open(path),
         local(options.out),
         options.test,
@@ -160,21 +161,25 @@ def _split(path: Place, rest: Sequence[str]) -> None:
         not options.without_actions,
     )
     for name, store in parts:
-        print(f"{name}: {store.num_episodes:,} episodes, {store.num_transitions:,} steps: {store.folder}")
+        sizes = counted(store.num_episodes, "episode"), counted(store.num_transitions, "step")
+        print(f"{name}: {sizes[0]}, {sizes[1]}: {store.folder}")
 
 
-def _pack(path: Place, rest: Sequence[str]) -> None:
+def pack(arguments: Sequence[str]) -> None:
+    """Pack a dataset or its parts, and print their sizes."""
+    word, rest = first_argument(arguments, "data pack", "a file or folder")
+    path = parse_place(word)
     out = parse_place(parse(Pack, rest, f"data pack {path}").out)
     parted = not is_url(path) and not (Path(path) / INDEX).is_file() and (Path(path) / "train").is_dir()
     for name in ("train", "test") if parted else ("",):
         place = join(out, name) if name else out
         store = EpisodeStore.open(join(path, name) if name else path)
-        if parted and is_packed(store, place):  # by the same command, which was interrupted
+        if parted and is_packed(store, place):  # by an interrupted run of this command
             print(f"{place} is packed already")
             continue
-        told = time.monotonic()
-        for done in pack(store, place):
-            if time.monotonic() - told > TELL_SECONDS:
-                told = time.monotonic()
+        printed = time.monotonic()
+        for done in pack_store(store, place):
+            if time.monotonic() - printed > PROGRESS_SECONDS:
+                printed = time.monotonic()
                 print(f"{place}: {done:,} of {store.num_rows:,} frames", flush=True)
         print(size(EpisodeStore.open(place)))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from adamas.commands.common import Target, check_env, check_seed, find_target, print_scores
+from adamas.commands.common import Device, Target, check_env, check_seed, find_target, print_scores
 from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.envs.config import EnvConfig
@@ -22,15 +22,22 @@ class Evaluate:
     """Score an agent, and a random policy, in the real game."""
 
     env: Annotated[EnvConfig, tyro.conf.FlagConversionOff]
+    """The game. Options that are not given keep the values of the agent's run."""
     episodes: int = 100
+    """Number of episodes for each of the two policies, at least 1. The interval of a score narrows with their
+    root."""
     num_envs: int = 16
-    """Environments played in parallel."""
+    """Number of games that are played at the same time, at least 1. More are faster and use more memory."""
     seed: int = 0
+    """Seed of the games and the actions, at least 0."""
     temperature: float = 1.0
-    """Of the policy; 0 is greedy."""
+    """Number that the agent's logits are divided by before an action is drawn. 0 takes the most likely action; large
+    numbers make all actions equally likely."""
     out: Path = Path("scores.json")
-    """Where the episodes and everything needed to trace them go; never overwritten."""
-    device: str = "auto"
+    """File (.json) for the returns of all episodes and for what is needed to repeat them. An existing file is kept,
+    and the new one gets a number. By default, a file in the folder results of the run, or in the working folder."""
+    device: Device = "auto"
+    """Device that the agent computes on. auto takes the first that exists of cuda, mps and cpu."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -60,7 +67,7 @@ def evaluate(arguments: Sequence[str]) -> None:
 
 
 def _evaluation_file(target: Target) -> Path:
-    """Beside the other results of a run; of anything else in the working folder. Old checkpoints get deleted."""
+    """The default file: among the results of a run, else in the working folder, because checkpoints get deleted."""
     if target.is_run:
         return target.path / "results" / "evaluation.json"
     return Path(f"{target.name}-evaluation.json")

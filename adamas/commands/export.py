@@ -1,10 +1,11 @@
-"""``adamas export``: write an agent for other programs."""
+"""``adamas export``: write an agent as a web page, as ONNX models or in the published format."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class Published:
     """Write an agent in the format of the published checkpoints."""
 
     out: Path
-    """The .pt file to write; must not exist yet."""
+    """The .pt file to write. It must not exist yet."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ class Onnx:
     """Write an agent's networks as ONNX models, and compare them with PyTorch."""
 
     out: Path
-    """The folder to write; must not exist yet."""
+    """The folder to write. It must not exist yet."""
     opset: int = OPSET
-    """Version of ONNX's operators."""
+    """Version of ONNX's operator set, from 18 to 24. Older programs need a lower number."""
 
 
 @dataclass(frozen=True)
@@ -53,36 +54,28 @@ class Web:
     """Write a web page that dreams in its visitor's browser: a folder of files for any web server."""
 
     out: Path
-    """The folder to write; must not exist yet."""
+    """The folder to write. It must not exist yet."""
     dataset: Path | None = None
-    """Episodes that dreams start from. None: the run's held-out ones, else those it learnt from."""
+    """Dataset whose frames dreams start from. By default, the run's held-out episodes, or its training episodes where
+    there are none held out."""
     runtime: Path | None = None
-    """Folder with the files of onnxruntime-web's package (its dist). None: npm fetches it."""
+    """Folder with the files of the npm package onnxruntime-web (its folder dist). By default, npm downloads the
+    package."""
 
 
-def export(arguments: Sequence[str]) -> None:
-    """Write what is asked for."""
-    kinds: Mapping[str, Callable[[Target, Sequence[str]], None]] = {
-        "published": _published,
-        "onnx": _onnx,
-        "web": _web,
-    }
-    if not arguments or arguments[0] not in kinds:
-        raise UserError(
-            "export what? use: adamas export published|onnx|web RUN|CHECKPOINT|FILE.pt --out PATH"
-        )
-    target, _, rest = find_target(arguments[1:], f"export {arguments[0]}")
-    kinds[arguments[0]](target, rest)
-
-
-def _published(target: Target, rest: Sequence[str]) -> None:
+def published(arguments: Sequence[str]) -> None:
+    """Write the .pt file."""
+    target, _, rest = find_target(arguments, "export published")
     options = parse(Published, rest, f"export published {target}")
     save_published(load(target.path, "cpu"), options.out)
     print(f"  {options.out}")
 
 
-def _onnx(target: Target, rest: Sequence[str]) -> None:
+def onnx(arguments: Sequence[str]) -> None:
+    """Write the models, and print how far their results are from those of PyTorch."""
+    target, _, rest = find_target(arguments, "export onnx")
     options = parse(Onnx, rest, f"export onnx {target}")
+    check_free(options.out)
     agent = _load(target, options.opset)
     dataset = _own_dataset(target)
     contexts = None if dataset is None else _contexts(agent, dataset)
@@ -91,20 +84,23 @@ def _onnx(target: Target, rest: Sequence[str]) -> None:
     _tell(errors, options.out)
 
 
-def _web(target: Target, rest: Sequence[str]) -> None:
+def web(arguments: Sequence[str]) -> None:
+    """Write the page, and print how to look at it."""
+    target, _, rest = find_target(arguments, "export web")
     options = parse(Web, rest, f"export web {target}")
+    check_free(options.out)
     agent = _load(target, OPSET)
     check_page(agent)
     dataset = options.dataset or _own_dataset(target)
     if dataset is None:
         raise UserError(
-            f"{target} has no real frames for dreams to start from; give some with --dataset (adamas collect "
+            f"{target} has no real frames for dreams to start from; give some with `dataset` (adamas collect "
             "records them)"
         )
     contexts = _contexts(agent, dataset)
     controls = [Path(adamas.play.__file__).parent / "static" / name for name in CONTROLS]
     with tempfile.TemporaryDirectory() as temporary:
-        # What may fail for want of a network comes before what takes a minute.
+        # The download comes before the export, which takes a minute, because it fails where there is no network.
         if options.runtime is None:
             print(f"fetching onnxruntime-web {VERSION} with npm", flush=True)
             runtime = pack_runtime(Path(temporary))
@@ -148,14 +144,24 @@ def _contexts(agent: Agent, dataset: Path) -> Batch:
 
 @contextlib.contextmanager
 def _new_folder(path: Path) -> Iterator[Path]:
-    """A folder that was not there before. It appears under its name once the block has ended without an exception."""
+    """A new folder, which gets its name once the block has ended without an exception."""
     try:
         with creating_folder(path) as folder:
             yield folder
     except FileExistsError as error:
-        raise UserError(f"{path} exists and is not overwritten; choose another name") from error
+        raise _exists(path) from error
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror or error}; check the folder and its free space, or choose "
-            "another --out"
+            "another `out`"
         ) from error
+
+
+def check_free(path: Path) -> None:
+    """Refuse a path that exists, as UserError, before anything is loaded or downloaded."""
+    if os.path.lexists(path):
+        raise _exists(path)
+
+
+def _exists(path: Path) -> UserError:
+    return UserError(f"{path} exists and is not overwritten; choose another name")

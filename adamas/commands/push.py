@@ -30,33 +30,33 @@ WITHOUT_DREAMS = "A policy that learnt in the real game. The world model beside 
 
 @dataclass(frozen=True)
 class Push:
-    """Upload an agent: its weights, its configuration, its scores if it has any, and a model card."""
+    """Upload an agent to the Hugging Face hub: weights, configuration, final scores if it has any, and a model card."""
 
     private: bool = False
-    """Make a new repository that others cannot see."""
+    """Create the repository as a private one, which others cannot see. By default, everybody can see it."""
     licence: str = "mit"
-    """Of the weights, by the hub's name for it, such as mit or cc-by-4.0."""
+    """Licence of the weights, by the hub's name for it, such as mit or cc-by-4.0."""
     message: str = "Upload an agent with adamas push"
-    """Of the commit."""
+    """Message of the commit in the repository."""
     yes: bool = False
-    """Upload without asking."""
+    """Upload without asking for confirmation."""
 
 
 def push(arguments: Sequence[str]) -> None:
     """Show what would be uploaded, ask, and upload it."""
     if len(arguments) < 2 or any(word.startswith("-") for word in arguments[:2]):
-        raise UserError(f"push what, and where? use: {USE}")
+        raise UserError(f"push needs an agent and a repository: {USE}")
     address = parse_address(arguments[1])
     if address.path or address.revision:
-        raise UserError(f"{arguments[1]} is more than a repository; use: {USE}")
+        raise UserError(f"{arguments[1]} names more than a repository; use: {USE}")
     word = f"hf://{address.repository}"
     options = parse(Push, arguments[2:], f"push {arguments[0]} {word}")
     folder = checkpoint_in(Path(arguments[0])).path
-    agent = load(folder, "cpu")  # what does not load is not uploaded
+    agent = load(folder, "cpu")  # fails before the upload if it is damaged
     _, config, _ = find_target([str(folder)], "push")
     scores = scores_of(folder)
 
-    # By name, so that nothing else can get there: no optimisers, no recordings, no pickles.
+    # Files are named one by one, so that no optimiser state, recording or pickle is uploaded by accident.
     files: dict[str, Path | bytes] = {name: folder / name for name in AGENT_FILES}
     if scores is not None:
         files["scores.json"] = (json.dumps(scores, indent=2) + "\n").encode()
@@ -65,7 +65,7 @@ def push(arguments: Sequence[str]) -> None:
     there = look_up(word)
     if there is not None and options.private and not there.private:
         raise UserError(
-            f"{word} exists and everybody can see it; choose another name, or leave out --private"
+            f"{word} exists and everybody can see it; choose another name, or leave out `private`"
         )
     _show(word, files, there, options)
     if not options.yes:
@@ -76,7 +76,7 @@ def push(arguments: Sequence[str]) -> None:
 
 
 def scores_of(checkpoint: Path) -> Mapping[str, Any] | None:
-    """The final scores of a checkpoint's run: None if it has none, or they are not those of this checkpoint.
+    """The final scores of a checkpoint's run; None if there are none, or they belong to another checkpoint.
 
     Raises:
         UserError: the run cannot be read.
@@ -97,14 +97,14 @@ def scores_of(checkpoint: Path) -> Mapping[str, Any] | None:
 def model_card(
     word: str, agent: Agent, config: Config, scores: Mapping[str, Any] | None, licence: str
 ) -> str:
-    """What the hub shows on the page of an agent: Markdown, headed by YAML.
+    """The page of an agent on the hub: Markdown with a YAML header.
 
     Args:
-        word: where it will be, ``hf://owner/name``.
+        word: its address, ``hf://owner/name``.
         agent: the agent.
         config: the configuration of its run.
         scores: its final scores, see :func:`adamas.evaluation.results.evaluate_agent`; None if it has none.
-        licence: by the hub's name for it.
+        licence: the hub's name of the licence.
     """
     env = config.env
     head = {
@@ -155,7 +155,7 @@ The whole configuration is in [config.yaml](config.yaml).
 
 def _scores(scores: Mapping[str, Any] | None) -> str:
     if scores is None:
-        return "None: this agent came without scores of the real game."
+        return "This agent was uploaded without scores in the real game."
     lines = ["| policy | mean return | 95 % interval | episodes |", "| --- | --- | --- | --- |"]
     for name in ("agent", "random_policy"):
         of = scores[name]
@@ -173,7 +173,7 @@ def _scores(scores: Mapping[str, Any] | None) -> str:
 
 Whole episodes of the real game; a lost life does not end one. Environment: {env}.
 Actions {protocol["actions"]} at temperature {protocol["temperature"]}, seed {protocol["seed"]}.
-The intervals speak of the luck in these episodes, not of how much another training run would differ.
+The intervals cover evaluation noise only; other training seeds vary more.
 Every episode, the code and the machine are in [scores.json](scores.json)."""
     )
 
@@ -190,6 +190,8 @@ def _show(word: str, files: Mapping[str, Path | bytes], there: Repository | None
 
 def _ask() -> None:
     if not sys.stdin.isatty():
-        raise UserError("nothing was uploaded: nobody is there to say yes; look at the list and add --yes")
+        raise UserError(
+            "nothing was uploaded, because there is no terminal to confirm it; check the list and add `yes`"
+        )
     if input("upload? [y/N] ").strip().lower() not in ("y", "yes"):
-        raise UserError("nothing was uploaded; that was the answer")
+        raise UserError("nothing was uploaded, because the answer was not yes")

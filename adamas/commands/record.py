@@ -1,4 +1,4 @@
-"""``adamas data record``: a game as a dataset, whoever plays it."""
+"""``adamas data record``: record a game as a dataset, played at random, by an agent, a function or a person."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from adamas.commands.collect import (
     recording_store,
     seed_after,
 )
-from adamas.commands.common import find_target
+from adamas.commands.common import find_target, first_argument
 from adamas.core.actions import ActionSpec
 from adamas.core.arguments import parse
 from adamas.core.errors import UserError, nearest, require
 from adamas.data.inspect import summary
+from adamas.data.locations import local, parse_place
 from adamas.data.recording import Recording, only_writer
 from adamas.data.store import EpisodeStore
 from adamas.envs.make import make_env
@@ -36,38 +37,42 @@ PLAYERS = ("random", "agent", "keyboard")
 
 @dataclass(frozen=True, kw_only=True)
 class Record(Playing):
-    """Record a game. The keyboard plays one, until you stop."""
+    """Record a game as a dataset. The keyboard plays a single game, until you stop."""
 
     policy: str = "random"
-    """Who plays: random, agent, keyboard (you, in this terminal), or MODULE:FUNCTION, a function of your own from
-    frames, (B, 3, H, W) uint8, to B actions."""
+    """The policy that plays. random: uniformly random actions. agent: the agent that --agent names. keyboard: you, in
+    this terminal. MODULE:FUNCTION: a function of your own from frames, (B, 3, H, W) uint8, to B actions."""
     agent: str | None = None
-    """The agent: a run, a checkpoint, a published .pt file or hf://owner/name. It plays its own game by default."""
+    """The agent that plays with --policy agent: a run, a checkpoint, a published .pt file or hf://owner/name. By
+    default, it plays the game that it was trained for."""
     repeat: float = 0.0
-    """Probability of taking the last action again, so that one is held for a while (random and MODULE:FUNCTION)."""
+    """Probability of repeating the last action, so that actions last longer, from 0 (never) to below 1. It applies to
+    random and MODULE:FUNCTION."""
     fps: float = 15.0
-    """Steps a second (keyboard)."""
+    """Steps of the game per second while the keyboard plays, above 0. 5 suits MinAtar, and 15 suits Atari."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.policy not in PLAYERS and ":" not in self.policy:
             hint = nearest(self.policy, PLAYERS)
             raise UserError(
-                f"policy is {self.policy!r}; {hint} Or MODULE:FUNCTION for a function of your own"
+                f"`policy` is {self.policy!r}; {hint} Or MODULE:FUNCTION for a function of your own"
             )
         if (self.policy == "agent") != (self.agent is not None):
-            raise UserError("--policy agent and --agent RUN go together; give both, or neither")
+            raise UserError("`policy` agent and `agent` RUN go together; give both, or neither")
         if self.steps < 2 * self.num_envs or self.num_envs < 1 or not 0 <= self.repeat < 1:
             raise UserError(
-                "num_envs >= 1, two steps or more of each, and repeat in [0, 1), got "
+                "`num_envs` must be at least 1, `steps` at least twice as many, and `repeat` in [0, 1), got "
                 f"{self.num_envs}, {self.steps} and {self.repeat}"
             )
         if not self.fps > 0:
-            raise UserError(f"fps is {self.fps}; it must be greater than 0")
+            raise UserError(f"`fps` is {self.fps}; it must be greater than 0")
 
 
-def record(path: Path, rest: Sequence[str]) -> None:
-    """Play and record."""
+def record(arguments: Sequence[str]) -> None:
+    """Play and record, and print what is in the dataset."""
+    word, rest = first_argument(arguments, "data record", "a folder for the dataset")
+    path = local(parse_place(word))
     options = parse(Record, rest, f"data record {path}")
     if options.agent is not None:
         store = _record_agent(path, rest, options.agent)
@@ -101,7 +106,7 @@ def _record_keyboard(path: Path, options: Record) -> EpisodeStore:
 
 
 def _record_function(path: Path, options: Record) -> EpisodeStore:
-    """Random actions, or those of a function of the user's."""
+    """Record random actions, or those of a function of the user."""
     known = recorded_before(path, options)
     seed = seed_after(known, options.seed)
     with contextlib.closing(make_env(options.env, options.num_envs, seed, training=True)) as env:
@@ -124,7 +129,7 @@ def _record_function(path: Path, options: Record) -> EpisodeStore:
 
 
 def _player(options: Record, spec: ActionSpec, generator: Generator) -> Callable[[Tensor], Tensor]:
-    """What draws the actions, (B, ``*spec.shape``), for frames (B, 3, H, W)."""
+    """The function that draws actions, (B, ``*spec.shape``), for frames (B, 3, H, W) uint8."""
     nothing = torch.zeros(options.num_envs, num_parameters(spec))
 
     def at_random(obs: Tensor) -> Tensor:
@@ -149,7 +154,7 @@ def _player(options: Record, spec: ActionSpec, generator: Generator) -> Callable
 
 
 def _function(word: str) -> Callable[[np.ndarray], np.ndarray]:
-    """What ``word``, MODULE:FUNCTION, names."""
+    """The function that ``word``, MODULE:FUNCTION, names."""
     module, _, name = word.partition(":")
     try:
         return getattr(importlib.import_module(module), name)

@@ -1,21 +1,23 @@
-"""``adamas train``: start a run or go on with one, and score its agent at the end."""
+"""``adamas train``: start a run or continue one, and score its agent at the end."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
-from adamas.commands.common import print_scores
+from adamas.commands.common import Device, print_scores
 from adamas.core.arguments import parse
 from adamas.core.config import load_config, to_dict
+from adamas.core.console import counted
 from adamas.core.distributed import Group
-from adamas.core.errors import UserError
+from adamas.core.errors import Interrupted, UserError
 from adamas.core.progress import duration
 from adamas.dreaming.films import save_longest_dream
 from adamas.evaluation.results import evaluate_agent
@@ -29,56 +31,61 @@ from adamas.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Train:
-    """Start a run."""
+    """Start a run of a preset, and score its agent in the real game at the end.
 
-    # Its fields are options without a prefix, and its switches take True or False.
+    Ctrl-C saves the run first. To continue a run: adamas train --resume RUN (adamas train --resume --help).
+    """
+
+    # The fields of the configuration are options without a prefix, and its switches take True or False.
     config: Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
     run_dir: Path | None = None
-    """Folder of the run; must not exist yet. None: runs/PRESET/GAME-seed-S."""
+    """Folder of the new run. It must not exist yet. By default, runs/PRESET/GAME-seed-S."""
     quiet: bool = False
-    """Show no progress."""
+    """Print no progress; scores are printed all the same."""
 
 
 @dataclass(frozen=True)
 class ResumedGame:
-    """The game that a run goes on with."""
+    """The game of a run that continues."""
 
     game: str | None = None
-    """The run's own game, named once more. It is needed where the game imports a module or reads a file of yours."""
+    """The game of the run, named again. It is needed only where the game imports a module or reads a file of
+    yours."""
 
 
 @dataclass(frozen=True)
 class Resume:
-    """Go on with a run where its newest checkpoint left off. What is changed here stays changed.
+    """Continue a run from its newest checkpoint. What is changed here stays changed.
 
     All other options of a run are fixed: another seed, preset or size makes another run.
     """
 
     resume: Path
-    """Folder of the run."""
-    device: Literal["auto", "cpu", "cuda", "mps"] | None = None
-    """Where to compute from now on; None: where it was. Every kind of device draws its own random numbers, so a run
-    that moves does not end as it would have ended on the first one."""
+    """Folder of the run to continue."""
+    device: Device | None = None
+    """Device to compute on from now on. By default, the one that the run used before. Each kind of device draws its
+    own random numbers, so a run that moves to another one ends with other results."""
     final_epochs: int | None = None
-    """How many final epochs the run has in total; None: as many as before. With more, a finished run goes on."""
+    """Number of final epochs of the whole run. By default, it stays as it was. A larger number continues a finished
+    run."""
     data: str | None = None
-    """Where the run's recordings are now; None: where they were."""
+    """Folder where the recordings of the run are now. By default, the folder where they were before."""
     env: ResumedGame = field(default_factory=ResumedGame)
     quiet: bool = False
-    """Show no progress."""
+    """Print no progress; scores are printed all the same."""
 
 
 def train(arguments: Sequence[str]) -> None:
-    """Train, as rank 0 of a group of processes or as another; rank 0 then scores the agent."""
+    """Train as one process of a group; rank 0 then scores the agent."""
     group = Group.join()
     if any(argument.startswith("--resume") for argument in arguments):
         _check_resume_options(arguments)
-        resume = parse(Resume, arguments, "train")
+        resume = parse(Resume, arguments, "train --resume RUN")
         _check_game(resume)
         changes = Changes(resume.device, resume.final_epochs, resume.data)
         run_dir, make = resume.resume, partial(resume_run, resume.resume, resume.quiet, group, changes)
     elif not arguments or arguments[0].startswith("-"):
-        raise UserError(f"train needs a preset ({', '.join(PRESETS)}) or --resume DIR")
+        raise UserError(f"train needs a preset ({', '.join(PRESETS)}) or --resume RUN (adamas train --help)")
     else:
         name = arguments[0]
         start = parse_start(name, arguments[1:])
@@ -94,12 +101,47 @@ def train(arguments: Sequence[str]) -> None:
         group.broadcast(None)  # the others wait to hear of the run
         raise
     with contextlib.closing(trainer):
-        trainer.run()
-        _report(trainer)
+        if _is_finished(trainer):
+            print(_finished(run_dir, trainer.config))
+            return
+        try:
+            trainer.run()
+        except Interrupted as stop:
+            raise Interrupted(f"{stop}; continue with: adamas train --resume {run_dir}") from None
+        try:
+            _report(trainer)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"trained but not scored; continue with: adamas train --resume {run_dir}"
+            ) from None
+
+
+def _is_finished(trainer: Trainer) -> bool:
+    """Whether a run has no epochs left, and its results belong to the end of its training."""
+    clock, results = trainer.clock, trainer.run_dir / "results"
+    if clock.epoch == 0 or clock.epoch <= clock.num_epochs:
+        return False
+    if trainer.config.data is not None:
+        return results.is_dir()
+    for path in results.glob("scores*.json"):
+        with contextlib.suppress(
+            OSError, ValueError, KeyError, TypeError
+        ):  # such a file is no score of this run
+            if json.loads(path.read_text())["run"]["seconds"] == clock.seconds:
+                return True
+    return False
+
+
+def _finished(run_dir: Path, config: Config) -> str:
+    again = "" if config.data is not None else f"; to score it again: adamas evaluate {run_dir}"
+    return (
+        f"{run_dir} is finished; its results are in {run_dir / 'results'}{again}; to train it further: "
+        f"adamas train --resume {run_dir} --final-epochs N, with N above {config.final_epochs}"
+    )
 
 
 def parse_start(name: str, arguments: Sequence[str]) -> Train:
-    """The options of a new run. Settings that its game needs are defaults, which options override."""
+    """The options of a new run. The settings that its game needs are the defaults."""
     default = preset(name)
     start = parse(Train, arguments, f"train {name}", Train(default))
     if (for_game := preset(name, start.config.env)) == default:
@@ -108,20 +150,22 @@ def parse_start(name: str, arguments: Sequence[str]) -> Train:
 
 
 def _check_resume_options(arguments: Sequence[str]) -> None:
-    """Refuse what a run that exists cannot change, as UserError."""
+    """Refuse, as UserError, options that cannot change when a run continues."""
+    if arguments and not arguments[0].startswith("-"):
+        raise UserError(f"a run that continues has its preset already; leave out {arguments[0]}")
     known = {f"--{option.name.replace('_', '-')}" for option in fields(Resume)}
     known |= {"--env.game", "--help"}
     for word in arguments:
         option = word.split("=")[0].replace("_", "-")
         if option.startswith("--") and option not in known:
             raise UserError(
-                f"a run that goes on keeps its options, {option} among them; only --device, --final-epochs and --data "
-                "may change (adamas train --resume RUN --help)"
+                f"{word.split('=')[0]} cannot change when a run continues; only --device, --final-epochs and --data "
+                "can (adamas train --resume --help)"
             )
 
 
 def _check_game(options: Resume) -> None:
-    """Refuse another game than the run's own, however it is written."""
+    """Refuse, as UserError, another game than that of the run; its spelling may differ."""
     named, file = options.env.game, options.resume / "config.yaml"
     if named is None or not file.is_file():
         return
@@ -129,12 +173,12 @@ def _check_game(options: Resume) -> None:
     words = ["".join(filter(str.isalnum, word)).lower() for word in (named, game)]
     if words[0] != words[1]:
         raise UserError(
-            f"--env.game is {named}, but the run's game is {game}; leave it out, or name that one"
+            f"--env.game is {named}, but the game of the run is {game}; leave the option out, or name that game"
         )
 
 
 def _report(trainer: Trainer) -> None:
-    """Score a trained agent in the real game, draw the pictures, and say where everything is."""
+    """Score a trained agent in the real game, write the report, and print the paths of its files."""
     config, agent, run_dir = trainer.config, trainer.agent, trainer.run_dir
     protocol = config.evaluation
     if config.data is not None:
@@ -144,7 +188,8 @@ def _report(trainer: Trainer) -> None:
         print("\n".join(f"  {path}" for path in paths))
         return
     if not trainer.quiet:
-        print(f"scoring the agent: {protocol.final_episodes} episodes of the real game", flush=True)
+        episodes = counted(protocol.final_episodes, "episode")
+        print(f"scoring the agent: {episodes} of the real game", flush=True)
     scores = evaluate_agent(
         agent,
         config.env,

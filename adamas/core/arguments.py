@@ -1,18 +1,21 @@
-"""Command-line arguments as a dataclass, and what is wrong with them in one line."""
+"""Command-line arguments as a dataclass, with one-line errors."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import re
 from collections.abc import Sequence
-from typing import TypeVar, cast
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import partial
+from typing import Any, TypeVar, cast, get_type_hints
 
 import tyro
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
 from adamas.core.config import check_numbers
 from adamas.core.errors import UserError
+from adamas.core.options import field_help
 
 Options = TypeVar("Options")
 
@@ -24,41 +27,98 @@ def parse(
 
     Args:
         options: the dataclass.
-        arguments: as the shell gives them, without the command.
-        command: what was called, such as ``"train debug"``.
-        default: what to take for options that are not given; ``tyro.MISSING`` where one must be given.
+        arguments: the words after the command.
+        command: the command that was called, such as ``"train debug"``.
+        default: values of options that are not given; ``tyro.MISSING`` where the user must give a value.
 
     Raises:
-        UserError: in one line, what ``tyro`` says over several; or a number that no option can mean, see
-            :func:`~adamas.core.config.check_numbers`.
+        UserError: the arguments do not fit, or a number is out of range (see
+            :func:`~adamas.core.config.check_numbers`).
     """
-    said = io.StringIO()
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(printed), _registry:
             parsed = tyro.cli(
                 options,
                 args=list(arguments),
                 prog=f"adamas {command}",
                 default=default,
-                # What may be None and is, has no options: a preset decides whether there is such a part.
+                # A part that is None has no options: the preset decides whether the part exists.
                 config=(tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands),
             )
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise UserError(f"{_gist(said.getvalue())} (adamas {command} --help lists the options)") from None
+        raise UserError(f"{_gist(printed.getvalue())} (adamas {command} --help lists the options)") from None
     check_numbers(parsed)
     return cast(Options, parsed)
 
 
-def _gist(box: str) -> str:
-    """The first paragraph of what ``tyro`` prints in a box, and the option it thinks was meant.
+_registry = ConstructorRegistry()
 
-    The first line is a title. On a terminal the box is coloured, elsewhere it has no sides.
+
+@_registry.struct_rule
+def _with_joined_help(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """A dataclass as ``tyro`` reads it, but without the line breaks of the source in its help."""
+    if not is_dataclass(info.type):
+        return None
+    hints = get_type_hints(info.type, include_extras=True)
+    return StructConstructorSpec(
+        info.type,
+        tuple(
+            StructFieldSpec(
+                field.name,
+                hints[field.name],
+                _default(field, info.default),
+                partial(field_help, info.type, field.name),
+            )
+            for field in fields(info.type)
+        ),
+    )
+
+
+def _default(field: Field[Any], parent: Any) -> Any:
+    """The value of a field whose option is not given."""
+    if parent is tyro.MISSING:
+        return tyro.MISSING
+    if hasattr(parent, field.name):
+        return getattr(parent, field.name)
+    if field.default is not MISSING:
+        return field.default
+    return tyro.MISSING_NONPROP if field.default_factory is MISSING else field.default_factory()
+
+
+def _gist(box: str) -> str:
+    """One line for what ``tyro`` prints in a box.
+
+    The box has a title. It is coloured on a terminal, and has no sides elsewhere.
     """
     plain = re.sub(r"\x1b\[[\d;]*m", "", box)
     lines = [line.strip("│ ") for line in plain.splitlines()[1:]]
-    paragraphs = itertools.groupby(lines, key=lambda line: bool(line.strip("─-╰╯")))
-    reason = next((" ".join(words) for is_text, words in paragraphs if is_text), "the options do not fit")
-    offers = [line.split()[0] for line in lines if re.match(r"--\w", line)]
-    return f"{reason}; did you mean {offers[0]}?" if offers and reason.startswith("Unrecognized") else reason
+    text = " ".join(line for line in lines if line.strip("─-╰╯"))
+    if found := re.match(r"Missing from .*?: (--.*?)\s*\(required\)", text):
+        option, _, meaning = re.sub(r" ?\(required\)", "", found[1]).partition(" ")
+        kind, _, meaning = meaning.partition(" ")
+        return f"{option} {kind} is missing. {meaning}".strip()
+    if found := re.match(r"Missing value for argument '(.+?)'", text):
+        return f"{found[1]} needs a value"
+    if found := re.match(
+        r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.+?) Argument ", text
+    ):
+        return f"{found[1]} is {found[2]}; it must be a whole number"
+    if found := re.match(r"Error parsing (\S+): could not convert string to float: (.+?) Argument ", text):
+        return f"{found[1]} is {found[2]}; it must be a number"
+    if found := re.match(
+        r"Error parsing (\S+): no type matching (.+?) could be instantiated from \[(.*?)\]\.", text
+    ):
+        kind = found[2].replace("{None}", "None").replace("|", " or ")
+        return f"{found[1]} is {found[3].replace(', ', ' ')}; it must be {kind}"
+    if found := re.match(r"invalid choice (.+?) for argument '(.+?)'\. Expected one of \((.*?),?\)", text):
+        return f"{found[2]} is {found[1]}; choose from {found[3]}".replace("'", "")
+    if found := re.match(
+        r"Unrecognized options: (.+?)(?:,? Perhaps you meant: (--\S+).*| For full helptext.*)?$", text
+    ):
+        first = found[1].split(",")[0]
+        what = "there is no option" if first.startswith("-") else "one argument too many:"
+        return f"{what} {first}" + (f"; did you mean {found[2]}?" if found[2] else "")
+    return text.partition(" For full helptext")[0] or "the options do not fit"

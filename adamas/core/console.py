@@ -1,4 +1,4 @@
-"""The terminal, or the file or pipe, to which tables are printed."""
+"""The terminal, or the file or pipe, to which tables are printed, and how counts are written."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def console() -> Console:
     """Make a console as wide as the terminal, or wide enough in a file or pipe that no table cell wraps."""
     terminal = Console()
     return terminal if terminal.is_terminal else Console(width=FILE_WIDTH)
+
+
+def counted(count: int, what: str) -> str:
+    """A number and what it counts, such as "1 episode" or "1,200 episodes"."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

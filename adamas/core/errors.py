@@ -1,17 +1,36 @@
-"""Errors that a user can mend."""
+"""Errors that a user can correct."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 
 class UserError(Exception):
-    """A mistake of the user's or the machine's that one clear line explains.
+    """An error of the user or the machine that one clear line explains: the thing, the reason and the remedy.
 
-    The command line prints the message alone and exits with code 2. The message names the thing, the reason
-    and the remedy.
+    A message names arguments and fields, never options of the command line. Where it names a field in backquotes, such
+    as ```env.game```, the command line shows the option instead (:func:`with_flags`). The command line prints the
+    message alone and exits with code 2.
     """
+
+
+class Interrupted(Exception):
+    """The user stopped the work, and what was done is saved. The message says how to continue.
+
+    The command line prints the message alone and exits with code 130.
+    """
+
+
+def with_flags(message: str, flags: Mapping[str, str]) -> str:
+    """A message of a :class:`UserError` for the command line: ```env.game``` becomes ``--env.game``.
+
+    Args:
+        message: the message.
+        flags: the options of the command by field; other words lose their backquotes.
+    """
+    return re.sub(r"`([\w.]+)`", lambda found: flags.get(found[1], found[1]), message)
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""How a command ends: when it is asked to, and in one line with an exit code for what its user can mend."""
+"""The end of a command: its exit code and its one-line errors, and a clean stop on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from adamas.core.errors import UserError
+from adamas.core.errors import Interrupted, UserError
 
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Numbers of errors that are no fault of the program's, wherever it meets them."""
+"""Error numbers that the machine causes and the user can correct, such as a full disk."""
 
 
 class Stopped(Exception):
-    """The event of :func:`stop_signal` was set in the middle of a long unit of work, which is given up."""
+    """A long unit of work was given up because the event of :func:`stop_signal` was set."""
 
 
 def run_command(command: Callable[[], None]) -> None:
-    """Run a command. On a mistake of the user's or the machine's, such as a full disk or too little memory, print one
-    line and exit with code 2.
+    """Run a command and end the process with its exit code.
 
-    Ctrl-C ends it with code 130. Any other exception is a fault in the program and keeps its traceback.
-    Warnings are printed in one line each.
+    An error of the user or the machine, such as a full disk or too little memory, prints one line and exits with code
+    2. Ctrl-C exits with code 130. Any other exception is a bug and keeps its traceback. Each warning is one line.
     """
     warnings.formatwarning = _one_line
     threading.excepthook = _on_thread_error
@@ -36,6 +35,8 @@ def run_command(command: Callable[[], None]) -> None:
         command()
     except UserError as error:
         _stop(str(error), 2)
+    except Interrupted as error:
+        _stop(str(error), 130)
     except OSError as error:
         if not _is_machine_error(error):
             raise
@@ -51,15 +52,15 @@ def run_command(command: Callable[[], None]) -> None:
 
 @contextmanager
 def stop_signal() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set. A second signal acts as if nobody had caught the first."""
+    """An event that the first SIGINT or SIGTERM sets. The second one acts as it did before."""
     stop = threading.Event()
     signals = (signal.SIGINT, signal.SIGTERM)
     previous: dict[int, Any] = {number: signal.getsignal(number) for number in signals}
 
     def handle(number: int, frame: FrameType | None) -> None:
         stop.set()
-        if os.isatty(2):  # somebody waits; print() is not safe here
-            os.write(2, b"\nstopping after this update; once more to stop at once\n")
+        if os.isatty(2):  # a person is watching; print() is not safe in a signal handler
+            os.write(2, b"\nstopping after this update; press Ctrl-C again to stop at once\n")
         signal.signal(number, previous[number])
 
     for number in signals:
@@ -72,7 +73,7 @@ def stop_signal() -> Iterator[threading.Event]:
 
 
 def _stop(message: str, code: int) -> None:
-    # One line whatever it quotes: the name of a file may have several.
+    # A message may quote a file name that contains line breaks.
     print(f"adamas: {' '.join(message.splitlines())}", file=sys.stderr)
     sys.exit(code)
 
@@ -82,7 +83,7 @@ def _is_machine_error(error: BaseException | None) -> bool:
 
 
 def _is_memory_error(error: BaseException) -> bool:
-    """Whether memory could not be taken. PyTorch says so by a message on CPUs, and by a class of its own on GPUs."""
+    """Whether memory ran out. PyTorch raises a RuntimeError for it on a CPU, and an OutOfMemoryError on a GPU."""
     words = ("can't allocate memory", "not enough memory", "Storage size calculation overflowed")
     return (
         isinstance(error, MemoryError)
@@ -98,6 +99,6 @@ def _one_line(
 
 
 def _on_thread_error(args: threading.ExceptHookArgs) -> None:
-    """TensorBoard writes in a thread, and raises at its next use what happened there: once is enough."""
+    """Ignore errors of the machine in TensorBoard's thread: TensorBoard raises them again in the main thread."""
     if not _is_machine_error(args.exc_value):
         threading.__excepthook__(args)

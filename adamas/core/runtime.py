@@ -28,28 +28,32 @@ class RuntimeConfig:
     """Where and how the arithmetic runs."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """auto takes the first that exists of cuda, mps and cpu."""
+    """Device to compute on. auto takes the first that exists of cuda, mps and cpu."""
     threads: int | None = None
-    """CPU threads within an operation; None leaves PyTorch's choice, one per core."""
+    """Number of CPU threads within an operation, at least 1. By default, PyTorch chooses one per core."""
     memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
     """Memory format of images and convolution weights. auto: channels_last on a CPU, because convolutions are faster
     with it there; contiguous elsewhere, because group normalisation would copy every channels_last image."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
-    """bf16: convolutional networks compute in bf16, everything else in fp32; slow on processors without instructions
-    for bf16. tf32: everything computes in fp32, but factors of products are rounded to 10 bits, on GPUs that support
-    it. auto: tf32 on CUDA, as in the published code; bf16 on a CPU with instructions for it; fp32 elsewhere."""
+    """Precision of the networks. fp32: everything computes in fp32. bf16: convolutional networks compute in bf16 and
+    everything else in fp32; it is slow on processors without bf16 instructions. tf32: everything computes in fp32,
+    but the factors of products are rounded to 10 bits, on GPUs that support it. auto: tf32 on CUDA, as in the
+    published code; bf16 on a CPU with bf16 instructions; fp32 elsewhere."""
     compile: Literal["auto", True, False] = "auto"
-    """Compile convolutional networks with PyTorch's inductor, which fuses their operations. Dreams on a GPU also replay
-    them as CUDA graphs. The first calls of each network wait for the compiler, whose results are kept in
-    ~/.cache/adamas. Without a working compiler, one line says so and networks run uncompiled. auto: compile for
+    """Whether convolutional networks are compiled with PyTorch's inductor, which fuses their operations. Dreams on a
+    GPU also replay them as CUDA graphs. The first calls of each network wait for the compiler, whose results are kept
+    in ~/.cache/adamas. Without a working compiler, a message says so and networks run uncompiled. auto: compile for
     dreams on CUDA only, as in the published code."""
     shard_parameters: bool = False
-    """In several processes (torchrun), each keeps a part of every parameter of the denoiser and the upsampler, of its
-    gradient and its optimiser's state, for models too big for one GPU. For training on recordings."""
+    """Whether parameters are sharded: of several processes (torchrun), each keeps a part of every parameter of the
+    denoiser and the upsampler, of its gradient and of its optimiser state. This is for models that are too big for
+    one GPU, and for training on recordings only."""
     checkpoint_activations: bool = False
-    """Compute what residual blocks did once more on the way back, instead of keeping it: less memory, more time."""
+    """Whether the activations of residual blocks are computed again in the backward pass instead of being kept
+    (activation checkpointing). It needs less memory and more time."""
     allocator: Literal["keep", "default"] = "keep"
-    """keep: freed memory stays with the process (:func:`keep_freed_memory`)."""
+    """What happens to freed memory on a CPU. keep: it stays with the process, which is faster. default: the C library
+    decides."""
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
@@ -66,7 +70,7 @@ def setup(config: RuntimeConfig) -> torch.device:
         keep_freed_memory()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    device = choose_device(config.device)
+    device = choose_device(config.device, "runtime.device")
     precision = choose_precision(config.precision, device)
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
@@ -116,17 +120,23 @@ def multiplies_bf16() -> bool:
     return any(getattr(torch.cpu, probe, bool)() for probe in probes)
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, field: str = "device") -> torch.device:
     """Resolve a device: auto, cpu, cuda or mps. With several GPUs, cuda is the current GPU of this process.
 
+    Args:
+        name: the device.
+        field: what errors call the argument that named it.
+
     Raises:
-        UserError: if this machine does not have the device.
+        UserError: if there is no such device, or this machine does not have it.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(name for name, there in available.items() if there)
+    if name not in available:
+        raise UserError(f"`{field}` is {name!r}; choose from auto, {', '.join(available)}")
     if not available[name]:
-        raise UserError(f"runtime.device is {name!r}, but there is none here; use --runtime.device auto")
+        raise UserError(f"`{field}` is {name!r}, but this machine has none; use auto")
     # The index is explicit because the current GPU is a setting of each thread.
     return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from adamas.core.actions import ActionSpec
+from adamas.core.console import counted
 from adamas.core.errors import UserError
 from adamas.core.files import sync, temporary_path
 from adamas.core.types import Episode
@@ -29,7 +30,7 @@ def size(store: EpisodeStore) -> str:
     ratio = store.num_rows * int(np.prod(store.obs_shape)) / max(1, num_bytes)
     packed = f", packed {ratio:.2f} times smaller" if store.packed else ""
     return (
-        f"{store.folder}: {store.num_episodes:,} episodes, {store.num_transitions:,} steps, "
+        f"{store.folder}: {counted(store.num_episodes, 'episode')}, {counted(store.num_transitions, 'step')}, "
         f"frames {height}x{width}, {num_bytes / 2**20:,.1f} MiB{packed}"
     )
 
@@ -107,8 +108,8 @@ def contact_sheet(store: EpisodeStore) -> np.ndarray:
     channels, height, width = store.obs_shape
     if channels not in (1, 3) or not store.num_episodes:
         raise UserError(
-            f"{store.folder} has {store.num_episodes} episodes, frames of {channels} channels; "
-            "a sheet needs an episode with frames of 1 or 3 channels; leave out --sheet"
+            f"{store.folder} has {counted(store.num_episodes, 'episode')}, frames of {channels} channels; "
+            "a sheet needs an episode with frames of 1 or 3 channels; leave out `sheet`"
         )
     step = max(1, width // SHEET_WIDTH)
     chosen = np.unique(np.linspace(0, store.num_episodes - 1, SHEET_ROWS).astype(int))
@@ -187,12 +188,13 @@ def split(
         UserError: ``out`` exists, there are fewer than two episodes, ``store`` is damaged, or the disk is full.
     """
     if out.exists():
-        raise UserError(f"{out} exists; choose another --out")
+        raise UserError(f"{out} exists; choose another folder")
     step = cut or store.num_rows
     order = rng.permutation(sum(len(range(0, length - 1, step)) for length in store.lengths.tolist()))
     if len(order) < 2:
         raise UserError(
-            f"{store.folder} has {len(order)} episodes; two are needed, one to hold out (--cut makes several of one)"
+            f"{store.folder} has {counted(len(order), 'episode')}; two are needed, one to hold out "
+            "(`cut` makes several of one)"
         )
     count = min(max(1, round(test * len(order))), len(order) - 1)
     # Whoever learns without actions learns another game.

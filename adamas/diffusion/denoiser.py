@@ -24,29 +24,36 @@ class DenoiserConfig:
 
     network: FrameNetworkConfig = field(default_factory=FrameNetworkConfig)
     diffusion: Literal["edm", "ddpm"] = "edm"
-    """edm: the paper's (Karras et al. 2022). ddpm: predicts the noise (Ho et al. 2020), to compare with."""
+    """Kind of diffusion model. edm: the one of the paper (Karras et al. 2022). ddpm: a network that predicts the
+    noise (Ho et al. 2020), as a baseline."""
     sigma_offset: float = 0.3
-    """Standard deviation of the noise shared by all pixels of a channel (offset noise)."""
+    """Standard deviation of the offset noise, which is the same for all pixels of a channel. 0 adds none."""
     sigma_data: float = 0.5
-    """Standard deviation of the data. This and what follows of noise levels is of edm alone."""
+    """Standard deviation of the pixels of the data, on the scale [-1, 1] (edm only)."""
     sigma_change: float | None = None
-    """Standard deviation of the change from the newest frame that the network sees to the next one. Given, it is this
-    change that is denoised (edm alone; not in the paper): a model that knows nothing yet then repeats that frame."""
+    """Standard deviation of the change from the newest frame that the network sees to the next one. If it is given,
+    the network denoises that change instead of the frame, so that an untrained model repeats the newest frame (edm
+    only; not in the paper)."""
     log_sigma_mean: float = -0.4
+    """Mean of the natural logarithm of the noise levels in training (edm only). Larger values train on more noise."""
     log_sigma_std: float = 1.2
+    """Standard deviation of the natural logarithm of the noise levels in training (edm only). 0 trains on a single
+    level."""
     sigma_min: float = 2e-3
-    """Training noise levels are clipped to [sigma_min, sigma_max]."""
+    """Smallest noise level in training, above 0; smaller ones are clipped to it (edm only)."""
     sigma_max: float = 20.0
+    """Largest noise level in training; larger ones are clipped to it (edm only)."""
     num_autoregressive_steps: int = 1
-    """Targets per segment beyond the first, each conditioned on the model's own estimate of the one before."""
+    """Number of targets in a segment after the first one. Each is conditioned on the model's own estimate of the one
+    before. 0 trains on real past frames only."""
     quantise: bool = True
-    """Round every denoised estimate down to one of 256 levels, as the published models were trained and used."""
+    """Whether every denoised estimate is rounded down to one of 256 levels, as in the published models."""
     final_frames: bool = True
-    """Train on the last frame of every episode as well. The published code leaves it out: where an end shows in that
-    frame alone, its dreams hardly ever end."""
+    """Whether the last frame of every episode is a target of training. The published code leaves it out; where an end
+    shows in that frame alone, its dreams hardly ever end."""
     noise_previous_obs: bool = False
-    """Train on past frames that carry noise too, of a level that the network is told: it learns to continue from
-    frames that are not quite right (the published two-stage model)."""
+    """Whether past frames carry noise in training, of a level that the network receives (network.noise_cond). The
+    network learns to continue from imperfect frames, as in the published two-stage model."""
 
     def __post_init__(self) -> None:
         if not 0 < self.sigma_min <= self.sigma_max:

@@ -34,20 +34,26 @@ class SamplerConfig:
     method: SamplerName = "euler"
     """Rule of a step. heun calls the network twice in every step but the last, and makes a smaller error."""
     sigma_min: float = 2e-3
+    """Noise level of the last step before 0, above 0 (edm only)."""
     sigma_max: float = 5.0
+    """Noise level of the first step (edm only)."""
     rho: float = 7.0
+    """Exponent of the schedule of noise levels, above 0 (edm only). Larger values take more of the steps at low
+    noise."""
     s_churn: float = 0.0
-    """Noise added again on the way down; 0 follows the deterministic path."""
+    """Amount of noise that is added again on the way to a clean frame (edm only). 0 is deterministic."""
     s_tmin: float = 0.0
-    """Lowest noise level at which churn acts."""
+    """Lowest noise level at which s_churn adds noise (edm only)."""
     s_tmax: float = 1e6
-    """Highest noise level at which churn acts."""
+    """Highest noise level at which s_churn adds noise (edm only)."""
     s_noise: float = 1.0
-    """Standard deviation of the churn noise (edm), or what the noise of every step is multiplied by (ddpm)."""
+    """Standard deviation of the noise that s_churn adds (edm), or factor of the noise of every step (ddpm)."""
     scale_initial_noise: bool = False
-    """Start from N(0, sigma_max^2) as in EDM, not from N(0, 1) as DIAMOND does."""
+    """Whether a frame starts from noise of variance sigma_max^2, as in EDM. Otherwise it starts from noise of
+    variance 1, as in DIAMOND (edm only)."""
     s_cond: float = 0.0
-    """Standard deviation of noise that past frames get (edm, where the network is told of it: ``noise_cond``)."""
+    """Standard deviation of the noise that is added to past frames, at least 0 (edm with network.noise_cond only). 0
+    adds none."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_steps <= MAX_STEPS:

@@ -37,13 +37,13 @@ class UpsamplerConfig(DenoiserConfig):
     sigma_offset: float = 0.1
     log_sigma_mean: float = -1.2
     factor: int = 5
-    """Height and width of a full frame, divided by the small one's."""
+    """Height and width of a full frame divided by those of a small one, at least 1."""
     sampler: SamplerConfig = field(
         default_factory=lambda: SamplerConfig(
             10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9
         )
     )
-    """How a full frame is drawn."""
+    """How a full frame is drawn from noise."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

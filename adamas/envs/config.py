@@ -18,48 +18,53 @@ class EnvConfig:
     """
 
     suite: Literal["atari", "minatar", "vizdoom", "gymnasium"] = "atari"
-    """Where the game comes from."""
+    """Library that the game comes from."""
 
     game: str = "Breakout"
-    """The game: Breakout or ms_pacman (atari), breakout (minatar), MyWayHome or the path of a .cfg file of your own
-    (vizdoom), or a Gymnasium id such as MyPixels-v0; module:MyPixels-v0 imports the module first (gymnasium)."""
+    """Name of the game: Breakout or ms_pacman (atari), breakout (minatar), MyWayHome or the path of a .cfg file of
+    your own (vizdoom), or a Gymnasium id such as MyPixels-v0; module:MyPixels-v0 imports the module first
+    (gymnasium)."""
 
     size: int = 64
-    """Height of a frame in pixels, and its width unless that is given. MinAtar's own size is 10."""
+    """Height of a frame in pixels, and its width unless width is given. The natural size of MinAtar is 10."""
 
     width: int | None = None
-    """Width of a frame in pixels, where frames are not square (not minatar)."""
+    """Width of a frame in pixels, for frames that are not square (not in minatar). By default, it equals the
+    height."""
 
     frame_skip: int = 4
-    """Emulator frames that an action lasts (atari and vizdoom only)."""
+    """Number of emulator frames for which an action is repeated (atari and vizdoom only). 1 repeats none."""
 
     noop_max: int = 30
-    """At most so many random do-nothing frames start an episode (atari only)."""
+    """Largest number of frames without an action at the start of an episode; the number is drawn at random (atari
+    only). 0 skips none."""
 
     sticky_actions: float | None = None
-    """Probability that the previous action is repeated instead. None: 0 in atari, 0.1 in minatar."""
+    """Probability that the previous action is repeated instead of the new one, from 0 to 1. By default, 0 in atari
+    and 0.1 in minatar."""
 
     max_episode_steps: int | None = None
-    """Steps of the agent after which an episode is cut off (truncated). None: 108,000 emulator frames in
-    atari, 27,000 steps in minatar, elsewhere the environment's own limit or, where it has none, 27,000 steps. The
-    actions of an episode are kept and played again to resume it, so a high limit costs memory and time."""
+    """Number of steps of the agent after which an episode is truncated. By default, 108,000 emulator frames in atari,
+    27,000 steps in minatar, and elsewhere the limit of the environment or 27,000 steps. The actions of an episode are
+    kept and played again to resume it, so a high limit costs memory and time."""
 
     life_loss_ends: bool = True
-    """While training, losing a life counts as an end, though the game goes on (atari only)."""
+    """Whether losing a life ends an episode while training, though the game continues (atari only)."""
 
     frames: Literal["auto", "observation", "render"] = "auto"
-    """Where frames come from (gymnasium and vizdoom only): the observation, or what the environment renders. auto takes
-    render() if the environment draws RGB without being asked to; else the observation if it is an RGB picture; else
-    render() if it can draw RGB; else an observation that is grey, has its channels first or holds floats in [0, 1]. A
-    small RGB observation of small numbers is taken for symbols if the environment can be rendered instead."""
+    """Where frames come from (gymnasium and vizdoom only). observation: the observation. render: the result of
+    render(). auto: render() if the environment draws RGB frames by default; else the observation if it is an RGB
+    picture; else render() if it can draw RGB; else an observation that is grey, has its channels first or holds
+    floats in [0, 1]. A small RGB observation of small numbers counts as symbols if the environment can be rendered
+    instead."""
 
     frames_key: str | None = None
-    """The entry of a dictionary of observations that holds the frames (gymnasium and vizdoom only); a/b is the entry b
-    of the entry a. None: the only RGB picture in it."""
+    """Key of the frames in observations that are dictionaries (gymnasium and vizdoom only). The key a/b means entry b
+    of entry a. By default, the only RGB picture in the dictionary."""
 
     kwargs: str = "{}"
-    """Keyword arguments of the environment as JSON, such as '{"domain_randomize": true}' (gymnasium and vizdoom
-    only)."""
+    """Keyword arguments of the environment as a JSON object, such as '{"domain_randomize": true}' (gymnasium and
+    vizdoom only)."""
 
     def __post_init__(self) -> None:
         """Check the values."""

@@ -85,7 +85,7 @@ def export_model(
     error = _compare(agent, name, step, path, frames, generator)
     if not error <= TOLERANCE:  # nan is not
         raise UserError(
-            f"{path.name} differs from PyTorch by {error:.1e}, more than {TOLERANCE:.0e}; try another --opset or "
+            f"{path.name} differs from PyTorch by {error:.1e}, more than {TOLERANCE:.0e}; try another `opset` or "
             "version of torch, onnxscript or onnxruntime"
         )
     return error
@@ -101,7 +101,7 @@ def check_export(agent: Agent, opset: int) -> None:
     if agent.config.world_model.sampler.s_cond > 0:
         raise UserError("the sampler puts noise on past frames and exported models do not; set s_cond to 0")
     if opset not in OPSETS:
-        raise UserError(f"opset is {opset}; it must lie in [{OPSETS[0]}, {OPSETS[-1]}]")
+        raise UserError(f"`opset` is {opset}; it must lie in [{OPSETS[0]}, {OPSETS[-1]}]")
     for module in ("onnx", "onnxscript", "onnxruntime"):
         if importlib.util.find_spec(module) is None:
             raise require(module, "export")

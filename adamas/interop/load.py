@@ -12,7 +12,6 @@ from torch import Tensor
 from adamas.agent import Agent, AgentConfig
 from adamas.core import runtime
 from adamas.core.checkpoint import AGENT_FILES, Checkpoint, find_checkpoint
-from adamas.core.config import from_dict
 from adamas.core.errors import UserError
 from adamas.core.manifest import MANIFEST, DamagedError, verify
 from adamas.interop.hub import fetch, is_address
@@ -33,10 +32,10 @@ def load(path: Path | str, device: str = "auto") -> Agent:
     Raises:
         UserError: if there is no agent at ``path``, it is damaged, it cannot be downloaded, or the device is missing.
     """
-    config = from_dict(runtime.RuntimeConfig, {"device": device}, "runtime")
+    chosen = runtime.choose_device(device)
     path = fetch(path).path if is_address(path) else Path(path)
     agent = load_published(path) if path.is_file() else _from_checkpoint(checkpoint_in(path))
-    runtime.place(agent, config, runtime.choose_device(config.device))
+    runtime.place(agent, runtime.RuntimeConfig(), chosen)
     return agent
 
 

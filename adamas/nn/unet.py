@@ -87,20 +87,23 @@ class FrameNetworkConfig:
     """Sizes of the network inside the denoiser."""
 
     context_length: int = 4
-    """Number L of past frames and actions it sees."""
+    """Number L of past frames and actions that the network sees, at least 1."""
     cond_channels: int = 256
-    """Size of the vector that carries noise level and actions into every block."""
+    """Size of the vector that carries noise level and actions into every block. It must be a multiple of twice
+    context_length."""
     depths: tuple[int, ...] = (2, 2, 2, 2)
-    """Residual blocks per level."""
+    """Number of residual blocks at each level, from the finest level to the coarsest."""
     channels: tuple[int, ...] = (64, 64, 64, 64)
-    """Channels per level; each level halves height and width."""
+    """Number of channels at each level, from the finest level to the coarsest. Each level has half the height and
+    width of the one before."""
     attn_depths: tuple[bool, ...] = (False, False, False, False)
-    """Levels whose blocks attend (the middle of the U-Net always does)."""
+    """Whether the blocks of each level have self-attention. The middle of the U-Net always has it."""
     noise_cond: bool = False
-    """It is told how much noise its past frames carry (the published two-stage model)."""
+    """Whether the network receives the noise level of its past frames, as in the published two-stage model."""
     context: Literal["frames", "cross_attention"] = "frames"
-    """How it sees past frames (paper, appendix M.2). frames: as channels of its input. cross_attention: encoded one by
-    one, to be attended to on every level but the first; more to compute, but what moved far is within reach."""
+    """How the network sees past frames (paper, appendix M.2). frames: as channels of its input. cross_attention:
+    encoded one by one and attended to on every level but the first, which costs more computation and reaches objects
+    that moved far."""
 
     def __post_init__(self) -> None:
         if not len(self.depths) == len(self.channels) == len(self.attn_depths) >= 1:

@@ -1,4 +1,4 @@
-"""``adamas report``: a page about runs, or the published results as a table."""
+"""``adamas report``: write a page about runs, or print the published results as a table."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from adamas.evaluation.aggregate import STATISTICS
 from adamas.evaluation.results import write_numbered
 from adamas.evaluation.scores import CORRECTED, Estimate, normalise, published, published_method
 from adamas.report.page import aggregate_table, render
-from adamas.report.runs import find_runs
+from adamas.report.runs import find_runs, scores_of
 
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """Write one page about runs. Or print what others have published on Atari 100k."""
+    """Write one page about runs, or print the published results on Atari 100k."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
-    """Folders of runs, or folders that hold some."""
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN ...")] = ()
+    """Folders of runs, or folders that contain runs."""
     against: tuple[str, ...] = ()
-    """Published methods to show beside them, such as: DIAMOND,IRIS,STORM"""
+    """Published methods to compare with, separated by spaces or commas, such as DIAMOND,IRIS,STORM. By default,
+    none."""
     out: Path = Path("report.html")
-    """Where the page goes; never overwritten."""
+    """File of the page (.html). An existing file is kept, and the new one gets a number."""
     published: bool = False
-    """Print the published results, from their raw runs, and write no page."""
+    """Print the published results, computed from their raw runs, and write no page."""
 
 
 def report(arguments: Sequence[str]) -> None:
@@ -43,8 +44,14 @@ def report(arguments: Sequence[str]) -> None:
     if options.published:
         return _print_published(against or list(published()))
     if not options.runs:
-        raise UserError("report on which runs? give their folders, or --published")
-    page = render(find_runs(options.runs), against)
+        raise UserError("report needs the folders of runs, or --published")
+    runs = find_runs(options.runs)
+    if against and not any(normalise(scores_of(runs, run.method)) for run in runs):
+        raise UserError(
+            f"nothing can be compared with {', '.join(against)}: published scores are of the 26 games of Atari 100k, "
+            "and none of these runs has a final score on one of them; leave out --against"
+        )
+    page = render(runs, against)
     print(f"  {write_numbered(options.out, page)}")
 
 

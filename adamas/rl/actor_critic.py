@@ -22,10 +22,11 @@ class ActorCriticConfig:
     """Sizes of the actor-critic."""
 
     lstm_dim: int = 512
+    """Size of the LSTM state."""
     channels: tuple[int, ...] = (32, 32, 64, 64)
-    """Channels per level."""
+    """Number of channels at each level of the encoder, from the first level to the last."""
     down: tuple[bool, ...] = (True, True, True, True)
-    """Levels that end in a 2x2 max-pool."""
+    """Whether each level ends in a 2x2 max-pooling, which halves height and width."""
 
     def __post_init__(self) -> None:
         if not len(self.channels) == len(self.down) >= 1:

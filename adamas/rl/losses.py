@@ -19,11 +19,14 @@ class ActorCriticLossConfig:
     """Objective of the actor-critic."""
 
     gamma: float = 0.985
-    """Discount per step."""
+    """Discount factor per step. 0 values only the next reward; 1 does not discount."""
     lambda_: float = 0.95
-    """Mixing of lambda-returns."""
+    """Mixing factor of the lambda-returns. 0 bootstraps from the value after one step; 1 only at the end of the
+    dream."""
     entropy_weight: float = 0.001
+    """Weight of the entropy bonus. 0 gives none; large values keep the policy close to random."""
     value_weight: float = 1.0
+    """Weight of the squared error of the value. 0 leaves the value untrained."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.gamma <= 1 and 0 <= self.lambda_ <= 1):

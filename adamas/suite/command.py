@@ -1,4 +1,4 @@
-"""``adamas suite``: start or resume a run for every game and seed, and show their status."""
+"""``adamas suite``: run a preset on several games and seeds, and show how far the runs are."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 import tyro
 from rich.table import Table
 
+from adamas.commands.common import first_argument
 from adamas.core.arguments import parse
 from adamas.core.console import console
-from adamas.core.errors import UserError
+from adamas.core.errors import Interrupted, UserError
 from adamas.evaluation.scores import references
 from adamas.presets import preset
 from adamas.report.runs import read_run
@@ -23,23 +24,27 @@ from adamas.suite.jobs import Job, make_jobs, parse_seeds
 
 @dataclass(frozen=True)
 class SuiteOptions:
-    """Run a preset on games times seeds. Called again, it goes on with what is not finished."""
+    """Run a preset on every game and seed. Run the same command again to continue the runs that are not finished."""
 
-    options: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """After --, options of adamas train for all runs."""
+    options: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="-- OPTION ...")] = ()
+    """Options of adamas train for all runs. They come last, after two dashes."""
     games: tuple[str, ...] = ()
-    """Names, by spaces or commas; not given: the 26 of Atari 100k, or the preset's own if that is no Atari game."""
+    """Names of the games, separated by spaces or commas. By default, the 26 games of Atari 100k for a preset of an
+    Atari game, and the preset's own game for any other."""
     seeds: str = "0-4"
+    """Seeds of the runs, as ranges or separated by commas: 0-4, 7 or 0,3,5-6."""
     out: Path | None = None
-    """Folder of the runs. None: runs/PRESET."""
+    """Folder of the runs. By default, runs/PRESET."""
     backend: Literal["local", "ray", "slurm-script"] = "local"
-    """This machine; a Ray cluster (RAY_ADDRESS, or one on this machine); or print a script for SLURM."""
+    """Where the runs are computed. local: on this machine. ray: on the Ray cluster that the variable RAY_ADDRESS
+    names, or on one that is started on this machine. slurm-script: nothing is run, and a batch script for SLURM is
+    printed."""
     workers: int = 1
-    """Runs at a time, on this machine or under SLURM."""
+    """Number of runs at the same time, with local and slurm-script; at least 1."""
     cpus: float = 1
-    """Cores that a run needs, under Ray."""
+    """Number of CPU cores that Ray reserves for each run. Fractions are allowed; 0 reserves none."""
     gpus: float = 0
-    """GPUs that a run needs, under Ray."""
+    """Number of GPUs that Ray reserves for each run. Fractions share a GPU; 0 reserves none."""
 
     def __post_init__(self) -> None:
         if self.workers < 1 or self.cpus < 0 or self.gpus < 0:
@@ -49,53 +54,57 @@ class SuiteOptions:
 
 
 def suite(arguments: Sequence[str]) -> None:
-    """Start or resume all unfinished runs of a suite, or show their status."""
-    if not arguments or arguments[0].startswith("-"):
-        raise UserError("suite needs a preset, for example: adamas suite atari100k --seeds 0-4")
-    status = arguments[0] == "status"
-    words = arguments[1:] if status else arguments
-    if not words or words[0].startswith("-"):
-        raise UserError("suite status needs a preset or a folder of runs")
-    if status and Path(words[0]).is_dir():
-        return _print_status(_jobs_in(Path(words[0])))
-    name = words[0]
-    options = parse(SuiteOptions, words[1:], f"suite {name}", SuiteOptions())
+    """Run what is not finished, then show how far every run is."""
+    name, rest = first_argument(
+        arguments, "suite", "a preset, for example: adamas suite atari100k --seeds 0-4"
+    )
+    options = parse(SuiteOptions, rest, f"suite {name}", SuiteOptions())
+    jobs = _jobs(name, options)
+    if options.backend == "slurm-script":
+        return print(slurm_script(jobs, options.workers), end="")
+    ended = _run([job for job in jobs if not job.finished], options)
+    _print_status(jobs)
+    if left := sum(not job.finished for job in jobs):
+        message = f"{left} of {len(jobs)} runs are not finished; run the same command again to continue them"
+        raise UserError(message) if ended else Interrupted(message)
+
+
+def show_status(arguments: Sequence[str]) -> None:
+    """Show how far the runs of a suite, or in a folder, are."""
+    name, rest = first_argument(arguments, "suite status", "a preset or a folder of runs")
+    if Path(name).is_dir():
+        return _print_status(_jobs_in(Path(name)))
+    _print_status(_jobs(name, parse(SuiteOptions, rest, f"suite status {name}", SuiteOptions())))
+
+
+def _jobs(name: str, options: SuiteOptions) -> list[Job]:
+    """The runs of a preset that the options ask for."""
     config = preset(name)
     games = [game for names in options.games for game in names.split(",") if game]
     if not games:
         games = list(references()) if config.env.suite == "atari" else [config.env.game]
-    jobs = make_jobs(
-        name, games, parse_seeds(options.seeds), options.out or Path("runs") / name, options.options
-    )
-    if status:
-        return _print_status(jobs)
-    if options.backend == "slurm-script":
-        return print(slurm_script(jobs, options.workers), end="")
-    _run([job for job in jobs if not job.finished], options)
-    _print_status(jobs)
-    if left := sum(not job.finished for job in jobs):
-        raise UserError(
-            f"{left} of {len(jobs)} runs are not finished; run the same command again to continue"
-        )
+    folder = options.out or Path("runs") / name
+    return make_jobs(name, games, parse_seeds(options.seeds), folder, options.options)
 
 
-def _run(jobs: Sequence[Job], options: SuiteOptions) -> None:
-    def on_end(job: Job, reason: str) -> None:
+def _run(jobs: Sequence[Job], options: SuiteOptions) -> bool:
+    """Run jobs; returns whether they ran to their end, instead of being interrupted."""
+
+    def tell(job: Job, reason: str) -> None:
         print(f"{job.run_dir}: {reason or 'finished'}", flush=True)
 
-    # The runs inherit this setting, so that parallel runs share the cores.
+    # The runs inherit this variable, so that each uses its share of the cores.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // options.workers)))
     if options.backend == "ray":
-        run_ray(jobs, options.cpus, options.gpus, on_end)
-    else:
-        run_local(jobs, options.workers, on_end)
+        return run_ray(jobs, options.cpus, options.gpus, tell)
+    return run_local(jobs, options.workers, tell)
 
 
 def _jobs_in(folder: Path) -> list[Job]:
-    """Find the runs in a folder, no matter how they were started."""
+    """The runs in a folder, however they were started."""
     runs = sorted(path.parent for path in folder.glob("*/config.yaml"))
     if not runs:
-        raise UserError(f"there is no run in {folder}; start some with: adamas suite PRESET --out {folder}")
+        raise UserError(f"there is no run in {folder}; start some with: adamas suite PRESET")
     return [Job("", "", 0, run) for run in runs]
 
 

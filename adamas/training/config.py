@@ -28,23 +28,29 @@ class CollectionConfig:
     """How much data is collected in the real game, and how."""
 
     num_envs: int = 1
+    """Number of games that are played at the same time, at least 1."""
     first_steps: int = 5_000
-    """Real steps before the first epoch (at least)."""
+    """Least number of steps of the real game before the first epoch."""
     first_steps_max: int = 10_000
-    """Real steps before the first epoch (at most), while rare rewards are missing."""
+    """Largest number of steps of the real game before the first epoch, which is reached if too few of the rare
+    rewards have been seen."""
     min_rare_rewards: int = 10
-    """Rewards of the less frequent signs to have been seen before the first epoch starts."""
+    """Number of rewards that must have been seen before the first epoch starts, not counting those of the most
+    frequent sign (-1, 0 or 1). 0 starts it after first_steps."""
     steps_per_epoch: int = 100
+    """Number of steps of the real game that each epoch adds to the replay, at least 1."""
     total_steps: int = 100_000
-    """Real steps of the whole run; rounded up to a multiple of num_envs."""
+    """Number of steps of the real game in the whole run, rounded up to a multiple of num_envs."""
     epsilon: float = 0.01
-    """Probability of a uniformly random action."""
+    """Probability of a uniformly random action instead of the policy's, from 0 (never) to 1 (always)."""
     temperature: float = 1.0
-    """Divides the policy's logits while collecting: above 1 it explores more, towards 0 it becomes greedy."""
+    """Number that the logits of the policy are divided by while collecting. Above 1 it explores more; 0 takes the
+    most likely action."""
     age_weights: tuple[float, ...] = (0.1, 0.1, 0.1, 0.7)
-    """Probability of training on each of so many equal groups of episodes, oldest group first."""
+    """Probabilities of training on each of several equal groups of episodes, from the oldest group to the newest.
+    They must sum to 1."""
     episode_weighting: EpisodeWeighting = "length"
-    """How an episode is drawn within its age group. equal: every episode is equally likely (the published code).
+    """How an episode is drawn within its age group. equal: every episode is equally likely, as in the published code.
     length: every frame is equally likely, so that long episodes are drawn more often."""
 
     def __post_init__(self) -> None:
@@ -65,11 +71,14 @@ class ComponentTraining:
 
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     batch_size: int = 32
+    """Number of segments in a batch, at least num_shards."""
     first_epoch_updates: int = 10_000
+    """Number of updates in the first epoch. 0 leaves the component untrained there."""
     updates_per_epoch: int = 400
+    """Number of updates in every other epoch. 0 leaves the component as it is after the first epoch."""
     average_decay: float = 0.0
-    """Dreams, evaluation and the saved agent use an exponential average of the weights with this decay; 0:
-    the weights themselves."""
+    """Decay of the exponential moving average (EMA) of the weights, per update. Dreams, evaluation and the saved
+    agent use the averaged weights. 0 uses the weights themselves; values near 1 average over more updates."""
 
     def __post_init__(self) -> None:
         _check_minima("", self, batch_size=1, first_epoch_updates=0, updates_per_epoch=0)
@@ -86,13 +95,15 @@ class PolicyTraining:
     )
     loss: ActorCriticLossConfig = field(default_factory=ActorCriticLossConfig)
     num_dreams: int = 32
-    """Dreams stepped in parallel: the batch size."""
+    """Batch size: the number of dreams that advance together, at least num_shards."""
     steps_per_update: int = 15
-    """Steps between two updates; returns are bootstrapped after them."""
+    """Number of steps in the dreams between two updates. Returns are bootstrapped after the last of them."""
     horizon: int = 15
-    """Steps after which a dream is cut off."""
+    """Number of steps after which a dream is cut off and starts again from another real frame."""
     first_epoch_updates: int = 5_000
+    """Number of updates in the first epoch. 0 leaves the policy untrained there."""
     updates_per_epoch: int = 400
+    """Number of updates in every other epoch. 0 leaves the policy as it is after the first epoch."""
 
     def __post_init__(self) -> None:
         _check_minima(
@@ -111,17 +122,21 @@ class EvaluationConfig:
     """How often, and on how many episodes, the agent and its world model are evaluated."""
 
     every_epochs: int = 10
+    """Number of epochs from one evaluation to the next. 1 evaluates after every epoch."""
     episodes: int = 4
-    """Episodes of the real game at each of these evaluations."""
+    """Number of episodes of the real game at each evaluation."""
     final_episodes: int = 100
-    """Episodes of the real game after the last epoch."""
+    """Number of episodes of the real game for the final score, after the last epoch."""
     num_envs: int = 4
+    """Number of games that are played at the same time, at least 1. More are faster and use more memory."""
     temperature: float = 1.0
-    """Of the policy; 0 is greedy."""
+    """Number that the logits of the policy are divided by. 0 takes the most likely action; 1 draws actions as the
+    policy says."""
     heldout_steps: int = 500
-    """Real steps, never trained on, that the dream is compared with at each evaluation."""
+    """Number of steps of the real game that are recorded for each evaluation and never trained on. Dreams are
+    compared with them."""
     heldout_windows: int = 64
-    """Dreams compared with their true continuation."""
+    """Number of dreams that each evaluation compares with their true continuation."""
 
     def __post_init__(self) -> None:
         _check_minima(
@@ -142,17 +157,17 @@ class Config:
     """The configuration of a run."""
 
     seed: int = 0
-    """Everything random in the run follows from it."""
+    """Seed of everything random in the run, at least 0. Equal seeds give equal runs on a CPU."""
     env: EnvConfig = field(default_factory=EnvConfig)
     data: str | None = None
-    """Folder of recordings to train the world model on, split into train/ and test/ (adamas data split), instead of a
-    game: nothing is collected, and no policy trained. The run then has final_epochs epochs."""
+    """Folder of recordings to train the world model on instead of a game, split into train/ and test/ (see adamas
+    data split). Nothing is collected and no policy is trained. The run has final_epochs epochs."""
     init: str | None = None
-    """Start from the weights of this agent instead of random ones: a run's folder, a checkpoint's, a published .pt
-    file, or hf://owner/name."""
+    """Agent whose weights the run starts from: the folder of a run or of a checkpoint, a published .pt file, or
+    hf://owner/name. By default, weights are random."""
     init_parts: tuple[Literal["denoiser", "reward_end", "upsampler", "actor_critic"], ...] = ()
-    """Parts to take from init; the others start with random weights. None named: all that both agents have, but no
-    policy for a run on recordings, which trains none."""
+    """Parts to take from init, separated by spaces; the others start with random weights. By default, all parts that
+    both agents have, but no policy for a run on recordings, which trains none."""
     world_model: DiamondConfig = field(default_factory=DiamondConfig)
     actor_critic: ActorCriticConfig = field(default_factory=ActorCriticConfig)
     collection: CollectionConfig = field(default_factory=CollectionConfig)
@@ -161,24 +176,27 @@ class Config:
         default_factory=lambda: ComponentTraining(OptimizerConfig(max_grad_norm=100.0))
     )
     upsampler: ComponentTraining = field(default_factory=ComponentTraining)
-    """Of two-stage world models alone."""
+    """Training of the upsampler, which only world models in two stages have."""
     policy: PolicyTraining = field(default_factory=PolicyTraining)
     imagination: Literal["on", "off"] = "on"
-    """off: no world model; the policy learns on its real steps alone, as a control to compare with."""
+    """Where the policy learns. on: in dreams of the world model. off: on steps of the real game alone, without a
+    world model, as a baseline."""
     num_shards: int = 1
-    """Number of shards that every batch of segments or dreams is split into, as equally as possible. On a CPU each
-    shard has a thread of its own. On a GPU shards are computed one after another, so that only one needs memory at a
-    time. Several processes (torchrun) divide the shards among themselves, at least one each. Every shard draws its
-    own random numbers, so this number changes what a run learns, as the seed does."""
+    """Number of shards that every batch is split into, as equally as possible. On a CPU, each shard has a thread of
+    its own. On a GPU, shards are computed one after another, which needs less memory (gradient accumulation). Several
+    processes (torchrun) divide the shards among themselves, at least one each. Every shard draws its own random
+    numbers, so this number changes what a run learns, as the seed does."""
     final_epochs: int = 50
-    """Epochs without collecting, after all real steps are collected."""
+    """Number of epochs after all real steps are collected. In a run on recordings, the number of all epochs."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     checkpoint_minutes: float = 10.0
-    """Minutes between checkpoints. One is always written at the end and when the run is interrupted."""
+    """Minutes from one checkpoint to the next. 0 writes one after every update. One is always written at the end and
+    when the run is interrupted."""
     tensorboard: bool = True
+    """Whether metrics are written for TensorBoard as well, to metrics/tensorboard in the folder of the run."""
     wandb_project: str | None = None
-    """Weights & Biases project to log to."""
+    """Weights & Biases project that metrics are sent to as well. By default, none."""
 
     def __post_init__(self) -> None:
         _check_minima("", self, seed=0, num_shards=1, final_epochs=0, checkpoint_minutes=0)

@@ -22,12 +22,16 @@ class OptimizerConfig:
     """AdamW with a linear learning-rate warm-up from 0, and gradient clipping."""
 
     lr: float = 1e-4
+    """Learning rate of AdamW after the warm-up, above 0."""
     weight_decay: float = 1e-2
+    """Weight decay of AdamW. 0 decays nothing."""
     eps: float = 1e-8
+    """Constant in the denominator of AdamW, above 0, which bounds the size of updates where gradients are tiny."""
     warmup_updates: int = 100
-    """Updates until the learning rate is reached; it stays there."""
+    """Number of updates over which the learning rate grows linearly from 0; afterwards it stays constant. 0 has no
+    warm-up."""
     max_grad_norm: float = 1.0
-    """Gradients are scaled down to this norm."""
+    """Largest norm of a gradient, above 0. Larger gradients are scaled down to it."""
 
     def __post_init__(self) -> None:
         if not (self.lr > 0 and self.eps > 0 and self.max_grad_norm > 0):

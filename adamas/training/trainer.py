@@ -29,7 +29,7 @@ from adamas.agent import Agent
 from adamas.core.checkpoint import Checkpoint, save_checkpoint
 from adamas.core.config import to_dict
 from adamas.core.distributed import ALONE, Group
-from adamas.core.errors import UserError
+from adamas.core.errors import Interrupted
 from adamas.core.files import write_file
 from adamas.core.logging import Metrics
 from adamas.core.process import Stopped, stop_signal
@@ -49,10 +49,6 @@ from adamas.training.resuming import ShardedState, misfit, restore_learning, sav
 
 LOG_EVERY = 100  # units of work between two records within a phase
 SHOWN_AS = {"collect": "return", "actor_critic": "dream return", "evaluate": "score"}
-
-
-class Interrupted(UserError):
-    """The run was asked to stop, and has saved a checkpoint."""
 
 
 class Trainer:
@@ -282,7 +278,7 @@ class Trainer:
         minutes = (time.monotonic() - self._last_save) / 60
         if stop.is_set():
             self.save()
-            raise Interrupted(f"stopped and saved; go on with: adamas train --resume {self.run_dir}")
+            raise Interrupted(f"stopped and saved in {self.run_dir}")
         if minutes >= self.config.checkpoint_minutes:
             self.save()
 

@@ -36,10 +36,10 @@ class DiamondConfig:
 
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     reward_end: RewardEndConfig | None = field(default_factory=RewardEndConfig)
-    """None: it predicts neither; every reward is 0, and nothing ends."""
+    """The reward/end model. None: every reward is 0, and no dream ends by itself."""
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     upsampler: UpsamplerConfig | None = None
-    """The second stage. None: frames are dreamt at their own size."""
+    """The second stage, which enlarges frames. None: frames are dreamt at their full size."""
 
     def __post_init__(self) -> None:
         if self.denoiser.diffusion == "ddpm" and self.sampler.num_steps > NUM_TIMESTEPS:

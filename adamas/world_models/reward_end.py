@@ -25,17 +25,19 @@ class RewardEndConfig:
     """Sizes of the reward/end model, and the length of the sequences it learns from."""
 
     lstm_dim: int = 512
+    """Size of the LSTM state."""
     cond_channels: int = 128
     """Size of the action embedding that conditions every block."""
     depths: tuple[int, ...] = (2, 2, 2, 2)
-    """Residual blocks per level."""
+    """Number of residual blocks at each level, from the finest level to the coarsest."""
     channels: tuple[int, ...] = (32, 32, 32, 32)
-    """Channels per level; each level halves height and width."""
+    """Number of channels at each level, from the finest level to the coarsest. Each level has half the height and
+    width of the one before."""
     attn_depths: tuple[bool, ...] = (False, False, False, False)
-    """Levels whose blocks attend (the last pair always does)."""
+    """Whether the blocks of each level have self-attention. The last pair of blocks always has it."""
     segment_length: int | None = None
-    """Frames per training sequence. None: the horizon of a dream (policy.horizon) plus the frames that it starts
-    from, so that the recurrent state is trained over as many steps as it lives in a dream."""
+    """Number of frames in a training sequence, at least 2. By default, the horizon of a dream (policy.horizon) plus
+    the frames that it starts from, so that the LSTM is trained on sequences as long as dreams."""
 
     def __post_init__(self) -> None:
         if not len(self.depths) == len(self.channels) == len(self.attn_depths) >= 1:

@@ -12,11 +12,11 @@ import torch
 
 from adamas import cli
 from adamas.core.distributed import Group
-from adamas.core.errors import UserError
+from adamas.core.errors import Interrupted, UserError
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
 from adamas.training.model_free import ModelFreePhase
-from adamas.training.trainer import Interrupted, Trainer
+from adamas.training.trainer import Trainer
 from tests.helpers.tiny_config import differing, fingerprint, tiny_config
 
 

@@ -16,7 +16,7 @@ import torch
 
 from adamas.core.checkpoint import find_checkpoint
 from adamas.core.config import save_config
-from adamas.core.errors import UserError
+from adamas.core.errors import Interrupted, UserError
 from adamas.core.types import Batch
 from adamas.evaluation.protocol import play_episodes
 from adamas.training import evaluate
@@ -24,7 +24,7 @@ from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
 from adamas.training.learning import ComponentPhase
 from adamas.training.optim import NonFiniteLossError
-from adamas.training.trainer import Interrupted, Trainer
+from adamas.training.trainer import Trainer
 from tests.helpers.tiny_config import differing, fingerprint, flat, tiny_config
 
 UNITS = 24  # of work in a tiny run
@@ -87,7 +87,7 @@ def test_stopped_and_resumed_again_and_again(
     trainer = new_run(tiny_config(), tmp_path / "run", quiet=True)
     for unit in moments:
         before_unit(trainer, unit, lambda: os.kill(os.getpid(), number))
-        with pytest.raises(Interrupted, match=r"stopped and saved; go on with: adamas train --resume .*run"):
+        with pytest.raises(Interrupted, match=r"stopped and saved in .*run"):
             trainer.run()
         trainer.close()
         assert signal.getsignal(number) is handler
