@@ -149,7 +149,7 @@ def check_fits(agent: AgentConfig, obs_shape: tuple[int, int, int], spec: Action
     """
     if tuple(agent.obs_shape) != tuple(obs_shape):
         _, height, width = agent.obs_shape
-        options = f"env.size to {height}" + (f" and env.width to {width}" if width != height else "")
+        options = f"`env.size` to {height}" + (f" and `env.width` to {width}" if width != height else "")
         raise UserError(
             f"{what} was trained on frames of shape {tuple(agent.obs_shape)}, but the environment gives "
             f"{tuple(obs_shape)}; set {options}, or choose the environment it was trained on"

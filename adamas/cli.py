@@ -18,9 +18,9 @@ from adamas.commands.play import Play, play
 from adamas.commands.presets import show_presets
 from adamas.commands.push import Push, push
 from adamas.commands.record import Record, record
-from adamas.commands.train import Train, train
+from adamas.commands.train import Resume, Train, train
 from adamas.core.errors import UserError, nearest, with_flags
-from adamas.core.options import options_of, positionals_first
+from adamas.core.options import flags_of, positionals_first
 from adamas.core.process import run_command
 from adamas.envs.trust import trust_named
 from adamas.report.command import ReportOptions, report
@@ -83,8 +83,9 @@ def run(arguments: Sequence[str]) -> None:
     try:
         command.run([*positionals, *options])
     except UserError as error:
-        flags = {} if command.options is None else {o.field: o.flag for o in options_of(command.options)}
-        error.args = (with_flags(str(error), flags),)
+        is_resumed = command.options is Train and any(word.startswith("--resume") for word in options)
+        taken = Resume if is_resumed else command.options
+        error.args = (with_flags(str(error), {} if taken is None else flags_of(taken)),)
         raise
 
 

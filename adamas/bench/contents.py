@@ -63,7 +63,7 @@ def stand_in_note(config: Config) -> str:
     actions = f"{spec.num_actions} actions" if spec.is_discrete else f"actions of {spec.size} numbers"
     return (
         f"no recordings in {config.data}: made-up frames of {height}x{width} with {actions} are used instead; "
-        "name yours with --data"
+        "name yours with `data`"
     )
 
 

@@ -16,8 +16,9 @@ from PIL import Image
 from adamas.commands.common import check_seed, first_argument
 from adamas.core.arguments import parse
 from adamas.core.console import counted
-from adamas.core.errors import Interrupted, UserError
+from adamas.core.errors import Interrupted, UserError, with_flags
 from adamas.core.files import creating
+from adamas.core.options import flags_of
 from adamas.data.importing.run import ImportOptions, import_recordings
 from adamas.data.index import INDEX
 from adamas.data.inspect import check, contact_sheet, size, summary
@@ -98,7 +99,7 @@ def import_(arguments: Sequence[str]) -> None:
         print(f"episode {done + 1}/{count}: {name}", flush=True)
 
     def note(line: str) -> None:
-        print(f"note: {line}", file=sys.stderr, flush=True)
+        print(f"note: {with_flags(line, flags_of(Import))}", file=sys.stderr, flush=True)
 
     place, out = local(path), local(options.out)
     try:

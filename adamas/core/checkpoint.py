@@ -158,7 +158,7 @@ def save_checkpoint(
             raise
         raise UserError(
             f"cannot write checkpoint {target}: {error.strerror}; earlier checkpoints are intact: "
-            f"free space there and resume with: adamas train --resume {root.parent}"
+            f"free space there and resume the run {root.parent}"
         ) from error
     return target
 

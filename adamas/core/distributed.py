@@ -148,7 +148,8 @@ class Group:
             if ranks == [0]:
                 why = f"{names} ended, perhaps because another process did; the output of {names} says why"
             raise LostProcessError(
-                f"process {self.rank} of {self.size} cannot go on alone: {why}; start all again with --resume"
+                f"process {self.rank} of {self.size} cannot go on alone: {why}; start all processes "
+                "again to resume the run"
             ) from error
 
 

@@ -28,9 +28,9 @@ def with_flags(message: str, flags: Mapping[str, str]) -> str:
 
     Args:
         message: the message.
-        flags: the options of the command by field; other words lose their backquotes.
+        flags: the options of the command by field; other words in backquotes stay as they are.
     """
-    return re.sub(r"`([\w.]+)`", lambda found: flags.get(found[1], found[1]), message)
+    return re.sub(r"`([\w.]+)`", lambda found: flags.get(found[1], found[0]), message)
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

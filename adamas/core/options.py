@@ -86,6 +86,11 @@ def _num_values(kind: Any, switches: bool) -> int | None:
     return 0 if kind is bool and switches else 1
 
 
+def flags_of(cls: type) -> dict[str, str]:
+    """The options of a dataclass on the command line by field, such as ``{"env.game": "--env.game"}``."""
+    return {option.field: option.flag for option in options_of(cls)}
+
+
 def positionals_first(cls: type, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split a command line into its positional arguments and its options, each in the order given.
 

@@ -108,7 +108,7 @@ def _compiler_for(device: torch.device) -> bool:
         return True
     print(
         f"dreams are not compiled and are therefore slower (no Triton that works for {device}); install Triton, "
-        "or choose --runtime.compile False",
+        "or set runtime.compile to False",
         file=sys.stderr,
     )
     return False
@@ -179,7 +179,7 @@ def in_chosen_mode(network: Callable[Arguments, Tensor]) -> Callable[Arguments, 
             reason = str(getattr(error, "inner_exception", error)).strip().splitlines()[0]
             print(
                 f"networks are not compiled and are therefore slower ({reason}); install a compiler, "
-                "or choose --runtime.compile False",
+                "or set runtime.compile to False",
                 file=sys.stderr,
             )
             return network(*args, **kwargs)

@@ -34,7 +34,7 @@ def pack(store: EpisodeStore, out: Place) -> Iterator[int]:
     names = [f"{root}/{name}" for name in (INDEX, PACKED_FRAMES, BLOCKS, ROWS)]
     with reaching(out, "write to"):
         if files.exists(names[0]):
-            raise UserError(f"{out} is a dataset already; choose another --out")
+            raise UserError(f"{out} is a dataset already; choose another `out`")
         for _ in store.verify():
             yield 0
         files.makedirs(root, exist_ok=True)

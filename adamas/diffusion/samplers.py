@@ -27,7 +27,7 @@ MAX_STEPS = 10_000  # of a frame; three are usual, and all noise levels are held
 
 @dataclass(frozen=True)
 class SamplerConfig:
-    """How a frame is drawn from noise. DDPM knows ``num_steps`` and ``s_noise`` alone."""
+    """How a frame is drawn from noise. DDPM uses num_steps and s_noise alone."""
 
     num_steps: int = 3
     """Number N of denoising steps."""

@@ -112,7 +112,7 @@ def observed_image(env: gymnasium.Env[Any, Any], config: EnvConfig) -> Image | N
     if len(rgb) == 1:
         return rgb[0]
     if config.frames == "observation" and len(images) != 1:
-        problem = f"several images ({names}); choose one with --env.frames-key" if images else "no image"
+        problem = f"several images ({names}); choose one with `env.frames_key`" if images else "no image"
         raise UserError(f"env.frames is observation, but observations of {config.game} have {problem}")
     return images[0] if config.frames == "observation" else None
 
@@ -129,7 +129,7 @@ def other_image(env: gymnasium.Env[Any, Any], config: EnvConfig, first: Callable
         return images[0]
     names = ", ".join(image.key for image in images)
     problem = (
-        f"has several images in its observations ({names}); choose one with --env.frames-key"
+        f"has several images in its observations ({names}); choose one with `env.frames_key`"
         if images
         else "neither observes nor renders RGB pixels; choose a game that does"
     )

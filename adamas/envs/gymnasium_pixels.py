@@ -141,7 +141,7 @@ def _with_frames(make: Callable[[str | None], Env], config: EnvConfig) -> tuple[
         height, width, _ = image.space.shape
         warnings.warn(
             f"observations of {config.game} ({height}x{width}) seem to be symbols, so its frames are what it renders; "
-            "--env.frames observation takes the observations",
+            "set env.frames to observation to take the observations",
             stacklevel=2,
         )
     return drawing, None

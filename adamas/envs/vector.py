@@ -203,6 +203,6 @@ class RealVectorEnv(ABC):
 def say_cut_off(game: str, steps: int) -> None:
     """Warn that an episode was truncated by :data:`MAX_STEPS`."""
     warnings.warn(
-        f"an episode of {game} was cut off after {steps:,} steps; --env.max-episode-steps sets another limit",
+        f"an episode of {game} was cut off after {steps:,} steps; env.max_episode_steps sets another limit",
         stacklevel=2,
     )

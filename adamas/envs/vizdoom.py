@@ -62,7 +62,7 @@ def _scenario_file(name: str) -> Path:
     path = Path(name).expanduser().resolve()
     if not path.is_file():
         raise UserError(
-            f"there is no file {path}; --env.game is a scenario of ViZDoom or the path of a .cfg file"
+            f"there is no file {path}; `env.game` is a scenario of ViZDoom or the path of a .cfg file"
         )
     try:
         understood = DoomGame().load_config(str(path))

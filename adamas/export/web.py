@@ -113,7 +113,7 @@ def find_runtime(folder: Path) -> Path:
     for name in RUNTIME:
         if not (place / name).is_file():
             raise UserError(
-                f"{place} has no {name}; give the folder dist of {PACKAGE} {VERSION} with --runtime"
+                f"{place} has no {name}; give the folder dist of {PACKAGE} {VERSION} with `runtime`"
             )
     return place
 
@@ -131,7 +131,7 @@ def pack_runtime(folder: Path) -> Path:
         UserError: there is no npm, or it cannot fetch the package.
     """
     spec = f"{PACKAGE}@{VERSION}"
-    remedy = f'run npm pack "{spec}" elsewhere, unpack it, and give its folder package/dist with --runtime'
+    remedy = f'run npm pack "{spec}" elsewhere, unpack it, and give its folder package/dist with `runtime`'
     npm = shutil.which("npm")
     if npm is None:
         raise UserError(f"there is no npm to fetch {PACKAGE} with; install Node.js, or {remedy}")

@@ -55,11 +55,11 @@ class Recordings:
             self._lock.acquire()
         except Timeout:
             raise UserError(
-                f"another process records into {self.folder}; give another folder with --recordings"
+                f"another process records into {self.folder}; give another folder with `recordings`"
             ) from None
         except OSError as error:
             raise UserError(
-                f"cannot record into {self.folder}: {error.strerror}; give another folder with --recordings"
+                f"cannot record into {self.folder}: {error.strerror}; give another folder with `recordings`"
             ) from error
         if not folder.exists():
             return EpisodeStore.create(folder, self._obs_shape, self._action_spec)
@@ -143,7 +143,7 @@ class Tape:
     def switch(self, on: bool, worlds: Mapping[str, World]) -> None:
         """Begin or stop to record. Raises UserError: nothing can be recorded."""
         if on and self._recordings is None:
-            raise UserError("nothing can be recorded here; start adamas play with --recordings")
+            raise UserError("nothing can be recorded here; start adamas play with `recordings`")
         self.stop(worlds)
         self.on = on
         self.start(worlds)

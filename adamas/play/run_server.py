@@ -91,8 +91,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise UserError(
-            f"cannot listen on {host}, port {port}: {error.strerror}; choose another --port (0: any free one), or "
-            "a --host that is this machine's"
+            f"cannot listen on {host}, port {port}: {error.strerror}; choose another `port` (0: any free one), or "
+            "a `host` that is this machine's"
         ) from error
     listening.listen(BACKLOG)
     return listening

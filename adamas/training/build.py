@@ -69,9 +69,7 @@ def resume_run(
         UserError: there is nothing to resume, or the run cannot be resumed with these changes.
     """
     if not run_dir.is_dir():
-        raise UserError(
-            f"there is no run in {run_dir}; start one with: adamas train PRESET --run-dir {run_dir}"
-        )
+        raise UserError(f"there is no run in {run_dir}; start one with: adamas train PRESET")
     lock = claim(run_dir)  # Lock first: another process could be writing a newer checkpoint.
     with ExitStack() as failure:
         failure.callback(lock.release)

@@ -55,7 +55,7 @@ def check_shared(run_dir: Path, group: Group) -> None:
     if missing:
         raise UserError(
             f"{', '.join(missing)} does not see the run's folder {run_dir.absolute()} of {group.hosts[0]}; a run on "
-            "several machines needs --run-dir in a folder that all of them share, at the same path"
+            "several machines needs `run_dir` in a folder that all of them share, at the same path"
         )
 
 

@@ -70,10 +70,10 @@ def claim(run_dir: Path) -> FileLock:
         lock.acquire(blocking=False)
     except Timeout:
         raise UserError(
-            f"another process trains in {run_dir}; wait for it or choose another --run-dir"
+            f"another process trains in {run_dir}; wait for it or choose another `run_dir`"
         ) from None
     except OSError as error:
-        raise UserError(f"cannot make {run_dir}: {error.strerror}; choose another --run-dir") from error
+        raise UserError(f"cannot make {run_dir}: {error.strerror}; choose another `run_dir`") from error
     return lock
 
 
@@ -82,8 +82,7 @@ def check_free(run_dir: Path) -> None:
     holds_something = run_dir.is_dir() and any(path.name != LOCK for path in run_dir.iterdir())
     if run_dir.is_file() or (holds_something and not never_began(run_dir)):
         raise UserError(
-            f"{run_dir} exists and is not empty; go on with it (adamas train --resume {run_dir}) or choose "
-            "another --run-dir"
+            f"{run_dir} exists and is not empty; resume the run in it, or choose another `run_dir`"
         )
 
 
@@ -121,7 +120,7 @@ def relink(run_dir: Path, place: str) -> None:
     if str(dataset.absolute()) == place or _linked(dataset) == place:
         return
     if has_own_recordings(run_dir):
-        raise UserError(f"{dataset} holds recordings itself; move them away first, or leave out --data")
+        raise UserError(f"{dataset} holds recordings itself; move them away first, or leave out `data`")
     _remove(fresh)  # left by a process that was killed here
     link_recordings(fresh, place)
     _remove(dataset)

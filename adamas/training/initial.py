@@ -29,7 +29,7 @@ def take_weights(agent: Agent, config: Config) -> list[str]:
     for name in names:
         for parts, where in ((ours, "this run"), (theirs, config.init)):
             if name not in parts:
-                raise UserError(f"{where} has no {name}; leave it out of --init-parts")
+                raise UserError(f"{where} has no {name}; leave it out of `init_parts`")
         _copy(ours[name], theirs[name], name, str(config.init))
     return names
 
@@ -56,6 +56,6 @@ def _copy(target: nn.Module, source: nn.Module, part: str, where: str) -> None:
             there, here = (f"{sizes[name]}" if name in sizes else "absent" for sizes in (theirs, ours))
             raise UserError(
                 f"the {part} of {where} does not fit this run: {name} is {there} there and {here} here; choose the "
-                "preset and options that it was trained with, or name other parts with --init-parts"
+                "preset and options that it was trained with, or name other parts with `init_parts`"
             )
     target.load_state_dict(source.state_dict())

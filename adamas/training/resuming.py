@@ -65,14 +65,13 @@ def changed(config: Config, changes: Changes, run_dir: Path) -> Config:
     Raises:
         UserError: the recordings or the device are missing, or the changes have recordings but the run plays a game.
     """
-    command = f"adamas train --resume {run_dir}"
     if changes.data is not None and config.data is None:
-        raise UserError(f"{run_dir} learns from a game, not from recordings; leave out --data")
+        raise UserError(f"{run_dir} learns from a game, not from recordings; leave out `data`")
     if config.data is not None:
         place = absolute(_place(config.data, run_dir) if changes.data is None else changes.data)
         if not is_url(place) and not Path(place).is_dir():
             raise UserError(
-                f"the recordings of {run_dir} are not in {place}; say where they are now: {command} --data FOLDER"
+                f"the recordings of {run_dir} are not in {place}; name the folder where they are now with `data`"
             )
         config = replace(config, data=place)
     if changes.final_epochs is not None:
@@ -83,8 +82,8 @@ def changed(config: Config, changes: Changes, run_dir: Path) -> Config:
         runtime.choose_device(config.runtime.device)
     except UserError as error:
         raise UserError(
-            f"there is no device {config.runtime.device} here, but {run_dir} is to be trained on it; resume on another "
-            f"device: {command} --device auto"
+            f"`device` is {config.runtime.device!r} in {run_dir}, but this machine has none; choose another one "
+            "to resume on, such as auto"
         ) from error
     return config
 

@@ -48,7 +48,7 @@ def recorded(config: Config) -> tuple[Config, AgentConfig]:
     """
     place = str(config.data)
     if not is_url(place) and not Path(place).is_dir():
-        raise UserError(f"there are no recordings in {place}; name their folder with --data")
+        raise UserError(f"there are no recordings in {place}; name their folder with `data`")
     train, test = (EpisodeStore.open(join(place, name)) for name in ("train", "test"))
     if (train.obs_shape, train.action_spec) != (test.obs_shape, test.action_spec):
         raise UserError(f"{config.data}: train and test differ in their frames or actions; split one dataset")

@@ -153,7 +153,7 @@ def test_recordings_at_hand_are_used(tmp_path: Path) -> None:
     assert agent_config(made_up).obs_shape == (3, 64, 64)
     assert with_recordings(made_up, tmp_path / "other") is made_up
     assert stand_in_note(made_up) == ""
-    with pytest.raises(UserError, match="there are no recordings in nowhere; name their folder with --data"):
+    with pytest.raises(UserError, match="there are no recordings in nowhere; name their folder with `data`"):
         agent_config(replace(config, data="nowhere"))
 
 

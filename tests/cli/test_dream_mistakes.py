@@ -15,7 +15,7 @@ from adamas.data.store import EpisodeStore
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("", "Missing from adamas dream"),
+        ("", "--out PATH is missing"),
         ("--out film.avi", "film.avi is no film: its name must end in .mp4 or .gif"),
         ("--out film.gif --fps 51", "fps is 51.0; for .gif it must lie in [0.1, 50]"),
         ("--out film.gif --steps 0", "steps is 0; it must be at least 1"),

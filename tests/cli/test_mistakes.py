@@ -155,7 +155,9 @@ def test_a_mistake_does_not_take_the_folder(complaint: Callable[..., str], tmp_p
     wrong = complaint("train", "debug", *SHORT, "--run-dir", run_dir, "--wandb-project", "x")
     assert "wandb is not installed" in wrong
     cli.run(["train", "debug", *NO_EPOCH, "--run-dir", str(run_dir)])
-    assert "exists and is not empty; go on with it" in complaint("train", "debug", "--run-dir", run_dir)
+    assert "exists and is not empty; resume the run in it" in complaint(
+        "train", "debug", "--run-dir", run_dir
+    )
 
 
 def test_without_minatar(

@@ -172,7 +172,7 @@ def test_what_is_not_known_is_not_said(hub: StandIn, run_dir: Path) -> None:
     files = hub.repos["me/breakout"].head
     assert list(files) == ["agent.safetensors", "config.yaml", "README.md"]
     card = files["README.md"].decode()
-    assert "None: this agent came without scores of the real game." in card
+    assert "This agent was uploaded without scores in the real game." in card
     assert "mean return" not in card and "steps of the real game |" not in card
     free = model_card("hf://me/x", load(run_dir, "cpu"), replace(CONFIG, imagination="off"), None, "mit")
     assert "dreams" not in free and "was never trained" in free
@@ -235,23 +235,29 @@ def test_it_asks(
     if uploaded:
         cli.run(["push", str(run_dir), "hf://me/breakout"])
     else:
-        assert complaint("push", run_dir, "hf://me/breakout") == "nothing was uploaded; that was the answer"
+        assert (
+            complaint("push", run_dir, "hf://me/breakout")
+            == "nothing was uploaded, because the answer was not yes"
+        )
     assert bool(hub.posts()) == bool(hub.repos) == uploaded
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("push", "push what, and where? use: adamas push RUN|CHECKPOINT hf://owner/name"),
-        ("push RUN", "push what, and where?"),
-        ("push RUN --yes", "push what, and where?"),
+        ("push", "push needs an agent and a repository: adamas push RUN|CHECKPOINT hf://owner/name"),
+        ("push RUN", "push needs an agent and a repository"),
+        ("push RUN --yes", "push needs an agent and a repository"),
         ("push RUN me/agent", "me/agent is no address on the hub; give hf://owner/name"),
-        ("push RUN hf://me/agent/folder", "hf://me/agent/folder is more than a repository; use: adamas push"),
-        ("push RUN hf://me/agent@v1", "hf://me/agent@v1 is more than a repository"),
+        (
+            "push RUN hf://me/agent/folder",
+            "hf://me/agent/folder names more than a repository; use: adamas push",
+        ),
+        ("push RUN hf://me/agent@v1", "hf://me/agent@v1 names more than a repository"),
         ("push RUN hf://me/agent --privat", "did you mean --private?"),
         ("push nothing hf://me/agent", "nothing does not exist; give a run folder"),
         ("push . hf://me/agent", "run folder, a checkpoint folder"),
-        ("push RUN hf://me/agent", "nobody is there to say yes; look at the list and add --yes"),
+        ("push RUN hf://me/agent", "there is no terminal to confirm it; check the list and add --yes"),
         ("push RUN hf://me/a--b --yes", "hf://me/a--b: Cannot have -- or .. in repo_id"),
         ("push RUN hf://me/agent --yes --message=", "`commit_message` can't be empty"),
     ],

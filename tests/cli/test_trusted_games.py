@@ -167,7 +167,10 @@ def from_yaml(run: Path) -> Any:
 
 def test_a_run_goes_on_with_its_own_game(run: Path, complaint: Callable[..., str]) -> None:
     said = complaint("train", "--resume", "RUN", "--env.game", "CartPole-v1")
-    assert said == f"--env.game is CartPole-v1, but the run's game is {GAME}; leave it out, or name that one"
+    assert (
+        said
+        == f"--env.game is CartPole-v1, but the game of the run is {GAME}; leave the option out, or name that game"
+    )
 
 
 def test_a_suite_names_its_games_when_it_goes_on(tmp_path: Path) -> None:

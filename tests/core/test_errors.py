@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamas.core.errors import UserError, nearest, require
+import adamas
+from adamas.core.errors import UserError, nearest, require, with_flags
 
 
 @pytest.mark.parametrize(
@@ -37,3 +42,33 @@ def test_require_names_the_install_command() -> None:
     error = require("minatar", "minatar")
     assert isinstance(error, UserError)
     assert str(error) == "minatar is not installed; install it with: pip install 'adamas[minatar]'"
+
+
+COMMAND_LINE = {"cli.py", "commands", "suite"}
+"""Rooms and files that only the command line reaches."""
+
+
+def test_messages_show_options_on_the_command_line_alone() -> None:
+    message = "`env.game` is Pnog; choose one of `games`"
+    assert with_flags(message, {"env.game": "--env.game"}) == "--env.game is Pnog; choose one of `games`"
+
+
+def test_errors_below_the_command_line_name_fields_instead_of_options() -> None:
+    package = Path(adamas.__file__).parent
+    found = []
+    for path in package.rglob("*.py"):
+        place = path.relative_to(package)
+        if place.parts[0] in COMMAND_LINE or path.name in (
+            "command.py",
+            "plan.py",
+            "trust.py",
+            "arguments.py",
+        ):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Raise):
+                words = [str(part.value) for part in ast.walk(node) if isinstance(part, ast.Constant)]
+                text = "".join(words)
+                if re.search(r"(?<![-\w])--[a-z]", text) and "pip install" not in text:
+                    found.append(f"{place}:{node.lineno}: {text}")
+    assert found == []

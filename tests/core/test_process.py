@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from adamas.core.errors import UserError
+from adamas.core.errors import Interrupted, UserError
 from adamas.core.process import run_command
 
 
@@ -62,3 +62,18 @@ def test_a_name_of_several_lines_is_said_in_one(
     with pytest.raises(SystemExit):
         run_command(mistake)
     assert capsys.readouterr().err == "adamas: a b does not exist\n"
+
+
+def test_an_interruption_that_saved_is_no_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+
+    def stopped() -> None:
+        raise Interrupted("stopped and saved; run the same command again")
+
+    with pytest.raises(SystemExit) as stop:
+        run_command(stopped)
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "adamas: stopped and saved; run the same command again\n"

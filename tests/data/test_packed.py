@@ -123,7 +123,7 @@ def test_a_packed_dataset_can_be_packed_again_and_not_added_to(store: EpisodeSto
     no = np.zeros(1, bool)
     with pytest.raises(UserError, match=r"mine-again is packed, and nothing can be added to it"):
         copy.append(np.array([NEW]), np.zeros((1, *SHAPE), np.uint8), np.zeros(1), np.zeros(1), no, no)
-    with pytest.raises(UserError, match="is a dataset already; choose another --out"):
+    with pytest.raises(UserError, match="is a dataset already; choose another `out`"):
         next(pack(store, url))
     with pytest.raises(UserError, match="is a dataset already"):
         next(pack(copy, store.folder))

@@ -242,7 +242,7 @@ def test_an_evaluation_ends_where_episodes_do_not(make: Make, monkeypatch: pytes
     env: VectorEnv = make(limit=None, step=(FRAME, 1.0, False, False, {}))
     policy, generator = RandomPolicy(env.action_spec), torch.Generator()
     with pytest.warns(
-        UserWarning, match=f"an episode of {GAME} was cut off after 50 steps; --env.max-episode-st"
+        UserWarning, match=f"an episode of {GAME} was cut off after 50 steps; env.max_episode_st"
     ):
         assert play_episodes(policy, env, 4, generator) == [(50.0, 50)] * 4
     own = make(limit=None, config={"max_episode_steps": 60}, step=(FRAME, 1.0, False, False, {}))

@@ -92,7 +92,7 @@ def test_an_rgb_observation_is_preferred_to_what_is_drawn(show: Show) -> None:
 @pytest.mark.parametrize(("high", "value"), [(255, 10), (10, 10), (31, 31)])
 def test_a_picture_is_preferred_to_a_small_grid_of_small_numbers(show: Show, high: int, value: int) -> None:
     grid = np.full((7, 7, 3), value, np.uint8)
-    with pytest.warns(UserWarning, match=r"\(7x7\) seem to be symbols, .* --env.frames observation"):
+    with pytest.warns(UserWarning, match=r"\(7x7\) seem to be symbols, .* set env.frames to observation"):
         assert colour(show(box(grid, high=high), grid, BLUE)) == [0, 0, 100]
     assert colour(show(box(grid, high=high), grid, BLUE, frames="observation")) == [value] * 3
     assert colour(show(box(grid, high=high), grid)) == [value] * 3  # there is nothing else
@@ -128,7 +128,7 @@ def test_a_dictionary_of_images(show: Show) -> None:
     ):
         show(space, obs)
     with pytest.raises(
-        UserError, match=r"have several images \(left, more/right\); choose one with --env.frames-"
+        UserError, match=r"have several images \(left, more/right\); choose one with `env.frames_"
     ):
         show(space, obs, frames="observation")
     with pytest.raises(

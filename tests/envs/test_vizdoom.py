@@ -137,7 +137,7 @@ def test_a_scenario_of_ones_own_that_is_wrong(own: Path, content: str, message: 
 
 def test_a_scenario_of_ones_own_that_is_missing(own: Path) -> None:
     with pytest.raises(
-        UserError, match=rf"there is no file {own.parent}/missing.cfg; --env.game is a scenario"
+        UserError, match=rf"there is no file {own.parent}/missing.cfg; `env.game` is a scenario"
     ):
         make_env(EnvConfig("vizdoom", "missing.cfg"), 1, 0, training=True)
 

@@ -293,7 +293,7 @@ def test_the_command(
         ("--out taken", "taken exists and is not overwritten"),
         ("--out no/where", "cannot write no/where: No such file or directory"),
         ("--out new --opset 17", r"opset is 17; it must lie in \[18, 24\]"),
-        ("", "Missing from adamas export onnx"),
+        ("", "--out PATH is missing"),
     ],
 )
 def test_mistakes(

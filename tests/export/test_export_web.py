@@ -88,7 +88,7 @@ def test_contexts_come_from_the_held_out_episodes(site: Path, run: Path) -> None
             "has no real frames for dreams to start from; give",
         ),
         ("RUN --out new --runtime PACKAGE --dataset taken", "taken.*index.json"),
-        ("RUN --runtime PACKAGE", "Missing from adamas export web"),
+        ("RUN --runtime PACKAGE", "--out PATH is missing"),
         ("nothing --out new", "nothing does not exist"),
     ],
 )
@@ -181,7 +181,7 @@ def test_npm_that_cannot(npm: Npm, tmp_path: Path) -> None:
 
 def test_without_npm(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match=r"there is no npm to fetch onnxruntime-web with; .*--runtime"):
+    with pytest.raises(UserError, match=r"there is no npm to fetch onnxruntime-web with; .*`runtime`"):
         cli.run(["export", "web", str(run), "--out", str(tmp_path / "new")])
     assert not (tmp_path / "new").exists()
 

@@ -85,7 +85,7 @@ os._exit(9)
 def test_two_servers_do_not_write_into_one_folder(tmp_path: Path) -> None:
     first, second = Recordings(tmp_path / "r", SHAPE, THREE), Recordings(tmp_path / "r", SHAPE, THREE)
     first.begin("dream")
-    with pytest.raises(UserError, match=r"another process records into .*--recordings"):
+    with pytest.raises(UserError, match=r"another process records into .*`recordings`"):
         second.begin("real")
     first.close()
     second.begin("real")

@@ -143,10 +143,10 @@ def test_ctrl_c_saves_every_run(tmp_path: Path) -> None:
         _, err = process.communicate(timeout=120)
     finally:
         process.kill()  # where it did not end by itself
-    assert process.returncode == 2 and "2 of 2 runs are not finished; run the same command again" in err
+    assert process.returncode == 130 and "2 of 2 runs are not finished; run the same command again" in err
     for game in ("breakout", "freeway"):
         assert (
-            f"go on with: adamas train --resume {tmp_path}/{game}-seed-0"
+            f"continue with: adamas train --resume {tmp_path}/{game}-seed-0"
             in (tmp_path / f"{game}-seed-0.log").read_text()
         )
 
@@ -187,7 +187,7 @@ def test_all_of_atari_100k_by_default(capsys: pytest.CaptureFixture[str]) -> Non
         ("status", "suite status needs a preset"),
         ("debug --workers 0", "workers must be >= 1"),
         ("debug --seeds x", "seeds are written like 0-4"),
-        ("debug --backend slum", "invalid choice 'slum'"),
+        ("debug --backend slum", "--backend is slum; choose from local, ray, slurm-script"),
     ],
 )
 def test_mistakes(arguments: str, message: str) -> None:

@@ -115,7 +115,7 @@ def test_what_does_not_fit_is_refused(source: Path, tmp_path: Path) -> None:
     message = r"the actor_critic of .*run does not fit this run: \S+ is \(\d+.* there and \(.* here; choose the preset"
     with pytest.raises(UserError, match=message):
         new_run(replace(config, actor_critic=actor_critic), tmp_path / "run", quiet=True)
-    with pytest.raises(UserError, match=r"this run has no upsampler; leave it out of --init-parts"):
+    with pytest.raises(UserError, match=r"this run has no upsampler; leave it out of `init_parts`"):
         new_run(replace(config, init_parts=("upsampler",)), tmp_path / "run", quiet=True)
     with pytest.raises(UserError, match=r"nowhere does not exist; give a run folder"):
         new_run(replace(config, init="nowhere"), tmp_path / "run", quiet=True)

@@ -116,7 +116,7 @@ def test_random_streams_of_another_device_begin_anew(run_dir: Path, tmp_path: Pa
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_a_run_whose_device_is_not_here(run_dir: Path) -> None:
     rewrite(run_dir, lambda _, config: config["run"]["runtime"].update(device="cuda"))
-    with pytest.raises(UserError, match=r"no device cuda here.*: adamas train --resume .*run --device auto"):
+    with pytest.raises(UserError, match=r"`device` is 'cuda' in .*run, but this machine has none; .* auto"):
         resume_run(run_dir, quiet=True)
     with closing(resume_run(run_dir, True, changes=Changes(device="cpu"))) as trainer:
         assert trainer.device.type == "cpu"
@@ -153,13 +153,13 @@ def test_sealed_but_wrong_checkpoints_are_one_line(
 @pytest.mark.parametrize("options", ["--seed 1", "--final-epochs 2 --runtime.device cpu", "--run_dir=x"])
 def test_other_options_stay_as_they_were(run_dir: Path, options: str) -> None:
     with pytest.raises(
-        UserError, match=r"a run that goes on keeps its options, --(seed|runtime|run-dir).*only --dev"
+        UserError, match=r"--(seed|runtime.device|run_dir) cannot change when a run continues; only --dev"
     ):
         cli.run(["train", "--resume", str(run_dir), *options.split()])
 
 
 def test_recordings_are_for_runs_on_recordings(run_dir: Path) -> None:
-    with pytest.raises(UserError, match=r"learns from a game, not from recordings; leave out --data"):
+    with pytest.raises(UserError, match=r"learns from a game, not from recordings; leave out `data`"):
         resume_run(run_dir, True, changes=Changes(data="mine"))
 
 
@@ -193,7 +193,8 @@ def test_recordings_are_found_from_everywhere(recorded: Path) -> None:
 def test_recordings_that_were_moved(recorded: Path) -> None:
     (recorded.parent / "mine").rename("moved")
     with pytest.raises(
-        UserError, match=r"recordings of .*run are not in .*/mine; say where .*run --data FOLDER"
+        UserError,
+        match=r"recordings of .*run are not in .*/mine; name the folder where they are now with `data`",
     ):
         resume_run(recorded, quiet=True)
     with pytest.raises(UserError, match=r"recordings of .*run are not in .*/there/nowhere; say where"):

@@ -177,7 +177,7 @@ def test_two_stages_on_recordings_without_labels(tmp_path: Path, capsys: pytest.
 
 def test_recordings_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"there are no recordings in .*nowhere; name their folder with --data"
+        UserError, match=r"there are no recordings in .*nowhere; name their folder with `data`"
     ):
         new_run(config(tmp_path / "nowhere"), tmp_path / "run", quiet=True)
 

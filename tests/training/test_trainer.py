@@ -182,7 +182,7 @@ def test_steps_that_were_collected_are_never_thrown_away(tmp_path: Path) -> None
     trainer.close()
     with pytest.raises(UserError, match="no usable checkpoint"):
         resume_run(tmp_path / "run", quiet=True)
-    with pytest.raises(UserError, match="exists and is not empty; go on with it"):
+    with pytest.raises(UserError, match="exists and is not empty; resume the run in it"):
         new_run(tiny_config(), tmp_path / "run", quiet=True)
 
 
@@ -334,7 +334,7 @@ def test_one_process_at_a_time_trains_in_a_folder(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"cannot make .*file/run: Not a directory; choose another --run-dir"):
+    with pytest.raises(UserError, match=r"cannot make .*file/run: Not a directory; choose another `run_dir`"):
         new_run(tiny_config(), tmp_path / "file" / "run", quiet=True)
     with pytest.raises(UserError, match="exists and is not empty"):
         new_run(tiny_config(), tmp_path / "file", quiet=True)

@@ -69,7 +69,7 @@ def _names(tables: Sequence[Table], said: Collection[str], ignore: Collection[st
         if set(names) != set(first) or table.keyboard != tables[0].keyboard:
             raise UserError(
                 f"{table.path} has the columns {', '.join(table.actions(said))}, but {tables[0].path} "
-                f"{', '.join(tables[0].actions(said))}; give all the same, or leave some out with --ignore"
+                f"{', '.join(tables[0].actions(said))}; give all the same, or leave some out with `ignore`"
             )
         texts = [
             name for name in names if (table.columns[name].dtype.kind == "U") != _is_text(tables[0], name)
@@ -83,7 +83,7 @@ def _names(tables: Sequence[Table], said: Collection[str], ignore: Collection[st
     if not found:
         raise UserError(
             f"{tables[0].path} has no column for the action, only {', '.join(tables[0].columns)}; add one, or import "
-            "--without-actions"
+            "`without_actions`"
         )
     return found
 
@@ -97,7 +97,7 @@ def _choice(tables: Sequence[Table], name: str, column: Column) -> Choice:
         options = sorted(set(column.tolist()))
         if len(options) > MAX_OPTIONS:
             raise UserError(
-                f"{name} holds {len(options):,} different texts; leave it out with --ignore {name}"
+                f"{name} holds {len(options):,} different texts; leave it out with `ignore` {name}"
             )
         return Choice(tuple(options), name)
     if (strange := ~((column >= 0) & (column == np.floor(column)))).any():
@@ -107,7 +107,7 @@ def _choice(tables: Sequence[Table], name: str, column: Column) -> Choice:
     if (large := column >= MAX_OPTIONS).any():
         raise UserError(
             f"{_row(tables, name, large)} is {column[large][0]:.0f}, too large for the number of a choice; leave the "
-            f"column out with --ignore {name}, or call it an axis with --axes {name}"
+            f"column out with `ignore` {name}, or call it an axis with `axes` {name}"
         )
     return Choice(tuple(str(i) for i in range(int(column.max()) + 1)), name)
 
@@ -116,7 +116,7 @@ def _axis(tables: Sequence[Table], name: str, column: Column) -> Axis:
     low, high = float(column.min()), float(column.max())
     if low == high:
         raise UserError(
-            f"{name} is {low:g} everywhere, and an axis must vary; leave it out with --ignore {name}"
+            f"{name} is {low:g} everywhere, and an axis must vary; leave it out with `ignore` {name}"
         )
     if (large := np.abs(column) > np.finfo(np.float32).max).any():
         raise UserError(

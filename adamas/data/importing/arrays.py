@@ -62,12 +62,12 @@ def frames_name(place: Path, arrays: Arrays, key: str | None) -> str:
     else:
         found = [name for name in obs if _is_video(arrays[name])]
     if len(found) > 1:
-        raise UserError(f"{place} has several arrays of frames: {', '.join(found)}; choose one with --frames")
+        raise UserError(f"{place} has several arrays of frames: {', '.join(found)}; choose one with `frames`")
     if not found and key is not None:
         raise UserError(f"{place} has no frames called {key}; it has {_list(arrays)}")
     if not found:
         wanted = f"array called {' or '.join(ALIASES['obs'])}{' that holds frames' if obs else ''}"
-        raise UserError(f"{place} has no {wanted}; it has {_list(arrays)}; name one with --frames")
+        raise UserError(f"{place} has no {wanted}; it has {_list(arrays)}; name one with `frames`")
     array = arrays[found[0]]
     if not _is_video(array):
         raise UserError(
@@ -180,4 +180,4 @@ def _frames(opened: Opener, name: str, final: str | None, note: Note) -> Iterato
 def refuse_table(path: Path, actions: Path | None) -> None:
     """Raise UserError if a table is given for what has its actions in itself."""
     if actions is not None:
-        raise UserError(f"{path} holds its own actions; leave out --actions")
+        raise UserError(f"{path} holds its own actions; leave out `actions`")

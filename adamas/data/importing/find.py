@@ -66,7 +66,7 @@ class Finder:
                 f"{self.actions} is one table, but {path} holds {len(self._filmed)} recordings; give a folder of tables"
             )
         if self.frames is not None and self._filmed:
-            raise UserError(f"--frames chooses among the arrays of a file; {self._filmed[0]} has none")
+            raise UserError(f"`frames` chooses among the arrays of a file; {self._filmed[0]} has none")
         left = [file for file in self._seen if file not in self._used]
         if left:
             names = ", ".join(str(file.relative_to(path)) for file in left[:SHOWN])
@@ -116,7 +116,7 @@ class Finder:
             names = ", ".join(path.name for path in found)
             raise UserError(
                 f"{recording} needs one table of its actions, called {', '.join(stem + s for s in SUFFIXES)}"
-                f"{f' (there are {names})' if found else ''}; or name it with --actions, or import --without-actions"
+                f"{f' (there are {names})' if found else ''}; or name it with `actions`, or import `without_actions`"
             )
         if found[0] in self._used and found[0] != self.actions:
             raise UserError(

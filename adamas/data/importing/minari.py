@@ -115,7 +115,7 @@ def _episode(
         if len(images) != 1:
             raise UserError(
                 f"{place}: there must be one part of the observations that is an image (uint8, RGB), not "
-                f"{', '.join(map('/'.join, images)) or 'none'}; choose with --frames"
+                f"{', '.join(map('/'.join, images)) or 'none'}; choose with `frames`"
             )
         columns = columns_of(str(place), content, len(reduce(getitem, images[0], content)), with_actions)
     names = [column for column in columns if column.startswith("action")]

@@ -78,7 +78,7 @@ def split_done(columns: MutableMapping[str, np.ndarray], where: str) -> None:
     done = columns.pop("done")
     if done.dtype.kind == "U" or not np.isin(done, (0, 1)).all():
         raise UserError(
-            f"{where}: done must be 0 or 1 in every row; mend it, or leave it out with --ignore done"
+            f"{where}: done must be 0 or 1 in every row; mend it, or leave it out with `ignore` done"
         )
     truncated = columns.get("truncated", np.zeros(len(done))) != 0
     if "terminated" not in columns:

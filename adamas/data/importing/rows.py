@@ -99,7 +99,7 @@ class Rows:
         if end is not None and (end + 1 + rows_after < len(self) or self.reward[end + 1 :].any()):
             raise UserError(
                 f"{table.path}: the episode goes on after its end in row {table.line(end)}; give a recording for each "
-                "one, or leave the column out with --ignore"
+                "one, or leave the column out with `ignore`"
             )
 
     def newest(self, frame: Frame) -> int:

@@ -80,7 +80,7 @@ def import_recordings(
         UserError: something about the recordings, in one line.
     """
     if out.exists():
-        raise UserError(f"{out} exists; choose another --out, or remove it")
+        raise UserError(f"{out} exists; choose another `out`, or remove it")
     sources = Finder(note, actions, options.frames, options.without_actions).find(path)
     spec = _action_spec(sources, options, note)
     staging = out.with_name(out.name + ".importing")
@@ -124,12 +124,12 @@ def _action_spec(sources: Sequence[Source], options: ImportOptions, note: Note) 
         name for name, kind in tables[0].kinds.items() if kind == STATE and name not in spec.entries
     ]:
         note(
-            f"taken for the game's state and left out: {', '.join(state)}; keep them with --axes or --buttons"
+            f"taken for the game's state and left out: {', '.join(state)}; keep them with `axes` or `buttons`"
         )
     unsaid = [name for name in spec.entries if name not in ("action", *choices, *buttons, *axes)]
     for name in steady(tables, unsaid):
         note(
-            f"{name} grows in every row like a counter or a clock; if it is no part of the action, --ignore {name}"
+            f"{name} grows in every row like a counter or a clock; if it is no part of the action, `ignore` {name}"
         )
     return spec
 
@@ -141,7 +141,7 @@ def _store(store: EpisodeStore, source: Source, steps: Iterator[Step]) -> None:
     for step in steps:
         if step.frame.shape != store.obs_shape:
             raise UserError(
-                f"{source.path} has frames of {step.frame.shape[1:]}, those before {store.obs_shape[1:]}; give --size"
+                f"{source.path} has frames of {step.frame.shape[1:]}, those before {store.obs_shape[1:]}; give `size`"
             )
         if before is not None:
             ends, last = before.terminated or before.truncated, step.action is None
@@ -198,14 +198,14 @@ def _resumed(staging: Path, plan: dict[str, Any]) -> EpisodeStore | None:
             return finished
         if store.exists() and not file.exists():  # the plan is there before the store, and goes after it
             raise UserError(
-                f"{staging} is no import that was interrupted; rename it, or choose another --out"
+                f"{staging} is no import that was interrupted; rename it, or choose another `out`"
             )
         shutil.rmtree(store, ignore_errors=True)  # nothing is committed
         staging.mkdir(parents=True, exist_ok=True)
         write_file(file, json.dumps(plan))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(
-            f"cannot write {file} ({error}); choose another --out, or remove the folder"
+            f"cannot write {file} ({error}); choose another `out`, or remove the folder"
         ) from error
     return None
 

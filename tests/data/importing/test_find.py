@@ -64,7 +64,7 @@ def test_robomimic(tmp_path: Path, key: str, first: int) -> None:
 def test_one_of_several_cameras_must_be_chosen(tmp_path: Path) -> None:
     path = robomimic(tmp_path / "all.hdf5", 2)
     cameras = "obs/agentview_image, obs/robot0_eye_in_hand_image"
-    with pytest.raises(UserError, match=rf"data/demo_0 has several arrays of frames: {cameras}; .* --frames"):
+    with pytest.raises(UserError, match=rf"data/demo_0 has several arrays of frames: {cameras}; .* `frames`"):
         imported(path)
     with pytest.raises(
         UserError, match=r"data/demo_0 has no frames called eef_pos; it has actions, dones, .*obs/agentview"
@@ -172,7 +172,7 @@ def test_a_camera_of_minari_is_chosen(tmp_path: Path) -> None:
         file["episode_0/observations/front"], file["episode_0/actions"] = FRONT, [0, 1, 2]
         file["episode_0/observations/wrist"] = WRIST
     (tmp_path / "metadata.json").write_text(json.dumps({"action_space": '{"type": "Discrete", "n": 3}'}))
-    with pytest.raises(UserError, match="not observations/front, observations/wrist; choose with --frames"):
+    with pytest.raises(UserError, match="not observations/front, observations/wrist; choose with `frames`"):
         imported(tmp_path)
     assert grey_of(imported(tmp_path, frames="wrist")[0]) == [10, 11, 12, 13]
 
@@ -307,7 +307,7 @@ def test_videos_without_tables(tmp_path: Path) -> None:
     table: dict[str, Any] = {"steer": [0.5, 1], "reward": [1, 2], "done": [0, 1]}
     write_csv(folder / "b.csv", **table)
     with pytest.raises(
-        UserError, match=r"a\.mp4 needs one table of its actions, .* import --without-actions"
+        UserError, match=r"a\.mp4 needs one table of its actions, .* import `without_actions`"
     ):
         imported(folder)
     store, notes = imported(folder, without_actions=True)

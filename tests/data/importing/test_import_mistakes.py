@@ -104,7 +104,7 @@ MISTAKES: list[tuple[str, list[Make], str]] = [
         [clip(), text("clip.jsonl", '{"a": 1}\n{"b": 1}')],
         "clip.jsonl, row 2: its columns are not",
     ),
-    ("constant", [clip(), table(a=[3.5] * 3)], "a is 3.5 everywhere, .* --ignore a"),
+    ("constant", [clip(), table(a=[3.5] * 3)], "a is 3.5 everywhere, .* `ignore` a"),
     ("time runs back", [clip(), table(time=[0, 2, 1], **OK)], "clip.csv: time must be .* never go back"),
     (
         "time below 0",
