@@ -111,7 +111,7 @@ def test_bf16_is_the_choice_of_cpus_that_multiply_it(monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is set up, is so for CUDA; nothing is computed there."""
-    monkeypatch.setattr(runtime, "choose_device", lambda name: CUDA)
+    monkeypatch.setattr(runtime, "choose_device", lambda name, field: CUDA)
 
 
 @pytest.mark.usefixtures("on_cuda")

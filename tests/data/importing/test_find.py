@@ -340,7 +340,7 @@ def test_arrays_without_actions(tmp_path: Path) -> None:
     ("actions", "options", "message"),
     [
         ("a.csv", {}, r"a\.csv is one table, but .*in holds 2 recordings; give a folder of tables"),
-        (None, {"frames": "front"}, r"--frames chooses among the arrays of a file; .*a\.mp4 has none"),
+        (None, {"frames": "front"}, r"`frames` chooses among the arrays of a file; .*a\.mp4 has none"),
         ("nowhere.csv", {}, r"nowhere\.csv: No such file"),
     ],
 )

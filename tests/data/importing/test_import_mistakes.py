@@ -82,7 +82,7 @@ def csgo_of_another_size(folder: Path) -> None:
 OK: dict[str, Any] = {"action": [0, 1, 2]}
 MISTAKES: list[tuple[str, list[Make], str]] = [
     ("nothing", [], "nothing in .* can be imported; give a file or a folder of .mp4"),
-    ("no table", [clip()], r"clip.mp4 needs one table of its actions, called clip.csv, .*--actions"),
+    ("no table", [clip()], r"clip.mp4 needs one table of its actions, called clip.csv, .*`actions`"),
     ("two tables", [clip(), table(**OK), text("clip.json", "[]")], "clip.mp4 needs one table"),
     ("too few rows", [clip(count=6), table(**OK)], "clip.mp4 has 6 frames, but .*clip.csv has 3 rows"),
     ("too many rows", [clip(count=2), table(**OK)], "clip.mp4 has 2 frames, but .*clip.csv has 3 rows"),
@@ -134,7 +134,7 @@ MISTAKES: list[tuple[str, list[Make], str]] = [
     (
         "sizes",
         [clip("a"), table("a", **OK), clip("b", width=16), table("b", **OK)],
-        r"b.mp4 has frames of \(16, 16\), those before \(16, 32\); give --size",
+        r"b.mp4 has frames of \(16, 16\), those before \(16, 32\); give `size`",
     ),
     (
         "mixed images",

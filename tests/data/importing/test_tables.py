@@ -162,7 +162,7 @@ def test_json_files_that_cannot_be_understood(tmp_path: Path, suffix: str, table
     [
         (
             "action\n1\n1712345678123\n0\n0\n",
-            "actions.csv, row 3: action is 1712345678123, too large .* --axes action",
+            "actions.csv, row 3: action is 1712345678123, too large .* `axes` action",
         ),
         ("action\n1\n1e15\n0\n0\n", "row 3: action is 1000000000000000, too large"),
         ("steer,fire\n0.5,0\n1e300,1\n0,1\n0,0\n", r"row 3: steer is 1e\+300, too large for an axis"),
@@ -192,7 +192,7 @@ def test_columns_that_count_are_pointed_at(tmp_path: Path) -> None:
     store, notes = imported(shots(tmp_path, table, count=10))
     assert store.action_spec is not None and store.action_spec.entries == ("clock", "steer")
     assert notes == [
-        "clock grows in every row like a counter or a clock; if it is no part of the action, --ignore clock"
+        "clock grows in every row like a counter or a clock; if it is no part of the action, `ignore` clock"
     ]
 
 
