@@ -1,1 +1,1 @@
-"""One page about many runs, beside each other and beside published results."""
+"""A page that compares runs with each other and with published results."""

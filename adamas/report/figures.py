@@ -1,10 +1,10 @@
-"""The figures of the page, as SVG. Needs Matplotlib."""
+"""The figures of the report's page, as SVG. Needs Matplotlib."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Of Okabe and Ito, safe if colour-blind; grey is for baselines.
+# The palette of Okabe and Ito, which colour-blind readers can tell apart. Grey is for baselines.
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MAX_BARS = 26
-THRESHOLDS = np.linspace(0, 4, 201)  # of performance profiles
+THRESHOLDS = np.linspace(0, 4, 201)  # human-normalised scores at which performance profiles are computed
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as an SVG element, to stand in a page. Its words stay words."""
+    """Return a figure as an SVG element for a page. Its text stays text, so that it can be searched and selected."""
     import matplotlib
 
     buffer = io.StringIO()
@@ -36,12 +36,12 @@ def to_svg(figure: Figure) -> str:
 
 
 def colours(methods: Sequence[str]) -> dict[str, str]:
-    """A colour for every method."""
+    """Assign a colour to every method."""
     return {method: COLOURS[i % len(COLOURS)] for i, method in enumerate(methods)}
 
 
 def learning_curves(runs: Sequence[RunRecord], colour: Mapping[str, str]) -> Figure:
-    """Returns during training of one game's runs: against real steps, updates and hours. A dot is a final score."""
+    """Plot returns during training of one game's runs against real steps, updates and hours; dots are final scores."""
     figure, axes = new_figure(1, 3)
     for run in runs:
         real_steps, hours, returns = evaluations(list(run.metrics), list(run.timing))
@@ -67,7 +67,7 @@ def learning_curves(runs: Sequence[RunRecord], colour: Mapping[str, str]) -> Fig
 
 
 def intervals(methods: Mapping[str, Runs], colour: Mapping[str, str]) -> Figure:
-    """Mean, median, IQM and optimality gap of human-normalised scores, with 95 % bootstrap intervals."""
+    """Plot mean, median, IQM and optimality gap of human-normalised scores, with 95 % bootstrap intervals."""
     estimates = {method: aggregates(runs) for method, runs in methods.items()}
     names = list(next(iter(estimates.values())))
     figure, axes = new_figure(1, len(names), height=1.4 + 0.35 * len(methods), share_y=True)
@@ -88,7 +88,7 @@ def _estimate(ax: Axes, y: int, estimate: Estimate, colour: str) -> None:
 
 
 def profiles(methods: Mapping[str, Runs], colour: Mapping[str, str]) -> Figure:
-    """Share of runs above every human-normalised score, with 95 % bootstrap bands."""
+    """Plot the share of runs above every human-normalised score, with 95 % bootstrap bands."""
     figure, (ax,) = new_figure(1, 1)
     for method, runs in methods.items():
         scores = list(runs.values())
@@ -104,7 +104,7 @@ def profiles(methods: Mapping[str, Runs], colour: Mapping[str, str]) -> Figure:
 
 
 def bars(methods: Mapping[str, Runs], colour: Mapping[str, str], label: str) -> Figure:
-    """Mean score of every method in every game; dots are runs."""
+    """Plot the mean score of every method in every game; dots are runs."""
     games = list(dict.fromkeys(game for runs in methods.values() for game in runs))[:MAX_BARS]
     figure, (ax,) = new_figure(1, 1, height=1.6 + 0.22 * len(games) * len(methods))
     height = 0.8 / len(methods)
@@ -121,48 +121,123 @@ def bars(methods: Mapping[str, Runs], colour: Mapping[str, str], label: str) -> 
     return figure
 
 
-PANELS: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
-    ("Denoiser: loss", "denoiser", ("loss",), True),
-    ("Reward and end: loss", "reward_end", ("loss",), True),
-    ("Next dreamt frame exact", "evaluate", ("exact_1",), False),
-    ("Rewards of +1: precision, recall", "reward_end", ("reward_precision[+1]", "reward_recall[+1]"), False),
-    ("Ends: precision, recall", "reward_end", ("end_precision[yes]", "end_recall[yes]"), False),
-    ("Rewards a step: dreamt, real", "evaluate", ("dream_reward_rate", "real_reward_rate"), False),
+class Panel(NamedTuple):
+    """A panel that shows how the world model learnt.
+
+    Attributes:
+        title: of the panel.
+        phase: phase of the training loop that records the metrics.
+        metrics: one metric, drawn as a solid line, or two, of which the second is dashed.
+        meaning: a sentence that explains the lines.
+        log: whether the vertical axis is logarithmic.
+    """
+
+    title: str
+    phase: str
+    metrics: tuple[str, ...]
+    meaning: str
+    log: bool = False
+
+
+PANELS = (
+    Panel(
+        "Denoiser: loss", "denoiser", ("loss",), "training loss of the denoiser; lower is better", log=True
+    ),
+    Panel(
+        "Upsampler: loss",
+        "upsampler",
+        ("loss",),
+        "training loss of the network that enlarges frames; lower is better",
+        log=True,
+    ),
+    Panel(
+        "Reward and end: loss",
+        "reward_end",
+        ("loss",),
+        "training loss of the model that predicts rewards and ends; lower is better",
+        log=True,
+    ),
+    Panel(
+        "Next dreamt frame: PSNR (dB)",
+        "evaluate",
+        ("psnr_1",),
+        "how close the first dreamt frame is to the held-out frame; higher is better, and 6 dB halve the error",
+    ),
+    Panel(
+        "Next dreamt frame exact",
+        "evaluate",
+        ("exact_1",),
+        "share of first dreamt frames in which every pixel is right; higher is better",
+    ),
+    Panel(
+        "Rewards of +1: precision, recall",
+        "reward_end",
+        ("reward_precision[+1]", "reward_recall[+1]"),
+        "solid, the share of predicted rewards that are real; dashed, the share of real rewards that are predicted",
+    ),
+    Panel(
+        "Ends: precision, recall",
+        "reward_end",
+        ("end_precision[yes]", "end_recall[yes]"),
+        "the same for the ends of episodes",
+    ),
+    Panel(
+        "Rewards a step: dreamt, real",
+        "evaluate",
+        ("dream_reward_rate", "real_reward_rate"),
+        "mean sign of the reward, in dreams (solid) and in the held-out episodes that they continue (dashed); "
+        "the two should agree",
+    ),
 )
-"""Of the world model: title, phase, metrics (the first drawn solid, the second dashed), whether on a log scale."""
 
 
-def world_models(runs: Sequence[RunRecord], colour: Mapping[str, str]) -> Figure:
-    """How the world models of one game's runs learnt, by epoch."""
-    figure, axes = new_figure(2, 3)
-    for ax, (title, phase, names, log) in zip(axes, PANELS, strict=True):
+def recorded_panels(runs: Sequence[RunRecord]) -> list[Panel]:
+    """Return the panels for which at least one of the runs has recorded something."""
+    return [
+        panel
+        for panel in PANELS
+        if any(len(curve(list(run.metrics), panel.phase, name)[0]) for run in runs for name in panel.metrics)
+    ]
+
+
+def world_models(runs: Sequence[RunRecord], panels: Sequence[Panel], colour: Mapping[str, str]) -> Figure:
+    """Plot how the world models of one game's runs learnt, by epoch.
+
+    Args:
+        runs: runs of one game.
+        panels: what to draw, at least one.
+        colour: by method.
+    """
+    columns = min(3, len(panels))
+    figure, axes = new_figure(-(-len(panels) // columns), columns)
+    for ax in axes[len(panels) :]:
+        ax.remove()
+    for ax, panel in zip(axes, panels, strict=False):
         for run in runs:
-            for name, style in zip(names, ("-", "--"), strict=False):
-                x, y = curve(list(run.metrics), phase, name)
-                if not len(x):  # trained without a world model, or not so far yet
-                    continue
-                solid = style == "-"
-                label = run.method if solid else None
-                ax.plot(
-                    x,
-                    y,
-                    style,
-                    color=colour[run.method],
-                    alpha=0.7 if solid else 0.5,
-                    linewidth=1,
-                    label=label,
-                )
-        ax.set(title=title, xlabel="epoch")
-        if log:
+            for name, style, alpha in zip(panel.metrics, ("-", "--"), (0.7, 0.5), strict=False):
+                x, y = curve(list(run.metrics), panel.phase, name)
+                if len(x):
+                    label = run.method if style == "-" else None
+                    marker = "o" if len(x) == 1 else ""
+                    ax.plot(
+                        *(x, y, style),
+                        color=colour[run.method],
+                        alpha=alpha,
+                        linewidth=1,
+                        label=label,
+                        marker=marker,
+                    )
+        ax.set(title=panel.title, xlabel="epoch")
+        if panel.log:
             ax.set_yscale("log")
-    _legend(figure, axes[:1])
+    _legend(figure, axes[: len(panels)])
     return figure
 
 
 def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend below the figure; every label once."""
-    handles, labels = axes[0].get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
+    """Draw one legend below the figure, with every label once."""
+    pairs = [ax.get_legend_handles_labels() for ax in axes]
+    once = {label: handle for handles, labels in pairs for handle, label in zip(handles, labels, strict=True)}
     figure.legend(
         list(once.values()),
         list(once),

@@ -1,9 +1,9 @@
-"""The page: everything that runs show, in one HTML file that needs nothing else."""
+"""The report's page: scores, curves and films of runs in one HTML file that loads no other file."""
 
 from __future__ import annotations
 
-import base64
 import json
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,26 +12,32 @@ from typing import Any, NamedTuple
 from adamas.core.errors import require
 from adamas.evaluation.scores import Runs, aggregates, normalise, published_method, references, superhuman
 from adamas.report import figures
+from adamas.report.records import evaluations
 from adamas.report.runs import RunRecord, differences, first_of_each, own_settings, scores_of, value_at
 
 FOLDER = Path(__file__).parent
-CLIPS = ("agent.gif", "dream.gif")
+
+CAPTIONS = {
+    "agent.gif": "the agent in the game, and in its own dream",
+    "dream.gif": "held-out frames, and the dream that continues their start under the same actions",
+}
+"""Films in a run's results folder, and what they show."""
 
 
 class Clip(NamedTuple):
-    """A film as a data URL."""
+    """A film as a data URL, with the run that it belongs to."""
 
     run: str
-    name: str
+    caption: str
     url: str
 
 
 def render(runs: Sequence[RunRecord], against: Sequence[str]) -> str:
-    """The page as HTML.
+    """Return the page as HTML.
 
     Args:
-        runs: one or more.
-        against: published methods to show beside them, on the same games alone.
+        runs: one or more runs.
+        against: published methods to show beside them. They are shown on the games of the runs only.
 
     Raises:
         UserError: an unknown method, or the extra ``report`` is not installed.
@@ -78,7 +84,7 @@ def _content(runs: Sequence[RunRecord], against: Sequence[str]) -> dict[str, Any
 
 
 def _shared_games(methods: Mapping[str, Runs]) -> set[str]:
-    """Games that every method has scores in: aggregates over others would compare different things."""
+    """Return the games in which every method has scores. Aggregates over other games could not be compared."""
     return set.intersection(*(set(runs) for runs in methods.values())) if methods else set()
 
 
@@ -87,7 +93,7 @@ def _only(runs: Runs, games: set[str]) -> Runs:
 
 
 def aggregate_table(methods: Mapping[str, Runs]) -> list[dict[str, Any]]:
-    """A row for every method: the statistics of its human-normalised scores."""
+    """Return a row for every method, with the statistics of its human-normalised scores."""
     return [
         {
             "method": method,
@@ -102,7 +108,7 @@ def aggregate_table(methods: Mapping[str, Runs]) -> list[dict[str, Any]]:
 def _bars(
     normalised: Mapping[str, Runs], raw: Mapping[str, Runs], against: Sequence[str], colour: Mapping[str, str]
 ) -> list[str]:
-    """Scores by game: human-normalised where there is a reference, as they are elsewhere."""
+    """Draw scores by game: human-normalised in games with a reference score, and returns in all others."""
     drawn = []
     if normalised:
         games = {game for runs in normalised.values() for game in runs}
@@ -114,36 +120,36 @@ def _bars(
 
 
 def _game(game: str, runs: Sequence[RunRecord], colour: Mapping[str, str]) -> dict[str, Any]:
+    """Collect what the page shows of one game's runs."""
+    # The films of one run of each method, since those of all runs would make the page large.
+    filmed = first_of_each([run for run in runs if any(run.clip(name) for name in CAPTIONS)]).values()
     clips = [
-        Clip(
-            f"{run.method}, seed {run.seed}", name, "data:image/gif;base64," + base64.b64encode(data).decode()
-        )
-        for run in _one_of_each_method(runs)
-        for name in CLIPS
+        Clip(f"{run.method}, seed {run.seed}", caption, "data:image/gif;base64," + b64encode(data).decode())
+        for run in filmed
+        for name, caption in CAPTIONS.items()
         if (data := run.clip(name)) is not None
     ]
+    evaluated = any(run.scores or len(evaluations(list(run.metrics), [])[0]) for run in runs)
+    panels = figures.recorded_panels(runs)
     return {
         "name": game,
-        "curves": figures.to_svg(figures.learning_curves(runs, colour)),
-        "world_models": figures.to_svg(figures.world_models(runs, colour)),
+        "on_recordings": runs[0].on_recordings,
+        "curves": figures.to_svg(figures.learning_curves(runs, colour)) if evaluated else None,
+        "panels": panels,
+        "world_models": figures.to_svg(figures.world_models(runs, panels, colour)) if panels else None,
         "clips": clips,
     }
 
 
-def _one_of_each_method(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """The first run of every method that has films: those of all would make the page too heavy."""
-    return list(first_of_each([run for run in runs if run.clip(CLIPS[0])]).values())
-
-
 def config_differences(runs: Sequence[RunRecord]) -> list[tuple[str, list[str]]]:
-    """Of every setting in which methods differ: its name, and its value in each method."""
+    """Return the name of every setting in which methods differ, with its value in each method."""
     firsts = list(first_of_each(runs).values())
     keys = dict.fromkeys(key for run in firsts[1:] for key in differences(firsts[0], run))
     return [(key, [_value(run.config, key) for run in firsts]) for key in keys]
 
 
 def game_settings(runs: Sequence[RunRecord]) -> list[tuple[str, str, str]]:
-    """The settings that runs have because their game needs them: game, name of the setting, value."""
+    """Return the settings that runs have because their game needs them: game, name of the setting, value."""
     rows = [(run.game, key, json.dumps(value)) for run in runs for key, value in own_settings(run).items()]
     return list(dict.fromkeys(rows))
 

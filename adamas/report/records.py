@@ -1,4 +1,4 @@
-"""The metrics files of a run: reading them, and curves out of them."""
+"""Read the metrics files of a run, and extract curves from them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from adamas.core.errors import UserError
 from adamas.core.files import read_file
 
 Record = dict[str, Any]
-"""One line of a metrics file."""
+"""The names and numbers in one line of a metrics file."""
 
 
 def read_records(path: Path) -> list[Record]:
     """The records of a metrics file, in order.
 
     Raises:
-        UserError: the file cannot be read, or holds something else.
+        UserError: the file cannot be read, or it is not a metrics file.
     """
     try:
         content = read_file(path)
@@ -36,7 +36,7 @@ def read_records(path: Path) -> list[Record]:
 
 
 def _record(line: bytes) -> Record:
-    """A line of a metrics file. Its numbers are numbers, or what JSON lacks, as texts that ``float`` reads."""
+    """Parse a line of a metrics file, in which NaN and infinities are texts that ``float`` can read."""
     record = json.loads(line)
     for name in ("step", "epoch"):
         if type(record[name]) is not int:
@@ -50,10 +50,10 @@ def _record(line: bytes) -> Record:
 
 
 def curve(metrics: list[Record], phase: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Epochs (n,) and values (n,) of a metric.
+    """Return the epochs (n,) and values (n,) of a metric.
 
-    The i-th of n records of one phase in one epoch e is placed at e - 1 + i / n: an epoch that is recorded
-    several times spreads over its unit of the axis.
+    If a phase has n records in epoch e, the i-th of them (counted from 1) is placed at e - 1 + i / n on the axis of
+    epochs.
     """
     records = [r for r in metrics if r["phase"] == phase]
     total, seen = Counter(r["epoch"] for r in records), Counter[int]()
@@ -68,15 +68,16 @@ def curve(metrics: list[Record], phase: str, name: str) -> tuple[np.ndarray, np.
 
 
 def evaluations(metrics: list[Record], timing: list[Record]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of every evaluation: real steps taken before it, hours since the run began, mean return; (n,) each.
+    """Return the real steps, the hours and the mean return of every evaluation of the agent, (n,) each.
 
-    Runs that did not record ``real_steps`` have epochs in their place.
+    Real steps and hours are counted from the start of the run. Epochs take the place of real steps in runs that did not
+    record them. Runs on recordings never evaluate an agent: n is 0.
     """
     seconds = {r["step"]: float(r["seconds"]) for r in timing}
     real_steps, points = None, []
     for record in metrics:
         real_steps = record.get("real_steps", real_steps)
-        if record["phase"] == "evaluate":
+        if record["phase"] == "evaluate" and "return" in record:
             x = record["epoch"] if real_steps is None else real_steps
             hours = seconds.get(record["step"], np.nan) / 3600
             points.append((x, hours, float(record["return"])))

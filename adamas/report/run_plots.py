@@ -1,4 +1,4 @@
-"""Plots of a run: how it learnt, how good its dreams were, what the agent scores. Needs Matplotlib."""
+"""Plots of one run: how it learnt, how good its dreams were, and the agent's scores. Needs Matplotlib."""
 
 from __future__ import annotations
 
@@ -45,14 +45,8 @@ def save_plots(run_dir: Path, scores: Mapping[str, Any], folder: Path) -> list[P
     return paths
 
 
-# --- what is drawn -----------------------------------------------------------------------------------------
-
-
-# --- the figures -------------------------------------------------------------------------------------------
-
-
 def learning_curve(metrics: list[Record], timing: list[Record], scores: Mapping[str, Any]) -> Figure:
-    """Return of the evaluations against real steps and against hours, with the final scores."""
+    """Plot the return of every evaluation against real steps and against hours, with the final scores."""
     real_steps, hours, values = evaluations(metrics, timing)
     figure, axes = new_figure(1, 2)
     counted = any("real_steps" in r for r in metrics)
@@ -72,7 +66,7 @@ def learning_curve(metrics: list[Record], timing: list[Record], scores: Mapping[
 
 
 def world_model(metrics: list[Record]) -> Figure:
-    """Losses of the world model's parts, and how far dreams are from the game."""
+    """Plot the losses of the world model's parts, and how close dreamt frames are to held-out frames."""
     figure, axes = new_figure(2, 2)
     from matplotlib.ticker import LogLocator
 
@@ -105,7 +99,7 @@ def world_model(metrics: list[Record]) -> Figure:
 
 
 def dream_rates(metrics: list[Record]) -> Figure:
-    """How often dreams reward and end, beside the real game: where they differ, so do the games."""
+    """Plot the rates of rewards and ends in dreams and in the real game; a good world model has the same rates."""
     figure, axes = new_figure(1, 2)
     for ax, what, label in zip(axes, ("reward", "end"), ("reward (sign) a step", "ends a step"), strict=True):
         rate = f"{what}_rate"
@@ -122,7 +116,7 @@ def dream_rates(metrics: list[Record]) -> Figure:
 
 
 def returns(scores: Mapping[str, Any]) -> Figure:
-    """Histogram of the final episodes' returns, agent and random policy."""
+    """Plot histograms of the final episodes' returns, of the agent and of a random policy."""
     figure, (ax,) = new_figure(1, 1)
     both = {name: np.array(scores[name]["returns"]) for name in ("agent", "random_policy")}
     bins = _bins(np.concatenate(list(both.values())))
@@ -140,13 +134,13 @@ def returns(scores: Mapping[str, Any]) -> Figure:
     return figure
 
 
-# --- how it is drawn ---------------------------------------------------------------------------------------
+# --- parts of figures --------------------------------------------------------------------------------------
 
 
 def _line(
     ax: Axes, x: np.ndarray, y: np.ndarray, colour: str, label: str, marker: str = "", alpha: float = 1.0
 ) -> None:
-    """Plot a curve, if there is one."""
+    """Plot a curve unless it has no points."""
     if len(x):
         ax.plot(x, y, color=colour, label=label, marker=marker, markersize=4, alpha=alpha)
 
@@ -158,7 +152,7 @@ def _note_if_empty(axes: list[Axes]) -> None:
 
 
 def _bins(values: np.ndarray) -> np.ndarray:
-    """Edges of about 30 bins at most; whole numbers lie inside bins, never on an edge."""
+    """Return the edges of about 30 bins at most. Whole numbers fall inside bins, never on an edge."""
     low, high = values.min(), values.max()
     if (values != values.round()).any():
         return np.linspace(low, high, 31)
@@ -172,5 +166,5 @@ def _interval(score: Mapping[str, Any]) -> str:
 
 
 def _legend_below(figure: Figure, ax: Axes, ncols: int = 1) -> None:
-    """One legend for the whole figure, below it."""
+    """Draw one legend below the figure."""
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=ncols, frameon=False)

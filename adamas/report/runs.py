@@ -1,4 +1,4 @@
-"""What the folders of runs tell, whether the runs are finished, interrupted or still going."""
+"""Read the folders of runs, whether the runs are finished, interrupted or still going, and group them by method."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from adamas.presets.atari import atari100k, game_overrides
 from adamas.report.records import Record, read_records
 from adamas.training.config import Config
 
-NOT_THE_METHOD = ("seed", "env.game", "checkpoint_minutes", "tensorboard", "wandb_project")
-"""Settings in which runs of one method may differ."""
+NOT_THE_METHOD = ("seed", "env.game", "data", "checkpoint_minutes", "tensorboard", "wandb_project")
+"""Settings in which two runs of one method may differ."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as its folder has it.
+    """A run, as read from its folder.
 
     Attributes:
-        folder: where it is.
+        folder: the run's folder.
         config: its configuration, as plain values.
         metrics: the records of ``metrics.jsonl``.
         timing: the records of ``timing.jsonl``.
-        scores: its last final score; None if it has not got that far.
-        method: which runs it belongs with, filled in by :func:`group`.
+        scores: the newest final score; None if the run has none.
+        method: name that all runs of one configuration share, filled in by :func:`group`.
     """
 
     folder: Path
@@ -46,13 +46,20 @@ class RunRecord:
     method: str = ""
 
     @property
+    def on_recordings(self) -> bool:
+        """Whether the run learnt from recordings instead of a game. It then has no policy and no score."""
+        return self.config["data"] is not None
+
+    @property
     def game(self) -> str:
-        """The real game."""
+        """Name of the real game, or of the recordings."""
+        if self.on_recordings:
+            return f"recordings {str(self.config['data']).rstrip('/').rpartition('/')[2]}"
         return str(self.config["env"]["game"])
 
     @property
     def seed(self) -> int:
-        """What everything random in it followed from."""
+        """Seed of the run."""
         return int(self.config["seed"])
 
     @property
@@ -67,53 +74,48 @@ class RunRecord:
 
     @property
     def hours(self) -> float:
-        """Time that it has run for."""
+        """Hours of training so far."""
         return float(self.timing[-1]["seconds"]) / 3600 if self.timing else 0.0
 
     def clip(self, name: str) -> bytes | None:
-        """A film among its results."""
+        """Content of a film in the run's results; None if there is no such film."""
         path = self.folder / "results" / name
         return path.read_bytes() if path.is_file() else None
 
 
 def find_runs(folders: Sequence[Path]) -> list[RunRecord]:
-    """The runs of games that ``folders`` are or hold, however deep, in order of their names.
-
-    Runs on recordings play no game, and are left out.
+    """Read all runs in ``folders`` and in the folders below them, in order of their names.
 
     Raises:
-        UserError: there are none, or one cannot be read.
+        UserError: a folder holds no run, or a run cannot be read.
     """
-    runs = []
+    runs: list[RunRecord] = []
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder; give runs, or a folder that holds some")
         found = sorted(path.parents[1] for path in folder.rglob("metrics/metrics.jsonl"))
         if not found:
             raise UserError(f"there is no run in {folder}; start one with: adamas train quickstart")
-        games = [run for run in map(read_run, found) if run.config["data"] is None]
-        if not games:
-            raise UserError(
-                f"the runs in {folder} were trained on recordings, and have no scores; see their results folders"
-            )
-        runs += games
+        runs += map(read_run, found)
     unique = {run.folder.resolve(): run for run in runs}
     return group(list(unique.values()))
 
 
 def read_run(folder: Path) -> RunRecord:
-    """What the folder of a run tells.
+    """Read the folder of a run.
 
     Raises:
         UserError: a file is missing or damaged.
     """
     try:
-        config = to_dict(load_config(folder / "config.yaml", Config))  # what older runs lack gets its default
-        # Where older versions were killed, they left a file without content.
+        config = to_dict(
+            load_config(folder / "config.yaml", Config)
+        )  # fields that older runs lack get their defaults
+        # An older version that was killed may have left an empty file.
         files = sorted((folder / "results").glob("scores*.json"), key=_number)
         scores = [json.loads(content) for content in map(read_file, files) if content]
-        for one in scores:
-            check_scores(one)
+        for content in scores:
+            check_scores(content)
     except OSError as error:
         raise UserError(
             f"cannot read {error.filename}: {error.strerror}; give the folder of a run"
@@ -125,10 +127,10 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def check_scores(scores: Any) -> None:
-    """Check that scores have what a report and a model card show of them; see ``evaluation/results.py``.
+    """Check that scores have the entries that a report and a model card show; see ``evaluation/results.py``.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError: they do not.
+        KeyError, TypeError, ValueError, AttributeError: an entry is missing, or has the wrong type.
     """
     for name in ("agent", "random_policy"):
         low, high = scores[name]["mean_interval_95"]
@@ -139,50 +141,55 @@ def check_scores(scores: Any) -> None:
             raise ValueError(f"{name} has no episodes")
     provenance = scores["provenance"]
     parts = [provenance, provenance.get("packages", {}), provenance.get("git", {})]
-    parts += [part for part in (scores.get("protocol", {}), scores.get("run", {}))]
+    parts += [scores.get("protocol", {}), scores.get("run", {})]
     if not all(isinstance(part, Mapping) for part in parts):
         raise TypeError("parts of it are no tables of names and values")
 
 
 def _number(file: Path) -> int:
-    """scores.json is the first, scores-2.json the second."""
+    """Return 1 for scores.json, 2 for scores-2.json, and so on."""
     _, _, number = file.stem.partition("-")
     return int(number) if number.isdecimal() else 1
 
 
 def differences(a: RunRecord, b: RunRecord) -> list[str]:
-    """Keys of the configuration in which the methods of two runs differ.
+    """Return the keys of the configuration in which the methods of two runs differ.
 
     Between runs of two games, a setting that one of the games needs (:func:`adamas.presets.atari.game_overrides`) is
-    no difference if the other run has what other games have.
+    no difference if the other run has the usual value. Between runs on recordings, the recorded game is no difference.
     """
     usual = {} if a.game == b.game else {**_usual(own_settings(a), b), **_usual(own_settings(b), a)}
-    return [key for key in diff(a.config, b.config) if key not in NOT_THE_METHOD and key not in usual]
+    keys = [key for key in diff(a.config, b.config) if key not in NOT_THE_METHOD and key not in usual]
+    if a.on_recordings and b.on_recordings:
+        return [key for key in keys if not key.startswith("env.")]
+    return keys if a.on_recordings == b.on_recordings else ["data", *keys]
 
 
 def _usual(keys: Collection[str], run: RunRecord) -> dict[str, Any]:
-    """Those of the settings ``keys`` that are in ``run`` as in the published configuration of other games."""
+    """Return those of the settings ``keys`` for which ``run`` has the value of the published configuration."""
     published = to_dict(atari100k()) if keys else {}
     return {key: value for key in keys if (value := value_at(run.config, key)) == value_at(published, key)}
 
 
 def own_settings(run: RunRecord) -> dict[str, Any]:
-    """The settings of a run that it has because its game needs them, by dotted key."""
+    """Return the settings that a run has because its game needs them, by dotted key."""
+    if run.on_recordings:
+        return {}
     env = from_dict(EnvConfig, run.config["env"])
     return {key: value for key, value in game_overrides(env).items() if value_at(run.config, key) == value}
 
 
 def value_at(config: Any, key: str) -> Any:
-    """What a configuration, as plain values, has under a dotted key."""
+    """Return the value under a dotted key of a configuration of plain values."""
     return functools.reduce(lambda part, name: part[name], key.split("."), config)
 
 
 def group(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """The runs, each with its method: runs of one configuration, seed and game aside, share it.
+    """Fill in the method of every run: runs whose configurations differ in seed and game alone share a method.
 
-    Methods are called after the folder that holds their first run.
+    A method is named after the folder that contains its first run.
     """
-    members: dict[str, dict[str, RunRecord]] = {}  # of each method, the first run of each game
+    members: dict[str, dict[str, RunRecord]] = {}  # method -> game -> the first run of both
     grouped = []
     for run in runs:
         method = next(
@@ -199,7 +206,7 @@ def group(runs: Sequence[RunRecord]) -> list[RunRecord]:
 
 
 def first_of_each(runs: Sequence[RunRecord]) -> dict[str, RunRecord]:
-    """The first run of every method, by method, in order."""
+    """Return the first run of every method, by method, in order."""
     firsts: dict[str, RunRecord] = {}
     for run in runs:
         firsts.setdefault(run.method, run)
@@ -207,7 +214,7 @@ def first_of_each(runs: Sequence[RunRecord]) -> dict[str, RunRecord]:
 
 
 def scores_of(runs: Sequence[RunRecord], method: str) -> Runs:
-    """Final scores (R,) of a method's runs, by game."""
+    """Return the final scores (R,) of a method's finished runs, by game."""
     finished = [run for run in runs if run.method == method and run.score is not None]
     games = dict.fromkeys(run.game for run in finished)
     return {game: np.array([run.score for run in finished if run.game == game]) for game in games}

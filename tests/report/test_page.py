@@ -83,7 +83,7 @@ class Words(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if not {"svg", "style"} & set(self.open):
+        if not {"svg", "style", "script"} & set(self.open):
             self.words.append(data)
 
 
@@ -173,6 +173,45 @@ def test_a_run_that_has_only_just_begun(tmp_path: Path) -> None:
     for name in ("metrics", "timing"):
         (folder / f"metrics/{name}.jsonl").write_text("")
     assert "0 0.00 not finished" in words(tmp_path)
+
+
+def make_recordings_run(folder: Path, data: str = "/somewhere/drives", **changes: Any) -> Path:
+    """A run on recordings: no returns, no scores, and a film of a dream."""
+    make_run(folder, score=None, data=data, **changes)
+    records = [
+        {"step": 8, "epoch": 1, "phase": "denoiser", "loss": 0.5},
+        {"step": 9, "epoch": 1, "phase": "evaluate", "psnr_1": 25.0, "exact_1": 0.5},
+    ]
+    (folder / "metrics/metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    (folder / "results/dream.gif").write_bytes(GIF)
+    return folder
+
+
+def test_runs_on_recordings_show_their_world_model_and_no_scores(tmp_path: Path) -> None:
+    make_recordings_run(tmp_path / "mine/a")
+    page = render(find_runs([tmp_path]), [])
+    text = Words(page).text
+    assert "recordings drives 0 0.50 no policy" in text and "so they have no score" in text
+    assert "Next dreamt frame: PSNR (dB)" in text and "held-out frames, and the dream" in text
+    for absent in ("The agent", "Ends: precision", "not finished", "Scores by game", "not been evaluated"):
+        assert absent not in text, absent
+    make_run(tmp_path / "game/b")
+    text = words(tmp_path)
+    assert "2 runs of game, mine" in text and text.count("The agent") == 1
+
+
+def test_runs_on_several_recordings_are_one_method_and_those_in_a_game_another(tmp_path: Path) -> None:
+    make_recordings_run(tmp_path / "mine/a")
+    make_recordings_run(tmp_path / "mine/b", data="s3://bucket/flights", seed=1)
+    make_recordings_run(tmp_path / "other/c", final_epochs=9)
+    make_run(tmp_path / "game/d", score=None)
+    runs = {run.folder.name: run for run in find_runs([tmp_path])}
+    assert [runs[name].method for name in "abcd"] == ["mine", "mine", "other", "game"]
+    assert [runs[name].game for name in "abc"] == [
+        "recordings drives",
+        "recordings flights",
+        "recordings drives",
+    ]
 
 
 def test_the_last_score_counts_and_each_run_once(tmp_path: Path) -> None:
