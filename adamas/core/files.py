@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from adamas.core.errors import UserError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -37,12 +39,21 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         sync(temporary)
-        os.replace(temporary, path)
-        sync(path.parent)
+        move_into_place(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def move_into_place(finished: Path, path: Path) -> None:
+    """Rename a file or folder whose content has been synced, and sync the folder that holds the new name.
+
+    Raises:
+        OSError: it cannot be renamed, or ``path`` is a folder that is not empty.
+    """
+    os.replace(finished, path)
+    sync(path.parent)
 
 
 @contextmanager
@@ -180,6 +191,25 @@ def write_file(path: Path, content: str | bytes) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_numbered(path: Path, content: str) -> Path:
+    """Write a text as a whole under the first free of ``name.html``, ``name-2.html``, ...
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        with creating_numbered(path) as draft:
+            draft.path.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror}; free space or choose another folder"
+        ) from error
+    return draft.path
 
 
 def read_file(path: Path) -> bytes:

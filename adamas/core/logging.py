@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, SupportsFloat
 
 from adamas.core.errors import UserError, require
-from adamas.core.files import write_file
+from adamas.core.files import sync, write_file
 
 
 class Metrics:
@@ -87,7 +87,7 @@ class Metrics:
         """
         with _writing_to(self._folder):
             for file in self._files.values():
-                os.fsync(file.fileno())
+                sync(Path(file.name))
         if self._tensorboard:
             self._tensorboard.flush()
         sizes = {name: os.fstat(file.fileno()).st_size for name, file in self._files.items()}

@@ -20,7 +20,7 @@ import torch
 from adamas.agent import Agent, check_fits
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
-from adamas.core.files import creating_numbered
+from adamas.core.files import write_numbered
 from adamas.core.protocols import Policy
 from adamas.core.runtime import multiplies_bf16
 from adamas.core.seeding import derive_seed
@@ -186,22 +186,3 @@ def write_results(path: Path, results: Mapping[str, Any]) -> Path:
         UserError: if the folder cannot be written.
     """
     return write_numbered(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
-
-
-def write_numbered(path: Path, content: str) -> Path:
-    """Write a text file, atomically, under the first free of ``name.html``, ``name-2.html``, ...
-
-    Returns:
-        The path written.
-
-    Raises:
-        UserError: if the folder cannot be written.
-    """
-    try:
-        with creating_numbered(path) as draft:
-            draft.path.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror}; free space or choose another folder"
-        ) from error
-    return draft.path

@@ -13,8 +13,8 @@ from rich.table import Table
 from adamas.core.arguments import parse
 from adamas.core.console import console
 from adamas.core.errors import UserError
+from adamas.core.files import write_numbered
 from adamas.evaluation.aggregate import STATISTICS
-from adamas.evaluation.results import write_numbered
 from adamas.evaluation.scores import CORRECTED, Estimate, normalise, published, published_method
 from adamas.report.page import aggregate_table, render
 from adamas.report.runs import find_runs, scores_of

@@ -124,7 +124,9 @@ def relink(run_dir: Path, place: str) -> None:
     _remove(fresh)  # left by a process that was killed here
     link_recordings(fresh, place)
     _remove(dataset)
-    fresh.rename(dataset)
+    fresh.rename(
+        dataset
+    )  # without a sync: a link that is lost in a power cut is made again by the same command
 
 
 def has_own_recordings(run_dir: Path) -> bool:

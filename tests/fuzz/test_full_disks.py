@@ -21,7 +21,7 @@ from adamas.export.web import RUNTIME
 from adamas.interop.load import load
 from adamas.media.pictures import save_pair, strip
 from adamas.media.plots import new_figure, save_figure
-from tests.helpers.full_disk import EFFORT, content, disk
+from tests.helpers.faults import EFFORT, content, disk
 
 MOST = 6 * EFFORT  # moments at which one command's disk is full; of more, some are drawn
 

@@ -30,7 +30,7 @@ from adamas.play.messages import parse
 from adamas.report.command import ReportOptions
 from adamas.report.runs import find_runs
 from adamas.training.config import Config
-from tests.helpers.full_disk import EFFORT, content
+from tests.helpers.faults import EFFORT, content
 from tests.helpers.fuzzing import NUMBERS, WORDS, Fuzz, damage, damage_yaml, replace_leaf, restore
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -1,4 +1,4 @@
-"""Fault injection: a disk that fills up, or a kill, at every single write of something that writes files."""
+"""Fault injection: make a disk full, or kill a process, at every single write of code that writes files."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ import pytest
 
 from adamas.core.errors import UserError
 
-MOST = 6  # points that are tried of something, in the everyday tests
-REMOVING = ("unlink", "rmdir")  # what a full disk does not refuse
-MOVING = ("rename", "replace")  # what it seldom does
+EFFORT = int(os.environ.get("ADAMAS_FUZZ", "1"))
+"""How many times as many cases as usual are tried (``make fuzz``)."""
+MOST = 6 * EFFORT  # points that are tried in one test
+REMOVING = ("unlink", "rmdir")  # a full disk does not refuse these
+MOVING = ("rename", "replace", "link")  # a full disk seldom refuses these
 
 
 class Faults:
-    """Watches what is done to files below a folder.
+    """Watches all changes to files below a folder.
 
     Every open for writing, write, fsync, rename, and every change of a folder is a point. ``at`` is called before each,
-    with its number and kind, and may raise; a write is half done by then.
+    with the point's number and kind, and may raise. When it is called for a write, half of the data has been written.
     """
 
     def __init__(self, folder: Path, at: Callable[[int, str], None]) -> None:
@@ -51,7 +53,9 @@ class Faults:
             real = getattr(os, kind)
 
             def call(*arguments: Any, **options: Any) -> Any:
-                if "dir_fd" not in options:
+                # Making a folder that exists is no change: Path.mkdir ignores errors then.
+                unchanged = kind == "mkdir" and os.path.isdir(arguments[0])
+                if "dir_fd" not in options and not unchanged:
                     self.point(kind, arguments[0])
                 return real(*arguments, **options)
 
@@ -67,13 +71,13 @@ class Faults:
             patch.setattr(builtins, "open", opened)
             patch.setattr(io, "open", opened)
             patch.setattr(os, "open", os_open)
-            for kind in ("fsync", "mkdir", "rename", "replace", "unlink", "rmdir"):
+            for kind in ("fsync", "mkdir", *MOVING, *REMOVING):
                 patch.setattr(os, kind, watched(kind))
             yield
 
 
 class _Writer:
-    """A file that is written to in halves."""
+    """A file whose every write happens in two halves, with a point between them."""
 
     def __init__(self, file: Any, path: Any, faults: Faults) -> None:
         self._file, self._path, self._faults = file, path, faults
@@ -96,22 +100,22 @@ class _Writer:
 
 
 def chosen(count: int) -> list[int]:
-    """The points to try: some from the first to the last, and more if ADAMAS_FUZZ says so (``make fuzz``)."""
-    most = min(count, MOST * int(os.environ.get("ADAMAS_FUZZ", "1")))
+    """At most :data:`MOST` of the points 1 to ``count``, evenly spaced, with the first and the last."""
+    most = min(count, MOST)
     return [1 + i * (count - 1) // max(1, most - 1) for i in range(most)]
 
 
 def full_disks(before: Path, folder: Path, run: Callable[[], object], stays: bool) -> Iterator[str]:
-    """Let the disk be full at one point of ``run`` after the other; yields after every failure.
+    """Call ``run`` again and again, with the disk full at another point each time; yield after every failure.
 
     Args:
-        before: what is in ``folder`` each time that ``run`` begins.
-        folder: that ``run`` works in.
-        run: something that writes files and, if it cannot, raises a :class:`UserError` of one line.
-        stays: whether the disk stays full, or that one call fails alone.
+        before: the content of ``folder`` before each call.
+        folder: the folder in which ``run`` works.
+        run: writes files, and raises a :class:`UserError` of one line if it cannot.
+        stays: whether the disk stays full after that point, or the call at that point is the only one that fails.
 
     Yields:
-        what it says.
+        The message of the error.
     """
 
     def attempt(at: Callable[[int, str], None]) -> int:
@@ -136,10 +140,9 @@ def full_disks(before: Path, folder: Path, run: Callable[[], object], stays: boo
 
 
 def kills(before: Path, folder: Path, run: Callable[[], object]) -> Iterator[int]:
-    """Let ``run`` be killed at one point after the other; yields their numbers, with ``folder`` as the kill leaves it.
+    """Yield the number of each point, with ``folder`` in the state in which a kill at that point would leave it.
 
-    The process is not killed: what a kill at a point would leave is what the folder holds at that moment, since Python
-    writes nothing more, and removes nothing.
+    No process is killed. A killed process writes and removes nothing more, so the folder is copied at every point.
     """
     snapshots, real = before.with_name("snapshots"), _Unwatched()
     faults = Faults(folder, lambda count, kind: real.copytree(folder, snapshots / str(count)))
@@ -154,7 +157,7 @@ def kills(before: Path, folder: Path, run: Callable[[], object]) -> Iterator[int
 
 
 class _Unwatched:
-    """Copies folders by functions as they are when this is made."""
+    """Copies folders without being watched: by the functions as they were when this object was made."""
 
     def __init__(self) -> None:
         self._open, self._mkdir = builtins.open, os.mkdir
@@ -165,3 +168,41 @@ class _Unwatched:
             patch.setattr(io, "open", self._open)
             patch.setattr(os, "mkdir", self._mkdir)
             shutil.copytree(source, target)
+
+
+class Disk:
+    """What :func:`disk` counted.
+
+    Attributes:
+        done: number of operations so far that write.
+        failed: kind of the operation that failed; empty if none has.
+    """
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.failed = ""
+
+
+@contextmanager
+def disk(folder: Path, fail_at: int | None = None) -> Iterator[Disk]:
+    """Let the ``fail_at``-th operation that writes below ``folder`` fail, or none. All others succeed."""
+    counted = Disk()
+
+    def at(count: int, kind: str) -> None:
+        if kind in REMOVING:
+            return
+        counted.done += 1
+        if counted.done == fail_at:
+            counted.failed = kind
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with Faults(folder, at).watching():
+        yield counted
+
+
+def content(folder: Path) -> dict[str, bytes | None]:
+    """Every file below a folder, hidden ones too, with its bytes; folders have None."""
+    return {
+        str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+    }
