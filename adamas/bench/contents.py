@@ -37,6 +37,8 @@ class StandIn(NamedTuple):
 STAND_INS: Mapping[str, StandIn] = {
     # Preset static: the frame size it is meant for, and the 18 actions of an Atari joystick.
     "recordings": StandIn((3, 64, 64), ActionSpec.numbered(18)),
+    # Preset static-small: the same, smaller.
+    "small-recordings": StandIn((3, 32, 32), ActionSpec.numbered(18)),
     # Preset vizdoom: My Way Home as recorded in docs/scenes.md, 120x160, with six actions including noop.
     "doom": StandIn((3, 120, 160), ActionSpec.numbered(6)),
     # Preset driving: Gymnasium's CarRacing.

@@ -30,6 +30,7 @@ from adamas.core.progress import duration
 from adamas.presets import preset
 from adamas.training.config import Config
 from adamas.training.learning import planned_updates
+from adamas.training.source import num_epochs, with_epochs
 
 MEASURED_UPDATES = 3
 LONG_ENOUGH = 5.0  # seconds of updates of one kind after which no further one is timed
@@ -63,16 +64,15 @@ class Plan:
 
 def plan(config: Config, seconds: Mapping[str, float]) -> Plan:
     """The plan of a run whose updates take ``seconds``, by phase."""
-    epochs = range(1, num_epochs(config) + 1)
+    epochs = range(1, planned_epochs(config) + 1)
     return Plan(seconds, {name: [_updates(config, name, epoch) for epoch in epochs] for name in seconds})
 
 
-def num_epochs(config: Config) -> int:
+def planned_epochs(config: Config) -> int:
     """Epochs of a whole run, if the first one begins after the least number of real steps."""
     if config.data is not None:
         return config.final_epochs
-    left = config.collection.total_steps - config.collection.first_steps
-    return -(-left // config.collection.steps_per_epoch) + config.final_epochs
+    return num_epochs(config, config.collection.first_steps)
 
 
 def _updates(config: Config, phase: str, epoch: int) -> int:
@@ -169,7 +169,7 @@ def show_plan(arguments: Sequence[str]) -> None:
         raise UserError("plan needs a preset, for example: adamas plan quickstart (adamas plan --help)")
     name = arguments[0]
     options = parse(PlanOptions, arguments[1:], f"plan {name}", PlanOptions(preset(name)))
-    config, profile = options.config, options.profile
+    config, profile = with_epochs(options.config), options.profile
     agent = agent_config(config)
     if note := stand_in_note(config):
         print(note)
@@ -187,7 +187,7 @@ def show_plan(arguments: Sequence[str]) -> None:
     memory = memory_bytes(config, agent)
     print("memory: " + ", ".join(f"{what} {count / 1e6:,.0f} MB" for what, count in memory.items()))
     games = {"on": "; real games come on top", "off": ", real steps included; evaluations come on top"}
-    print(f"{num_epochs(config)} epochs{games[config.imagination] if config.data is None else ''}")
+    print(f"{planned_epochs(config)} epochs{games[config.imagination] if config.data is None else ''}")
 
 
 def seconds_or_least(config: Config, agent: AgentConfig) -> tuple[dict[str, float], bool]:

@@ -26,6 +26,8 @@ AXES = {
 }
 SHOWN_STEPS = (1, 10, 50)  # and the last step that MIN_DREAMS real episodes reach
 MIN_DREAMS = 10
+ENOUGH_EPISODES = 5  # with fewer, an interval from resampled episodes is much too narrow
+FRECHET_EPISODES = 2  # one to dream beside, one to compare with
 
 BASELINES = {OTHER_ACTIONS: (GREY, ":"), STILL: (GREY, "--"), BASELINE: (GREY, "-.")}
 
@@ -37,6 +39,17 @@ def results_table(found: Mapping[str, DreamResults]) -> Table:
         if any(cells):
             table.add_row(label, *cells)
     return table
+
+
+def few_episodes(num_episodes: int) -> str:
+    """A warning about numbers that need several held-out episodes; "" if there are enough."""
+    if num_episodes >= ENOUGH_EPISODES:
+        return ""
+    frechet = "Frechet distances need two, and " if num_episodes < FRECHET_EPISODES else ""
+    return (
+        f"the dreams start in only {num_episodes} held-out episode{'s' * (num_episodes != 1)}: {frechet}intervals "
+        "are too narrow; hold out more episodes (adamas data split, with --cut if there are few)"
+    )
 
 
 def table_rows(found: Mapping[str, DreamResults]) -> Iterator[tuple[str, list[str]]]:

@@ -11,7 +11,7 @@ from adamas.presets.ablations import ABLATIONS
 from adamas.presets.atari import atari100k, atari_small, debug, game_overrides
 from adamas.presets.control import car_racing, cartpole
 from adamas.presets.minatar import quickstart, quickstart_long
-from adamas.presets.recordings import csgo, driving, static, vizdoom
+from adamas.presets.recordings import csgo, driving, static, static_small, vizdoom
 from adamas.training.config import Config
 
 PRESETS: Mapping[str, Callable[[], Config]] = {
@@ -22,6 +22,7 @@ PRESETS: Mapping[str, Callable[[], Config]] = {
     "car-racing": car_racing,
     "cartpole": cartpole,
     "static": static,
+    "static-small": static_small,
     "vizdoom": vizdoom,
     "driving": driving,
     "csgo": csgo,

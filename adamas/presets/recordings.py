@@ -17,7 +17,10 @@ from adamas.world_models.reward_end import RewardEndConfig
 
 
 def static() -> Config:
-    """Any recordings of small frames (about 64x64), on a CPU: frames, and rewards and ends where there are such."""
+    """World model of any recordings with small frames (about 64x64), on a CPU.
+
+    It predicts frames, and rewards and ends if the recordings have any.
+    """
     return Config(
         data="recordings",
         world_model=DiamondConfig(
@@ -37,12 +40,47 @@ def static() -> Config:
     )
 
 
-def vizdoom() -> Config:
-    """A maze of ViZDoom in two stages, 24x32 and 120x160, in less than an hour on two CPU cores.
+def static_small() -> Config:
+    """World model of any recordings with very small frames (about 32x32), in minutes on two CPU cores.
 
-    Both networks learn what is different from the frame that they start from; ``sigma_change`` is the measured size of
-    that. Past frames stay clean, and noise levels are high, where a single step begins: at this size, that learns
-    faster than the published noise. Dreams start from EDM's noise; from DIAMOND's they went dark (docs/scenes.md).
+    It is meant for a first look at your own data. The denoiser learns the change from the newest frame. Before training
+    it therefore repeats that frame, and parts of a scene that stand still are right from the start. Frames are drawn in
+    one step, as in :func:`vizdoom`.
+    """
+    config = static()
+    return replace(
+        config,
+        data="small-recordings",
+        world_model=DiamondConfig(
+            DenoiserConfig(
+                FrameNetworkConfig(
+                    context_length=4,
+                    cond_channels=64,
+                    depths=(1, 1, 1),
+                    channels=(16, 32, 32),
+                    attn_depths=(False, False, False),
+                ),
+                sigma_offset=0.1,
+                log_sigma_mean=0.4,
+                sigma_change=0.2,
+            ),
+            RewardEndConfig(64, 32, (1, 1, 1), (16, 16, 16), (False, False, False)),
+            sampler=SamplerConfig(num_steps=1, scale_initial_noise=True),
+        ),
+        denoiser=ComponentTraining(OptimizerConfig(2e-3, 1e-2), 16, 240, 240, average_decay=0.99),
+        reward_end=ComponentTraining(OptimizerConfig(5e-4, 1e-2, max_grad_norm=100.0), 8, 30, 30),
+        final_epochs=5,
+        evaluation=EvaluationConfig(every_epochs=5, heldout_windows=32),
+    )
+
+
+def vizdoom() -> Config:
+    """World model of a ViZDoom maze in two stages, 24x32 and 120x160, in less than an hour on two CPU cores.
+
+    Both networks learn the change from the frame that they start from; ``sigma_change`` is its measured standard
+    deviation. Past frames carry no noise, and training noise levels are high, near the level at which the single
+    sampling step starts. At this size, both train faster than the published settings. Sampling starts from EDM's
+    initial noise, since dreams that start from DIAMOND's went dark (docs/scenes.md).
     """
     one_step = SamplerConfig(num_steps=1, scale_initial_noise=True)
     return Config(
@@ -76,9 +114,9 @@ def vizdoom() -> Config:
 
 
 def driving() -> Config:
-    """The race track in two stages, 24x24 and 96x96, with rewards, in half an hour on two CPU cores.
+    """World model of a race track in two stages, 24x24 and 96x96, with rewards, in half an hour on two CPU cores.
 
-    Recorded by examples/follow_road.py. Frames are learnt as in :func:`vizdoom`, rewards as in :func:`static`.
+    examples/follow_road.py makes the recordings. Frames are learnt as in :func:`vizdoom`, rewards as in :func:`static`.
     """
     config, labels = vizdoom(), static()
     upsampler = config.world_model.upsampler or UpsamplerConfig()
@@ -88,7 +126,7 @@ def driving() -> Config:
         world_model=replace(
             config.world_model,
             denoiser=replace(config.world_model.denoiser, sigma_change=0.12),
-            # Sequences of 19 frames as in static, for dreams that are cut off after 13 steps.
+            # Sequences of 19 frames as in static, although dreams are truncated after 13 steps.
             reward_end=replace(labels.world_model.reward_end or RewardEndConfig(), segment_length=19),
             upsampler=replace(upsampler, factor=4, sigma_change=0.09),
         ),
@@ -100,13 +138,13 @@ def driving() -> Config:
 
 
 def csgo() -> Config:
-    """The published world model of Counter-Strike: Global Offensive, of 381 M parameters, as it was trained. For GPUs.
+    """Published world model of Counter-Strike: Global Offensive with 381 M parameters, trained as published, on GPUs.
 
-    On the public recordings (Pearce and Zhu 2021): full frames of 150x280, small ones of 30x56.
+    It learns from the public recordings (Pearce and Zhu 2021), in frames of 30x56 and 150x280.
 
-    The published code adds up the gradients of eight micro-batches (16 segments each for the denoiser, 4 for the
-    upsampler) and clips their sum at norm 10. Here gradients are averaged over the shards of a batch. So that updates
-    are the same, the mean is clipped at 10 / 8, and AdamW's eps is 1e-8 / 8.
+    The published code accumulates the gradients of eight micro-batches (16 segments each for the denoiser, 4 for the
+    upsampler) and clips their sum at norm 10. Here gradients are averaged over the shards of a batch. So that
+    updates are equal, the mean is clipped at 10 / 8, and AdamW's eps is 1e-8 / 8.
     """
     micro_batches = 8
     optimizer = OptimizerConfig(1e-4, 1e-2, eps=1e-8 / micro_batches, max_grad_norm=10.0 / micro_batches)

@@ -35,7 +35,7 @@ from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, contex
 from adamas.training.model_free import ModelFreePhase
 from adamas.training.phases import CollectPhase, Phase
 from adamas.training.resuming import Changes, ShardedState, absolute, changed, restore_learning, saved_config
-from adamas.training.source import make_envs, playing, recorded, samplers
+from adamas.training.source import make_envs, playing, recorded, samplers, with_epochs
 from adamas.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def new_run(config: Config, run_dir: Path, quiet: bool = False, group: Group = A
     """
     check_free(run_dir)
     if config.data is not None:
-        config = replace(config, data=absolute(config.data))
+        config = replace(with_epochs(config), data=absolute(config.data))
     if config.init is not None and not is_address(config.init):
         config = replace(config, init=absolute(config.init))
     return _build(config, run_dir, None, quiet, group)

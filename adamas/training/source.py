@@ -12,8 +12,9 @@ from adamas.core.config import from_dict
 from adamas.core.errors import UserError
 from adamas.core.protocols import Component
 from adamas.core.seeding import derive_seed
+from adamas.data.index import is_dataset
 from adamas.data.locations import is_url, join
-from adamas.data.prefetch import ReadAhead
+from adamas.data.prefetch import PrefetchingSampler
 from adamas.data.sampling import SegmentSampler
 from adamas.data.small import with_small_frames
 from adamas.data.store import EpisodeStore
@@ -38,22 +39,51 @@ def playing(config: Config, env: RealVectorEnv) -> AgentConfig:
     return AgentConfig(env.obs_shape, env.action_spec, config.world_model, config.actor_critic)
 
 
-def recorded(config: Config) -> tuple[Config, AgentConfig]:
-    """The configuration of a run on recordings, with the game that they are from, and that of its agent.
+def num_epochs(config: Config, real_steps: int) -> int:
+    """Number of epochs that collect the rest of the real steps, plus the final epochs.
 
-    If the recordings have no rewards and ends, the world model has no reward/end model.
+    Args:
+        config: of a run that plays a game.
+        real_steps: steps that have been collected before the first epoch.
+    """
+    left = max(0, config.collection.total_steps - real_steps)
+    return -(-left // config.collection.steps_per_epoch) + config.final_epochs
+
+
+def with_epochs(config: Config) -> Config:
+    """Give a run on recordings some epochs if it has none.
+
+    A run on recordings has ``final_epochs`` epochs, and presets for games may have 0 of them. Such a run gets as many
+    epochs as the same preset has in its game.
+    """
+    if config.data is None or config.final_epochs:
+        return config
+    return replace(config, final_epochs=max(1, num_epochs(config, config.collection.first_steps)))
+
+
+def recorded(config: Config) -> tuple[Config, AgentConfig]:
+    """Adapt a run to its recordings.
+
+    Returns:
+        The configuration, whose ``env`` is the game that was recorded, and the agent for the recorded frames and
+        actions. It has no reward/end model if the recordings hold neither rewards nor true ends.
 
     Raises:
-        UserError: there are no recordings, train and test do not match, or the recordings do not describe actions.
+        UserError: there are no recordings, they are not split into train and test, the two parts differ, or the
+            recordings do not say what their actions are.
     """
     place = str(config.data)
     if not is_url(place) and not Path(place).is_dir():
         raise UserError(f"there are no recordings in {place}; name their folder with `data`")
+    if is_dataset(place):
+        raise UserError(
+            f"{place} is not split into train and test; split it first: adamas data split {place} --out {place}-split"
+        )
     train, test = (EpisodeStore.open(join(place, name)) for name in ("train", "test"))
     if (train.obs_shape, train.action_spec) != (test.obs_shape, test.action_spec):
         raise UserError(f"{config.data}: train and test differ in their frames or actions; split one dataset")
     if train.action_spec is None:
-        raise UserError(f"{train.folder} does not say what its actions are; record or import it anew")
+        raise UserError(f"{train.folder} does not say what its actions are; record or import it again")
     world_model = config.world_model
     if not train.has_labels:
         world_model = replace(world_model, reward_end=None)
@@ -78,7 +108,7 @@ def samplers(
     if config.data is None:
         sampler = SegmentSampler(train, config.collection.age_weights, config.collection.episode_weighting)
         return lambda component: sampler
-    full = small = ReadAhead(train)
+    full = small = PrefetchingSampler(train)
     if shrink := next((component.shrink for component in components if component.shrink), None):
         last_report = time.monotonic()
 
@@ -88,5 +118,5 @@ def samplers(
                 last_report = time.monotonic()
                 print(f"small frames: {done:,} of {train.num_rows:,}", flush=True)
 
-        small = ReadAhead(with_small_frames(train, shrink, run_dir, make, report))
+        small = PrefetchingSampler(with_small_frames(train, shrink, run_dir, make, report))
     return lambda component: small if component.shrink else full

@@ -46,6 +46,7 @@ from adamas.training.meters import Meter
 from adamas.training.optim import NonFiniteLossError
 from adamas.training.phases import CollectPhase, Phase
 from adamas.training.resuming import ShardedState, misfit, restore_learning, saved_config, warn_of_differences
+from adamas.training.source import num_epochs
 
 LOG_EVERY = 100  # units of work between two records within a phase
 SHOWN_AS = {"collect": "return", "actor_critic": "dream return", "evaluate": "score"}
@@ -150,12 +151,12 @@ class Trainer:
     def _first_steps(self, stop: threading.Event) -> None:
         """Run epoch 0, which the progress display shows as the first part of epoch 1."""
         collection = self.config.collection
-        num_epochs = max(1, self._num_epochs(max(self.real_steps, collection.first_steps)))
-        plan = [self._plan(epoch) for epoch in range(1, num_epochs + 1)]
+        epochs = max(1, num_epochs(self.config, max(self.real_steps, collection.first_steps)))
+        plan = [self._plan(epoch) for epoch in range(1, epochs + 1)]
         plan[0] |= {"collect": self._plan(0)["collect"]}
         with Progress(plan, quiet=self.quiet) as progress:
             self._epoch(progress, stop)
-        self.clock.num_epochs = self._num_epochs(self.real_steps)
+        self.clock.num_epochs = num_epochs(self.config, self.real_steps)
         if not self.quiet:
             print(f"{self.real_steps:,} real steps to start with; {self.clock.num_epochs} epochs", flush=True)
 
@@ -220,12 +221,6 @@ class Trainer:
         # Show the return where there is one, because a policy's loss does not tell how good the policy is.
         shown = next((key for key in ("return", "loss") if key in averages), None)
         return {SHOWN_AS.get(name, f"{name} {shown}"): averages[shown]} if shown else {}
-
-    def _num_epochs(self, real_steps: int) -> int:
-        """Number of epochs: those that collect the steps still missing after ``real_steps``, and the final epochs."""
-        config = self.config.collection
-        left = max(0, config.total_steps - real_steps)
-        return -(-left // config.steps_per_epoch) + self.config.final_epochs
 
     def _plan(self, epoch: int) -> dict[str, int]:
         """Remaining units of work in each phase of ``epoch``, as far as they are known."""

@@ -81,7 +81,7 @@ def test_every_preset_is_planned(
         assert timed == ["denoiser", "reward_end", "actor_critic"]
         assert "replay" in out and "real games come on top" in out
     else:
-        reward_end = ["reward_end"] if name in ("static", "driving") else []
+        reward_end = ["reward_end"] if name in ("static", "static-small", "driving") else []
         assert timed == ["denoiser", *reward_end, *upsampler]
         assert "replay" not in out and "real games" not in out
         assert f"no recordings in {config.data}: made-up frames" in out

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from adamas.cli import run
+from adamas.fidelity.figures import few_episodes
 
 OPTIONS = ["--windows", "4", "--horizon", "6", "--lpips", "none", "--device", "cpu", "--moments", "0"]
 
@@ -129,3 +130,8 @@ def test_without_its_weights_the_default_does_without(
     ):
         run(["fidelity", str(trained[0]), "--out", str(tmp_path / "found"), *OPTIONS[:4], *OPTIONS[-2:]])
     assert "lpips" not in json.loads((tmp_path / "found" / "fidelity.json").read_text())["dreams"]["N = 2"]
+
+
+def test_few_episodes_are_said() -> None:
+    assert "only 1 held-out episode: Frechet distances need two, and intervals" in few_episodes(1)
+    assert "only 4 held-out episodes: intervals" in few_episodes(4) and few_episodes(5) == ""

@@ -14,7 +14,7 @@ import torch
 from adamas.core.distributed import Group
 from adamas.core.types import Batch, SegmentSpec
 from adamas.core.workers import Workers
-from adamas.data.prefetch import ReadAhead
+from adamas.data.prefetch import PrefetchingSampler
 from adamas.data.sampling import SegmentSampler
 from adamas.training import build
 from adamas.training.learning import ComponentPhase, PolicyPhase
@@ -139,7 +139,7 @@ def test_processes_read_their_own_parts_of_the_same_batch(
     """Ten of them share 32 segments out; each draws all indices, and reads three or four."""
     trainer = collected(tmp_path / "run", 1)
     store, spec, rngs = trainer.store, SegmentSpec(5), [np.random.default_rng(0) for _ in range(11)]
-    samplers = [ReadAhead(store) if ahead else SegmentSampler(store, None) for _ in range(10)]
+    samplers = [PrefetchingSampler(store) if ahead else SegmentSampler(store, None) for _ in range(10)]
     read: list[int] = []
     original = store.read
 

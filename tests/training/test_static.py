@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -193,6 +194,14 @@ def test_from_the_command_line_to_a_film(
     assert (run / "dataset").resolve() == recordings.resolve()
     cli.run(["dream", str(run), "--out", "film.gif", "--beside-real", "--steps", "3"])
     assert (tmp_path / "film.gif").is_file()
+    capsys.readouterr()
+    cli.run(["fidelity", str(run), "--windows", "4", "--horizon", "3", "--lpips", "none", "--out", "found"])
+    lines = capsys.readouterr().out.splitlines()
+    assert any("the dreams start in only" in line for line in lines)
+    rows = [line for line in lines if ", step " in line or "precision" in line]
+    assert rows and all(re.search(r"\d", line.partition(", step 1")[2] or line) for line in rows)
+    cli.run(["report", str(run), "--out", "page.html"])
+    assert "recordings mine" in (tmp_path / "page.html").read_text()
 
 
 def test_recordings_at_a_url(
@@ -223,6 +232,40 @@ def test_a_run_knows_the_game_that_was_recorded(game: EnvConfig | None, packed: 
         pass
     assert preset("debug").env != EnvConfig()
     assert find_target([str(tmp_path / "run")], "play")[1].env == (game or EnvConfig())
+
+
+def test_a_preset_without_final_epochs_trains_as_many_epochs_as_in_its_game(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = replace(config(recordings), final_epochs=0)
+    per_epoch = start.collection.steps_per_epoch
+    collection = replace(
+        start.collection, total_steps=start.collection.first_steps_max + 2 * per_epoch, first_steps=1
+    )
+    start = replace(start, collection=collection)
+    epochs = source.num_epochs(start, 1)
+    assert epochs > 2 and source.with_epochs(start).final_epochs == epochs
+    assert source.with_epochs(config(recordings)).final_epochs == 2
+    assert source.with_epochs(replace(start, data=None)).final_epochs == 0
+    with closing(new_run(start, tmp_path / "run", quiet=True)) as trainer:
+        assert trainer.config.final_epochs == epochs
+        trainer.save()  # before the first epoch
+    with closing(resume_run(tmp_path / "run", quiet=True)) as trainer:
+        trainer.run()
+        assert trainer.clock.epoch == epochs + 1 and trainer.clock.step > epochs
+    cli.run(["plan", "quickstart", "--data", str(recordings), "--denoiser.batch-size", "2"])
+    assert "15 epochs\n" in capsys.readouterr().out
+
+
+def test_a_dataset_that_is_not_split_is_told_how(tmp_path: Path) -> None:
+    record(tmp_path / "mine", 2, 0)
+    with pytest.raises(
+        UserError, match=r"mine is not split into train and test; .*adamas data split .*mine --out"
+    ):
+        new_run(config(tmp_path / "mine"), tmp_path / "run", quiet=True)
+    cli.run(["data", "pack", str(tmp_path / "mine"), "--out", "memory://whole/mine"])
+    with pytest.raises(UserError, match="memory://whole/mine is not split"):
+        new_run(replace(config(tmp_path), data="memory://whole/mine"), tmp_path / "run", quiet=True)
 
 
 @pytest.mark.parametrize("missing", ["train", "test"])
