@@ -21,7 +21,7 @@ from adamas.core.files import creating
 from adamas.core.options import flags_of
 from adamas.data.importing.run import ImportOptions, import_recordings
 from adamas.data.index import INDEX
-from adamas.data.inspect import check, contact_sheet, size, summary
+from adamas.data.inspect import check, contact_sheet, first_training, size, summary
 from adamas.data.inspect import split as split_store
 from adamas.data.locations import is_url, join, local, parse_place
 from adamas.data.pack import is_packed
@@ -106,7 +106,7 @@ def import_(arguments: Sequence[str]) -> None:
         store = import_recordings(place, out, options.actions, options.options, tell, note)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; run the same command again to import the rest") from None
-    print("\n".join(summary(store)))
+    print("\n".join([*summary(store), "", *first_training(store)]))
 
 
 def inspect(arguments: Sequence[str]) -> None:

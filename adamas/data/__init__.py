@@ -1,4 +1,4 @@
-"""Replay: episodes on disk, and the segments of them that models train on."""
+"""Replay: episodes on disk, and sampling of the segments that models train on."""
 
 from adamas.data.sampling import SegmentSampler
 from adamas.data.store import NEW, EpisodeStore

@@ -1,12 +1,12 @@
-"""Checksums of a dataset's files, by which damage is noticed that every other check would pass.
+"""Checksums of a dataset's files, which detect damage that no other check finds.
 
-A file is an array of entries: frames, rows, or places of packed blocks. Every :data:`BLOCK` entries have one CRC-32,
-and the last block, which may still grow, has one of what is in it so far. So adding entries hashes these alone, and a
-reader can tell which rows are damaged.
+A file is an array of entries: frames, rows, or offsets of packed blocks. Every block of :data:`BLOCK` entries has one
+CRC-32. The checksum of the last block, which may still grow, covers its entries so far. So appending hashes only the
+new entries, and a reader can say which rows are damaged.
 
-CRC-32, because it finds every flipped bit and every burst of up to 32 bits, goes on from its last value, which an index
-can keep, and takes half the time of SHA-256 (1 GB a second on one core). It is no protection against people who change
-a file on purpose; neither is a hash that lies beside the file, which they would change as well.
+CRC-32 detects every flipped bit and every burst of up to 32 bits. It can be continued from its last value, which the
+index stores, and takes half the time of SHA-256 (1 GB per second on one core). It does not protect against deliberate
+changes. A cryptographic hash beside the file would not either, since an attacker could replace both.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import numpy as np
 from adamas.core.errors import UserError
 from adamas.data.locations import Place
 
-BLOCK = 1024  # entries: part of the format
+BLOCK = 1024  # entries for each checksum; part of the file format
 
-Checksums = Mapping[str, list[int]]  # by the name of the file, a number for each of its blocks
+Checksums = Mapping[str, list[int]]  # file name -> the checksum of each of its blocks
 
 
 def extend(sums: list[int], count: int, data: bytes, size: int) -> None:
-    """Bring the checksums of ``count`` entries up to date with ``data``, further entries of ``size`` bytes each."""
+    """Update the checksums of ``count`` entries with ``data``, which holds further entries of ``size`` bytes each."""
     rest = memoryview(data)
     while rest:
         inside = count % BLOCK
@@ -39,30 +39,33 @@ def extend(sums: list[int], count: int, data: bytes, size: int) -> None:
 
 
 def num_blocks(count: int) -> int:
-    """How many checksums ``count`` entries have."""
+    """Number of checksums for ``count`` entries."""
     return -(-count // BLOCK)
 
 
 def verify(path: Place, sums: Sequence[int], entries: np.ndarray, first: int = 0) -> Iterator[int]:
-    """Compare the entries of a file with its checksums, and tell how many are done, block by block.
+    """Compare the entries of a file with its checksums, block by block.
 
     Args:
-        path: the file, to be named in errors.
-        sums: the checksums.
-        entries: what they belong to.
+        path: the file, for error messages.
+        sums: the checksums of all blocks in ``entries``.
+        entries: the entries to check.
         first: number of the first of these entries within the file.
 
+    Yields:
+        The number of entries checked so far, after each block.
+
     Raises:
-        UserError: some have changed since they were written.
+        UserError: an entry has changed since it was written.
     """
     if len(sums) != num_blocks(len(entries)):
-        raise UserError(f"{path} and its checksums do not belong together; restore the folder from a copy")
+        raise UserError(f"{path} has another number of blocks than checksums; restore the folder from a copy")
     for start, expected in zip(range(0, len(entries), BLOCK), sums, strict=True):
         block = np.ascontiguousarray(entries[start : start + BLOCK])
         if zlib.crc32(block.data) != expected:
             last = first + start + len(block) - 1
             raise UserError(
-                f"{path}, rows {first + start} to {last}: damaged, their checksum is another one; "
+                f"{path}, rows {first + start} to {last}: damaged, their checksum does not match; "
                 "restore the folder from a copy"
             )
         yield start + len(block)

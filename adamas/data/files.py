@@ -1,8 +1,9 @@
-"""The files of a store that grows: rows are appended to them, and a commit records how many rows are valid."""
+"""The files of an append-only store. A commit records how many of their rows are valid."""
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,16 @@ from adamas.data.view import FRAMES, ROWS, map_file, row_dtype
 
 
 class StoreFiles:
-    """The files of one store. Nothing can be added to a packed one.
+    """The files of one store. A packed store is read-only.
 
     Attributes:
-        num_rows: rows that are there, committed or not.
-        checksums: those of these rows, or None in a store of an older version: it goes on without them, since nobody
-            knows whether what it holds is still what was written.
+        num_rows: number of rows in the files, committed or not.
+        checksums: checksums of these rows, by file. None in a store that an older version began: without checksums
+            for its first rows, it never gets any.
     """
 
     def __init__(self, folder: Place, index: Index) -> None:
-        """The files in ``folder`` at the commit that ``index`` tells of."""
+        """Use the files in ``folder`` at the commit that ``index`` describes."""
         self.folder = folder
         self.num_rows = index.num_rows
         self.checksums = None if index.checksums is None else {n: [*s] for n, s in index.checksums.items()}
@@ -35,10 +36,10 @@ class StoreFiles:
 
     @classmethod
     def create(cls, folder: Path, index: Index) -> Index:
-        """Make the files of a store without any rows, and return the index that they begin with.
+        """Make the files of an empty store, and return its index.
 
         Raises:
-            UserError: there is something in the folder, or it cannot be written.
+            UserError: the folder is not empty, or cannot be written.
         """
         index = index._replace(checksums={FRAMES: [], ROWS: []})
         try:
@@ -54,10 +55,10 @@ class StoreFiles:
         return index
 
     def append(self, obs: np.ndarray, rows: np.ndarray) -> None:
-        """Write frames, (N, C, H, W) uint8, and their N rows after those that are there.
+        """Append N frames, (N, C, H, W) uint8, and their N rows.
 
         Raises:
-            UserError: the disk is full. Nothing was added then.
+            UserError: the disk is full. The number of rows is unchanged then.
         """
         folder = self._writable()
         data = {FRAMES: obs.tobytes(), ROWS: rows.tobytes()}
@@ -74,42 +75,40 @@ class StoreFiles:
         self.num_rows += len(rows)
 
     def commit(self) -> None:
-        """Make all rows so far survive a crash or a power cut.
+        """Sync all rows to the disk and record their number, so that they survive a crash or a power cut.
 
         Raises:
-            UserError: the disk is full. The commit before this one still stands.
+            UserError: the disk is full. The previous commit is still valid.
         """
         self._commit(self._index._replace(num_rows=self.num_rows, checksums=self.checksums))
 
     def truncate(self, num_rows: int) -> None:
-        """Go back to an earlier ``num_rows`` and commit that.
+        """Drop all rows after the first ``num_rows``, and commit.
 
         Raises:
-            UserError: there are fewer rows, the disk is full, or rows that would get new checksums are damaged.
+            UserError: there are fewer rows, the disk is full, or rows that need a new checksum are damaged.
         """
         if not 0 <= num_rows <= self.num_rows:
             raise UserError(
-                f"{self.folder} holds {self.num_rows} rows where {num_rows} are asked for; "
-                "put back the replay that belongs to the checkpoint"
+                f"{self.folder} holds {self.num_rows} rows, but the checkpoint needs {num_rows}; "
+                "restore the replay that belongs to the checkpoint"
             )
         sums = self.checksums
         if sums is not None:
             sums = {name: self._shorter(name, sums[name], num_rows) for name in self._entries}
-        # Commit before anything else: the next rows overwrite rows that a larger committed count still declares valid.
+        # Commit now: the next append overwrites rows that the previous commit still declares valid.
         self._commit(self._index._replace(num_rows=num_rows, checksums=sums))
         self.num_rows, self.checksums = num_rows, sums
 
     def _shorter(self, name: str, sums: list[int], num_rows: int) -> list[int]:
-        """The checksums of a file's first ``num_rows`` entries: the last block may lose some, and is read for that."""
+        """Return the checksums of a file's first ``num_rows`` entries. A last block that shrinks is read and hashed."""
         whole, rest = divmod(num_rows, BLOCK)
         if not rest or num_rows == self.num_rows:
             return sums[: whole + bool(rest)]
         path, (dtype, shape) = Path(self.folder) / name, self._entries[name]
         entries = map_file(path, dtype, (min(self.num_rows, (whole + 1) * BLOCK), *shape))[whole * BLOCK :]
-        for _ in verify(
-            path, sums[whole : whole + 1], entries, whole * BLOCK
-        ):  # before new checksums are computed from damaged rows
-            pass
+        # Verify first: a new checksum of damaged rows would hide the damage.
+        deque(verify(path, sums[whole : whole + 1], entries, whole * BLOCK), maxlen=0)
         shorter = sums[:whole]
         extend(shorter, whole * BLOCK, entries[:rest].tobytes(), self._size(name))
         return shorter
@@ -118,7 +117,7 @@ class StoreFiles:
         folder = self._writable()
         try:
             for name in self._entries:
-                file_size(folder / name)  # opening a pipe would never end
+                file_size(folder / name)  # refuses a pipe, which would block when it is opened
                 sync(folder / name)
             write_index(folder, index)
         except OSError as error:
@@ -126,16 +125,16 @@ class StoreFiles:
 
     def _writable(self) -> Path:
         if self._index.packed:
-            raise UserError(f"{self.folder} is packed, and nothing can be added to it; choose another folder")
+            raise UserError(f"{self.folder} is packed and therefore read-only; choose another folder")
         return Path(self.folder)
 
     def _size(self, name: str) -> int:
-        """Bytes of an entry of a file."""
+        """Bytes of one entry of a file."""
         dtype, shape = self._entries[name]
         return dtype.itemsize * math.prod(shape)
 
 
 def _is_leftover(path: Path) -> bool:
-    """Whether a file in a new store's folder is there because making the store was interrupted. It holds nothing."""
+    """Whether a file was left behind when making a store was interrupted, and holds no rows."""
     unfinished = temporary_path(path.with_name(INDEX)).name
     return path.name == unfinished or (path.name in (FRAMES, ROWS) and file_size(path) == 0)

@@ -1,4 +1,4 @@
-"""The index of a store: what it holds and how much of it is committed, in a file that is replaced as a whole."""
+"""The index of a store: a file, replaced atomically, that describes the store and its committed rows."""
 
 from __future__ import annotations
 
@@ -17,34 +17,38 @@ from adamas.data.checksums import Checksums, num_blocks
 from adamas.data.locations import Place, check_url, is_url, join, read_file
 from adamas.data.view import FRAMES, ROWS, damaged
 
-VERSION = 3  # 1: actions are one int64 each; 2: or what action_spec says; 3: or it is packed, or a link
+VERSION = 3  # 1: actions are int64; 2: actions are described by action_spec; 3: packed datasets and links
 INDEX = "index.json"
-CHECKSUM = "crc32"  # of all that the index says besides
-LARGEST = 2**31  # bytes of a frame
+CHECKSUM = "crc32"  # key of the checksum of all other entries of the index
+LARGEST = 2**31  # most bytes in a frame
 
 
 class Index(NamedTuple):
-    """What a store says of itself: the shape (C, H, W) of its frames, its committed rows, and what its actions are.
+    """Description of a store.
 
-    ``action_spec`` is None in stores of older versions, whose actions are one choice with options unknown. ``game`` is
-    what was recorded, as the fields of an :class:`~adamas.envs.config.EnvConfig`; None where that is not known.
-    ``checksums`` are those of ``frames.bin`` and ``rows.bin``, or, where it is packed, of ``blocks.bin`` and
-    ``rows.bin``; None in stores that an older version wrote or added to.
+    Attributes:
+        obs_shape: (C, H, W) of a frame.
+        num_rows: number of committed rows.
+        action_spec: what the actions are. None in stores of older versions, whose actions are option numbers.
+        packed: whether the files are those of :mod:`adamas.data.packed`.
+        game: the recorded game, as the fields of an :class:`~adamas.envs.config.EnvConfig`; None if it is unknown.
+        checksums: of ``frames.bin`` and ``rows.bin`` or, in a packed dataset, of ``blocks.bin`` and ``rows.bin``. None
+            in stores that an older version wrote or appended to.
     """
 
     obs_shape: tuple[int, int, int]
     num_rows: int
     action_spec: ActionSpec | None
-    packed: bool = False  # the files are those of adamas.data.packed
+    packed: bool = False
     game: Mapping[str, Any] | None = None
     checksums: Checksums | None = None
 
 
 def read_index(folder: Place) -> Index:
-    """The index of the store in ``folder``.
+    """Read the index of the store in ``folder``.
 
     Raises:
-        UserError: there is none, it is damaged, or a newer version wrote it.
+        UserError: there is no index, it is damaged, or a newer version wrote it.
     """
     index = _content(folder)
     try:
@@ -67,34 +71,51 @@ def read_index(folder: Place) -> Index:
         raise damaged(join(folder, INDEX)) from error
 
 
+def is_dataset(folder: Place) -> bool:
+    """Whether ``folder`` itself is a dataset that can be read, and not a folder of several."""
+    try:
+        read_index(folder)
+    except UserError:
+        return False
+    return True
+
+
 def follow_link(folder: Place) -> Place:
-    """Where the dataset of a folder lies: there, or where :func:`link_recordings` says.
+    """Return the place of the dataset that ``folder`` holds or, after :func:`link_recordings`, links to.
+
+    Links are followed only within runs. A dataset may come from a stranger, and must not decide which other places are
+    read.
 
     Raises:
-        UserError: as :func:`read_index`; or there is a link in a folder that is not part of a run, or to something
-            else than a URL of storage. Datasets come from strangers, and must not choose what is read from where.
+        UserError: as :func:`read_index`; or the folder with the link is not part of a run; or the link is not the URL
+            of a storage.
     """
     link = _content(folder).get("link")
     if link is None:
         return folder
     if not _in_run(folder):
         raise UserError(
-            f"{folder} is no dataset but points to {link!r}; only runs do that. Name that place itself if you trust it"
+            f"{folder} is not a dataset but a link to {link!r}, which is followed only within a run; if you trust that "
+            "place, give it instead"
         )
     check_url(str(link))
     return str(link)
 
 
 def is_link(folder: Path) -> bool:
-    """Whether :func:`link_recordings` made the folder."""
+    """Whether ``folder`` was made by :func:`link_recordings`."""
     return (folder / INDEX).is_file() and "link" in _content(folder)
 
 
 def link_recordings(folder: Path, place: Place) -> None:
-    """Let a new folder, ``dataset/`` of a run, stand for recordings: ``place`` has ``train/`` and ``test/``.
+    """Make ``folder``, the ``dataset/`` of a run, a link to recordings.
+
+    Args:
+        folder: the new folder, which becomes a symbolic link if ``place`` is a folder.
+        place: a folder or URL that holds ``train/`` and ``test/``.
 
     Raises:
-        UserError: ``place`` is a URL of a kind that is not followed.
+        UserError: ``place`` is a URL that :func:`~adamas.data.locations.check_url` refuses.
     """
     if not is_url(place):
         folder.symlink_to(Path(place).absolute(), target_is_directory=True)
@@ -106,7 +127,7 @@ def link_recordings(folder: Path, place: Place) -> None:
 
 
 def _in_run(folder: Place) -> bool:
-    """Whether it is a part of the ``dataset/`` that :func:`link_recordings` made in a run."""
+    """Whether ``folder`` belongs to the ``dataset/`` that :func:`link_recordings` made in a run."""
     if is_url(folder):
         return False
     dataset = Path(folder).absolute().parent
@@ -122,7 +143,7 @@ def _content(folder: Place) -> dict[str, Any]:
             raise UserError(f"{folder} was written by a newer adamas; pip install --upgrade adamas")
         checksum = index.pop(CHECKSUM, None)
         if checksum != _checksum(index) and (checksum is not None or "checksums" in index):
-            raise ValueError("its checksum is another one")
+            raise ValueError("the checksum does not match")
     except OSError as error:
         raise UserError(f"no replay in {folder} ({INDEX}: {error.strerror}); check the path") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -132,7 +153,7 @@ def _content(folder: Place) -> dict[str, Any]:
 
 def _whole(value: Any, least: int) -> int:
     if type(value) is not int or not least <= value < 2**48:  # not isinstance: True is an int
-        raise ValueError(f"{value} is no whole number of a size that can be")
+        raise ValueError(f"{value} is not a whole number in the valid range")
     return value
 
 
@@ -158,15 +179,15 @@ def _checksums(data: Any, num_rows: int, packed: bool) -> Checksums | None:
         raise TypeError("no checksums")
     sums = {str(name): [_whole(number, 0) for number in numbers] for name, numbers in data.items()}
     if not packed and any(len(sums[name]) != num_blocks(num_rows) for name in (FRAMES, ROWS)):
-        raise ValueError("other checksums than rows")
+        raise ValueError("the numbers of checksums and rows do not match")
     return sums
 
 
 def index_text(index: Index) -> str:
-    """What the file of an index says.
+    """Return the content of the index file.
 
-    An older adamas reads what it knows of it. If it adds to the store, it leaves out the checksums, which would no
-    longer be those of the files.
+    Older versions can read the index as well. When they append to the store, they write an index without checksums,
+    since these would no longer match the files.
     """
     spec = index.action_spec
     content = {
@@ -193,22 +214,22 @@ def _checksum(content: Mapping[str, Any]) -> int:
 
 
 def write_index(folder: Path, index: Index) -> None:
-    """Replace the index so that a crash leaves either the old one or the new one.
+    """Replace the index atomically: a crash leaves either the old index or the new one.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the index cannot be written.
     """
     write_file(folder / INDEX, index_text(index))
 
 
 class CannotWriteError(UserError):
-    """The disk is full, or a folder takes no files. What was committed is intact."""
+    """The disk is full, or a folder is not writable. Committed rows are intact."""
 
 
 def cannot_write(folder: Place, error: OSError) -> CannotWriteError:
-    """The error for a disk that is full, or a folder that takes no files."""
+    """Return the error for a full disk or a folder that is not writable."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     remedy = "free some disk space" if full else "check that the folder exists and is writable"
     return CannotWriteError(
-        f"cannot write to {folder}: {error.strerror}; {remedy} (what was committed is intact)"
+        f"cannot write to {folder}: {error.strerror}; {remedy} (committed rows are intact)"
     )

@@ -1,7 +1,8 @@
-"""What is in a dataset, whether it is sound, and dealing it out."""
+"""Summarise a dataset, check it, and split it into train and test."""
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,19 +13,24 @@ import numpy as np
 from adamas.core.actions import ActionSpec
 from adamas.core.console import counted
 from adamas.core.errors import UserError
-from adamas.core.files import sync, temporary_path
+from adamas.core.files import move_into_place, temporary_path
 from adamas.core.types import Episode
 from adamas.data.index import cannot_write
 from adamas.data.store import NEW, EpisodeStore
 
 SHEET_ROWS, SHEET_COLUMNS = 6, 8
-SHEET_WIDTH = 160  # pixels of a frame on a contact sheet, about
-FLAGS = ("terminated", "truncated", "final")  # bytes of a row that are 0 or 1
-MOST_OPTIONS = 18  # that are listed of an unknown choice; Atari has 18
+SHEET_WIDTH = 160  # approximate width in pixels of a frame on a contact sheet
+FLAGS = ("terminated", "truncated", "final")  # fields of a row that must be 0 or 1
+MOST_OPTIONS = 18  # most options listed for actions without a description; Atari has 18
+SMALL, MEDIUM = (
+    48 * 48,
+    96 * 96,
+)  # most pixels of a frame for which the presets static-small and static are meant
+PIECES = 10  # number of pieces into which a single recording is cut
 
 
 def size(store: EpisodeStore) -> str:
-    """A line for people: how much there is, and the room it takes."""
+    """Return a line with the number of episodes and steps, the size of a frame, and the bytes on disk."""
     _, height, width = store.obs_shape
     num_bytes = store.view.frames.nbytes
     ratio = store.num_rows * int(np.prod(store.obs_shape)) / max(1, num_bytes)
@@ -36,7 +42,7 @@ def size(store: EpisodeStore) -> str:
 
 
 def summary(store: EpisodeStore) -> list[str]:
-    """Lines for people: lengths, actions, rewards and ends, and how many frames are like the one before."""
+    """Return lines about the lengths of episodes, rewards, ends, repeated frames, and the share of each action."""
     lengths = store.lengths
     if not len(lengths):
         return [f"{store.folder} is empty"]
@@ -65,10 +71,10 @@ def summary(store: EpisodeStore) -> list[str]:
 
 
 def _uses(spec: ActionSpec | None, action: np.ndarray) -> list[str]:
-    """How often each option and button is taken, and where each axis stands."""
+    """Return lines with the share of each option and button, and the quantiles of each axis."""
     if not len(action):
         return []
-    if spec is None:  # nobody knows the options: those that occur most
+    if spec is None:  # the options are unknown, so list the most frequent ones
         values, times = np.unique(action, return_counts=True)
         most = np.sort(np.argsort(-times, kind="stable")[:MOST_OPTIONS])
         shares = ", ".join(f"{values[i]} {times[i] / len(action):.1%}" for i in most)
@@ -77,7 +83,7 @@ def _uses(spec: ActionSpec | None, action: np.ndarray) -> list[str]:
     lines = []
     if outside.any():
         lines.append(
-            f"actions that are none of these: {outside.sum():,} of {len(action):,}, not counted (adamas data validate)"
+            f"invalid actions, not counted below: {outside.sum():,} of {len(action):,} (see: adamas data validate)"
         )
     if outside.all():
         return lines
@@ -99,11 +105,32 @@ def _uses(spec: ActionSpec | None, action: np.ndarray) -> list[str]:
     return lines
 
 
+def first_training(store: EpisodeStore) -> list[str]:
+    """Return lines that say how to train a first model on an imported dataset and film its dreams."""
+    _, height, width = store.obs_shape
+    if height * width > MEDIUM:
+        small = (max(4, 4 * round(8 * side / max(height, width))) for side in (height, width))
+        return [
+            f"frames of {height}x{width} take long to learn; for a first model in minutes, import the recordings again",
+            f"with --size {' '.join(map(str, small))} and another --out",
+        ]
+    preset = "static-small" if height * width <= SMALL else "static"
+    cut = "" if store.num_episodes > 1 else f" --cut {max(1, store.num_transitions // PIECES)}"
+    place, split_place = shlex.quote(f"{store.folder}"), shlex.quote(f"{store.folder}-split")
+    run = shlex.quote(f"runs/{preset}/{Path(store.folder).name}-split-seed-0")
+    return [
+        "next, hold out some episodes, train a first model, and film its dreams beside what was recorded:",
+        f"  adamas data split {place} --out {split_place}{cut}",
+        f"  adamas train {preset} --data {split_place}",
+        f"  adamas dream {run} --out dream.mp4 --beside-real",
+    ]
+
+
 def contact_sheet(store: EpisodeStore) -> np.ndarray:
-    """(H, W, 3) uint8: frames from all over the dataset, a row for each of some episodes.
+    """Return an image, (H, W, 3) uint8, of frames from the whole dataset, with a row for each of some episodes.
 
     Raises:
-        UserError: there are none, or they are no pictures.
+        UserError: there is no episode, or frames have neither 1 nor 3 channels.
     """
     channels, height, width = store.obs_shape
     if channels not in (1, 3) or not store.num_episodes:
@@ -124,10 +151,10 @@ def contact_sheet(store: EpisodeStore) -> np.ndarray:
 
 
 def check(store: EpisodeStore) -> None:
-    """Look at every row, and at every frame if the store has checksums.
+    """Check every row, and every frame if the store has checksums.
 
     Raises:
-        UserError: the first fault, by episode and step, or by the rows that have changed.
+        UserError: the first fault, with its episode and step or, if a checksum does not match, its rows.
     """
     for _ in store.verify():
         pass
@@ -135,11 +162,11 @@ def check(store: EpisodeStore) -> None:
     for number, (first, length) in enumerate(zip(view.first, view.lengths, strict=True)):
         rows = view.rows[view.order[first : first + length]]
         if problem := _problem(store.action_spec, rows):
-            raise UserError(f"{store.folder}, episode {number}{problem}; import or record it anew")
+            raise UserError(f"{store.folder}, episode {number}{problem}; import or record it again")
 
 
 def _problem(spec: ActionSpec | None, rows: np.ndarray) -> str:
-    """What is wrong with an episode, given its rows, of :func:`~adamas.data.view.row_dtype`."""
+    """Describe the first fault of an episode, given its rows of :func:`~adamas.data.view.row_dtype`; "" if none."""
     for name in FLAGS:
         wrong = rows[name].view(np.uint8) > 1
         if wrong.any():
@@ -147,19 +174,19 @@ def _problem(spec: ActionSpec | None, rows: np.ndarray) -> str:
                 f", step {int(wrong.argmax())}: {name} is {rows[name].view(np.uint8)[wrong][0]}, not 0 or 1"
             )
     if rows["final"][:-1].any():
-        return f", step {int(rows['final'].argmax())}: marked as the last frame, and the episode goes on"
+        return f", step {int(rows['final'].argmax())}: marked as the last frame, but the episode continues"
     ended, step = bool(rows["final"][-1]), rows[:-1]
     if not len(step):
-        return " has a single frame" if ended else ""  # it has only begun
+        return " has a single frame" if ended else ""  # a running episode may have just begun
     if spec is not None and spec.problem(step["action"]):
         t = int(spec.outside(step["action"]).any(axis=1).argmax())
         return f", step {t}: {spec.problem(step['action'][t])}"
     ends = step["terminated"] | step["truncated"]
     if ended and not ends[-1]:
-        return f", step {len(step) - 1}: the last one, but marked neither as an end nor as cut off"
+        return f", step {len(step) - 1}: the last step, but neither terminated nor truncated"
     for wrong, what in (
-        (~np.isfinite(step["reward"]), "the reward is no finite number"),
-        (ends[: -1 if ended else None], "it ends there, and goes on"),
+        (~np.isfinite(step["reward"]), "the reward is not a finite number"),
+        (ends[: -1 if ended else None], "marked as an end, but the episode continues"),
     ):
         if wrong.any():
             return f", step {int(wrong.argmax())}: {what}"
@@ -174,15 +201,19 @@ def split(
     cut: int | None = None,
     actions: bool = True,
 ) -> Iterator[tuple[str, EpisodeStore]]:
-    """Copy a share ``test`` of the episodes, drawn at random, to ``out/test`` and the others to ``out/train``.
+    """Copy a random share ``test`` of the episodes to ``out/test``, and all others to ``out/train``.
 
     Args:
-        store: where they are.
-        out: a new folder.
-        test: in (0, 1).
-        rng: draws them.
-        cut: steps of the pieces into which longer episodes are cut first. None: they stay whole.
-        actions: False: leave them out (:meth:`~adamas.core.actions.ActionSpec.nothing`).
+        store: the dataset to split.
+        out: the new folder.
+        test: share of the episodes to hold out, in (0, 1); at least one is held out.
+        rng: source of randomness.
+        cut: longer episodes are first cut into pieces of this many steps. None: episodes stay whole.
+        actions: whether to keep the actions. Without them, every action is that of
+            :meth:`~adamas.core.actions.ActionSpec.nothing`.
+
+    Yields:
+        ``"train"`` and ``"test"``, each with its store.
 
     Raises:
         UserError: ``out`` exists, there are fewer than two episodes, ``store`` is damaged, or the disk is full.
@@ -193,14 +224,15 @@ def split(
     order = rng.permutation(sum(len(range(0, length - 1, step)) for length in store.lengths.tolist()))
     if len(order) < 2:
         raise UserError(
-            f"{store.folder} has {counted(len(order), 'episode')}; two are needed, one to hold out "
-            "(`cut` makes several of one)"
+            f"{store.folder} has {len(order)} episode{'s' * (len(order) != 1)}, and a split needs two; cut it into "
+            "shorter episodes (`cut` STEPS)"
         )
     count = min(max(1, round(test * len(order))), len(order) - 1)
-    # Whoever learns without actions learns another game.
+    # Without its actions, a dataset no longer fits the recorded game.
     spec, game = (store.action_spec, store.game) if actions else (ActionSpec.nothing(), None)
     staging = temporary_path(out)
-    shutil.rmtree(staging, ignore_errors=True)  # of one that was killed
+    # One fixed name, unlike that of creating_folder: a split that was killed leaves a large copy, removed here.
+    shutil.rmtree(staging, ignore_errors=True)
     try:
         for _ in store.verify():
             pass
@@ -214,8 +246,7 @@ def split(
             _copy(piece, held if number in held_numbers else train)
         train.commit()
         held.commit()
-        staging.rename(out)
-        sync(out.parent)
+        move_into_place(staging, out)
     except OSError as error:
         raise cannot_write(out, error) from error
     finally:
@@ -225,7 +256,7 @@ def split(
 
 
 def _pieces(store: EpisodeStore, step: int) -> Iterator[Episode]:
-    """All episodes, cut after every ``step`` steps; the frame at a cut is the last of one and the first of the next."""
+    """Cut all episodes after every ``step`` steps. The frame at a cut belongs to both pieces."""
     for episode in store:
         for t in range(0, len(episode), step):
             part = slice(t, t + step)
@@ -239,7 +270,7 @@ def _pieces(store: EpisodeStore, step: int) -> Iterator[Episode]:
 
 
 def _copy(episode: Episode, store: EpisodeStore) -> None:
-    """Add an episode. One that was still going on is cut off where it stands."""
+    """Append an episode to ``store``. An episode that has not ended is truncated at its newest frame."""
     number = np.array([NEW])
     episode.truncated[-1] |= not episode.terminated[-1]
     for t in range(len(episode)):

@@ -1,53 +1,53 @@
-"""Where datasets lie: in folders, or at URLs that fsspec knows (``s3://…``, ``https://…``, ``memory://…``)."""
+"""Locations of datasets: folders, or URLs that fsspec can open (``s3://…``, ``https://…``, ``memory://…``)."""
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from adamas.core.errors import UserError, require
+from adamas.core.files import check_regular
+from adamas.core.files import read_file as read_local_file
 
-Place = str | Path  # a folder, or a URL
+Place = str | Path  # a folder or a URL
 
 SCHEMES = ("s3", "gs", "gcs", "az", "abfs", "oss", "hf", "https", "http", "ftp", "sftp", "file", "memory")
-CACHES = ("blockcache", "filecache", "simplecache")  # of fsspec: they keep what was read on this machine
+CACHES = ("blockcache", "filecache", "simplecache")  # fsspec's local caches of remote files
 _KNOWN = re.compile(rf"(({'|'.join(CACHES)})::)?({'|'.join(SCHEMES)})://", re.ASCII)
 
 
 def is_url(place: Place) -> bool:
-    """Whether it is a URL and no folder."""
+    """Whether ``place`` is a URL rather than a folder."""
     return "://" in str(place)
 
 
 def check_url(url: str) -> None:
-    """Refuse URLs that make fsspec do more than read and write files.
+    """Refuse URLs with which fsspec might do more than read and write files.
 
-    fsspec chains file systems (``reference::https://…``). Some of them follow instructions in the files that they read:
-    ``reference`` renders templates, which could run commands before fsspec 2026.6. So a URL is a plain one of
-    :data:`SCHEMES`, wherever it comes from; only one of :data:`CACHES` may stand in front.
+    fsspec can chain file systems (``reference::https://…``), and some of them follow instructions in the files that
+    they read: ``reference`` renders templates, which could run commands before fsspec 2026.6. Therefore a URL must have
+    one of :data:`SCHEMES`, with at most one of :data:`CACHES` in front.
 
     Raises:
-        UserError: it is another one.
+        UserError: the URL has another form.
     """
     known = _KNOWN.match(url)
     if known is None or "::" in url[known.end() :]:
         raise UserError(
-            f"cannot open {url!r}: datasets lie in folders, or at {', '.join(SCHEMES)} URLs, with at most one of "
-            f"{', '.join(CACHES)} and :: in front"
+            f"cannot open {url!r}; give a folder, or a URL that begins with one of {', '.join(SCHEMES)} (one of "
+            f"{', '.join(CACHES)} may stand in front, followed by ::)"
         )
 
 
 def parse_place(text: str) -> Place:
-    """What a user wrote: a URL as it is, or a folder.
+    """Parse a location that a user wrote: a URL or the path of a folder.
 
     Raises:
-        UserError: :func:`check_url` refuses it.
+        UserError: :func:`check_url` refuses the URL.
     """
     if not is_url(text):
         return Path(text)
@@ -56,34 +56,35 @@ def parse_place(text: str) -> Place:
 
 
 def local(place: Place) -> Path:
-    """A place that is no URL.
+    """Return ``place`` as a path on this machine.
 
     Raises:
-        UserError: it is a URL.
+        UserError: ``place`` is a URL.
     """
     if is_url(place):
         raise UserError(
-            f"{place} is a URL; this takes folders of this machine (adamas data pack brings a dataset to a URL)"
+            f"{place} is a URL; give a folder on this machine (adamas data pack copies a dataset to a URL)"
         )
     return Path(place)
 
 
 def join(place: Place, name: str) -> Place:
-    """A file or folder in a place."""
+    """Return the location of the file or folder ``name`` in ``place``."""
     return f"{place.rstrip('/')}/{name}" if isinstance(place, str) and is_url(place) else Path(place) / name
 
 
 def filesystem(place: Place) -> tuple[Any, str]:
-    """fsspec's file system for a place, and what the place is called there.
+    """Return fsspec's file system for a place, and the path of the place in it.
 
     Raises:
-        UserError: fsspec, or what it needs for this kind of URL, is not installed; or :func:`check_url` refuses it.
+        UserError: fsspec, or a package that it needs for this URL, is not installed; or :func:`check_url` refuses the
+            URL.
     """
     try:
         import fsspec
     except ImportError as error:
         raise require("fsspec", "data") from error
-    if not is_url(place):  # not by url_to_fs: a folder may be called reference::x
+    if not is_url(place):  # url_to_fs would interpret a folder named reference::x
         return fsspec.filesystem("file"), os.path.abspath(place)
     check_url(str(place))
     try:
@@ -94,39 +95,36 @@ def filesystem(place: Place) -> tuple[Any, str]:
 
 @contextmanager
 def reaching(place: Place, verb: str = "read") -> Iterator[None]:
-    """Say in one line what could not be done to ``place``: network libraries raise errors of many classes."""
+    """Convert every error in the block to a UserError about ``place``; network libraries raise many classes."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
-        remedy = "the URL and the connection" if is_url(place) else "the folder and the space that is free"
+        remedy = "the URL and the connection" if is_url(place) else "the folder and the free space"
         raise UserError(f"cannot {verb} {place} ({what}); check {remedy}") from error
 
 
 def file_size(path: Path) -> int:
-    """Bytes of a file.
+    """Return the size of a regular file in bytes.
 
     Raises:
-        OSError: there is none, or something else: a folder, or a pipe or device, from which reading may never end.
+        OSError: the file does not exist, or is a folder, pipe or device.
     """
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "this is no file", str(path))
-    return status.st_size
+    check_regular(path)
+    return path.stat().st_size
 
 
 def read_file(place: Place) -> bytes:
-    """The content of a file.
+    """Return the content of a file.
 
     Raises:
         OSError: a file in a folder cannot be read.
         UserError: a file at a URL cannot be read.
     """
     if not is_url(place):
-        file_size(Path(place))
-        return Path(place).read_bytes()
-    files, path = filesystem(place)
+        return read_local_file(Path(place))
+    system, path = filesystem(place)
     with reaching(place):
-        return files.cat_file(path)
+        return bytes(system.cat_file(path))

@@ -1,4 +1,4 @@
-"""Packing a dataset: compressing its frames, for good, into a folder or object storage."""
+"""Pack a dataset: compress its frames into a read-only copy, in a folder or in object storage."""
 
 from __future__ import annotations
 
@@ -17,45 +17,48 @@ from adamas.data.packed import BLOCK, BLOCKS, PACKED_FRAMES, zstandard
 from adamas.data.store import EpisodeStore
 from adamas.data.view import ROWS
 
-LEVEL = 7  # of zstd: higher ones take much longer for a little more
-CHUNK = 64 * BLOCK  # frames that are read at a time
+LEVEL = 7  # compression level of zstd; higher levels take much longer and save little
+CHUNK = 64 * BLOCK  # frames read at a time
 
 
 def pack(store: EpisodeStore, out: Place) -> Iterator[int]:
-    """Write ``store`` as a packed dataset to ``out``, and tell how many rows are done, now and then.
+    """Write ``store`` as a packed dataset to ``out``.
 
-    All frames are first compared with their checksums. The index comes last, and as a whole: what was interrupted is no
-    dataset, and what it wrote is removed, or overwritten next time.
+    All frames are verified first. The index is written last, and atomically, so an interrupted copy is never taken for
+    a dataset. Its files are removed or, after a kill, overwritten by the next attempt.
+
+    Yields:
+        The number of rows written so far, from time to time.
 
     Raises:
-        UserError: ``store`` is damaged, or ``out`` is in use or cannot be written.
+        UserError: ``store`` is damaged, ``out`` holds a dataset already, or ``out`` cannot be written.
     """
     files, root = filesystem(out)
     names = [f"{root}/{name}" for name in (INDEX, PACKED_FRAMES, BLOCKS, ROWS)]
     with reaching(out, "write to"):
         if files.exists(names[0]):
-            raise UserError(f"{out} is a dataset already; choose another `out`")
+            raise UserError(f"{out} is already a dataset; choose another `out`")
         for _ in store.verify():
             yield 0
         files.makedirs(root, exist_ok=True)
         try:
             yield from _write(store, files, *names)
         except BaseException:
-            for name in names:  # the index first: without it there is no dataset
+            for name in names:  # the index first: without it, the other files are no dataset
                 if files.exists(name):
                     files.rm_file(name)
             raise
 
 
 def is_packed(store: EpisodeStore, out: Place) -> bool:
-    """Whether ``out`` is ``store``, packed: every row and every frame is compared.
+    """Whether ``out`` is a packed copy of ``store``; every row and every frame is compared.
 
     Raises:
         UserError: a frame cannot be read.
     """
     try:
         copy = EpisodeStore.open(out)
-    except UserError:  # there is nothing, or something else
+    except UserError:  # not a dataset
         return False
     about, other = ((s.obs_shape, s.action_spec, s.game, s.num_rows) for s in (store, copy))
     if about != other or not copy.packed:
@@ -93,7 +96,7 @@ def _write(store: EpisodeStore, files: Any, index: str, frames: str, blocks: str
 
 
 def _put(files: Any, path: str, content: bytes) -> None:
-    """Write a file as a whole or not at all, as object storage does by itself."""
+    """Write a file atomically. Object storage writes every file atomically."""
     if _is_local(files):
         write_file(Path(path), content)
     else:

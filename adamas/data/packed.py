@@ -1,14 +1,14 @@
-"""Packed datasets: frames compressed in small blocks, which are read and unpacked as they are asked for.
+"""Packed datasets: read-only datasets whose frames are compressed in small blocks and decompressed on access.
 
-A packed dataset is a folder, or a URL of the same files in object storage::
+A packed dataset is a folder, or the same files at a URL in object storage::
 
-    frames.zst   blocks of BLOCK frames, each compressed by itself (zstd with a checksum), one after the other
-    blocks.bin   (K + 1,) int64, where each of K blocks starts, and the last one ends
+    frames.zst   blocks of BLOCK frames, each compressed separately (zstd with a checksum), one after the other
+    blocks.bin   (K + 1,) int64, the byte offsets of K blocks in frames.zst, and the end of the last block
     rows.bin     as in a store (:mod:`adamas.data.store`), but sorted by episode, then by time
     index.json   as in a store
 
-Nothing is added to it any more. A segment of a few frames lies in two or three blocks that are neighbours, so it is
-a single read, in storage a single request; the requests of a batch are made side by side, as far as fsspec can.
+A segment of a few frames is in two or three adjacent blocks, so it takes a single read, which is a single request to
+object storage. fsspec makes the requests of a batch in parallel where it can.
 """
 
 from __future__ import annotations
@@ -25,78 +25,78 @@ from adamas.data.locations import Place, filesystem, is_url, join, reaching, rea
 from adamas.data.view import ROWS, View, damaged, map_file
 
 PACKED_FRAMES, BLOCKS = "frames.zst", "blocks.bin"
-BLOCK = 4  # frames: most of the ratio of long blocks, and little to unpack besides what is asked for
+BLOCK = 4  # frames; compresses nearly as well as longer blocks, and few unwanted frames are decompressed
 
 
 class PackedFrames:
-    """The frames of a packed dataset, by row numbers like those of an array. Threads may share it."""
+    """The frames of a packed dataset, indexed by row numbers like an array. Threads may share it."""
 
     def __init__(self, place: Place, obs_shape: tuple[int, int, int], num_rows: int) -> None:
-        """The first ``num_rows`` frames of the dataset in ``place``.
+        """Open the first ``num_rows`` frames of the dataset in ``place``.
 
         Raises:
             UserError: a file is missing, too short or damaged, or a library is not installed.
         """
-        zstandard()  # say at once if it is missing
+        zstandard()  # fail now if it is not installed
         self.obs_shape = obs_shape
         self.name = join(place, PACKED_FRAMES)
         if not is_url(self.name):
-            map_file(Path(self.name), np.dtype(np.uint8), (0,))  # say at once if it is missing, or no file
+            map_file(Path(self.name), np.dtype(np.uint8), (0,))  # fail now if the file is missing
         self.files, self.path = filesystem(self.name)
-        self.one_at_a_time = Lock()  # two threads in fsspec's block cache give each other blocks of zeros
+        self.lock = Lock()  # with two threads at once, fsspec's block cache returns blocks of zeros
         self.starts = read_rows(place, BLOCKS, np.dtype("<i8"), -(-num_rows // BLOCK) + 1)
         if self.starts[0] != 0 or (np.diff(self.starts) <= 0).any():
             raise damaged(join(place, BLOCKS))
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all blocks."""
+        """Number of compressed bytes."""
         return int(self.starts[-1])
 
     def __getitem__(self, row: np.ndarray) -> np.ndarray:
-        """Row numbers of any shape (...,) to frames (..., C, H, W).
+        """Read frames (..., C, H, W) by row numbers of any shape (...,).
 
         Raises:
-            UserError: a block is damaged, or cannot be read.
+            UserError: a block is damaged or cannot be read.
         """
         flat = row.ravel()
         order = np.argsort(flat // BLOCK, kind="stable")
         block, first = np.unique(flat[order] // BLOCK, return_index=True)
         obs = np.empty((len(flat), *self.obs_shape), np.uint8)
-        decompressor = zstandard().ZstdDecompressor()  # not for two threads at once
-        asked = np.split(order, first[1:])  # where in ``flat`` the rows of each block are
-        for number, data, i in zip(block.tolist(), self._fetch(block), asked, strict=True):
+        decompressor = zstandard().ZstdDecompressor()  # not thread-safe, so not shared
+        positions = np.split(order, first[1:])  # positions in ``flat`` of each block's rows
+        for number, data, i in zip(block.tolist(), self._fetch(block), positions, strict=True):
             obs[i] = self._unpack(decompressor, number, data)[flat[i] % BLOCK]
         return obs.reshape(*row.shape, *self.obs_shape)
 
     def _fetch(self, block: np.ndarray) -> list[bytes]:
-        """Compressed blocks, by increasing numbers; neighbours are read together."""
+        """Read compressed blocks, given by increasing numbers. Adjacent blocks are read together."""
         first = np.flatnonzero(np.diff(block, prepend=-2) != 1)
         last = np.append(first[1:], len(block)) - 1
         begin, end = self.starts[block[first]], self.starts[block[last] + 1]
-        with reaching(self.name), self.one_at_a_time:
+        with reaching(self.name), self.lock:
             runs = self.files.cat_ranges(
                 [self.path] * len(first), begin.tolist(), end.tolist(), on_error="raise"
             )
-        run = np.repeat(np.arange(len(first)), last - first + 1)  # where each block is
+        run = np.repeat(np.arange(len(first)), last - first + 1)  # the run that each block is in
         low, high = self.starts[block] - begin[run], self.starts[block + 1] - begin[run]
         return [runs[i][a:b] for i, a, b in zip(run.tolist(), low.tolist(), high.tolist(), strict=True)]
 
     def _unpack(self, decompressor: Any, number: int, data: bytes) -> np.ndarray:
-        """The frames of a block, (BLOCK, C, H, W); the last block may have fewer."""
+        """Decompress the frames of a block, (BLOCK, C, H, W). The last block may have fewer."""
         try:
             if zstandard().frame_content_size(data) > BLOCK * math.prod(self.obs_shape):
-                raise ValueError("more than a block")  # before memory is asked for
+                raise ValueError("more than a block")  # before memory is allocated for it
             content = decompressor.decompress(data)
             return np.frombuffer(content, np.uint8).reshape(-1, *self.obs_shape)
         except (zstandard().ZstdError, ValueError) as error:
             raise UserError(
-                f"{self.name}, rows {number * BLOCK} to {(number + 1) * BLOCK - 1}: damaged; pack the dataset anew"
+                f"{self.name}, rows {number * BLOCK} to {(number + 1) * BLOCK - 1}: damaged; pack the dataset again"
             ) from error
 
 
 def packed_view(place: Place, obs_shape: tuple[int, int, int], num_rows: int, dtype: np.dtype[Any]) -> View:
-    """The rows of a packed dataset.
+    """Open a packed dataset and index its rows.
 
     Raises:
         UserError: a file is missing, too short or damaged, or a library is not installed.
@@ -106,7 +106,7 @@ def packed_view(place: Place, obs_shape: tuple[int, int, int], num_rows: int, dt
 
 
 def read_rows(place: Place, name: str, dtype: np.dtype[Any], count: int) -> np.ndarray:
-    """The first ``count`` entries of a small file: mapped, or fetched from a URL.
+    """Read the first ``count`` entries of a small file: memory-mapped, or downloaded from a URL.
 
     Raises:
         UserError: the file is missing or too short.
@@ -116,12 +116,12 @@ def read_rows(place: Place, name: str, dtype: np.dtype[Any], count: int) -> np.n
         return map_file(Path(path), dtype, (count,))
     content = read_file(path)
     if len(content) < count * dtype.itemsize:
-        raise UserError(f"{path} is shorter than its index says; pack the dataset anew")
+        raise UserError(f"{path} is shorter than its index says; pack the dataset again")
     return np.frombuffer(content, dtype, count)
 
 
 def zstandard() -> Any:
-    """The module that compresses.
+    """Import the compression library zstandard.
 
     Raises:
         UserError: it is not installed.

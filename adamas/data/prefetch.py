@@ -1,4 +1,4 @@
-"""Reading the next batches while the last one is learned from."""
+"""Prefetch: read the next batches in threads while the model trains on the current one."""
 
 from __future__ import annotations
 
@@ -13,48 +13,53 @@ from adamas.core.types import Batch, SegmentSpec
 from adamas.data.sampling import SegmentSampler
 from adamas.data.store import EpisodeStore
 
-DEPTH = 2  # batches read ahead, each in a thread: the next one, and one more where reading takes longer
+DEPTH = 2  # number of batches to prefetch, each in a thread of its own
 
 
-class Ahead(NamedTuple):
-    """A batch that is being read."""
+class PrefetchedBatch(NamedTuple):
+    """A batch that is being read.
 
-    request: tuple[
-        Any, ...
-    ]  # batch size, kind of segments, part to read, state of the generator before it was drawn
+    Attributes:
+        request: batch size, segment spec, part to read, and the state of the generator before the draw.
+        batch: the batch, once it has been read.
+        state_after: state of the generator after the draw.
+    """
+
+    request: tuple[Any, ...]
     batch: Future[Batch]
-    after: Any  # state of the generator after it was drawn
+    state_after: Any
 
 
-class ReadAhead(SegmentSampler):
-    """A sampler that is ready with the batch it will be asked for, on a dataset that does not grow.
+class PrefetchingSampler(SegmentSampler):
+    """A sampler that prefetches batches of a dataset that does not grow.
 
-    A generator whose batches were read ahead is no further than the last batch handed out, so a run that is saved
-    and resumed draws the same ones. What was read ahead for another phase, or another state, is thrown away.
+    It predicts that the next request will be like the last one. The caller's generator advances only when a batch is
+    returned, so a run that is saved and resumed draws the same batches. If another request arrives, prefetched batches
+    are discarded.
     """
 
     def __init__(self, store: EpisodeStore) -> None:
-        """All episodes count alike, in proportion to their lengths."""
+        """Sample from ``store``, in which every frame is equally likely."""
         super().__init__(store, age_weights=None)
-        self._queue: deque[Ahead] = deque()
-        self._threads = ThreadPoolExecutor(DEPTH, "read-ahead")
+        self._queue: deque[PrefetchedBatch] = deque()
+        self._threads = ThreadPoolExecutor(DEPTH, "prefetch")
         self._rng = np.random.default_rng()
 
     def sample(
         self, batch_size: int, spec: SegmentSpec, rng: np.random.Generator, part: slice = slice(None)
     ) -> Batch:
-        """As of any sampler: the same store, spec and state of ``rng`` give the same batch."""
+        """Draw ``batch_size`` segments; the same store, spec and state of ``rng`` give the same batch."""
         request = batch_size, spec, part, rng.bit_generator.state
         if not self._queue or self._queue[0].request != request:
-            for ahead in self._queue:
-                ahead.batch.cancel()
+            for prefetched in self._queue:
+                prefetched.batch.cancel()
             self._queue.clear()
             self._rng = copy.deepcopy(rng)
         while len(self._queue) <= DEPTH:
-            before = batch_size, spec, part, self._rng.bit_generator.state
+            expected = batch_size, spec, part, self._rng.bit_generator.state
             reading = self._threads.submit(self.store.read, *self._draw(batch_size, spec, self._rng, part))
-            self._queue.append(Ahead(before, reading, self._rng.bit_generator.state))
-        ahead = self._queue.popleft()
-        batch = ahead.batch.result()
-        rng.bit_generator.state = ahead.after
+            self._queue.append(PrefetchedBatch(expected, reading, self._rng.bit_generator.state))
+        prefetched = self._queue.popleft()
+        batch = prefetched.batch.result()
+        rng.bit_generator.state = prefetched.state_after
         return batch

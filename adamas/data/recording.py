@@ -1,4 +1,4 @@
-"""Environments on their way into a store."""
+"""Record what happens in environments into a store."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from adamas.core.types import EnvStep
 from adamas.data.index import cannot_write
 from adamas.data.store import NEW, EpisodeStore
 
-LOCK = ".lock"  # in a store's folder
-COMMIT_SECONDS = 1.0  # the longest that a recording waits for its next commit, while no episode ends
+LOCK = ".lock"  # name of the lock file in a store's folder
+COMMIT_SECONDS = 1.0  # longest time between two commits while no episode ends
 
 
 class Recording:
-    """What happens in B environments, step by step.
+    """Appends the steps of B environments to a store.
 
     Attributes:
-        store: where it goes. Who records commits.
-        episode: (B,) int64, the number of the running episode of each; ``NEW`` where none has begun.
+        store: the store. The caller commits it.
+        episode: (B,) int64, the number of each environment's running episode; ``NEW`` if none has begun.
     """
 
     def __init__(self, store: EpisodeStore, num_envs: int) -> None:
@@ -33,7 +33,12 @@ class Recording:
         self.episode = np.full(num_envs, NEW)
 
     def add(self, obs: Tensor, action: Tensor, step: EnvStep) -> None:
-        """The frames acted in, (B, C, H, W) uint8, the actions (B, ...), and what came of them.
+        """Append one step.
+
+        Args:
+            obs: (B, C, H, W) uint8, the frames before the step.
+            action: (B,) or (B, K), the actions taken in them.
+            step: what the environments returned.
 
         Raises:
             UserError: the disk is full.
@@ -49,10 +54,10 @@ class Recording:
 
 @contextlib.contextmanager
 def only_writer(store: EpisodeStore) -> Iterator[None]:
-    """Keep other processes from recording into a store, which is first brought up to date with what they committed.
+    """Lock a store against other writers while the block runs, and first read what they have committed.
 
     Raises:
-        UserError: another process records into it, or the folder takes no files.
+        UserError: another process records into the store, or the folder is not writable.
     """
     lock = FileLock(Path(store.folder) / LOCK, timeout=0)
     try:
@@ -72,19 +77,22 @@ def only_writer(store: EpisodeStore) -> Iterator[None]:
 
 @contextlib.contextmanager
 def committing(store: EpisodeStore) -> Iterator[Callable[[], None]]:
-    """Commit a recording as it grows, so that a kill or a full disk loses little of it.
+    """Commit a recording as it grows, so that a kill or a full disk loses little.
 
-    The block gets a function, and calls it after every few steps, when the steps of all environments are stored
-    completely. The function commits if an episode has ended since the last commit, or if the last commit was at least
-    :data:`COMMIT_SECONDS` ago. When the block ends, everything is committed. If it raises, everything that was stored
-    at the last call is committed.
+    The block receives a function and calls it after every few steps, when the steps of all environments are stored.
+    The function commits if an episode has ended since the last commit, or if the last commit was at least
+    :data:`COMMIT_SECONDS` ago. When the block ends, all rows are committed. If the block raises, the rows that were
+    stored at the last call are committed.
+
+    Yields:
+        The function to call.
 
     Raises:
         UserError: the disk is full.
     """
 
     def num_ended() -> int:
-        return store.num_rows - store.num_steps  # an episode that has ended has a row more than steps
+        return store.num_rows - store.num_steps  # an ended episode has one more row than it has steps
 
     rows, ended, since = store.num_rows, num_ended(), time.monotonic()
 
@@ -98,7 +106,7 @@ def committing(store: EpisodeStore) -> Iterator[Callable[[], None]]:
     try:
         yield stored
     except BaseException:
-        with contextlib.suppress(UserError):  # the first error is the one to tell of
-            store.truncate(rows)  # without a step that is stored in part
+        with contextlib.suppress(UserError):  # report the first error rather than this one
+            store.truncate(rows)  # drop a step that is stored only in part
         raise
     store.commit()

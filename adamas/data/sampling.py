@@ -1,4 +1,4 @@
-"""Which segments of the replay a model trains on."""
+"""Random sampling of the segments that a model trains on."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from adamas.core.types import Batch, SegmentSpec
 from adamas.data.store import EpisodeStore
 
 EpisodeWeighting = Literal["equal", "length"]
-"""How often an episode is drawn within its age group: see :func:`episode_probabilities`."""
+"""How likely each episode of an age group is: see :func:`episode_probabilities`."""
 
 
 class SegmentSampler:
     """Draws batches of segments from a store.
 
-    An episode is drawn first (:func:`episode_probabilities`), then one of its frames, uniformly, then where
-    in the segment this frame lies. With S frames in a segment and U uniform in {0, ..., S - 1}::
+    An episode is drawn first (:func:`episode_probabilities`), then one of its frames uniformly, then the position of
+    this frame in the segment. With S frames in a segment and U uniform in {0, ..., S - 1}::
 
         within the episode    frames [stop - S, stop)     stop = min(length, t + 1 + U)
         past_end              frames [start, start + S)   start = t - U
 
     Segments may begin before frame 0; only with ``past_end`` may they end after the last one. An episode of
-    n frames has ``length`` n, or n - 1 where ``final_frame`` is off. Episodes without a transition (n < 2)
-    are never drawn. With ``age_weights`` (0.1, 0.1, 0.1, 0.7) and ``weighting`` "equal" this is the law of the
-    published code but for two details, which docs/departures.md names.
+    n frames has ``length`` n, or n - 1 if ``final_frame`` is off. Episodes without a transition (n < 2) are never
+    drawn. With ``age_weights`` (0.1, 0.1, 0.1, 0.7) and ``weighting`` "equal", this is the distribution of the
+    published code except for two details (docs/departures.md).
     """
 
     def __init__(
@@ -59,17 +59,18 @@ class SegmentSampler:
             batch_size: segments to draw.
             spec: what kind of segments.
             rng: source of randomness.
-            part: which of the segments to read. Processes that share a batch all draw it, and each reads its part.
+            part: the segments to read. In data-parallel training every process draws the whole batch and reads its
+                part.
 
         Raises:
-            UserError: no episode that may be drawn has a transition yet.
+            UserError: no episode has a transition yet.
         """
         return self.store.read(*self._draw(batch_size, spec, rng, part))
 
     def _draw(
         self, batch_size: int, spec: SegmentSpec, rng: np.random.Generator, part: slice
     ) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
-        """What :meth:`EpisodeStore.read` is asked for."""
+        """Draw the arguments of :meth:`EpisodeStore.read`."""
         cumulative = self._cumulative_probabilities(spec.final_frame)
         episode = np.searchsorted(cumulative, rng.random(batch_size), side="right")
         length = self.store.lengths[episode] - (not spec.final_frame)
@@ -99,17 +100,17 @@ def episode_probabilities(
     age_weights: tuple[float, ...] | None = None,
     weighting: EpisodeWeighting = "length",
 ) -> np.ndarray:
-    """Probability of drawing each of E episodes, (E,) float64; all zero where nothing can be drawn.
+    """Return the probability of drawing each of E episodes, (E,) float64; all are 0 if no episode has a frame.
 
     Args:
         length: (E,) int, usable frames of each episode, oldest first. Episodes of length 0 are never drawn.
-        age_weights: probabilities of G groups of episodes, oldest first. Each group has E // G episodes, the
-            youngest also has the remainder. Among all episodes where E < G, or where there are no weights,
-            probability is proportional to length, whatever ``weighting`` says. The share of a group without
-            usable frames goes to the others, in proportion to theirs.
-        weighting: within a group. "equal": every episode is equally likely, as in the published code, so that a
-            frame of a short episode is drawn more often than one of a long episode. "length": probability is
-            proportional to length, so that every frame of the group is equally likely.
+        age_weights: probabilities of G groups of episodes, oldest first. Each group has E // G episodes, and the
+            youngest group also has the remainder. Without weights, or if E < G, the probability of each episode is
+            proportional to its length, whatever ``weighting`` is. The share of a group without usable frames is
+            divided among the other groups in proportion to their weights.
+        weighting: of the episodes of a group. "equal": every episode is equally likely, as in the published code, so
+            a frame of a short episode is drawn more often than a frame of a long one. "length": the probability is
+            proportional to the length, so every frame of the group is equally likely.
     """
     weight = length.astype(np.float64)
     if age_weights is not None and len(length) >= len(age_weights):

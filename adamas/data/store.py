@@ -3,23 +3,23 @@
 A store is a folder::
 
     frames.bin   row r: the pixels of one frame, C * H * W bytes
-    rows.bin     row r: the episode of that frame and the transition taken from it (collate.row_dtype)
+    rows.bin     row r: the episode of that frame and the transition taken from it (view.row_dtype)
     index.json   format version, frame shape, actions, committed rows, checksums of both files; replaced atomically
 
-Environments run side by side, so rows lie in order of arrival and an episode is a list of row numbers.
+Several environments are recorded at once, so rows are in order of arrival, and an episode is a list of row numbers.
 Episodes are numbered 0, 1, ... in the order of their first rows::
 
     row          0    1    2    3    4    5    6
     episode      0    1    0    1    0    1*   2         * final: the frame o_T, where no transition starts
 
-The newest row of a running episode holds a transition whose next frame has not come yet; it is not handed
-out. So an episode of n rows, running or ended, has n frames and n - 1 transitions.
+The newest row of a running episode holds a transition whose next frame has not arrived yet. This transition is never
+returned, so an episode of n rows, running or ended, has n frames and n - 1 transitions.
 
-Files are read through memory maps: frames live in the page cache, once. Bytes past the committed rows are
-leftovers of an interrupted write; a reopened store does not see them and its next rows overwrite them.
+Files are read through memory maps, so frames are held once, in the page cache. Bytes after the committed rows are left
+over from an interrupted write. A reopened store ignores them, and its next rows overwrite them.
 
-A packed dataset (:mod:`adamas.data.packed`), in a folder or in object storage, is opened and read alike; nothing can
-be added to it.
+A packed dataset (:mod:`adamas.data.packed`), in a folder or in object storage, is opened and read in the same way, but
+is read-only.
 """
 
 from __future__ import annotations
@@ -41,19 +41,18 @@ from adamas.data.locations import Place, join, parse_place
 from adamas.data.packed import BLOCKS, PackedFrames, packed_view
 from adamas.data.view import FRAMES, ROWS, View, row_dtype
 
-NEW = -1  # in place of an episode's number: an episode begins here
+NEW = -1  # instead of an episode's number: a new episode begins
 
 Array = np.ndarray | Tensor  # a NumPy array or a torch tensor in CPU memory
 
 
 class EpisodeStore:
-    """Append-only store of episodes, in one folder. Make one with :meth:`create` or :meth:`open`.
+    """Append-only store of episodes in one folder. Use :meth:`create` or :meth:`open` to get one.
 
-    One process may append at a time; opening and reading never change a file.
+    Only one process may append at a time. Opening and reading never change a file.
     """
 
     def __init__(self, folder: Place, index: Index) -> None:
-        """Take what ``index`` says of a folder; :meth:`create` and :meth:`open` know it."""
         self.folder = folder  # or a URL
         self.packed = index.packed
         self.obs_shape = index.obs_shape  # (C, H, W)
@@ -72,12 +71,12 @@ class EpisodeStore:
         action_spec: ActionSpec | None = None,
         game: Mapping[str, Any] | None = None,
     ) -> EpisodeStore:
-        """Start an empty store in ``folder``, which must be empty or not exist yet.
+        """Make an empty store.
 
         Args:
-            folder: where.
+            folder: must be empty, or not exist yet.
             obs_shape: (C, H, W) of the frames.
-            action_spec: what the actions are; None for one choice among options that nobody named.
+            action_spec: what the actions are. None: they are numbers of options that have no description.
             game: see :class:`~adamas.data.index.Index`.
 
         Raises:
@@ -88,9 +87,9 @@ class EpisodeStore:
 
     @classmethod
     def open(cls, folder: Place) -> EpisodeStore:
-        """Open a store at its last commit, or a packed dataset, which may be a URL.
+        """Open a store at its last commit, or a packed dataset, which may be at a URL.
 
-        The index and what else is read now is compared with its checksums; frames are by :meth:`verify`.
+        The checksums of the index and of all rows are verified now; those of frames by :meth:`verify`.
 
         Raises:
             UserError: a file is missing, damaged or too short, or a newer version wrote the store.
@@ -105,22 +104,22 @@ class EpisodeStore:
     def append(
         self, episode: Array, obs: Array, action: Array, reward: Array, terminated: Array, truncated: Array
     ) -> np.ndarray:
-        """Add one step of B environments: frames, the actions taken in them, and what came of those.
+        """Append one step of B environments.
 
         Args:
-            episode: (B,) int64, the running episode each environment is in; ``NEW`` where one begins.
-            obs: (B, C, H, W) uint8, the frames acted in.
+            episode: (B,) int64, the number of each environment's running episode; ``NEW`` to begin a new one.
+            obs: (B, C, H, W) uint8, the frames before the step.
             action: (B,) int64, or (B, K) float32 (:class:`~adamas.core.actions.ActionSpec`).
             reward: (B,) float32.
             terminated: (B,) bool.
             truncated: (B,) bool.
 
         Returns:
-            (B,) int64: the numbers of the episodes, to pass at the next step.
+            (B,) int64, the numbers of the episodes, to be passed at the next step.
 
         Raises:
-            TypeError, ValueError: wrong dtype or shape, an episode that is not running or is named twice.
-            UserError: the disk is full. Nothing was added then.
+            TypeError, ValueError: wrong dtype or shape, or an episode that is not running or is given twice.
+            UserError: the disk is full. The store is unchanged then.
         """
         episode = np.array(episode, dtype=np.int64)
         new = episode == NEW
@@ -135,7 +134,7 @@ class EpisodeStore:
         return episode
 
     def append_final(self, episode: Array, obs: Array) -> None:
-        """Close K running episodes, (K,) int64, with their last frames, (K, C, H, W) uint8.
+        """End K running episodes, (K,) int64, with their last frames, (K, C, H, W) uint8.
 
         Raises:
             TypeError, ValueError, UserError: as :meth:`append`.
@@ -148,25 +147,25 @@ class EpisodeStore:
         self._running.difference_update(episode.tolist())
 
     def commit(self) -> None:
-        """Make all rows so far survive a crash or a power cut.
+        """Make all rows survive a crash or a power cut.
 
         Raises:
-            UserError: the disk is full. The commit before this one still stands.
+            UserError: the disk is full. The previous commit is still valid.
         """
-        if not self.packed:  # nothing was added
+        if not self.packed:  # a packed dataset is read-only
             self._files.commit()
 
     def truncate(self, num_rows: int) -> None:
-        """Go back to an earlier ``num_rows`` and commit that: what a resumed run does.
+        """Drop all rows after the first ``num_rows``, and commit. A run that resumes from a checkpoint does this.
 
         Raises:
-            UserError: the store holds fewer rows, the disk is full, or rows beside the new end are damaged.
+            UserError: the store holds fewer rows, the disk is full, or rows near the new end are damaged.
         """
         self._files.truncate(num_rows)
         self._index_rows()
 
     def refresh(self) -> None:
-        """Take over what another process has committed since.
+        """Read the newest commit, which another process may have made.
 
         Raises:
             UserError: as :meth:`open`.
@@ -176,63 +175,63 @@ class EpisodeStore:
 
     @property
     def num_rows(self) -> int:
-        """Rows, and so frames, stored. With it, :meth:`truncate` brings back this state of the store."""
+        """Number of rows, which is the number of frames. :meth:`truncate` takes it to restore this state."""
         return self._files.num_rows
 
     @property
     def num_steps(self) -> int:
-        """Actions taken in the environments: rows that are not an episode's last frame."""
+        """Number of actions taken: all rows except the last frames of ended episodes."""
         return self.num_rows - (self.num_episodes - len(self._running))
 
     @property
     def num_transitions(self) -> int:
-        """Transitions whose next frame is known: ``num_steps`` less one for each running episode."""
+        """Number of transitions whose next frame is known: ``num_steps`` minus the number of running episodes."""
         return self.num_rows - self.num_episodes
 
     @property
     def num_episodes(self) -> int:
-        """Episodes, ended and running."""
+        """Number of episodes, ended and running."""
         return self._num_episodes
 
     @property
     def lengths(self) -> np.ndarray:
-        """(E,) int64: frames of each episode, oldest first. The same array object until the store changes."""
+        """(E,) int64: number of frames of each episode, oldest first. The same object until the store changes."""
         return self.view.lengths
 
     @property
     def ended(self) -> np.ndarray:
-        """(E,) bool: which episodes are closed."""
+        """(E,) bool: whether each episode has ended."""
         return self.view.ended
 
     @property
     def returns(self) -> np.ndarray:
-        """(E,) float64: sum of the known rewards of each episode."""
+        """(E,) float64: return of each episode so far."""
         return self.view.returns
 
     @property
     def has_labels(self) -> bool:
-        """Whether anything was rewarded, or came to a true end."""
+        """Whether any reward is not 0, or any episode is terminated."""
         rows = self.view.rows
         return bool(rows["reward"].any() or rows["terminated"].any())
 
     def episode(self, index: int) -> Episode:
-        """Episode number ``index`` (0 is the oldest), copied out. Raises IndexError if there is none."""
+        """Return a copy of episode number ``index``; 0 is the oldest. Raises IndexError if it does not exist."""
         if not 0 <= index < self.num_episodes:
             raise IndexError(f"episode {index} of {self.num_episodes}")
         return self.view.episode(index)
 
     def __iter__(self) -> Iterator[Episode]:
-        """All episodes, oldest first."""
+        """Iterate over copies of all episodes, oldest first."""
         return map(self.episode, range(self.num_episodes))
 
     def read(self, episode: Array, start: Array, num_frames: int, end: Array | None = None) -> Batch:
-        """Cut B segments of ``num_frames`` frames out of episodes; what lies outside them is padding.
+        """Read B segments of ``num_frames`` frames. Frames outside of an episode are padding.
 
         Args:
             episode: (B,) int64 in [0, num_episodes).
-            start: (B,) int64, first frame of each segment; negative to begin before the episode does.
-            num_frames: frames in each segment, T + 1.
-            end: (B,) int64, optional: frames from this one on are padding too.
+            start: (B,) int64, first frame of each segment; a negative one is before the episode begins.
+            num_frames: number of frames in each segment, T + 1.
+            end: (B,) int64, optional: this frame and all later ones are padding too.
         """
         episode, length = np.asarray(episode), self.lengths[np.asarray(episode)]
         last = length if end is None else np.minimum(np.asarray(end), length)
@@ -240,33 +239,36 @@ class EpisodeStore:
 
     @property
     def checksums(self) -> Mapping[str, Sequence[int]] | None:
-        """The checksums of the files' blocks, by file; None in stores of older versions."""
+        """The checksums of each file's blocks, by name of the file; None in stores of older versions."""
         return self._files.checksums
 
     @property
     def has_checksums(self) -> bool:
-        """Whether :meth:`verify` can notice changed pixels. Older versions wrote stores without checksums."""
+        """Whether :meth:`verify` can detect changed pixels. Older versions wrote stores without checksums."""
         return self.packed or self.checksums is not None
 
     def verify(self) -> Iterator[int]:
-        """Read all frames, compare them with their checksums, and tell how many are done, now and then.
+        """Read all frames and compare them with their checksums.
+
+        Yields:
+            The number of frames checked so far, from time to time.
 
         Raises:
-            UserError: some have changed since they were written.
+            UserError: a frame has changed since it was written.
         """
         frames, sums = self.view.frames, self._files.checksums
         if isinstance(frames, np.ndarray):
             yield from () if sums is None else verify(join(self.folder, FRAMES), sums[FRAMES], frames)
             return
-        for start in range(0, self.num_rows, BLOCK):  # packed blocks are checked whenever they are unpacked
+        for start in range(0, self.num_rows, BLOCK):  # decompressing a packed block verifies it
             stop = min(start + BLOCK, self.num_rows)
             frames[np.arange(start, stop)]
             yield stop
 
     @property
     def view(self) -> View:
-        """The index of all rows, rebuilt at the first use after rows were added."""
-        view = self._cached_view  # which another thread may take away meanwhile
+        """All rows, indexed by episode. The index is rebuilt at the first use after rows were appended."""
+        view = self._cached_view  # read once, since another thread may set it to None
         if view is None:
             make = packed_view if self.packed else View.of
             view = self._cached_view = make(self.folder, self.obs_shape, self.num_rows, self._row)

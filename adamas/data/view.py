@@ -1,4 +1,4 @@
-"""From rows in order of arrival to episodes and batches of padded segments."""
+"""An index from episodes to rows, and the episodes and batches of padded segments that are read through it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRANSITION = ("action", "reward", "terminated", "truncated")
 
 
 def row_dtype(spec: ActionSpec | None) -> np.dtype[Any]:
-    """What a row of ``rows.bin`` is: the episode of its frame, and the transition taken from it."""
+    """Return the type of a row of ``rows.bin``: the episode of a frame, and the transition taken from it."""
     discrete = spec is None or spec.is_discrete
     fields: list[tuple[Any, ...]] = [
         ("episode", "<i8"),
@@ -34,28 +34,28 @@ def row_dtype(spec: ActionSpec | None) -> np.dtype[Any]:
 
 
 class Frames(Protocol):
-    """Frames by their row numbers (...,): (..., C, H, W) uint8. An array of R frames is one."""
+    """Frames (..., C, H, W) uint8, read by row numbers (...,). An array of R frames satisfies this protocol."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes that they take where they lie."""
+        """Number of bytes that the frames take on disk."""
         ...
 
     def __getitem__(self, row: np.ndarray, /) -> np.ndarray:
-        """Copy some out."""
+        """Return a copy of some frames."""
         ...
 
 
 @dataclass(frozen=True)
 class View:
-    """R rows of a store, indexed by the E episodes they belong to.
+    """R rows of a store, indexed by the E episodes that they belong to.
 
     Attributes:
         frames: the R frames.
         rows: (R,) of :func:`row_dtype`: the episode of each frame and the transition taken from it.
         order: (R,) int64, row numbers sorted by episode, then by time.
-        first: (E,) int64, where each episode starts in ``order``.
-        lengths: (E,) int64, frames of each episode.
+        first: (E,) int64, the position in ``order`` at which each episode starts.
+        lengths: (E,) int64, number of frames of each episode.
     """
 
     frames: Frames
@@ -66,7 +66,7 @@ class View:
 
     @classmethod
     def of(cls, folder: Place, obs_shape: tuple[int, int, int], num_rows: int, dtype: np.dtype[Any]) -> View:
-        """Map the first ``num_rows`` rows of a folder and index them.
+        """Memory-map the first ``num_rows`` rows of a folder and index them.
 
         Raises:
             UserError: a file is missing, too short or damaged.
@@ -76,46 +76,48 @@ class View:
 
     @classmethod
     def indexed(cls, folder: Place, frames: Frames, rows: np.ndarray) -> View:
-        """Index the rows of ``folder``.
+        """Index rows that have been read from ``folder``.
 
         Raises:
-            UserError: they are damaged.
+            UserError: the rows are damaged.
         """
         episode = rows["episode"]
         if episode.min(initial=0) < 0 or episode.max(initial=-1) >= len(rows):
             raise damaged(join(folder, ROWS))
         lengths = np.bincount(episode)
         first = np.cumsum(lengths) - lengths
-        # NumPy sorts integers of 16 bits in linear time, and there are seldom more episodes than that.
+        # NumPy sorts 16-bit integers in linear time, and there are seldom more than 65,535 episodes.
         order = np.argsort(episode.astype(np.min_scalar_type(len(lengths))), kind="stable")
-        if not lengths.all() or (np.diff(order[first]) < 0).any():  # numbers follow the order of first rows
+        if (
+            not lengths.all() or (np.diff(order[first]) < 0).any()
+        ):  # episodes are numbered by their first rows
             raise damaged(join(folder, ROWS))
         return cls(frames, rows, order, first, lengths)
 
     @property
     def newest_rows(self) -> np.ndarray:
-        """(E,) of :func:`row_dtype`: the newest row of each episode, where no known transition starts."""
+        """(E,) of :func:`row_dtype`: the newest row of each episode, whose next frame is unknown."""
         return np.asarray(self.rows[self.order[self.first + self.lengths - 1]])
 
     @property
     def ended(self) -> np.ndarray:
-        """(E,) bool: which episodes are closed."""
+        """(E,) bool: whether each episode has ended."""
         return np.asarray(self.newest_rows["final"])
 
     @property
     def returns(self) -> np.ndarray:
-        """(E,) float64: sum of the known rewards of each episode."""
+        """(E,) float64: return of each episode so far."""
         total = np.bincount(self.rows["episode"], self.rows["reward"])
         return np.asarray(total - self.newest_rows["reward"])
 
     def episode(self, number: int) -> Episode:
-        """One episode, copied out."""
+        """Return a copy of an episode."""
         row = self.order[self.first[number] :][: self.lengths[number]]
         step = self.rows[row[:-1]]
         return Episode(self.frames[row], *(step[name].copy() for name in TRANSITION))
 
     def segments(self, episode: np.ndarray, start: np.ndarray, num_frames: int, end: np.ndarray) -> Batch:
-        """Frames ``start`` to ``start + num_frames`` of B episodes; those outside [0, ``end``) are padding.
+        """Read B segments: frames ``start`` to ``start + num_frames``; frames outside of [0, ``end``) are padding.
 
         Args:
             episode: (B,) int64.
@@ -125,7 +127,9 @@ class View:
         """
         t = start[:, None] + np.arange(num_frames)  # (B, T + 1)
         mask = (t >= 0) & (t < end[:, None])
-        inside = np.clip(t, 0, self.lengths[episode, None] - 1)  # padding needs some frame to overwrite
+        inside = np.clip(
+            t, 0, self.lengths[episode, None] - 1
+        )  # for padding, read any frame; it is overwritten below
         row = self.order[self.first[episode, None] + inside]
         obs = self.frames[row]  # (B, T + 1, C, H, W)
         obs[~mask] = 0
@@ -136,12 +140,12 @@ class View:
 
 
 def damaged(path: Place) -> UserError:
-    """The error for a file with impossible content."""
+    """Return the error for a file with invalid content."""
     return UserError(f"{path} is damaged; restore the folder from a copy")
 
 
 def map_file(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
-    """The first rows of a file as a read-only array that takes no memory of its own.
+    """Memory-map the first rows of a file as a read-only array.
 
     Raises:
         UserError: the file is missing or too short.
@@ -152,5 +156,5 @@ def map_file(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.nda
         raise UserError(f"{path}: {error.strerror}; restore the folder from a copy") from error
     if size < dtype.itemsize * math.prod(shape):
         raise UserError(f"{path} is shorter than its index says; restore the folder from a copy")
-    # An empty file cannot be mapped.
+    # An empty file cannot be memory-mapped.
     return np.asarray(np.memmap(path, dtype, "r", shape=shape)) if shape[0] else np.empty(shape, dtype)

@@ -129,17 +129,17 @@ def damage(folder: Path, column: str, row: int, value: object, checksums: bool =
     [
         ("action", 7, (1, 9.0), "episode 1, step 2: x is 9.0; it must be in [0, 4]"),
         ("action", 0, (0.5, 1.0), "episode 0, step 0: fire is 0.5; it must be a whole number in [0, 1]"),
-        ("reward", 6, float("nan"), "episode 1, step 1: the reward is no finite number"),
-        ("truncated", 11, True, "episode 2, step 1: it ends there, and goes on"),
-        ("final", 11, True, "episode 2, step 1: marked as the last frame, and the episode goes on"),
-        ("final", 24, False, "episode 4, step 3: it ends there, and goes on"),
+        ("reward", 6, float("nan"), "episode 1, step 1: the reward is not a finite number"),
+        ("truncated", 11, True, "episode 2, step 1: marked as an end, but the episode continues"),
+        ("final", 11, True, "episode 2, step 1: marked as the last frame, but the episode continues"),
+        ("final", 24, False, "episode 4, step 3: marked as an end, but the episode continues"),
         ("terminated", 2, b"\xff", "episode 0, step 2: terminated is 255, not 0 or 1"),
         ("final", 4, b"\xff", "episode 0, step 4: final is 255, not 0 or 1"),
         (
             "truncated",
             8,
             False,
-            "episode 1, step 3: the last one, but marked neither as an end nor as cut off",
+            "episode 1, step 3: the last step, but neither terminated nor truncated",
         ),
     ],
 )
@@ -194,7 +194,7 @@ def test_inspect_counts_actions_outside_their_space(
     cli.run(["data", "inspect", str(tmp_path / "mine")])
     lines = capsys.readouterr().out
     if known:
-        assert "actions that are none of these: 1 of 4, not counted" in lines
+        assert "invalid actions, not counted below: 1 of 4" in lines
         assert "choice action: 0 33.3%, 1 0.0%, 2 66.7%" in lines
     else:
         assert "choice action: 0 25.0%, 2 50.0%, 1099511627776 25.0%" in lines
@@ -233,7 +233,7 @@ def test_record_a_game_played_at_random(tmp_path: Path, capsys: pytest.CaptureFi
         ("import", "data import needs a file or folder (adamas data import --help)"),
         ("import nowhere --out x", "nowhere does not exist"),
         ("import mine --out mine", "mine exists; choose another --out"),
-        ("import mine --out x --every 0", "every must be at least 1"),
+        ("import mine --out x --every 0", "every is 0; it must be at least 1"),
         ("inspect nowhere", "no replay in nowhere"),
         ("inspect mine --sheet mine", "mine exists; choose another --sheet"),
         ("inspect mine --sheet sheet.xyz", "cannot write sheet.xyz"),
@@ -244,7 +244,7 @@ def test_record_a_game_played_at_random(tmp_path: Path, capsys: pytest.CaptureFi
             "mine holds 20 steps in 5 episodes already; add",
         ),
         ("record x --steps 3", "--steps at least twice as many"),
-        ("split one --out x", "one has 1 episode; two are needed"),
+        ("split one --out x", "one has 1 episode, and a split needs two"),
         ("split mine --out x --cut 0", "--cut is 0; it must be at least 1"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import pytest
 from PIL import Image
 
 from adamas import cli
+from adamas.commands.train import parse_start
 from adamas.core.actions import ActionSpec
-from adamas.data import EpisodeStore
+from adamas.data import NEW, EpisodeStore
+from adamas.data.inspect import first_training
+from adamas.presets import PRESETS
 
 
 def shots(folder: Path, table: str | None) -> None:
@@ -51,3 +55,40 @@ def test_frames_of_a_file(tmp_path: Path, complaint: Callable[..., str]) -> None
     assert "several arrays of frames: obs/front, obs/back; choose one with --frames" in said
     cli.run(["data", "import", str(tmp_path / "one.npz"), "--out", str(out), "--frames", "back"])
     assert EpisodeStore.open(out).episode(0).obs[:, 0, 0, 0].tolist() == [10, 11, 12]
+
+
+def test_the_commands_that_come_next_work_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        shots(tmp_path / "my shots" / name, "fire\n0\n1\n0\n")
+    cli.run(["data", "import", "my shots", "--out", "my out"])
+    split, train, dream = (shlex.split(line)[1:] for line in capsys.readouterr().out.splitlines()[-3:])
+    cli.run(split)
+    assert EpisodeStore.open("my out-split/test").num_episodes == 1
+    assert train == ["train", "static-small", "--data", "my out-split"]
+    assert PRESETS[train[1]]().final_epochs > 0
+    start = parse_start(train[1], train[2:])
+    assert start.config.data == "my out-split"
+    assert dream[:2] == ["dream", "runs/static-small/my out-split-seed-0"] and "--beside-real" in dream
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [
+        (8, 12, ["out-split --cut 6", "train static-small --data"]),
+        (64, 64, ["out-split --cut 6", "train static --data"]),
+        (90, 160, ["frames of 90x160 take long to learn", "with --size 20 32"]),
+    ],
+)
+def test_the_advice_fits_one_long_recording_and_the_size_of_its_frames(
+    height: int, width: int, expected: list[str], tmp_path: Path
+) -> None:
+    store = EpisodeStore.create(tmp_path / "out", (3, height, width), ActionSpec.numbered(2))
+    number, frame = np.array([NEW]), np.zeros((1, 3, height, width), np.uint8)
+    for _ in range(60):
+        number = store.append(number, frame, np.zeros(1), np.zeros(1), np.zeros(1), np.zeros(1))
+    store.append_final(number, frame)
+    advice = "\n".join(first_training(store))
+    assert all(words in advice for words in expected)

@@ -70,7 +70,7 @@ class Case:
         try:
             (self.again or self.run)()
         except UserError as error:
-            assert "exists; choose another" in str(error) or "is a dataset already" in str(error)
+            assert "exists; choose another" in str(error) or "is already a dataset" in str(error)
         self.check()
 
 

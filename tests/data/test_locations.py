@@ -60,7 +60,7 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("url", CHAINS)
 def test_chains_are_refused(url: str) -> None:
-    with pytest.raises(UserError, match="datasets lie in folders, or at s3, gs"):
+    with pytest.raises(UserError, match="give a folder, or a URL that begins with one of s3, gs"):
         check_url(url)
 
 
@@ -75,14 +75,14 @@ def test_plain_urls_and_a_cache_are_fine(url: str) -> None:
 def test_no_command_opens_a_chain(url: str, tmp_path: Path) -> None:
     small(tmp_path / "mine")
     for words in (["inspect", url], ["pack", str(tmp_path / "mine"), "--out", url]):
-        with pytest.raises(UserError, match="datasets lie in folders"):
+        with pytest.raises(UserError, match="give a folder, or a URL"):
             cli.run(["data", *words])
 
 
 def test_links_of_runs_are_followed(run: Path) -> None:
     assert is_link(run / "dataset" / "train")
     assert EpisodeStore.open(run / "dataset" / "train").num_episodes == 1
-    with pytest.raises(UserError, match="datasets lie in folders"):
+    with pytest.raises(UserError, match="give a folder, or a URL"):
         link_recordings(run / "other", "reference::file:///x")
     assert not (run / "other").exists()
 
@@ -97,7 +97,7 @@ def test_links_of_older_runs_with_a_cache_are_followed(run: Path) -> None:
 @pytest.mark.parametrize("url", [*CHAINS, 3, ["s3://x"]])
 def test_links_of_runs_are_no_chains(run: Path, url: object) -> None:
     (run / "dataset" / "train" / "index.json").write_text(json.dumps({"version": 3, "link": url}))
-    with pytest.raises(UserError, match="datasets lie in folders"):
+    with pytest.raises(UserError, match="give a folder, or a URL"):
         EpisodeStore.open(run / "dataset" / "train")
 
 
@@ -117,7 +117,9 @@ def test_links_of_datasets_are_refused(run: Path, tmp_path: Path) -> None:
         other / "dataset" / "train",
         f"memory://{tmp_path.name}/dataset/train",
     ):
-        with pytest.raises(UserError, match=r"is no dataset but points to 'memory://.*only runs do that"):
+        with pytest.raises(
+            UserError, match=r"is not a dataset but a link to 'memory://.*followed only within a run"
+        ):
             EpisodeStore.open(place)
 
 
@@ -143,13 +145,14 @@ def test_what_is_no_file_is_not_read(tmp_path: Path, name: str, kind: str) -> No
         os.mkfifo(path)
     else:
         path.symlink_to("/dev/zero")
-    with pytest.raises(UserError, match="this is no file"):
+    reason = "Is a directory" if kind == "folder" else "it is no regular file"
+    with pytest.raises(UserError, match=reason):
         EpisodeStore.open(path.parent)
     if name in ("frames.bin", "rows.bin"):
         with pytest.raises(UserError, match="cannot write to"):
             store.commit()
     if name == "index.json":
-        with pytest.raises(OSError, match="this is no file"):
+        with pytest.raises(OSError, match=reason):
             read_file(path)
 
 

@@ -23,7 +23,7 @@ from adamas.data import NEW, EpisodeStore, SegmentSampler
 from adamas.data.locations import join
 from adamas.data.pack import pack
 from adamas.data.packed import BLOCK
-from adamas.data.prefetch import ReadAhead
+from adamas.data.prefetch import PrefetchingSampler
 
 SHAPE = (3, 4, 5)
 SPEC = ActionSpec(buttons=("jump",), axes=(Axis("steer", -2.0, 2.0),))
@@ -121,11 +121,11 @@ def test_a_packed_dataset_can_be_packed_again_and_not_added_to(store: EpisodeSto
     copy = packed(packed(store, url), url + "-again")
     assert (copy.episode(3).obs == store.episode(3).obs).all()
     no = np.zeros(1, bool)
-    with pytest.raises(UserError, match=r"mine-again is packed, and nothing can be added to it"):
+    with pytest.raises(UserError, match=r"mine-again is packed and therefore read-only"):
         copy.append(np.array([NEW]), np.zeros((1, *SHAPE), np.uint8), np.zeros(1), np.zeros(1), no, no)
-    with pytest.raises(UserError, match="is a dataset already; choose another `out`"):
+    with pytest.raises(UserError, match="is already a dataset; choose another `out`"):
         next(pack(store, url))
-    with pytest.raises(UserError, match="is a dataset already"):
+    with pytest.raises(UserError, match="is already a dataset"):
         next(pack(copy, store.folder))
 
 
@@ -177,7 +177,9 @@ def test_what_is_missing_is_named(store: EpisodeStore, url: str, monkeypatch: py
     fsspec.filesystem("memory").rm_file(str(join(url, "frames.zst")))
     with pytest.raises(UserError, match=r"cannot read memory://.*/frames\.zst \(FileNotFoundError"):
         copy.episode(0)
-    with pytest.raises(UserError, match=r"cannot open 'nosuch://x': datasets lie in folders, or at s3, "):
+    with pytest.raises(
+        UserError, match=r"cannot open 'nosuch://x'; give a folder, or a URL that begins with one of s3, "
+    ):
         EpisodeStore.open("nosuch://x")
     for module in ("zstandard", "fsspec"):
         with monkeypatch.context() as patch:
@@ -190,7 +192,7 @@ def test_what_is_missing_is_named(store: EpisodeStore, url: str, monkeypatch: py
 
 def test_reading_ahead_changes_no_batch(store: EpisodeStore) -> None:
     """Two kinds of segments in turns, and a generator that is set back, as when a run is resumed."""
-    plain, ahead = SegmentSampler(store, None), ReadAhead(store)
+    plain, ahead = SegmentSampler(store, None), PrefetchingSampler(store)
     one, other = np.random.default_rng(5), np.random.default_rng(5)
     short, long = SegmentSpec(3), SegmentSpec(6, past_end=True)
     for spec in (short, short, short, long, long, short, short):
@@ -218,7 +220,7 @@ def test_storage_is_asked_by_one_thread_at_a_time(
         return fetch(*arguments, **options)
 
     monkeypatch.setattr(files, "cat_ranges", slow)
-    sampler, rng = ReadAhead(copy), np.random.default_rng(0)
+    sampler, rng = PrefetchingSampler(copy), np.random.default_rng(0)
     for _ in range(6):
         sampler.sample(4, SegmentSpec(3), rng)
     assert most == [1]
@@ -228,7 +230,7 @@ def test_what_fails_ahead_is_told_and_tried_again(store: EpisodeStore, url: str)
     copy = packed(store, url)
     files, path = fsspec.core.url_to_fs(str(join(url, "frames.zst")))
     content = files.cat_file(path)
-    sampler, rng, other = ReadAhead(copy), np.random.default_rng(0), np.random.default_rng(0)
+    sampler, rng, other = PrefetchingSampler(copy), np.random.default_rng(0), np.random.default_rng(0)
     files.rm_file(path)
     with pytest.raises(UserError, match=r"cannot read .*frames\.zst"):
         sampler.sample(4, SegmentSpec(3), rng)

@@ -68,9 +68,9 @@ def file_of(folder: Path) -> Path:
 
 def test_they_are_made_once(tmp_path: Path) -> None:
     store, told = make_store(tmp_path / "full"), list[int]()
-    with_small_frames(store, shrink, tmp_path, tell=told.append)
+    with_small_frames(store, shrink, tmp_path, on_progress=told.append)
     assert told == [15]
-    with_small_frames(EpisodeStore.open(tmp_path / "full"), shrink, tmp_path, tell=told.append)
+    with_small_frames(EpisodeStore.open(tmp_path / "full"), shrink, tmp_path, on_progress=told.append)
     assert told == [15]
     assert file_of(tmp_path).stat().st_size == 15 * 3 * 4 * 6
 
@@ -108,14 +108,14 @@ def test_an_interrupted_one_is_completed(tmp_path: Path, monkeypatch: pytest.Mon
             raise Killed
 
     with pytest.raises(Killed):
-        with_small_frames(store, shrink, tmp_path, tell=kill)
+        with_small_frames(store, shrink, tmp_path, on_progress=kill)
     part = file_of(tmp_path)
     assert part.name.endswith(".part")
     size = part.stat().st_size
     with part.open("r+b") as file:  # half a frame never reached the disk
         file.truncate(size - torn * 10)
     told: list[int] = []
-    little = with_small_frames(store, shrink, tmp_path, tell=told.append)
+    little = with_small_frames(store, shrink, tmp_path, on_progress=told.append)
     assert told[0] == (6 if torn else 8)  # not from the beginning
     everything = np.arange(8)
     full = torch.from_numpy(np.array(store.view.frames[everything]))
@@ -125,7 +125,7 @@ def test_an_interrupted_one_is_completed(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_one_of_several_processes_makes_them(tmp_path: Path) -> None:
     store = make_store(tmp_path / "full")
-    with pytest.raises(UserError, match="is not there, though the first process has made it"):
+    with pytest.raises(UserError, match="is missing on this machine"):
         with_small_frames(store, shrink, tmp_path, make=False)
     with_small_frames(store, shrink, tmp_path)
     assert with_small_frames(store, shrink, tmp_path, make=False).obs_shape == (3, 4, 6)

@@ -1,1 +1,1 @@
-"""Recordings of others, in many formats, on their way into a store."""
+"""Import recordings in many formats into a store."""

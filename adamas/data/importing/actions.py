@@ -1,4 +1,4 @@
-"""What the columns of tables mean: which are choices, buttons and axes."""
+"""Infer the actions of recordings: which columns of their tables are choices, buttons and axes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from adamas.core.errors import UserError, nearest
 from adamas.data.importing.source import AXIS, BUTTON, Column, Table
 
 MAX_OPTIONS = 10_000
-"""Of a choice: each has a vector of its own in the networks."""
+"""Most options of a choice. The networks learn an embedding for each option."""
 
 
 def describe(
@@ -21,14 +21,21 @@ def describe(
     axes: Collection[str] = (),
     ignore: Collection[str] = (),
 ) -> ActionSpec:
-    """What an action is in all ``tables`` together.
+    """Return the description of the actions in all ``tables`` together.
 
-    Unless named in ``choices``, ``buttons`` or ``axes``, or known from the file, a column of texts is a choice, and so
-    is one of whole numbers if it is the only one; one of 0 and 1 is a button; any other an axis from the least recorded
-    number to the greatest.
+    The kind of a column follows from its name in ``choices``, ``buttons`` or ``axes``, or from the file. Otherwise, a
+    column of texts is a choice, and so is a single column of whole numbers. A column of 0 and 1 is a button. Every
+    other column is an axis from the smallest recorded number to the largest.
+
+    Args:
+        tables: one for each recording.
+        choices: names of columns that are choices.
+        buttons: names of columns that are buttons.
+        axes: names of columns that are axes.
+        ignore: names of columns that are not part of the action.
 
     Raises:
-        UserError: tables have different columns, or numbers do not fit what they are said to be.
+        UserError: tables have different columns, or the content of a column does not fit its kind.
     """
     names = _names(tables, {*choices, *buttons, *axes}, ignore)
     found: tuple[list[Choice], list[str], list[Axis]] = ([], [], [])
@@ -44,46 +51,46 @@ def describe(
             found[0].append(_choice(tables, name, column))
         elif name in buttons or (name not in axes and binary and kind != AXIS):
             if not binary:
-                raise UserError(f"{name} cannot be a button: it is something else than 0 and 1 somewhere")
+                raise UserError(f"{name} cannot be a button, since it holds other numbers than 0 and 1")
             found[1].append(name)
         elif text:
-            raise UserError(f"{name} cannot be an axis: it holds texts")
+            raise UserError(f"{name} cannot be an axis, since it holds texts")
         elif (
             kind != AXIS or name in axes or column.min() < column.max()
-        ):  # a mouse that never moved is no axis
+        ):  # leave out a mouse that never moved
             found[2].append(_axis(tables, name, column))
     return ActionSpec(*map(tuple, found))  # type: ignore[arg-type]
 
 
-def _names(tables: Sequence[Table], said: Collection[str], ignore: Collection[str]) -> list[str]:
-    """The columns of the action. Buttons that a table of keys lacks were not pressed there."""
+def _names(tables: Sequence[Table], named: Collection[str], ignore: Collection[str]) -> list[str]:
+    """Return the columns of the action. A keyboard table has no columns for buttons that were never pressed."""
     known = {name for table in tables for name in table.columns}
-    for name in (*said, *ignore):
+    for name in (*named, *ignore):
         if name not in known:
             raise UserError(f"{tables[0].path} has no column {name!r}; {nearest(name, known)}")
     listed = {name for table in tables for name, kind in table.kinds.items() if kind == BUTTON}
     first: list[str] | None = None
     for table in tables:
-        names = [name for name in table.actions(said) if name not in ignore and name not in listed]
+        names = [name for name in table.actions(named) if name not in ignore and name not in listed]
         first = names if first is None else first
         if set(names) != set(first) or table.keyboard != tables[0].keyboard:
             raise UserError(
-                f"{table.path} has the columns {', '.join(table.actions(said))}, but {tables[0].path} "
-                f"{', '.join(tables[0].actions(said))}; give all the same, or leave some out with `ignore`"
+                f"{table.path} has the columns {', '.join(table.actions(named))}, but {tables[0].path} "
+                f"{', '.join(tables[0].actions(named))}; give all the same columns, or leave some out with `ignore`"
             )
         texts = [
             name for name in names if (table.columns[name].dtype.kind == "U") != _is_text(tables[0], name)
         ]
         if texts:
             raise UserError(
-                f"{texts[0]} holds texts in one of {tables[0].path} and {table.path}, and numbers in the other; give "
-                "all alike"
+                f"{texts[0]} holds texts in one of {tables[0].path} and {table.path}, and numbers in the other; use "
+                "one of them in all tables"
             )
     found = [*(first or []), *sorted(listed.difference(ignore))]
     if not found:
         raise UserError(
             f"{tables[0].path} has no column for the action, only {', '.join(tables[0].columns)}; add one, or import "
-            "`without_actions`"
+            "without actions (`without_actions`)"
         )
     return found
 
@@ -126,7 +133,7 @@ def _axis(tables: Sequence[Table], name: str, column: Column) -> Axis:
 
 
 def _row(tables: Sequence[Table], name: str, wrong: np.ndarray) -> str:
-    """The first row where something is wrong, for messages."""
+    """Return the place of the first wrong row, for error messages."""
     i = int(wrong.argmax())
     for table in tables:
         if i < len(table):
@@ -136,7 +143,7 @@ def _row(tables: Sequence[Table], name: str, wrong: np.ndarray) -> str:
 
 
 def steady(tables: Sequence[Table], names: Collection[str]) -> Iterator[str]:
-    """Of the action's columns, those that grow in every row of every table, as a counter or a clock does."""
+    """Yield the columns that grow in every row of every table, like a counter or a clock."""
     for name in names:
         columns = [values_of(table, name) for table in tables]
         if all(x.dtype.kind != "U" and len(x) > 3 and bool((np.diff(x) > 0).all()) for x in columns):
@@ -144,12 +151,12 @@ def steady(tables: Sequence[Table], names: Collection[str]) -> Iterator[str]:
 
 
 def values_of(table: Table, name: str) -> Column:
-    """(rows,) what a column holds. Of buttons that were never pressed, a table of keys has none."""
+    """Return a column, (rows,): zeros for a button that was never pressed and so has no column."""
     return table.columns.get(name, np.zeros(len(table)))
 
 
 def encode(table: Table, spec: ActionSpec) -> np.ndarray:
-    """The actions of a table: (rows, ``*spec.shape``). Without a table, one row in which nothing is done."""
+    """Return the actions of a table, (rows, ``*spec.shape``); for an empty table, one row without any action."""
     if spec == ActionSpec.nothing():
         return np.zeros(max(1, len(table)), np.int64)
     entries = [_options(table.columns[choice.name], choice) for choice in spec.choices]
@@ -165,5 +172,5 @@ def _options(column: Column, choice: Choice) -> Column:
 
 
 def _rounded(end: float) -> float:
-    """As the store holds it, so that the numbers lie within the ends."""
+    """Round the end of an axis to float32, as the store does with actions, so that no action is outside."""
     return float(np.float32(end))

@@ -1,4 +1,4 @@
-"""Episodes as arrays, whatever file they lie in."""
+"""Read episodes from named arrays, such as those of an HDF5 or NPZ file."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from adamas.data.importing.names import ALIASES, meaning, split_done
 from adamas.data.importing.source import EVENTS, Frame, Note, Source, Table
 
 MAX_PARTS = 10_000
-"""Numbers in an action."""
+"""Most numbers in an action."""
 
 Arrays = Mapping[str, Any]
-"""What is in a file by its path there (``obs/camera``): it has a shape and a dtype, and is read when it is indexed."""
+"""Arrays by their path in a file, such as ``obs/camera``. Each has a shape and a dtype, and is read when indexed."""
 Opener = Callable[[], AbstractContextManager[Arrays]]
 
 
 def episode(place: Path, opened: Opener, arrays: Arrays, key: str | None, actions: bool) -> Source:
-    """An episode of which the arrays are at hand.
+    """Make an importable episode of arrays.
 
     Args:
-        place: what errors call it.
-        opened: opens the file again, to read the frames.
-        arrays: what is in it.
-        key: which of several arrays the frames are: a part of its path.
-        actions: False: what was done is left out, and need not be there.
+        place: name of the episode in error messages.
+        opened: opens the file again, to read the frames later.
+        arrays: the arrays of the episode.
+        key: a part of the path of the array that holds the frames. None: there is only one.
+        actions: whether to import actions. If False, the file need not hold any.
 
     Raises:
-        UserError: something is missing, or is not what its name says.
+        UserError: an array is missing, or its content does not fit its name.
     """
     if "is_first" in arrays:
         raise UserError(
-            f"{place} has an array is_first: in such files an action may stand beside the frame that it led to; move "
-            "it to the frame in which it was taken, and leave is_first out"
+            f"{place} has an array is_first, and in such files an action may be stored with the frame that it led "
+            "to; store every action with the frame in which it was taken, and remove is_first"
         )
     name = frames_name(place, arrays, key)
     columns = columns_of(str(place), arrays, len(arrays[name]), actions)
@@ -48,10 +48,10 @@ def episode(place: Path, opened: Opener, arrays: Arrays, key: str | None, action
 
 
 def frames_name(place: Path, arrays: Arrays, key: str | None) -> str:
-    """Which array the frames are.
+    """Return the path of the array that holds the frames.
 
     Raises:
-        UserError: none, or one of several, and ``key`` does not say which.
+        UserError: there is none, or there are several and ``key`` does not choose one.
     """
     obs = [name for name in arrays if meaning(name.split("/")[0], ALIASES) == "obs"]
     if key is not None:
@@ -91,13 +91,16 @@ def _list(names: Mapping[str, Any]) -> str:
 def columns_of(
     where: str, arrays: Arrays, num_frames: int | None, actions: bool = True
 ) -> dict[str, np.ndarray]:
-    """The columns of an episode's table: what was done, and what came of it.
+    """Return the columns of an episode's table: actions, rewards and ends.
 
     Args:
-        where: what errors call the episode.
-        arrays: what is in it.
-        num_frames: how many frames it has; None: this is not checked here.
-        actions: False: what was done is left out.
+        where: name of the episode in error messages.
+        arrays: the arrays of the episode.
+        num_frames: number of frames, to be compared with the number of rows; None: no comparison.
+        actions: whether to include the actions.
+
+    Raises:
+        UserError: an array is missing, or does not have one number (or K finite numbers of an action) in each row.
     """
     columns: dict[str, np.ndarray] = {}
     rows: int | None = None
@@ -140,7 +143,7 @@ def columns_of(
 
 
 def _check_length(where: str, name: str, shape: tuple[int, ...], num_frames: int | None) -> None:
-    """Before it is read, since a file's header may promise more than there is memory."""
+    """Compare an array's length with the frames before it is read: its header may claim more than fits in memory."""
     if num_frames is not None and shape and shape[0] not in (num_frames, num_frames - 1):
         raise UserError(
             f"{where} has {num_frames} frames, but {name} has {shape[0]} rows; give a row for every frame, or for all "
@@ -149,26 +152,26 @@ def _check_length(where: str, name: str, shape: tuple[int, ...], num_frames: int
 
 
 def _find(part: str, where: str, arrays: Arrays) -> str | None:
-    """What a part is called; None if it is not there."""
+    """Return the name of the array that holds ``part``, such as the reward; None if there is none."""
     found = [name for name in arrays if meaning(name, {part: ALIASES[part]}) == part]
     if len(found) > 1:
         raise UserError(
-            f"{where} has several arrays for the {part}: {', '.join(found)}; leave all but one out"
+            f"{where} has several arrays for the {part}: {', '.join(found)}; keep only one of them"
         )
     return found[0] if found else None
 
 
 def _next_of(name: str, arrays: Arrays) -> str | None:
-    """The array of the frames that came after those of ``name``, as robomimic's files have it."""
+    """Return the array with the next frame of each frame in ``name``, as robomimic writes it; None if absent."""
     _, slash, rest = name.partition("/")
     found = [f"{other}{slash}{rest}" for other in ALIASES["next_obs"]]
     return next((n for n in found if n in arrays and arrays[n].shape == arrays[name].shape), None)
 
 
 def _frames(opened: Opener, name: str, final: str | None, note: Note) -> Iterator[Frame]:
-    """The frames one by one, and then the last one of ``final``."""
+    """Yield the frames one by one, and then the last frame of the array ``final``."""
     with opened() as arrays:
-        first = arrays[name].shape[3] != 3  # channels come first
+        first = arrays[name].shape[3] != 3  # whether channels come first
         number = 0
         for number, frame in enumerate(map(np.asarray, arrays[name])):
             yield Frame(number, None, frame.transpose(1, 2, 0) if first else frame)
@@ -178,6 +181,6 @@ def _frames(opened: Opener, name: str, final: str | None, note: Note) -> Iterato
 
 
 def refuse_table(path: Path, actions: Path | None) -> None:
-    """Raise UserError if a table is given for what has its actions in itself."""
+    """Raise UserError if a table of actions is given for a file that holds its own actions."""
     if actions is not None:
         raise UserError(f"{path} holds its own actions; leave out `actions`")

@@ -1,4 +1,4 @@
-"""Whether the times in a table and those of a video can come from the same clock."""
+"""Check whether the times in a table and in a video can come from the same clock."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from adamas.core.errors import UserError
 from adamas.data.importing.source import Frame, Note, Table
 
 VIDEO_TICK = 0.001
-"""Seconds to which a file may round the times of frames: Matroska and WebM store milliseconds."""
+"""Resolution of frame times in seconds. Matroska and WebM store milliseconds."""
 DRIFT = 0.01
-"""Share of a video's length by which the ends of two clocks may differ."""
+"""Most that the ends of two clocks may differ, as a share of the video's length."""
 UNITS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-"""Seconds in a unit that times may be in, by the ending of the column's name: ``time_ms``."""
+"""Units of time in seconds, by the suffix of a column's name, such as ``time_ms``."""
 
 
 def tolerance(times: np.ndarray) -> float:
-    """By how much a row's time may lie behind a frame's because both are rounded, in seconds.
+    """Return the most seconds by which rounding may have moved a row's time behind its frame's.
 
-    Hundredths and thousandths of a second are off by up to half a unit of the last decimal. Whole seconds and tenths
-    are taken at their word.
+    Times with two or three decimals may be off by half a unit of the last decimal. Times with fewer decimals are
+    assumed to be exact.
     """
     written = next((d for d in (0, 1, 2, 3) if np.allclose(times, times.round(d), rtol=0, atol=1e-9)), 4)
     return VIDEO_TICK / 2 + (0.5 * 10.0**-written if written in (2, 3) else 0.0)
@@ -33,12 +33,12 @@ def check_clocks(path: Path, table: Table, times: np.ndarray, last: Frame, note:
     Args:
         path: the video.
         table: its table, for messages.
-        times: (rows,) seconds from when on each row holds.
+        times: (rows,) seconds at which each row takes effect.
         last: the video's last frame.
-        note: told where the table is far shorter, so that its last row holds for long.
+        note: called if the table is much shorter, so that its last row holds for a long time.
 
     Raises:
-        UserError: the table is far longer, so that its last rows belong to no frame.
+        UserError: the table is much longer, so that its last rows belong to no frame.
     """
     interval = (last.time or 0.0) / max(1, last.number)  # seconds from one frame to the next
     length, end = (last.time or 0.0) + interval, float(times[-1])
@@ -48,9 +48,11 @@ def check_clocks(path: Path, table: Table, times: np.ndarray, last: Frame, note:
     if end - length > max(slack, 2 * float(between.min())):
         unit = next((name for name, seconds in UNITS.items() if 0.5 < end * seconds / length < 2), None)
         if unit is not None:
-            raise UserError(f"{lengths} and look like {unit}; divide them, or call the column time_{unit}")
+            raise UserError(
+                f"{lengths} and seem to be in {unit}; convert them to seconds, or rename the column to time_{unit}"
+            )
         if abs(end - last.number) <= 1:
-            raise UserError(f"{lengths} and look like numbers of frames; call the column frame")
+            raise UserError(f"{lengths} and seem to be frame numbers; rename the column to frame")
         raise UserError(f"{lengths}; give the whole video, or only the rows that belong to it")
     if length - end > max(slack, 2 * float(between.max())):  # a log of changes may pause
         note(f"{lengths}: the last row is taken to hold until the video's end")

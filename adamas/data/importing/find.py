@@ -1,4 +1,4 @@
-"""Which files and folders are recordings, and which tables are theirs."""
+"""Find recordings in files and folders, and the tables of actions that belong to them."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ ARRAYS: Mapping[str, Callable[[Path, str | None, bool], list[Source]]] = {
     ".hdf5": hdf5,
     ".h5": hdf5,
 }
-"""What reads files that hold their actions in themselves, by their endings."""
-SHOWN = 5  # names of files that are left out, in a line
+"""Readers of files that hold their own actions, by the suffix of the file."""
+SHOWN = 5  # most names of unused files in one line
 
 
 @dataclass
 class Finder:
-    """Looks for recordings in files and folders.
+    """Finds recordings in files and folders.
 
     Attributes:
-        actions: the table of the only recording, or the folder of tables. None: they lie beside their recordings.
-        frames: which array of a file the frames are, by a part of its path.
-        without_actions: leave out what was done; recordings need no tables.
-        note: takes lines for the user.
+        note: called with lines for the user.
+        actions: the table of a single recording, or a folder of tables. None: each table is beside its recording.
+        frames: a part of the path of the array that holds the frames, in files with several such arrays.
+        without_actions: import no actions; recordings then need no tables.
     """
 
     note: Note
@@ -45,13 +45,13 @@ class Finder:
     without_actions: bool = False
     _seen: list[Path] = field(default_factory=list)
     _used: set[Path] = field(default_factory=set)
-    _filmed: list[Path] = field(default_factory=list)  # recordings that have tables of their own
+    _filmed: list[Path] = field(default_factory=list)  # videos and folders of images, which have tables
 
     def find(self, path: Path) -> list[Source]:
-        """The episodes in a file, or in a folder and the folders in it, in natural order of their names.
+        """Return the episodes in a file, or in a folder and all folders below it, in natural order of their names.
 
         Raises:
-            UserError: it does not exist, nothing in it can be imported, or a recording is without its table.
+            UserError: ``path`` does not exist, nothing in it can be imported, or a recording has no table.
         """
         if not path.exists():
             raise UserError(f"{path} does not exist; check the path")
@@ -59,19 +59,20 @@ class Finder:
         if not sources:
             known = ", ".join((*VIDEOS, *ARRAYS, *IMAGES))
             raise UserError(
-                f"nothing in {path} can be imported; give a file or a folder of {known} (images: a folder)"
+                f"nothing in {path} can be imported; give a file or folder with one of {known} (images: a folder)"
             )
         if self.actions is not None and len(self._filmed) > 1 and not self.actions.is_dir():
             raise UserError(
                 f"{self.actions} is one table, but {path} holds {len(self._filmed)} recordings; give a folder of tables"
             )
         if self.frames is not None and self._filmed:
-            raise UserError(f"`frames` chooses among the arrays of a file; {self._filmed[0]} has none")
+            raise UserError(f"{self._filmed[0]} has no arrays to choose from; leave out `frames`")
         left = [file for file in self._seen if file not in self._used]
         if left:
             names = ", ".join(str(file.relative_to(path)) for file in left[:SHOWN])
             self.note(
-                f"left out: {names}" + (f" and {len(left) - SHOWN} more files" if len(left) > SHOWN else "")
+                f"not imported: {names}"
+                + (f" and {len(left) - SHOWN} more files" if len(left) > SHOWN else "")
             )
         return sources
 
@@ -95,7 +96,7 @@ class Finder:
         return sources + deeper
 
     def _file(self, file: Path, alone: bool) -> list[Source]:
-        """The episodes in a file. ``alone``: it is the only recording in its folder."""
+        """Return the episodes in a file. ``alone`` says that it is the only recording in its folder."""
         suffix = file.suffix.lower()
         self._used.add(file)
         if suffix in ARRAYS:
@@ -106,7 +107,7 @@ class Finder:
         return []
 
     def _table(self, recording: Path, alone: bool) -> Table:
-        """The table of a video or a folder of images."""
+        """Read the table of a video or a folder of images."""
         self._filmed.append(recording)
         found = self._tables(recording, alone)
         if not found and self.without_actions:
@@ -115,8 +116,8 @@ class Finder:
             stem = recording.name if recording.is_dir() else recording.stem
             names = ", ".join(path.name for path in found)
             raise UserError(
-                f"{recording} needs one table of its actions, called {', '.join(stem + s for s in SUFFIXES)}"
-                f"{f' (there are {names})' if found else ''}; or name it with `actions`, or import `without_actions`"
+                f"{recording} needs one table of actions, called {', '.join(stem + s for s in SUFFIXES)}"
+                f"{f' (found: {names})' if found else ''}; name it with `actions`, or import `without_actions`"
             )
         if found[0] in self._used and found[0] != self.actions:
             raise UserError(
@@ -126,7 +127,7 @@ class Finder:
         return read_table(found[0])
 
     def _tables(self, recording: Path, alone: bool) -> list[Path]:
-        """The table that is given, or those of a recording's name, or those called actions beside the only one."""
+        """Return the given table, or those with the recording's name, or those called "actions" beside a single one."""
         if self.actions is not None and not self.actions.is_dir():
             return [self.actions]
         stem = recording.name if recording.is_dir() else recording.stem
@@ -138,6 +139,6 @@ class Finder:
 
 
 def _called(folder: Path, stem: str) -> list[Path]:
-    """The tables of a name in a folder."""
+    """Return the tables in a folder that have the name ``stem``."""
     tables = (path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in SUFFIXES)
     return sorted(path for path in tables if path.stem == stem)

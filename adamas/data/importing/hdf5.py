@@ -1,4 +1,4 @@
-"""HDF5 files: one episode, or one in each of several groups, however deep they lie."""
+"""Read HDF5 files with one episode, or with one episode in each of several groups at any depth."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ from adamas.data.importing.names import ALIASES, meaning, natural
 from adamas.data.importing.source import Source
 
 MAX_DEPTH = 16
-"""Of groups within groups: a group that contains itself has no end."""
+"""Deepest nesting of groups. The limit ends the search in a group that contains itself."""
 
 
 def hdf5(file: Path, key: str | None, actions: bool) -> list[Source]:
-    """The episodes in a file, in natural order of their groups' names.
+    """Return the episodes in a file, in natural order of their groups' names.
 
-    An episode is a group with an array of actions or with frames, be it the file itself, ``episode_0``, or
-    ``data/demo_0`` with ``obs/camera`` in it, as robomimic and ManiSkill write it.
+    An episode is a group that contains actions or frames: the file itself, ``episode_0``, or ``data/demo_0`` with the
+    array ``obs/camera`` in it, as robomimic and ManiSkill write it.
 
     Args:
         file: an HDF5 file.
-        key: which array holds the frames.
-        actions: False: leave out what was done.
+        key: a part of the path of the array that holds the frames.
+        actions: whether to import actions.
+
+    Raises:
+        UserError: the file cannot be read, or a group is not an episode.
     """
     try:
         with opened_file(file) as content:
@@ -53,23 +56,18 @@ def hdf5(file: Path, key: str | None, actions: bool) -> list[Source]:
     except ModuleNotFoundError as error:
         raise require("h5py", "data") from error
     except OSError as error:
-        raise UserError(f"{file} is no HDF5 file that can be read ({error}); restore it") from error
+        raise UserError(f"{file} cannot be read as an HDF5 file ({error}); restore it") from error
 
 
 @contextmanager
 def opened_file(file: Path) -> Iterator[Any]:
-    """What is in a file. OSError: it, or a part of it, cannot be read."""
+    """Open a file. Raises OSError if it, or a part of it, cannot be read."""
     import h5py
 
     try:
         with h5py.File(file) as content:
             yield content
-    except (
-        RuntimeError,
-        KeyError,
-        ValueError,
-        MemoryError,
-    ) as error:  # how h5py tells of damage, beside OSError
+    except (RuntimeError, KeyError, ValueError, MemoryError) as error:  # h5py raises these for damaged files
         raise OSError(str(error) or type(error).__name__) from error
 
 
@@ -80,7 +78,7 @@ def _opened(file: Path, group: str) -> Iterator[Arrays]:
 
 
 def _episodes(file: Path, group: Any, name: str) -> Iterator[str]:
-    """The names of the groups that are episodes."""
+    """Yield the names of the groups that are episodes."""
     parts = {meaning(child, ALIASES) for child in group}
     if "action" in parts or "obs" in parts:
         yield name
@@ -94,17 +92,17 @@ def _children(file: Path, group: Any, name: str) -> Iterator[tuple[str, Any]]:
     import h5py
 
     if name.count("/") > MAX_DEPTH:
-        raise UserError(f"{file} has groups within groups, more than {MAX_DEPTH} deep; export it anew")
+        raise UserError(f"{file} has groups nested more than {MAX_DEPTH} deep; export it again")
     for child in sorted(group, key=natural):
         if not isinstance(group.get(child, getlink=True), h5py.HardLink):
             raise UserError(
-                f"{file}: {name}/{child} is a link to something elsewhere; copy what it means (h5repack -m)"
+                f"{file}: {name}/{child} is a link; replace it by a copy of its target (h5repack -m)"
             )
         yield child, group[child]
 
 
 def _arrays(file: Path, group: Any, prefix: str = "") -> Arrays:
-    """All that is in a group, by its path there."""
+    """Return all arrays in a group, by their paths in it."""
     found: dict[str, Any] = {}
     for child, content in _children(file, group, prefix.rstrip("/")):
         if hasattr(content, "keys"):
@@ -116,10 +114,10 @@ def _arrays(file: Path, group: Any, prefix: str = "") -> Arrays:
 
 
 def check_own(file: Path, group: Any, name: str = "") -> None:
-    """Refuse a group if anything in it, however deep, lies in another file or was never written.
+    """Refuse a group if a part of it, at any depth, is stored in another file or was never written.
 
     Raises:
-        UserError: naming what.
+        UserError: naming that part.
     """
     for child, content in _children(file, group, name):
         if hasattr(content, "keys"):
@@ -129,10 +127,10 @@ def check_own(file: Path, group: Any, name: str = "") -> None:
 
 
 def _check_stored(file: Path, dataset: Any) -> None:
-    """Refuse a dataset whose values are not all in the file.
+    """Refuse a dataset some of whose values are not in the file.
 
-    They may lie in other files, which whoever made this one chooses. Or room was made for them and they were never
-    written, as when a recorder is killed: they would be read as zeros.
+    Values may be stored in other files, and a file from a stranger must not decide which other files are read. Values
+    that were allocated but never written, for example by a recorder that was killed, would be read as zeros.
     """
     import h5py
 
@@ -140,7 +138,7 @@ def _check_stored(file: Path, dataset: Any) -> None:
     layout = settings.get_layout()
     if settings.get_external_count() or layout == h5py.h5d.VIRTUAL:
         raise UserError(
-            f"{file}: the values of {dataset.name} lie in other files; copy them into this one (h5repack)"
+            f"{file}: the values of {dataset.name} are in other files; copy them into this one (h5repack)"
         )
     if not dataset.size:
         return
@@ -153,5 +151,5 @@ def _check_stored(file: Path, dataset: Any) -> None:
         missing = int(layout == h5py.h5d.CONTIGUOUS and dataset.id.get_storage_size() == 0)
     if missing:
         raise UserError(
-            f"{file}: parts of {dataset.name} were never written; record it anew, or cut off the rest"
+            f"{file}: parts of {dataset.name} were never written; record it again, or remove the unwritten part"
         )

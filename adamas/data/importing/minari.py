@@ -1,4 +1,4 @@
-"""Minari's datasets, where the agent saw images."""
+"""Read Minari datasets whose observations are, or contain, images."""
 
 from __future__ import annotations
 
@@ -23,18 +23,26 @@ from adamas.data.importing.pictures import rgb
 from adamas.data.importing.source import Frame, Note, Source, Table
 
 MAIN, METADATA = "main_data.hdf5", "metadata.json"
-IN_FOLDERS = ("arrow", "parquet")  # formats in which every episode has a folder of its own
-JPEG = bytes([0xFF, 0xD8])  # what such a file begins with
+IN_FOLDERS = ("arrow", "parquet")  # formats with one folder for each episode
+JPEG = bytes([0xFF, 0xD8])  # first bytes of a JPEG file
 
 Reader = Callable[[], AbstractContextManager[Any]]
-"""Opens an episode: a mapping, nested as its observations are, of arrays or what h5py has for such."""
+"""Opens an episode: a mapping of NumPy or h5py arrays, nested like the episode's observations."""
 
 
 def minari(path: Path, actions: Path | None, key: str | None, with_actions: bool) -> list[Source]:
-    """The episodes of a dataset, or of the folder data/ in it; none where there is no such thing.
+    """Return the episodes of a dataset, or of the folder data/ in it; none if ``path`` is not a Minari dataset.
 
-    Images are had as they lie there, (T + 1, H, W, 3) uint8 or JPEG files; where an observation has several parts, one
-    alone may be an image, or ``key`` is a part of its path. What an action is, the dataset's description says.
+    Images may be arrays, (T + 1, H, W, 3) uint8, or JPEG files. The dataset's description says what the actions are.
+
+    Args:
+        path: a folder.
+        actions: a table given by the user; an error, since a dataset holds its own actions.
+        key: a part of the path of the image, for observations that contain several images.
+        with_actions: whether to import actions.
+
+    Raises:
+        UserError: the dataset is damaged, or its observations do not contain exactly one image.
     """
     data = next((folder for folder in (path, path / "data") if (folder / METADATA).is_file()), None)
     if data is None or not ((data / MAIN).is_file() or any(data.glob("*/part-0.*"))):
@@ -48,16 +56,16 @@ def minari(path: Path, actions: Path | None, key: str | None, with_actions: bool
         package = ("pyarrow", "parquet") if about.get("data_format") in IN_FOLDERS else ("h5py", "data")
         raise require(*package) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{data} is no dataset of Minari ({error}); restore it") from error
+        raise UserError(f"{data} cannot be read as a Minari dataset ({error}); restore it") from error
 
 
 def _folders(data: Path) -> list[Path]:
-    """Of the episodes, where each has one, in their order."""
+    """Return the folders of the episodes, in order."""
     return sorted((p for p in data.iterdir() if p.is_dir() and p.name.isdigit()), key=lambda p: int(p.name))
 
 
 def _readers(data: Path, about: Mapping[str, Any]) -> Iterator[tuple[Path, Reader]]:
-    """Every episode's place, and what opens it."""
+    """Yield the path of every episode, and a function that opens it."""
     kind = about.get("data_format", "hdf5")
     if kind in IN_FOLDERS:
         space = json.loads(about["observation_space"])
@@ -84,13 +92,13 @@ def _read_arrow(folder: Path, kind: str, space: Mapping[str, Any]) -> Iterator[A
     table = dataset([str(file) for file in sorted(folder.glob(f"*.{kind}"))], format=kind).to_table()
     columns = {name: table[name].combine_chunks() for name in table.column_names}
     done = {name: _arrays(columns[name]) for name in ("actions", "rewards", "terminations", "truncations")}
-    # There is a row for every frame, and after the last one nothing was done.
+    # There is a row for every frame, but no action was taken in the last one.
     steps = {name: values[:-1] for name, values in done.items()}
     yield {**steps, "observations": _arrays(columns["observations"], space)}
 
 
 def _arrays(column: Any, space: Mapping[str, Any] | None = None) -> Any:
-    """A column in NumPy, nested as it is; ``space`` says what shape its rows have, if they have one of several axes."""
+    """Convert a column to NumPy, with the same nesting. ``space`` gives the shape of rows that have several axes."""
     if hasattr(column.type, "list_size"):
         shape = (space or {}).get("shape", [column.type.list_size])
         return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, *shape)
@@ -114,12 +122,14 @@ def _episode(
             images = [names for names in images if f"/{key.strip('/')}/" in f"/{'/'.join(names)}/"]
         if len(images) != 1:
             raise UserError(
-                f"{place}: there must be one part of the observations that is an image (uint8, RGB), not "
-                f"{', '.join(map('/'.join, images)) or 'none'}; choose with `frames`"
+                f"{place}: exactly one part of the observations must be an image (uint8, RGB), but there is "
+                f"{', '.join(map('/'.join, images)) or 'none'}; choose one with `frames`"
             )
         columns = columns_of(str(place), content, len(reduce(getitem, images[0], content)), with_actions)
     names = [column for column in columns if column.startswith("action")]
-    start = np.broadcast_to(space.get("start", 0), len(names))  # a choice's numbers may not begin at 0
+    start = np.broadcast_to(
+        space.get("start", 0), len(names)
+    )  # the numbers of a choice may begin at another number than 0
     columns |= {column: columns[column] - first for column, first in zip(names, start, strict=True)}
     spec, table = _action_spec(place, space), Table(place, columns)
     if spec is not None and with_actions and (problem := spec.problem(encode(table, spec))):
@@ -128,7 +138,7 @@ def _episode(
 
 
 def _action_spec(place: Path, space: Mapping[str, Any]) -> ActionSpec | None:
-    """What an action is; None for a space that says nothing, which the recorded numbers then do."""
+    """Describe the actions of a Gymnasium space; None if they must be inferred from the recorded numbers."""
     largest = max(np.ravel(space.get("nvec", space.get("n", 0))).tolist(), default=0)
     if largest > MAX_OPTIONS:
         raise UserError(
@@ -152,7 +162,7 @@ def _choice(n: int, name: str) -> Choice:
 
 
 def _images(node: Any, names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Where in an episode's observations an image is."""
+    """Yield the path of every image in an episode's observations."""
     if hasattr(node, "keys"):
         for key in node:
             yield from _images(node[key], (*names, key))
@@ -161,7 +171,7 @@ def _images(node: Any, names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def _is_jpeg(node: Any) -> bool:
-    """It holds files: rows of bytes, of the same length or not."""
+    """Whether an array holds JPEG files: rows of bytes, which may have different lengths."""
     first = node[0] if node.ndim in (1, 2) and len(node) else None
     return isinstance(first, np.ndarray) and first.dtype == np.uint8 and first[:2].tobytes() == JPEG
 

@@ -1,4 +1,4 @@
-"""What columns and arrays are called, and in which order files with numbers in their names come."""
+"""Known names of columns and arrays, and the natural order of file names with numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "done": ("done", "dones", "next_done"),
     "truncated": ("truncated", "truncations", "truncation", "timeout", "timeouts"),
 }
-"""What arrays are called, by what they are."""
+"""Known names of arrays, by their meaning."""
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     **{part: ALIASES[part] for part in ("reward", "terminated", "done", "truncated")},
     "time": ("time", "timestamp", "timestamps", "time_s", "time_sec", "time_seconds", "seconds"),
@@ -37,22 +37,22 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "episode": ("episode", "episode_index", "episode_number", "episode_id"),
 }
-"""What the columns of tables are called that are no part of the action, by what they are."""
+"""Known names of the columns of tables that are not part of the action, by their meaning."""
 
 
 def folded(name: str) -> str:
-    """A name without the blanks around it and without capitals."""
+    """Return a name in lower case, without blanks around it."""
     return name.strip().lower()
 
 
 def meaning(name: str, known: Mapping[str, tuple[str, ...]] = COLUMNS) -> str | None:
-    """What a name stands for, whatever its capitals and whatever joins its words: ``Time (ms)`` is ``time_ms``."""
+    """Return the meaning of a name, regardless of case and punctuation: ``Time (ms)`` means ``time_ms``."""
     words = re.sub(r"\W+", "_", folded(name)).strip("_")
     return next((part for part, aliases in known.items() if words in aliases), None)
 
 
 def column(name: str) -> str:
-    """What a column is called here: by its meaning, or else its own folded name. What is done is ``terminated``."""
+    """Return the name of a column after import: its meaning or, if unknown, its name in lower case."""
     part = meaning(name)
     return (
         "terminated"
@@ -64,11 +64,11 @@ def column(name: str) -> str:
 
 
 def split_done(columns: MutableMapping[str, np.ndarray], where: str) -> None:
-    """Replace ``done``, which says that an episode ended, by ``terminated`` and ``truncated``, which also say how.
+    """Replace the column ``done`` by ``terminated`` and ``truncated``, in place.
 
     Args:
-        columns: (rows,) each. Without ``truncated``, what is done is terminated.
-        where: the table, for messages.
+        columns: (rows,) each. Without a column ``truncated``, an episode that is done is terminated.
+        where: the table, for error messages.
 
     Raises:
         UserError: the columns contradict each other.
@@ -78,7 +78,7 @@ def split_done(columns: MutableMapping[str, np.ndarray], where: str) -> None:
     done = columns.pop("done")
     if done.dtype.kind == "U" or not np.isin(done, (0, 1)).all():
         raise UserError(
-            f"{where}: done must be 0 or 1 in every row; mend it, or leave it out with `ignore` done"
+            f"{where}: done must be 0 or 1 in every row; correct it, or leave it out with `ignore` done"
         )
     truncated = columns.get("truncated", np.zeros(len(done))) != 0
     if "terminated" not in columns:
@@ -90,13 +90,13 @@ def split_done(columns: MutableMapping[str, np.ndarray], where: str) -> None:
         truncated = columns["truncated"] != 0
     if (wrong := (terminated | truncated) != (done != 0)).any():
         raise UserError(
-            f"{where}: done and terminated contradict each other, first at step {int(wrong.argmax())}; leave one of "
-            "them out of the file"
+            f"{where}: done and terminated contradict each other, first at step {int(wrong.argmax())}; remove one "
+            "of them from the file"
         )
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:
-    """A key that sorts names as people do: ``demo_2`` before ``demo_10``."""
+    """Return a sort key with which ``demo_2`` comes before ``demo_10``."""
     return [
         (not part.isdecimal(), int(part) if part.isdecimal() else 0, part)
         for part in re.split(r"(\d+)", name)

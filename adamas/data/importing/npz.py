@@ -1,4 +1,4 @@
-"""NPZ files: an episode each."""
+"""Read NPZ files, each of which holds one episode."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from adamas.data.importing.source import Source
 
 
 class _Array:
-    """An array in an NPZ file, of which only the header has been read."""
+    """An array in an NPZ file. Only its header has been read; its values are read when it is indexed."""
 
     def __init__(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
         self._archive, self._entry = archive, entry
@@ -29,7 +29,7 @@ class _Array:
             size = entry.file_size - file.tell()
         if not self.dtype.hasobject and math.prod(self.shape) * self.dtype.itemsize != size:
             raise ValueError(
-                f"{entry.filename} holds {size:,} bytes, which are not {self.dtype} {self.shape}"
+                f"{entry.filename} holds {size:,} bytes, which is not the size of {self.dtype} {self.shape}"
             )
 
     def __len__(self) -> int:
@@ -40,7 +40,7 @@ class _Array:
             return npy.read_array(file, allow_pickle=False)[key]
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Rows one by one, without the whole array in memory."""
+        """Yield the rows one by one, without reading the whole array into memory."""
         if self._fortran:
             yield from self[()]
             return
@@ -59,7 +59,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Arrays]:
-    """What is in a file. OSError: it, or a part of it, cannot be read."""
+    """Open a file and yield its arrays. Raises OSError if the file, or a part of it, cannot be read."""
     try:
         with zipfile.ZipFile(file) as archive:
             entries = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
@@ -69,16 +69,21 @@ def _opened(file: Path) -> Iterator[Arrays]:
 
 
 def npz(file: Path, key: str | None, actions: bool) -> list[Source]:
-    """The episode in a file.
+    """Return the episode in a file.
 
     Args:
-        file: as ``numpy.savez`` writes it.
-        key: which array holds the frames.
-        actions: False: leave out what was done.
+        file: a file that ``numpy.savez`` has written.
+        key: the name of the array that holds the frames, or a part of it.
+        actions: whether to import actions.
+
+    Raises:
+        UserError: the file cannot be read, or is not an episode.
     """
     opened = partial(_opened, file)
     try:
         with opened() as arrays:
             return [episode(file, opened, arrays, key, actions)]
     except OSError as error:
-        raise UserError(f"{file} is no NPZ file of plain arrays ({error}); export it anew") from error
+        raise UserError(
+            f"{file} cannot be read as an NPZ file of plain arrays ({error}); export it again"
+        ) from error

@@ -1,4 +1,4 @@
-"""Frames out of images: upright, in the colours that a viewer shows."""
+"""Read frames from image files, upright and in sRGB, as an image viewer shows them."""
 
 from __future__ import annotations
 
@@ -18,28 +18,32 @@ from adamas.data.importing.source import CannotReadError, Frame, Note
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr", "HSV")
-"""Pillow's modes that become RGB without loss of what a person sees; (LA, PA, RGBA: where nothing is transparent)."""
+"""Pillow's modes that convert to RGB without visible loss. Those with an alpha channel must be opaque."""
 
 
 def open_all(files: Sequence[Path], note: Note) -> Iterator[Frame]:
-    """Images as frames without times."""
+    """Yield images as frames without times."""
     for number, file in enumerate(files):
         yield Frame(number, None, rgb(file, str(file)))
 
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
-"""What Pillow may take a file for. It goes by the content, and would start Ghostscript for a PostScript file."""
+"""Formats that Pillow may detect. By default it would detect PostScript too, and run Ghostscript on it."""
 
 
 def rgb(file: Path | io.BytesIO, name: str) -> np.ndarray:
-    """An image as a viewer shows it: (H, W, 3) uint8. ``name`` is what errors call it.
+    """Read an image as a viewer shows it: (H, W, 3) uint8.
+
+    Args:
+        file: the image.
+        name: name of the image in error messages.
 
     Raises:
-        UserError: it cannot be read, or its colours cannot be told.
+        UserError: the image cannot be read, or cannot be converted to opaque RGB.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks about what else is in the file
+            warnings.simplefilter("ignore")  # about metadata
             with Image.open(file, formats=FORMATS) as image:
                 if getattr(image, "n_frames", 1) > 1:
                     raise UserError(
@@ -48,7 +52,7 @@ def rgb(file: Path | io.BytesIO, name: str) -> np.ndarray:
                 image.load()
                 return np.asarray(_rgb(ImageOps.exif_transpose(image), name))
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise CannotReadError(f"{name} is no image that can be read ({error}); restore it") from error
+        raise CannotReadError(f"{name} cannot be read as an image ({error}); restore it") from error
 
 
 def _rgb(image: Image.Image, name: str) -> Image.Image:
@@ -60,14 +64,14 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
             )
         return Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
     if image.mode not in EIGHT_BITS:
-        raise UserError(f"{name} has colours of kind {image.mode}; save it as RGB")
+        raise UserError(f"{name} has the colour mode {image.mode}; save it as RGB")
     if image.has_transparency_data and image.convert("RGBA").getchannel("A").tobytes().strip(b"\xff"):
-        raise UserError(f"{name} is transparent in parts; save it with its background")
+        raise UserError(f"{name} is partly transparent; save it with a background")
     return _in_srgb(image.convert("RGB"), image.info.get("icc_profile"), image.mode, name)
 
 
 def _in_srgb(image: Image.Image, profile: bytes | None, mode: str, name: str) -> Image.Image:
-    """Colours as a usual screen shows them, where the image says that they are another screen's."""
+    """Convert an image with a colour profile to sRGB."""
     if profile is None or not mode.startswith("RGB"):
         return image
     try:
@@ -77,27 +81,27 @@ def _in_srgb(image: Image.Image, profile: bytes | None, mode: str, name: str) ->
         converted = ImageCms.profileToProfile(image, theirs, ImageCms.createProfile("sRGB"))
     except (OSError, ImageCms.PyCMSError) as error:
         raise UserError(
-            f"{name} has a colour profile that cannot be read ({error}); save it without"
+            f"{name} has a colour profile that cannot be read ({error}); save it without a profile"
         ) from error
-    assert converted is not None  # it is not converted in place
+    assert converted is not None  # profileToProfile returns None only for in-place conversion
     return converted
 
 
 def pictures(folder: Path) -> list[Path]:
-    """A folder's images, in natural order of their names."""
+    """Return the images in a folder, in natural order of their names."""
     files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES and path.is_file()]
     return sorted(files, key=lambda path: natural(path.stem.lower()))
 
 
 def check_order(files: Sequence[Path], note: Note) -> None:
-    """Look whether the names of a folder's images leave a doubt about their order.
+    """Check that the names of a folder's images determine their order.
 
     Args:
-        files: at least one, in natural order.
-        note: told if numbers are missing.
+        files: at least one image, in natural order.
+        note: called if numbers are missing.
 
     Raises:
-        UserError: two images have the same number, or fractions can be read in two ways.
+        UserError: two images have the same number, or names could be fractions or pairs of numbers.
     """
     folder, stems = files[0].parent, [file.stem for file in files]
     parts = [
@@ -111,8 +115,8 @@ def check_order(files: Sequence[Path], note: Note) -> None:
             )
     if all(re.fullmatch(r"\d+\.\d+", stem) for stem in stems) and stems != sorted(stems, key=float):
         raise UserError(
-            f"{folder}: names such as {files[0].name} and {files[-1].name} can be put in order as fractions or as "
-            "pairs of numbers; number the images 0, 1, 2, ..."
+            f"{folder}: names such as {files[0].name} and {files[-1].name} could be fractions or pairs of numbers, "
+            "which have different orders; number the images 0, 1, 2, ..."
         )
     varying = {
         i

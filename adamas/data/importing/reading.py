@@ -1,4 +1,4 @@
-"""Rows out of CSV, JSON, JSON lines and Parquet files."""
+"""Read rows from CSV, JSON, JSON lines and Parquet files."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 DELIMITERS = (",", ";", "\t", "|")
 
 Row = tuple[int, dict[str, Any]]
-"""By which number the file knows a row, and its cells by column."""
+"""The number of a row (in CSV and JSON lines files: of its line), and its cells by column."""
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a file, by its ending.
+    """Read the rows of a file, whose suffix gives its format.
 
     Raises:
-        UserError: it cannot be read, or is not what its ending says.
+        UserError: the file cannot be read, or has another format.
     """
     kind = path.suffix.lower()
     if kind not in SUFFIXES:
-        raise UserError(f"{path} is no table that can be read; give one of {', '.join(SUFFIXES)}")
+        raise UserError(f"{path} has an unknown format; give a table in one of {', '.join(SUFFIXES)}")
     try:
         if kind == ".parquet":
             return list(enumerate(_parquet(path), start=1))
@@ -44,18 +44,14 @@ def read_rows(path: Path) -> list[Row]:
             rows = list(enumerate(content if isinstance(content, list) else [content], start=1))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; check the path") from error
-    except (
-        ValueError,
-        RecursionError,
-        csv.Error,
-    ) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+    except (ValueError, RecursionError, csv.Error) as error:  # ValueError: not UTF-8, or not JSON
         raise UserError(
-            f"{path} is no {kind[1:].upper()} file ({_one_line(error)}); export it anew"
+            f"{path} cannot be read as a {kind[1:].upper()} file ({_one_line(error)}); export it again"
         ) from error
     if not all(isinstance(row, dict) for _, row in rows) or (
         kind == ".json" and not isinstance(content, list)
     ):
-        raise UserError(f'{path} must hold a list of rows such as {{"action": 3}}; export it so')
+        raise UserError(f'{path} must hold a list of rows such as {{"action": 3}}; export it in this form')
     return rows
 
 
@@ -71,7 +67,9 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
     try:
         return parquet.read_table(path).to_pylist()
     except ArrowException as error:
-        raise UserError(f"{path} is no Parquet file ({_one_line(error)}); export it anew") from error
+        raise UserError(
+            f"{path} cannot be read as a Parquet file ({_one_line(error)}); export it again"
+        ) from error
 
 
 def _csv(path: Path, file: TextIO) -> list[Row]:
@@ -83,12 +81,12 @@ def _csv(path: Path, file: TextIO) -> list[Row]:
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     names = [name.strip() for name in next(reader, [])]
     if names:
-        names[0] = names[0].lstrip("#").strip()  # as NumPy writes it
+        names[0] = names[0].lstrip("#").strip()  # NumPy writes a # before the names
     rows = [(reader.line_num + skipped, [cell.strip() for cell in row]) for row in reader if row]
     for line, row in rows:
         if len(row) != len(names):
             raise UserError(
-                f"{path}, row {line}: {len(row)} cells where the first row names {len(names)}; mend it"
+                f"{path}, row {line}: {len(row)} cells, but the first row names {len(names)} columns; correct it"
             )
     while names and not names[-1] and all(not row[len(names) - 1] for _, row in rows):
         names = names[:-1]  # every line ends with a delimiter
@@ -97,7 +95,7 @@ def _csv(path: Path, file: TextIO) -> list[Row]:
 
 
 def _delimiter(header: str) -> str:
-    """The one that separates most names in the first line."""
+    """Return the delimiter that occurs most often in the first line."""
     unquoted = "".join(header.split('"')[::2])
     return max(DELIMITERS, key=unquoted.count)
 
@@ -110,13 +108,13 @@ def _check_header(path: Path, names: Sequence[str], rows: Iterable[Sequence[str]
     repeated = [
         name for name, column in zip(names, cells, strict=False) if name in column and not _is_number(name)
     ]
-    # A whole number may be the name of a key, but a fraction is no name.
+    # A whole number may be the name of a key, but a fraction is a value.
     fractions = [name for name in names if _is_number(name) and not name.isdecimal()]
     if (numbers and all(numbers)) or repeated or fractions:
         found = (repeated or fractions or [name for name in names if name])[0]
         raise UserError(
-            f"{path}, row 1: {found!r} is a value where the name of a column belongs; begin with a line of names such "
-            "as action,reward"
+            f"{path}, row 1: {found!r} is a value instead of the name of a column; add a first line of names such as "
+            "action,reward"
         )
 
 

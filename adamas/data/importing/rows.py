@@ -1,4 +1,4 @@
-"""A table's rows as steps need them: which row is in force in a frame, and what came of it."""
+"""The checked rows of a table: which row is in effect in a frame, and its action, reward and end."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from adamas.data.importing.source import COUNTERS, EVENTS, Frame, Table
 
 
 class Rows:
-    """The rows of a table that has been checked.
+    """The rows of a table, checked.
 
     Attributes:
         table: the table.
-        known: False where there is no table: nothing was done, and nothing came of it.
-        times: (rows,) seconds from when on each row holds; None where there is a row for each frame.
+        known: False for a recording without a table, which has no actions, rewards or ends.
+        times: (rows,) seconds at which each row takes effect; None if there is a row for each frame.
         actions: (rows, ``*spec.shape``).
         reward, terminated, truncated: (rows,) float64, bool, bool.
     """
@@ -29,12 +29,12 @@ class Rows:
 
         Args:
             table: the table.
-            spec: what an action is.
+            spec: what the actions are.
             ignore: columns to leave out.
-            clock: the recording knows the times of its frames.
+            clock: whether the recording has times of its frames.
 
         Raises:
-            UserError: numbers that cannot be times, ends, rewards or frame numbers.
+            UserError: a column contains impossible times, ends, rewards or frame numbers.
         """
         self.table = table
         self.known = bool(table.columns)
@@ -78,12 +78,12 @@ class Rows:
         table = self.table
         if self.times is not None and (i := _first(np.diff(self.times, prepend=0) < 0)) is not None:
             raise UserError(
-                f"{table.path}: time must be seconds from the video's start, and never go back; it is "
+                f"{table.path}: time must be seconds from the video's start, and never decrease; it is "
                 f"{self.times[i]:g} in row {table.line(i)}"
             )
         if "episode" in columns and (i := _first(np.diff(columns["episode"]) != 0)) is not None:
             raise UserError(
-                f"{table.path}, row {table.line(i + 1)}: another episode begins; give a recording and a table for each"
+                f"{table.path}, row {table.line(i + 1)}: another episode begins; give each one a recording and a table"
             )
         frame = columns.get("frame")
         if frame is not None and self.times is None and len(frame) > 1:
@@ -94,34 +94,34 @@ class Rows:
                     "row for every frame, in their order"
                 )
         end = _first(self.terminated | self.truncated)
-        # Where every frame has a row, the one after an end is the last frame's, in which nothing is done.
+        # If every frame has a row, the row after an end belongs to the last frame, in which no action is taken.
         rows_after = 1 if self.times is None else len(self)
         if end is not None and (end + 1 + rows_after < len(self) or self.reward[end + 1 :].any()):
             raise UserError(
-                f"{table.path}: the episode goes on after its end in row {table.line(end)}; give a recording for each "
-                "one, or leave the column out with `ignore`"
+                f"{table.path}: the episode continues after its end in row {table.line(end)}; give each episode a "
+                "recording, or leave the column out with `ignore`"
             )
 
     def newest(self, frame: Frame) -> int:
-        """The row in force when a frame is shown; below 0 if none is yet."""
+        """Return the number of the row in effect when a frame is shown; negative if none is yet."""
         if self._starts is None or frame.time is None:
             return frame.number
         return int(np.searchsorted(self._starts, frame.time, side="right")) - 1
 
     def hold(self, row: int) -> bool:
-        """Whether an action is known for a row's number."""
+        """Whether the action of row number ``row`` is known."""
         return not self.known or row < len(self)
 
     def worth_a_step(self, since: int) -> bool:
-        """Whether rows from ``since`` on hold a reward or a true end."""
+        """Whether row ``since`` or a later row has a reward or a true end."""
         return bool(self.reward[since:].any() or self.terminated[since:].any())
 
     def action(self, row: int) -> np.ndarray:
-        """What is done while a row is in force: ``spec.shape``."""
+        """Return the action of a row, of shape ``spec.shape``."""
         return np.asarray(self.actions[row if self.known else 0])
 
     def events(self, since: int, end: int) -> tuple[float, bool, bool]:
-        """Sum of the rewards of rows in [since, end), and whether one of them ended the episode, or cut it off."""
+        """Return the sum of rewards of rows in [since, end), and whether a row terminated or truncated the episode."""
         part = slice(since, end)
         return (
             float(self.reward[part].sum()),
@@ -131,5 +131,5 @@ class Rows:
 
 
 def _first(wrong: np.ndarray) -> int | None:
-    """The first row where something is wrong."""
+    """Return the number of the first row that is wrong; None if there is none."""
     return int(wrong.argmax()) if wrong.any() else None

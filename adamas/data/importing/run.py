@@ -1,4 +1,4 @@
-"""Importing: from recordings to a store, in one piece or not at all."""
+"""Import recordings into a store, completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from adamas.core.actions import ActionSpec
+from adamas.core.checks import check_range
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
-from adamas.core.files import sync, write_file
+from adamas.core.files import move_into_place, write_file
 from adamas.data.importing.actions import describe, steady
 from adamas.data.importing.find import Finder
 from adamas.data.importing.names import column
@@ -25,7 +26,7 @@ from adamas.data.importing.steps import Step, steps
 from adamas.data.index import INDEX, CannotWriteError, cannot_write
 from adamas.data.store import NEW, EpisodeStore
 
-PLAN, STORE = "import.json", "store"  # in the folder that gathers
+PLAN, STORE = "import.json", "store"  # names in the staging folder
 
 
 @dataclass(frozen=True)
@@ -33,25 +34,27 @@ class ImportOptions:
     """How recordings become episodes."""
 
     size: tuple[int, int] | None = None
-    """Height and width that frames are shrunk to, by the mean over what a new pixel covers. None: as they are."""
+    """Height and width in pixels to which frames are shrunk, by averaging. None: frames keep their size."""
     every: int = 1
-    """Keep one frame of so many, with the action taken in it. Rewards in between are added up."""
+    """Keep every n-th frame, with the action taken in it, and add up the rewards in between. 1: keep all frames."""
     choices: tuple[str, ...] = ()
-    """Columns that are choices among several things."""
+    """Columns that are choices among several options."""
     buttons: tuple[str, ...] = ()
-    """Columns that are 1 while a button is pressed, else 0."""
+    """Columns that are 1 while a button is pressed, and else 0."""
     axes: tuple[str, ...] = ()
-    """Columns that say how far a lever is moved."""
+    """Columns that are continuous, such as the position of a lever."""
     ignore: tuple[str, ...] = ()
-    """Columns to leave out."""
+    """Columns that are not imported."""
     frames: str | None = None
-    """Which array of an HDF5, NPZ or Minari file holds the frames: its path there, or a part of it such as "front"."""
+    """The array that holds the frames in an HDF5, NPZ or Minari file: its path, or a part of it such as "front". None:
+    there is only one such array."""
     without_actions: bool = False
-    """Leave out what was done. Recordings then need no table; one that is there still says rewards and ends."""
+    """Import no actions. Recordings then need no tables, but rewards and ends are still read from tables."""
 
     def __post_init__(self) -> None:
-        if self.every < 1 or (self.size is not None and min(self.size) < 1):
-            raise UserError(f"size and every must be at least 1, got {self.size} and {self.every}")
+        check_range("every", self.every, least=1)
+        for side in self.size or ():
+            check_range("size", side, least=1)
 
 
 def import_recordings(
@@ -59,25 +62,26 @@ def import_recordings(
     out: Path,
     actions: Path | None,
     options: ImportOptions,
-    told: Callable[[int, int, str], None] = lambda done, count, name: None,
+    on_progress: Callable[[int, int, str], None] = lambda done, count, name: None,
     note: Note = lambda line: None,
 ) -> EpisodeStore:
-    """Make a store of the recordings in ``path``.
+    """Import the recordings in ``path`` into a new store.
 
-    They are gathered in a folder beside ``out``, which gets its name at the end. What cannot be imported leaves nothing
-    behind. An import that was interrupted, or that a full disk or a file that cannot be read has stopped, keeps the
-    episodes that are finished, and goes on when it is started again.
+    The store is written to a staging folder beside ``out``, which is renamed at the end. If a recording is not valid,
+    the staging folder is removed. If the import is interrupted, the disk is full, or a file cannot be read, the
+    finished episodes stay there, and the same call continues with the next episode.
 
     Args:
         path: a file or folder, see :class:`~adamas.data.importing.find.Finder`.
         out: the new store's folder; must not exist yet.
-        actions: the table of a video, or a folder of tables.
-        options: how.
-        told: called before each episode with how many are done, how many there are, and the next one's name.
-        note: called with lines that say what was understood, repaired or left out.
+        actions: the table of a video, or a folder of tables. None: each table is beside its recording.
+        options: how frames and columns are converted.
+        on_progress: called before each episode with the number of finished episodes, the number of all episodes, and
+            the name of the next one.
+        note: called with lines about what was inferred, repaired or left out.
 
     Raises:
-        UserError: something about the recordings, in one line.
+        UserError: a recording cannot be imported; the line names the file, and the row if there is one.
     """
     if out.exists():
         raise UserError(f"{out} exists; choose another `out`, or remove it")
@@ -88,7 +92,7 @@ def import_recordings(
     done = 0 if store is None else store.num_episodes
     try:
         for i, source in enumerate(sources[done:], start=done):
-            told(i, len(sources), str(source.path))
+            on_progress(i, len(sources), str(source.path))
             episode = steps(
                 source, spec, note, options.size, options.every, tuple(map(column, options.ignore))
             )
@@ -99,55 +103,57 @@ def import_recordings(
             store.commit()
             done = i + 1
     except (CannotWriteError, CannotReadError) as error:
-        raise UserError(f"{error}{_kept(staging, done)}") from error
+        raise UserError(f"{error}{_finished_episodes(staging, done)}") from error
     except UserError:
         _discard(staging)
         raise
     except OSError as error:
         problem = f"{source.path} cannot be read to its end ({error}); restore it"
-        raise UserError(f"{problem}{_kept(staging, done)}") from error
+        raise UserError(f"{problem}{_finished_episodes(staging, done)}") from error
     return _finished(staging, out)
 
 
 def _action_spec(sources: Sequence[Source], options: ImportOptions, note: Note) -> ActionSpec:
-    """What an action is in all recordings together."""
+    """Return what the actions are in all recordings together."""
     if options.without_actions:
         return ActionSpec.nothing()
-    said = (options.choices, options.buttons, options.axes, options.ignore)
+    named = (options.choices, options.buttons, options.axes, options.ignore)
     known = sources[0].action_spec
-    if known is not None and not any(said) and all(source.action_spec == known for source in sources):
+    if known is not None and not any(named) and all(source.action_spec == known for source in sources):
         return known
-    choices, buttons, axes, ignore = (tuple(map(column, names)) for names in said)
+    choices, buttons, axes, ignore = (tuple(map(column, names)) for names in named)
     tables = [source.table for source in sources]
     spec = describe(tables, choices, buttons, axes, ignore)
     if state := [
         name for name, kind in tables[0].kinds.items() if kind == STATE and name not in spec.entries
     ]:
         note(
-            f"taken for the game's state and left out: {', '.join(state)}; keep them with `axes` or `buttons`"
+            f"left out, since they seem to be the game's state: {', '.join(state)}; keep them with `axes` or `buttons`"
         )
-    unsaid = [name for name in spec.entries if name not in ("action", *choices, *buttons, *axes)]
-    for name in steady(tables, unsaid):
+    inferred = [name for name in spec.entries if name not in ("action", *choices, *buttons, *axes)]
+    for name in steady(tables, inferred):
         note(
-            f"{name} grows in every row like a counter or a clock; if it is no part of the action, `ignore` {name}"
+            f"{name} grows in every row like a counter or a clock; if it is not part of the action, leave it out with "
+            f"`ignore` {name}"
         )
     return spec
 
 
 def _store(store: EpisodeStore, source: Source, steps: Iterator[Step]) -> None:
-    """Add an episode to the store. One that nothing ended is truncated."""
+    """Append an episode to the store. An episode without an end is truncated."""
     number = np.array([NEW])
     before: Step | None = None
     for step in steps:
         if step.frame.shape != store.obs_shape:
             raise UserError(
-                f"{source.path} has frames of {step.frame.shape[1:]}, those before {store.obs_shape[1:]}; give `size`"
+                f"{source.path} has frames of {step.frame.shape[1:]}, earlier recordings {store.obs_shape[1:]}; "
+                "choose one size with `size`"
             )
         if before is not None:
             ends, last = before.terminated or before.truncated, step.action is None
             if ends and not last:
                 raise UserError(
-                    f"{source.table.path}: the episode goes on after its end; give a recording for each one"
+                    f"{source.table.path}: the episode continues after its end; give each episode a recording"
                 )
             number = store.append(
                 number,
@@ -163,7 +169,7 @@ def _store(store: EpisodeStore, source: Source, steps: Iterator[Step]) -> None:
 
 
 def _plan(sources: Sequence[Source], spec: ActionSpec, options: ImportOptions) -> dict[str, Any]:
-    """What is imported and how: an interrupted import may go on if nothing has changed of what it has finished."""
+    """Return what is imported and how. An interrupted import continues only if this has not changed."""
     files = [(str(s.path.absolute()), str(s.table.path)) for s in sources]
     stamps = [(len(s.table), _stamp(s.path), _stamp(s.table.path)) for s in sources]
     plan = {"files": files, "stamps": stamps, "actions": to_dict(spec), "options": to_dict(options)}
@@ -171,7 +177,7 @@ def _plan(sources: Sequence[Source], spec: ActionSpec, options: ImportOptions) -
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """Size and time of the last change of a file; None if the path is that of a group within a file."""
+    """Return a file's size and time of modification; None for a group within a file."""
     try:
         status = path.stat()
     except OSError:
@@ -180,27 +186,29 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 
 def _resumed(staging: Path, plan: dict[str, Any]) -> EpisodeStore | None:
-    """The store of an import that was interrupted; None if this one begins."""
+    """Return the store of an interrupted import; None if this import has just begun.
+
+    Raises:
+        UserError: the staging folder holds something else, or cannot be written.
+    """
     file, store = staging / PLAN, staging / STORE
     try:
         if (store / INDEX).is_file() and file.is_file():
             finished, before = EpisodeStore.open(store), json.loads(file.read_text())
             if {**before, "stamps": None} != {**plan, "stamps": None}:
                 raise UserError(
-                    f"{staging} holds another import that was interrupted; finish that, or remove the folder"
+                    f"{staging} holds another interrupted import; finish that one, or remove the folder"
                 )
             done = finished.num_episodes
             if before["stamps"][:done] != plan["stamps"][:done]:
                 raise UserError(
-                    f"recordings that are in {staging} already have changed since; remove the folder to begin again"
+                    f"recordings have changed since they were imported to {staging}; remove the folder to start again"
                 )
             write_file(file, json.dumps(plan))
             return finished
-        if store.exists() and not file.exists():  # the plan is there before the store, and goes after it
-            raise UserError(
-                f"{staging} is no import that was interrupted; rename it, or choose another `out`"
-            )
-        shutil.rmtree(store, ignore_errors=True)  # nothing is committed
+        if store.exists() and not file.exists():  # the plan is written before the store, and removed after it
+            raise UserError(f"{staging} is not an interrupted import; rename it, or choose another `out`")
+        shutil.rmtree(store, ignore_errors=True)  # it holds no committed rows
         staging.mkdir(parents=True, exist_ok=True)
         write_file(file, json.dumps(plan))
     except (OSError, ValueError, LookupError, TypeError) as error:
@@ -211,27 +219,26 @@ def _resumed(staging: Path, plan: dict[str, Any]) -> EpisodeStore | None:
 
 
 def _finished(staging: Path, out: Path) -> EpisodeStore:
-    """Give the store its name."""
+    """Move the finished store out of the staging folder, and open it."""
     try:
-        (staging / STORE).rename(out)
-        sync(out.parent)
+        move_into_place(staging / STORE, out)
     except OSError as error:
         raise cannot_write(out, error) from error
     _discard(staging)
     return EpisodeStore.open(out)
 
 
-def _kept(staging: Path, done: int) -> str:
-    """What to add to an error that does not come from the recordings: the finished episodes stay, if there are any."""
+def _finished_episodes(staging: Path, done: int) -> str:
+    """Return the end of an error's line that says where the finished episodes are; "" if there are none."""
     if not done:
         _discard(staging)
         return ""
     episodes = "1 finished episode is" if done == 1 else f"{done} finished episodes are"
-    return f"; {episodes} kept in {staging}, and the same command goes on with the rest"
+    return f"; {episodes} kept in {staging}, and the same command continues with the rest"
 
 
 def _discard(staging: Path) -> None:
-    """Remove what was gathered, in an order in which a kill leaves nothing that looks like more than it is."""
+    """Remove the staging folder. The index goes first, so that a kill never leaves a store with missing files."""
     with contextlib.suppress(OSError):
         (staging / STORE / INDEX).unlink()
     shutil.rmtree(staging / STORE, ignore_errors=True)

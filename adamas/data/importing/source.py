@@ -1,4 +1,4 @@
-"""What every importer makes of a recording: its frames, one after the other, and a table of what happened."""
+"""The common form into which every importer brings a recording: its frames, and a table of actions and events."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 
 Column = np.ndarray
-"""(rows,) float64, or texts."""
+"""(rows,) float64 or text."""
 
 EVENTS = ("reward", "terminated", "truncated")
-COUNTERS = ("frame", "episode")  # they say where a row belongs, and are no part of an action
-BUTTON, AXIS, STATE = "button", "axis", "state"  # what a file itself may say of a column
+COUNTERS = ("frame", "episode")  # these columns identify a row, and are not part of an action
+BUTTON, AXIS, STATE = "button", "axis", "state"  # kinds of columns that a file may declare
 
 Note = Callable[[str], None]
-"""Takes one line for the user: what was understood, repaired or left out."""
+"""Takes one line for the user about what was inferred, repaired or left out."""
 
 
 class Frame(NamedTuple):
     """One frame of a recording.
 
     Attributes:
-        number: its place in the recording, from 0; frames that are lost count too.
-        time: seconds from the first frame; None where the recording has no clock.
-        pixels: (H, W, 3) uint8; None: the frame was there, but cannot be decoded.
+        number: its position in the recording, from 0; frames that cannot be decoded count too.
+        time: seconds from the first frame; None if the recording has no clock.
+        pixels: (H, W, 3) uint8; None if the frame cannot be decoded.
     """
 
     number: int
@@ -38,24 +38,24 @@ class Frame(NamedTuple):
 
 
 class CannotReadError(UserError):
-    """A file of a recording is damaged. Episodes that were imported before it are kept."""
+    """A file of a recording is damaged. Episodes that were imported before it are not lost."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of a table by column.
+    """The rows of a table, by column.
 
-    The columns ``reward``, ``terminated`` and ``truncated`` say what came of an action; ``time`` (seconds) from when on
-    a row holds; ``frame`` and ``episode`` count. All others are parts of the action. A table without any column stands
-    for a recording of which no table is known.
+    The columns ``reward``, ``terminated`` and ``truncated`` are the result of an action. ``time`` is when a row takes
+    effect, in seconds. ``frame`` and ``episode`` are counters. All other columns are parts of the action. A table
+    without columns stands for a recording that has no table.
 
     Attributes:
-        path: the file, for messages.
-        columns: by name.
-        lines: by which number the file knows each row; empty: the first is row 1.
-        kinds: what the file itself says of columns: a BUTTON, an AXIS, or the game's STATE, which is no part of the
-            action unless the user says so.
-        keyboard: made of lists of what is pressed, so that a button without a column was never pressed.
+        path: the file, for error messages.
+        columns: the columns by name.
+        lines: the number of each row in the file; empty if rows are numbered 1, 2, ...
+        kinds: kinds of columns that the file declares: BUTTON, AXIS, or STATE (of the game), which is not part of the
+            action unless the user asks for it.
+        keyboard: whether rows list the pressed keys, so that a button without a column was never pressed.
     """
 
     path: Path
@@ -68,13 +68,13 @@ class Table:
         return len(next(iter(self.columns.values()), ()))
 
     def line(self, index: int) -> int:
-        """By which number the file knows a row, for messages."""
+        """Return the number of a row in the file, for error messages."""
         return self.lines[index] if self.lines else index + 1
 
-    def actions(self, said: Collection[str] = ()) -> list[str]:
-        """The names of the action's columns; those that the user ``said`` are such are among them."""
+    def actions(self, named: Collection[str] = ()) -> list[str]:
+        """Return the names of the action's columns, including those that the user named (``named``)."""
         others = {*EVENTS, *COUNTERS, "time", *(name for name, kind in self.kinds.items() if kind == STATE)}
-        return [name for name in self.columns if name in said or name not in others]
+        return [name for name in self.columns if name in named or name not in others]
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ class Source:
     """One episode that can be imported.
 
     Attributes:
-        path: the file or folder, for messages.
-        table: a row for every frame, or for every frame but the last; or rows that hold from their ``time`` on.
-        frames: starts to read.
-        action_spec: what an action is, where the recording says so; None: the tables' numbers do.
+        path: the file or folder, for error messages.
+        table: a row for every frame, or for every frame except the last; or rows that take effect at their ``time``.
+        frames: starts to read the frames.
+        action_spec: what the actions are, if the recording says so; None: they are inferred from the tables.
     """
 
     path: Path

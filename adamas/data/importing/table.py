@@ -1,4 +1,4 @@
-"""Tables of actions: from the cells of a file to columns of numbers or texts."""
+"""Read tables of actions: from the cells of a file to columns of numbers or texts."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from adamas.data.importing.reading import Row, read_rows
 from adamas.data.importing.source import STATE, Table
 from adamas.data.importing.ticks import flat, is_tick, ticks
 
-MAX_TEXT = 200  # characters in a cell
+MAX_TEXT = 200  # most characters in a cell
 OBSERVED = ("obs", "observation", "observations", "state", "info", "infos")
-"""Objects in a row that tell what was seen, not what was done, as in LeRobot's ``observation.state``."""
+"""Objects in a row that hold observations rather than actions, such as LeRobot's ``observation.state``."""
 
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
-THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # 1,234 may be meant as 1234
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # 1,234 may mean 1234
 
 
 def read_table(path: Path) -> Table:
-    """A table whose columns have names: numbers, true and false (1 and 0), or in one column nothing but texts.
+    """Read a table with named columns. A column holds numbers, true and false (read as 1 and 0), or only texts.
 
-    Names lose their capitals and the blanks around them; those that mean a reward, an end, a time or a counter get the
-    name that :class:`~adamas.data.importing.source.Table` gives them. Objects and lists in cells become columns of
-    their own, keyboards and mice buttons and axes (:mod:`~adamas.data.importing.ticks`).
+    Names are converted to lower case, and those that mean a reward, an end, a time or a counter get the name that
+    :class:`~adamas.data.importing.source.Table` uses. Objects and lists in cells become several columns. Keyboards and
+    mice become buttons and axes (:mod:`~adamas.data.importing.ticks`).
 
     Raises:
-        UserError: the file cannot be read, a row is not like the first, or a cell is empty or not a finite number.
+        UserError: the file cannot be read, a row has other columns than the first, or a cell is empty or not a finite
+            number.
     """
     rows = read_rows(path)
     if not rows:
-        raise UserError(f"{path} has no rows; give a table with one row a frame")
+        raise UserError(f"{path} has no rows; give a table with one row for each frame")
     keyboard = is_tick(rows[0][1])
     rows, kinds = ticks(path, rows) if keyboard else ([(line, flat(row)) for line, row in rows], {})
     if not keyboard:
@@ -51,7 +52,7 @@ def read_table(path: Path) -> Table:
     for line, row in rows:
         if row.keys() != rows[0][1].keys():
             raise UserError(
-                f"{path}, row {line}: its columns are not those of the first row; give every row the same"
+                f"{path}, row {line}: the columns differ from those of the first row; give all rows the same columns"
             )
     comma = _decimal_comma(path, rows)
     columns: dict[str, np.ndarray] = {}
@@ -59,7 +60,7 @@ def read_table(path: Path) -> Table:
         cells = [(line, row[name]) for line, row in rows]
         called = meaning(name) or folded(name) or _unnamed(path, number, cells)
         if called == "frame" and called in columns:
-            continue  # one counter will do
+            continue  # a second counter of frames adds nothing
         values = _column(path, name, cells, comma)
         if called.startswith("time_"):
             values, called = values * UNITS[called[5:]], "time"
@@ -71,7 +72,7 @@ def read_table(path: Path) -> Table:
 
 
 def _unnamed(path: Path, number: int, cells: Sequence[tuple[int, Any]]) -> str:
-    """A column without a name may count the rows, as pandas writes it."""
+    """Return the name of a column without a name: "frame" if it counts the rows, as pandas writes it."""
     numbers = [_number(cell, comma=False) for _, cell in cells]
     if all(b is not None and a is not None and b == a + 1 for a, b in pairwise(numbers)):
         return "frame"
@@ -79,10 +80,10 @@ def _unnamed(path: Path, number: int, cells: Sequence[tuple[int, Any]]) -> str:
 
 
 def _decimal_comma(path: Path, rows: Sequence[Row]) -> bool:
-    """Whether commas stand before the decimals: 0,5 is a half.
+    """Whether numbers have a decimal comma, such as 0,5.
 
     Raises:
-        UserError: it cannot be told.
+        UserError: the numbers are ambiguous.
     """
     texts = [(line, cell) for line, row in rows for cell in row.values() if isinstance(cell, str)]
     numbers = [(line, cell) for line, cell in texts if NUMBER.fullmatch(cell)]
@@ -93,13 +94,13 @@ def _decimal_comma(path: Path, rows: Sequence[Row]) -> bool:
     if points:
         line, cell = points[0]
         raise UserError(
-            f"{path}, row {line}: {cell} has a decimal point, {commas[0][1]} a comma; write all alike"
+            f"{path}, row {line}: {cell} has a decimal point, {commas[0][1]} a comma; use one of them everywhere"
         )
     if all(THOUSANDS.fullmatch(cell) for _, cell in commas):
         line, cell = commas[0]
         raise UserError(
-            f"{path}, row {line}: {cell} may be {cell.replace(',', '')} or {cell.replace(',', '.')}; write a point "
-            "before decimals"
+            f"{path}, row {line}: {cell} may be {cell.replace(',', '')} or {cell.replace(',', '.')}; use "
+            "decimal points"
         )
     return True
 
@@ -117,7 +118,7 @@ def _column(path: Path, name: str, cells: Sequence[tuple[int, Any]], comma: bool
 
 
 def _texts(path: Path, name: str, cells: Sequence[tuple[int, str]]) -> np.ndarray:
-    """Texts, if they can be the names of things to choose from."""
+    """Return a column of texts, if they can be the options of a choice."""
     for line, cell in cells:
         if len(cell) > MAX_TEXT:
             raise UserError(
@@ -128,7 +129,7 @@ def _texts(path: Path, name: str, cells: Sequence[tuple[int, str]]) -> np.ndarra
         re.match(r"[+-]?[.,]?\d", cell) for _, cell in cells
     ):  # numbers with units, dates, several numbers
         raise UserError(
-            f"{path}, row {line}: {name} is {_shown(cell)}, not a number; give numbers alone, one a column"
+            f"{path}, row {line}: {name} is {_shown(cell)}, not a number; give plain numbers, one in each column"
         )
     return np.array([cell for _, cell in cells], dtype=str)
 

@@ -1,4 +1,4 @@
-"""Rows that hold objects and lists: recordings of a keyboard and a mouse, and actions of several parts."""
+"""Flatten rows that contain objects and lists: recordings of a keyboard and a mouse, and nested actions."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from adamas.data.importing.names import folded, meaning
 from adamas.data.importing.reading import Row
 from adamas.data.importing.source import AXIS, BUTTON, STATE
 
-KEY = "key.keyboard."  # begins the names of keys in the recordings of VPT
-MOUSE_BUTTONS = ("left", "right", "middle")  # 0, 1 and 2 there
+KEY = "key.keyboard."  # prefix of the names of keys in the recordings of VPT
+MOUSE_BUTTONS = ("left", "right", "middle")  # names of the mouse buttons 0, 1 and 2 of these recordings
 MOTION = ("dx", "dy", "dwheel")
 POSITION = ("x", "y")
 
 
 def is_tick(row: Mapping[str, Any]) -> bool:
-    """Whether a row says what a keyboard and a mouse did, as in the recordings of VPT (Baker et al. 2022)."""
+    """Whether a row holds the state of a keyboard and a mouse, as in the recordings of VPT (Baker et al. 2022)."""
     return isinstance(row.get("keyboard"), Mapping) or isinstance(row.get("mouse"), Mapping)
 
 
 def ticks(path: Path, rows: Sequence[Row]) -> tuple[list[Row], dict[str, str]]:
-    """Rows of numbers instead of rows of a keyboard and a mouse, and what their columns are.
+    """Convert rows of a keyboard and a mouse to rows of numbers.
 
-    Every key and mouse button that is ever held gets a column of 0 and 1: ``w``, ``left_shift``, ``mouse_left``. The
-    mouse's way becomes ``mouse_dx``, ``mouse_dy`` and ``mouse_dwheel``; its place only where the way is not recorded.
-    All other numbers are the game's state, but for rewards, ends, times and counters.
+    Every key and mouse button that is ever pressed gets a column of 0 and 1: ``w``, ``left_shift``, ``mouse_left``. The
+    mouse's movement becomes ``mouse_dx``, ``mouse_dy`` and ``mouse_dwheel``. Its position is used only if the movement
+    is not recorded. All other numbers, except rewards, ends, times and counters, are the game's state.
+
+    Returns:
+        The rows, and the kinds of their columns.
 
     Raises:
-        UserError: a row is not like the others.
+        UserError: a row lacks an entry that the first row has.
     """
     held = [_held(path, line, row) for line, row in rows]
     pressed = sorted({name for names in held for name in names})
@@ -46,18 +49,18 @@ def ticks(path: Path, rows: Sequence[Row]) -> tuple[list[Row], dict[str, str]]:
             cells |= {name: row[name] for name in others}
         except (KeyError, TypeError) as error:
             raise UserError(
-                f"{path}, row {line}: {error} is missing, which the first row has; give every row the same"
+                f"{path}, row {line}: {error} is missing, although the first row has it; give all rows the same entries"
             ) from error
         flat.append((line, cells | {name: int(name in names) for name in pressed}))
     return flat, kinds
 
 
 def _held(path: Path, line: int, row: Mapping[str, Any]) -> set[str]:
-    """The keys and buttons that are held down in a row."""
+    """Return the keys and mouse buttons that are pressed in a row."""
     keys = _part(row, "keyboard", "keys")
     buttons = _part(row, "mouse", "buttons")
     if not isinstance(keys, list) or not isinstance(buttons, list):
-        raise UserError(f"{path}, row {line}: keyboard.keys and mouse.buttons must be lists; export it anew")
+        raise UserError(f"{path}, row {line}: keyboard.keys and mouse.buttons must be lists; export it again")
     names = {folded(str(key).removeprefix(KEY)).replace(".", "_") for key in keys}
     for button in buttons:
         known = isinstance(button, int) and button < len(MOUSE_BUTTONS)
@@ -75,7 +78,7 @@ def _is_number(cell: Any) -> bool:
 
 
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row without objects and lists: ``{"a": {"x": 1, "y": [2, 3]}}`` has the columns a.x, a.y_0 and a.y_1."""
+    """Flatten objects and lists: ``{"a": {"x": 1, "y": [2, 3]}}`` becomes the columns a.x, a.y_0 and a.y_1."""
     return dict(_leaves("", row))
 
 

@@ -1,4 +1,4 @@
-"""Frames out of videos: upright, in the colours that a player shows, and with those that are lost counted."""
+"""Read frames from videos, upright and in the colours that a player shows, and count those that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ PLAIN = {
     "format_whitelist": "mov,mp4,matroska,webm,avi,mpeg,mpegvideo,mpegts,flv,asf",
     "protocol_whitelist": "file",
 }
-"""What FFmpeg may open. Under the name of a video, it would else follow a list of other files (ffconcat, HLS)."""
+"""Formats that FFmpeg may open. Without this list, a file named like a video could make it open other files."""
 VIDEOS = (".mp4", ".m4v", ".mkv", ".webm", ".avi", ".mov", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp")
 HDR = {16: "PQ", 18: "HLG"}
-"""Transfer characteristics (ITU-T H.273) of pictures brighter than a screen's white."""
+"""Transfer characteristics (ITU-T H.273) of high dynamic range."""
 MATRICES = (0, 1, 2, 4, 5, 6, 7, 9)
-"""Colour matrices (ITU-T H.273) that FFmpeg's scaler knows: RGB, BT.709, unspecified, FCC, BT.601, 240M, BT.2020."""
-UNSPECIFIED = 2  # colour matrix
-HD = 720  # rows of pixels from which on players take BT.709 where nothing is specified
-GAP = 1.5  # times the usual time between two frames: one is missing
+"""Colour matrices (ITU-T H.273) that FFmpeg's scaler supports: RGB, BT.709, unspecified, FCC, BT.601, 240M, BT.2020."""
+UNSPECIFIED = 2  # number of the unspecified colour matrix
+HD = 720  # players assume BT.709 for unspecified videos with at least this many rows of pixels
+GAP = 1.5  # a frame is missing if two frames are further apart than this times the usual interval
 
 
 def decode(file: Path, note: Note) -> Iterator[Frame]:
-    """Every frame of a video with its time. Frames that cannot be decoded come without pixels.
+    """Yield every frame of a video with its time; frames that cannot be decoded have no pixels.
 
     Args:
         file: the video.
-        note: told of frames that are lost.
+        note: called with lines about missing frames and ambiguous formats.
 
     Raises:
-        UserError: it is no video, or its colours cannot be told.
+        UserError: the file is not a video, or its colours cannot be converted.
     """
     try:
         import av
@@ -46,24 +46,26 @@ def decode(file: Path, note: Note) -> Iterator[Frame]:
         with av.open(f"file:{file.absolute()}", options=PLAIN, metadata_errors="replace") as container:
             streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
             if not streams:
-                raise UserError(f"{file} has no video stream that can be read; give a video, or restore it")
+                raise UserError(
+                    f"{file} has no video stream that can be read; give a video, or restore this one"
+                )
             if len(streams) > 1:
                 note(f"{file} has {len(streams)} video streams; the first one is read")
             if streams[0].codec_context is None:
-                raise UserError(f"{file} is in a format that PyAV cannot decode; encode it anew, as H.264")
-            _tell_format(file, streams[0].codec_context, note)
+                raise UserError(f"{file} is in a format that PyAV cannot decode; encode it again as H.264")
+            _note_format(file, streams[0].codec_context, note)
             yield from _checked(file, container, streams[0], note)
     except av.FFmpegError as error:
         raise CannotReadError(
-            f"{file} cannot be decoded ({error.strerror}); restore it or encode it anew"
+            f"{file} cannot be decoded ({error.strerror}); restore it or encode it again"
         ) from error
 
 
-def _tell_format(file: Path, codec: Any, note: Note) -> None:
-    """Note what about the video a player might show differently from the frames that are stored."""
+def _note_format(file: Path, codec: Any, note: Note) -> None:
+    """Note properties of the video because of which a player may show other frames than those that are stored."""
     aspect = codec.sample_aspect_ratio
     if aspect and aspect != 1:
-        note(f"{file} has pixels that are not square ({aspect}); frames are kept as they are stored")
+        note(f"{file} has pixels that are not square ({aspect}); frames are not stretched")
     if (
         codec.height >= HD
         and int(codec.colorspace) == UNSPECIFIED
@@ -71,12 +73,12 @@ def _tell_format(file: Path, codec: Any, note: Note) -> None:
         and not codec.format.is_rgb
     ):
         note(
-            f"{file} does not name its colour matrix; BT.601 is taken, as FFmpeg, OpenCV and imageio write such files"
+            f"{file} does not name its colour matrix; BT.601 is assumed, which FFmpeg, OpenCV and imageio write"
         )
 
 
 def _checked(file: Path, container: Any, stream: Any, note: Note) -> Iterator[Frame]:
-    """The frames, and lines about what is missing."""
+    """Yield the frames, and note which are missing."""
     total = lost = 0
     first_lost = 0.0
     times: list[float] = []
@@ -91,7 +93,7 @@ def _checked(file: Path, container: Any, stream: Any, note: Note) -> Iterator[Fr
     if lost:
         note(
             f"{file} is damaged: {lost} of {total} frames cannot be decoded, the first at {first_lost:.3f} s; they are "
-            "left out, and frames after them may be blurred"
+            "left out, and the frames after them may show artefacts"
         )
     if len(times) < 2:
         return
@@ -100,19 +102,19 @@ def _checked(file: Path, container: Any, stream: Any, note: Note) -> Iterator[Fr
     gaps = np.flatnonzero(steps > GAP * usual)
     if len(gaps):
         note(
-            f"{file} has no frame between {times[gaps[0]]:.3f} and {times[gaps[0] + 1]:.3f} s, although one comes "
-            f"every {usual:.3f} s elsewhere ({len(gaps)} such gaps); it may be damaged"
+            f"{file} has no frame between {times[gaps[0]]:.3f} and {times[gaps[0] + 1]:.3f} s, although the usual "
+            f"interval is {usual:.3f} s ({len(gaps)} such gaps); it may be damaged"
         )
     declared = _declared(container, stream)
     if declared is not None and declared - (times[-1] + usual) > max(0.01 * declared, 2 * usual):
         end = times[-1] + usual
         note(
-            f"{file} says that it lasts {declared:.3f} s, but its frames end at {end:.3f} s; it may be cut off"
+            f"{file} declares a length of {declared:.3f} s, but its frames end at {end:.3f} s; it may be cut off"
         )
 
 
 def _declared(container: Any, stream: Any) -> float | None:
-    """Seconds that a video is said to last; None if nothing but its sound may say so."""
+    """Return the declared length of the video stream in seconds; None if only the container's length is known."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     alone = len(container.streams) == 1 and container.duration is not None
@@ -120,13 +122,12 @@ def _declared(container: Any, stream: Any) -> float | None:
 
 
 def _numbered(file: Path, container: Any, stream: Any) -> Iterator[Frame]:
-    """Frames in the order in which they are shown, and among them those that are lost."""
+    """Yield the frames in display order, including those that cannot be decoded."""
     import av
 
-    lost: list[int] = []  # times, in the stream's units, of frames that are not yet counted
-    given: list[
-        int
-    ] = []  # times of packets; AVI has none of frames, and frames may be decoded in another order
+    lost: list[int] = []  # times, in the stream's units, of undecodable frames that have not been yielded yet
+    # In AVI only packets have times, and frames may be decoded in another order.
+    given: list[int] = []
     sort = container.format.name == "avi"
     number = 0
     start: int | None = None
@@ -162,10 +163,10 @@ def _numbered(file: Path, container: Any, stream: Any) -> Iterator[Frame]:
 
 
 def _rgb(file: Path, frame: Any) -> np.ndarray:
-    """The pixels as a player shows them: (H, W, 3) uint8, upright.
+    """Return the pixels as a player shows them: (H, W, 3) uint8, upright.
 
     Raises:
-        UserError: they cannot be shown on a usual screen as they are.
+        UserError: the frame is HDR or transparent, or has an unknown colour matrix.
     """
     if int(frame.color_trc) in HDR:
         raise UserError(
@@ -178,7 +179,7 @@ def _rgb(file: Path, frame: Any) -> np.ndarray:
     if any(component.is_alpha for component in frame.format.components):
         rgba = frame.to_ndarray(format="rgba")
         if (rgba[..., 3] < 255).any():
-            raise UserError(f"{file} is transparent in parts; give a video with its background")
+            raise UserError(f"{file} is partly transparent; give a video with a background")
         pixels = rgba[..., :3]
     else:
         pixels = frame.to_ndarray(format="rgb24")
@@ -187,16 +188,16 @@ def _rgb(file: Path, frame: Any) -> np.ndarray:
 
 
 def upright(file: Path, pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Turn and mirror a frame as its video's display matrix says.
+    """Rotate and mirror a frame as its video's display matrix says.
 
     Args:
-        file: the video, for messages.
+        file: the video, for error messages.
         pixels: (H, W, 3).
         matrix: (9,) numbers a, b, u, c, d, v, x, y, w: the pixel in column p and row q is shown in column a p + c q + x
             and row b p + d q + y.
 
     Raises:
-        UserError: it turns by something else than quarters.
+        UserError: the rotation is not a multiple of 90 degrees.
     """
     a, b, _, c, d, *_ = np.sign(matrix).tolist()
     if a and d and not (b or c):
@@ -204,5 +205,7 @@ def upright(file: Path, pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     elif b and c and not (a or d):
         pixels, across, down = pixels.swapaxes(0, 1), c, b
     else:
-        raise UserError(f"{file} is turned by an angle that is no quarter; encode it anew, upright")
+        raise UserError(
+            f"{file} is rotated by an angle that is not a multiple of 90 degrees; encode it again, upright"
+        )
     return np.ascontiguousarray(pixels[::down, ::across])

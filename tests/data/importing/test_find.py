@@ -117,7 +117,9 @@ def header_that_lies(path: Path) -> None:
 
 def test_headers_that_promise_too_much(tmp_path: Path) -> None:
     header_that_lies(tmp_path / "one.npz")
-    with pytest.raises(UserError, match=r"one\.npz is no NPZ file .*action\.npy holds 0 bytes"):
+    with pytest.raises(
+        UserError, match=r"one\.npz cannot be read as an NPZ file .*action\.npy holds 0 bytes"
+    ):
         imported(tmp_path / "one.npz")
     for number, (name, shape, dtype, chunks) in enumerate(
         [
@@ -152,8 +154,8 @@ def test_a_recording_that_was_killed_is_not_padded_with_black(tmp_path: Path) ->
         ({"n": 10**12, "type": "Discrete"}, "an action has 1,000,000,000,000 options, as metadata.json says"),
         ({"nvec": [3, 10**12], "type": "MultiDiscrete"}, "an action has 1,000,000,000,000 options"),
         ({"n": 10**12, "type": "MultiBinary"}, "an action has 1,000,000,000,000 options"),
-        ({"n": [[1]], "type": 7}, "episode_0|no dataset of Minari"),
-        ({"n": "many", "type": "Discrete"}, "no dataset of Minari"),
+        ({"n": [[1]], "type": 7}, "episode_0|cannot be read as a Minari dataset"),
+        ({"n": "many", "type": "Discrete"}, "cannot be read as a Minari dataset"),
     ],
 )
 def test_spaces_of_minari_that_are_too_large(tmp_path: Path, options: dict[str, Any], message: str) -> None:
@@ -172,7 +174,9 @@ def test_a_camera_of_minari_is_chosen(tmp_path: Path) -> None:
         file["episode_0/observations/front"], file["episode_0/actions"] = FRONT, [0, 1, 2]
         file["episode_0/observations/wrist"] = WRIST
     (tmp_path / "metadata.json").write_text(json.dumps({"action_space": '{"type": "Discrete", "n": 3}'}))
-    with pytest.raises(UserError, match="not observations/front, observations/wrist; choose with `frames`"):
+    with pytest.raises(
+        UserError, match="there is observations/front, observations/wrist; choose one with `frames`"
+    ):
         imported(tmp_path)
     assert grey_of(imported(tmp_path, frames="wrist")[0]) == [10, 11, 12, 13]
 
@@ -243,11 +247,11 @@ def csgo_with_a_hole(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (linked, r"one\.hdf5: /demo_1 is a link to something elsewhere"),
-        (in_another_file, r"one\.hdf5: the values of /obs lie in other files"),
-        (of_another_file, r"one\.hdf5: the values of /obs lie in other files"),
-        (csgo_of_another_file, r"one\.hdf5: /frame_0_x is a link to something elsewhere"),
-        (endless, r"one\.hdf5 has groups within groups, more than 16 deep"),
+        (linked, r"one\.hdf5: /demo_1 is a link"),
+        (in_another_file, r"one\.hdf5: the values of /obs are in other files"),
+        (of_another_file, r"one\.hdf5: the values of /obs are in other files"),
+        (csgo_of_another_file, r"one\.hdf5: /frame_0_x is a link"),
+        (endless, r"one\.hdf5 has groups nested more than 16 deep"),
         (two_names, r"one\.hdf5 has several arrays for the action: action, actions"),
         (of_dreamer, r"one\.hdf5 has an array is_first"),
         (empty, r"one\.hdf5 has no group with arrays called action or actions; it has nothing"),
@@ -284,7 +288,7 @@ def test_files_that_are_left_out_are_named(tmp_path: Path) -> None:
     os.symlink(tmp_path, folder / "loop")
     (folder / ".hidden").write_text("")
     _, (note,) = imported(folder)
-    assert note == "left out: b.csv, loop, thumbnail.png, more/notes.txt"
+    assert note == "not imported: b.csv, loop, thumbnail.png, more/notes.txt"
 
 
 @pytest.mark.parametrize("deep", [True, False])
@@ -306,9 +310,7 @@ def test_videos_without_tables(tmp_path: Path) -> None:
     write_video(folder / "b.mp4", greys(3))
     table: dict[str, Any] = {"steer": [0.5, 1], "reward": [1, 2], "done": [0, 1]}
     write_csv(folder / "b.csv", **table)
-    with pytest.raises(
-        UserError, match=r"a\.mp4 needs one table of its actions, .* import `without_actions`"
-    ):
+    with pytest.raises(UserError, match=r"a\.mp4 needs one table of actions, .* import `without_actions`"):
         imported(folder)
     store, notes = imported(folder, without_actions=True)
     assert store.action_spec == ActionSpec.nothing() and store.lengths.tolist() == [4, 3] and notes == []
@@ -340,7 +342,7 @@ def test_arrays_without_actions(tmp_path: Path) -> None:
     ("actions", "options", "message"),
     [
         ("a.csv", {}, r"a\.csv is one table, but .*in holds 2 recordings; give a folder of tables"),
-        (None, {"frames": "front"}, r"`frames` chooses among the arrays of a file; .*a\.mp4 has none"),
+        (None, {"frames": "front"}, r"a\.mp4 has no arrays to choose from; leave out `frames`"),
         ("nowhere.csv", {}, r"nowhere\.csv: No such file"),
     ],
 )

@@ -81,8 +81,8 @@ def csgo_of_another_size(folder: Path) -> None:
 
 OK: dict[str, Any] = {"action": [0, 1, 2]}
 MISTAKES: list[tuple[str, list[Make], str]] = [
-    ("nothing", [], "nothing in .* can be imported; give a file or a folder of .mp4"),
-    ("no table", [clip()], r"clip.mp4 needs one table of its actions, called clip.csv, .*`actions`"),
+    ("nothing", [], "nothing in .* can be imported; give a file or folder with one of .mp4"),
+    ("no table", [clip()], r"clip.mp4 needs one table of actions, called clip.csv, .*`actions`"),
     ("two tables", [clip(), table(**OK), text("clip.json", "[]")], "clip.mp4 needs one table"),
     ("too few rows", [clip(count=6), table(**OK)], "clip.mp4 has 6 frames, but .*clip.csv has 3 rows"),
     ("too many rows", [clip(count=2), table(**OK)], "clip.mp4 has 2 frames, but .*clip.csv has 3 rows"),
@@ -91,27 +91,27 @@ MISTAKES: list[tuple[str, list[Make], str]] = [
     (
         "a short row",
         [clip(), text("clip.csv", "a,b\n1,2\n3\n")],
-        "clip.csv, row 3: 1 cells where the first row names 2",
+        "clip.csv, row 3: 1 cells, but the first row names 2 columns",
     ),
     ("an empty cell", [clip(), text("clip.csv", 'a\n1\n2\n""\n')], "clip.csv, row 4: a is '', not a number"),
     ("a text", [clip(), table(a=[1, "left", 2])], "clip.csv, row 3: a is 'left', not a number"),
     ("NaN", [clip(), table(a=[1, "nan", 2])], "clip.csv, row 3: a is 'nan', not a number"),
     ("columns twice", [clip(), text("clip.csv", "a,a\n1,2\n")], "clip.csv: two columns have the same name"),
-    ("no JSON", [clip(), text("clip.json", "{")], "clip.json is no JSON file"),
+    ("no JSON", [clip(), text("clip.json", "{")], "clip.json cannot be read as a JSON file"),
     ("no list", [clip(), text("clip.json", "{}")], "clip.json must hold a list of rows"),
     (
         "other keys",
         [clip(), text("clip.jsonl", '{"a": 1}\n{"b": 1}')],
-        "clip.jsonl, row 2: its columns are not",
+        "clip.jsonl, row 2: the columns differ",
     ),
     ("constant", [clip(), table(a=[3.5] * 3)], "a is 3.5 everywhere, .* `ignore` a"),
-    ("time runs back", [clip(), table(time=[0, 2, 1], **OK)], "clip.csv: time must be .* never go back"),
+    ("time runs back", [clip(), table(time=[0, 2, 1], **OK)], "clip.csv: time must be .* never decrease"),
     (
         "time below 0",
         [clip(), table(time=[-1, 0, 1], **OK)],
         "clip.csv: time must be seconds from the video's start",
     ),
-    ("late", [clip(), table(time=[0.1, 0.2, 0.3], **OK)], "clip.csv: no row holds yet when frame 1 is shown"),
+    ("late", [clip(), table(time=[0.1, 0.2, 0.3], **OK)], "clip.csv: no row is in effect yet at frame 1"),
     (
         "other columns",
         [clip("a"), clip("b"), table("a", x=[0, 1, 1]), table("b", y=[0, 1, 1])],
@@ -120,34 +120,34 @@ MISTAKES: list[tuple[str, list[Make], str]] = [
     (
         "after the end",
         [clip(), table(terminated=[0, 1, 0], **OK)],
-        "clip.csv: the episode goes on after its end",
+        "clip.csv: the episode continues after its end",
     ),
     (
         "rewards as texts",
         [clip(), table(reward=["a", "b", "c"], **OK)],
         "clip.csv: time, reward, .* must be numbers",
     ),
-    ("one frame", [clip(count=1), table(action=[0])], "clip.mp4 has 1 frames; an episode needs at least two"),
+    ("one frame", [clip(count=1), table(action=[0])], "clip.mp4 has 1 frames, and an episode needs two"),
     ("no video", [text("clip.mp4", "hello"), table(**OK)], "clip.mp4 cannot be decoded"),
     ("cut short", [cut_short, table(**OK)], "clip.mp4 cannot be decoded|clip.mp4 has .* frames"),
     ("sound alone", [sound, table(**OK)], "clip.mp4 has no video stream"),
     (
         "sizes",
         [clip("a"), table("a", **OK), clip("b", width=16), table("b", **OK)],
-        r"b.mp4 has frames of \(16, 16\), those before \(16, 32\); give `size`",
+        r"b.mp4 has frames of \(16, 16\), earlier recordings \(16, 32\); choose one size with `size`",
     ),
     (
         "mixed images",
         [mixed, table("shots", action=[0, 1])],
         r"shots: frame 3 is \(16, 16\), the first \(16, 32\)",
     ),
-    ("no NPZ", [text("one.npz", "hello")], "one.npz is no NPZ file"),
+    ("no NPZ", [text("one.npz", "hello")], "one.npz cannot be read as an NPZ file"),
     ("no obs", [npz(actions=[0])], "one.npz has no array called obs or .*; it has actions"),
     ("floats", [npz(obs=np.zeros((3, 4, 4, 3)), action=[0, 1])], "obs is float64 .* must be uint8"),
     ("grey", [npz(obs=np.zeros((3, 4, 4), np.uint8), action=[0, 1])], "must be uint8"),
     ("3-D actions", [npz(obs=frames(3), action=np.zeros((2, 2, 2)))], "action must be finite numbers"),
     ("rewards too few", [npz(obs=frames(3), action=[0, 1], reward=[0])], "reward must be 2 finite numbers"),
-    ("no HDF5", [text("game.hdf5", "hello")], "game.hdf5 is no HDF5 file"),
+    ("no HDF5", [text("game.hdf5", "hello")], "game.hdf5 cannot be read as an HDF5 file"),
     ("CS:GO, no action", [csgo_without_action], "game.hdf5: frame_2_y must be 51 numbers"),
     (
         "CS:GO, size",
@@ -199,7 +199,7 @@ def test_another_import_is_not_mixed_in(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         import_recordings(tmp_path / "clips", tmp_path / "out", None, ImportOptions(), stop)
-    with pytest.raises(UserError, match=r"out.importing holds another import"):
+    with pytest.raises(UserError, match=r"out.importing holds another interrupted import"):
         run(every=2)
     assert run().num_episodes == 2
 
@@ -257,7 +257,7 @@ def test_episodes_before_a_damaged_video_are_kept_while_they_do_not_change(tmp_p
         import_recordings(clips, tmp_path / "out", None, ImportOptions())
     (clips / "1.mp4").write_bytes(sound)
     write_csv(clips / "0.csv", **{**OK, "action": [2, 2, 2]})
-    with pytest.raises(UserError, match="have changed since; remove the folder to begin again"):
+    with pytest.raises(UserError, match=r"have changed since .*; remove the folder to start again"):
         import_recordings(clips, tmp_path / "out", None, ImportOptions())
     shutil.rmtree(tmp_path / "out.importing")
     (clips / "0.csv").write_bytes(first)
@@ -269,7 +269,7 @@ def test_a_folder_that_only_looks_like_an_interrupted_import(tmp_path: Path) -> 
     write_csv(tmp_path / "clip.csv", **OK)
     (tmp_path / "out.importing" / "store").mkdir(parents=True)
     (tmp_path / "out.importing" / "store" / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"out\.importing is no import that was interrupted; rename it"):
+    with pytest.raises(UserError, match=r"out\.importing is not an interrupted import; rename it"):
         import_recordings(path, tmp_path / "out", None, ImportOptions())
     assert (tmp_path / "out.importing" / "store" / "notes.txt").read_text() == "mine"
 
@@ -297,8 +297,11 @@ def _no_actions(file: h5py.File) -> None:
             _beyond_the_space,
             r"episode_0: action is 3; it must be a whole number in \[0, 2\], as metadata.json",
         ),
-        (_two_images, "one part .* that is an image .* not observations/camera, observations/map"),
-        (_no_image, "that is an image .*, not none"),
+        (
+            _two_images,
+            "exactly one part .* must be an image .*there is observations/camera, observations/map",
+        ),
+        (_no_image, "must be an image .*there is none"),
         (_no_actions, "episode_0 has no array called action or actions"),
     ],
 )
@@ -315,14 +318,14 @@ def test_faulty_datasets_of_minari(tmp_path: Path, damage: Callable[[h5py.File],
     with pytest.raises(UserError, match=message):
         import_recordings(data.parent, tmp_path / "out", None, ImportOptions())
     (data / "metadata.json").write_text("{}")
-    with pytest.raises(UserError, match="data is no dataset of Minari"):
+    with pytest.raises(UserError, match="data cannot be read as a Minari dataset"):
         import_recordings(data.parent, tmp_path / "out", None, ImportOptions())
 
 
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
-        (False, r"data is no dataset of Minari \(.*arrow"),
+        (False, r"data cannot be read as a Minari dataset \(.*arrow"),
         (True, r"pyarrow is not installed; .*adamas\[parquet\]"),
     ],
 )

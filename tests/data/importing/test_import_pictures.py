@@ -92,7 +92,9 @@ def test_videos_that_lie_on_their_side(tmp_path: Path, orientation: int) -> None
 def test_a_video_that_is_turned_by_half_a_quarter(tmp_path: Path) -> None:
     path = write_video(tmp_path / "clip.mp4", greys(2))
     turn(path, 46341, 46341, -46341, 46341)
-    with pytest.raises(UserError, match=r"clip\.mp4 is turned by an angle that is no quarter"):
+    with pytest.raises(
+        UserError, match=r"clip\.mp4 is rotated by an angle that is not a multiple of 90 degrees"
+    ):
         first(path)
 
 
@@ -150,7 +152,7 @@ def test_the_colours_of_videos(tmp_path: Path, tags: dict[str, int], expected: l
 
 def test_hd_videos_that_do_not_name_their_colours(tmp_path: Path) -> None:
     store, (note,) = imported(coloured(tmp_path / "clip.mp4", 100, 90, 170, size=720), without_actions=True)
-    assert "clip.mp4 does not name its colour matrix; BT.601 is taken" in note
+    assert "clip.mp4 does not name its colour matrix; BT.601 is assumed" in note
     assert np.abs(store.episode(0).obs[0, :, 0, 0].astype(int) - [165, 79, 21]).max() <= 1
 
 
@@ -194,7 +196,7 @@ def test_transparent_videos(tmp_path: Path, alpha: int) -> None:
     if alpha == 255:
         assert np.array_equal(first(tmp_path / "clip.mov"), UPRIGHT)
     else:
-        with pytest.raises(UserError, match=r"clip\.mov is transparent in parts"):
+        with pytest.raises(UserError, match=r"clip\.mov is partly transparent"):
             first(tmp_path / "clip.mov")
 
 
@@ -264,16 +266,16 @@ def saved(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     [
         (
             saved(Image.new("RGBA", (4, 4), (1, 2, 3, 254))),
-            "is transparent in parts; save it with its background",
+            "is partly transparent; save it with a background",
         ),
-        (saved(palette(), transparency=1), "is transparent in parts"),
-        (saved(Image.new("RGB", (4, 4)), transparency=(0, 0, 0)), "is transparent in parts"),
-        (saved(Image.new("CMYK", (4, 4)), "JPEG"), "has colours of kind CMYK; save it as RGB"),
+        (saved(palette(), transparency=1), "is partly transparent"),
+        (saved(Image.new("RGB", (4, 4)), transparency=(0, 0, 0)), "is partly transparent"),
+        (saved(Image.new("CMYK", (4, 4)), "JPEG"), "has the colour mode CMYK; save it as RGB"),
         (animation(), "is an animation of 3 frames"),
-        (saved(Image.fromarray(frames(1)[0]))[:-300], "is no image that can be read"),
-        (b"hello", "is no image that can be read"),
-        (postscript(), r"is no image that can be read \(cannot identify"),
-        (saved(Image.new("1", (60_000, 60_000))), "is no image that can be read .*decompression bomb"),
+        (saved(Image.fromarray(frames(1)[0]))[:-300], "cannot be read as an image"),
+        (b"hello", "cannot be read as an image"),
+        (postscript(), r"cannot be read as an image \(cannot identify"),
+        (saved(Image.new("1", (60_000, 60_000))), "cannot be read as an image .*decompression bomb"),
     ],
 )
 def test_images_that_would_be_misread(tmp_path: Path, content: bytes, message: str) -> None:
@@ -312,7 +314,7 @@ def test_the_order_of_images(tmp_path: Path, names: list[str], order: list[int])
     [
         (["1.png", "01.png"], "have the same number"),
         (["1.png", "1.jpg"], "have the same number"),
-        (["0.5.png", "0.25.png"], "can be put in order as fractions or as pairs of numbers"),
+        (["0.5.png", "0.25.png"], "could be fractions or pairs of numbers"),
     ],
 )
 def test_images_whose_order_is_in_doubt(tmp_path: Path, names: list[str], message: str) -> None:
@@ -381,7 +383,7 @@ def test_a_video_that_ends_early(tmp_path: Path) -> None:
     path = damaged(write_video(tmp_path / "clip.mkv", frames(30)), 0.5, 1)
     store, notes = imported(path, without_actions=True)
     assert store.num_transitions < 29
-    assert any("clip.mkv says that it lasts 3.000 s, but its frames end at" in note for note in notes)
+    assert any("clip.mkv declares a length of 3.000 s, but its frames end at" in note for note in notes)
 
 
 def test_a_gap_in_a_video(tmp_path: Path) -> None:
@@ -395,7 +397,7 @@ def test_a_gap_in_a_video(tmp_path: Path) -> None:
         container.mux(stream.encode())
     _, notes = imported(tmp_path / "clip.mkv", without_actions=True)
     assert any(
-        "clip.mkv has no frame between 0.400 and 0.900 s, although one comes every 0.100 s" in n
+        "clip.mkv has no frame between 0.400 and 0.900 s, although the usual interval is 0.100 s" in n
         for n in notes
     )
 

@@ -18,7 +18,7 @@ import h5py
 from adamas.core.errors import UserError
 from tests.helpers.recordings import grey_of, greys, imported, write_csv, write_images, write_video
 
-ONCE_MORE = "the last frame is kept once more"
+ONCE_MORE = "the last frame is repeated"
 
 
 def clip(folder: Path, count: int, rate: int = 10, suffix: str = ".mp4", **columns: Any) -> Path:
@@ -191,12 +191,12 @@ def test_frames_that_are_decoded_in_another_order(tmp_path: Path, suffix: str) -
     [
         (
             [33 * i for i in range(31)],
-            r"clip.mp4 lasts 1.033 s, .*clip.csv end at 990.000 and look like ms; .* time_ms",
+            r"clip.mp4 lasts 1.033 s, .*clip.csv end at 990.000 and seem to be in ms; .* time_ms",
         ),
-        ([33_333 * i for i in range(31)], r"end at 999990.000 and look like us"),
+        ([33_333 * i for i in range(31)], r"end at 999990.000 and seem to be in us"),
         (
             range(31),
-            r"lasts 1.033 s, .* end at 30.000 and look like numbers of frames; call the column frame",
+            r"lasts 1.033 s, .* end at 30.000 and seem to be frame numbers; rename the column to frame",
         ),
         (
             [i / 10 for i in range(31)],
@@ -205,7 +205,7 @@ def test_frames_that_are_decoded_in_another_order(tmp_path: Path, suffix: str) -
         ([i / 20 for i in range(31)], r"lasts 1.033 s, .* end at 1.500; give the whole video"),  # cut at 70 %
         (
             [1.7e9 + i / 30 for i in range(31)],
-            r"no row holds yet when frame 1 is shown, .*seconds from the video's start",
+            r"no row is in effect yet at frame 1, .*seconds from the video's start",
         ),
     ],
 )
@@ -239,7 +239,7 @@ def test_times_beside_images_are_not_used(tmp_path: Path) -> None:
     write_csv(folder / "actions.csv", time=[0, 0.1, 0.2, 0.3], action=[3, 2, 1, 0])
     store, (note,) = imported(folder)
     assert store.episode(0).action.tolist() == [3, 2, 1]
-    assert "shots has no clock" in note and "time" in note
+    assert "shots has no times" in note and "time" in note
 
 
 @pytest.mark.parametrize(
@@ -247,10 +247,10 @@ def test_times_beside_images_are_not_used(tmp_path: Path) -> None:
     [
         ({"frame": [0, 1, 3, 4]}, "row 4: frame is 3 after 1; give a row for every frame, in their order"),
         ({"frame_index": [3, 2, 1, 0]}, "row 3: frame is 2 after 3"),
-        ({"episode": [0, 0, 1, 1]}, "row 4: another episode begins; give a recording and a table for each"),
+        ({"episode": [0, 0, 1, 1]}, "row 4: another episode begins; give each one a recording and a table"),
         ({"terminated": [0, 0, 0.5, 1]}, "row 4: terminated is 0.5; it must be 0 or 1"),
-        ({"terminated": [0, 1, 0, 0]}, "the episode goes on after its end in row 3"),
-        ({"done": [0, 0, 1, 0], "reward": [0, 0, 0, 1]}, "the episode goes on after its end in row 4"),
+        ({"terminated": [0, 1, 0, 0]}, "the episode continues after its end in row 3"),
+        ({"done": [0, 0, 1, 0], "reward": [0, 0, 0, 1]}, "the episode continues after its end in row 4"),
         ({"reward": [0, 1e300, 0, 0]}, r"row 3: the reward 1e\+300 is too large"),
     ],
 )

@@ -96,7 +96,7 @@ def test_what_done_means(tmp_path: Path, columns: dict[str, int], terminated: bo
     [
         (
             "-1,0\n0.5,1\n0.25,1\n1,0\n",
-            "row 1: '-1' is a value where the name of a column belongs; .* action,reward",
+            "row 1: '-1' is a value instead of the name of a column; .* action,reward",
         ),
         ("0\n1\n1\n0\n1\n", "row 1: '0' is a value"),
         ("left\nright\nleft\nleft\nright\n", "row 1: 'left' is a value"),
@@ -105,11 +105,11 @@ def test_what_done_means(tmp_path: Path, columns: dict[str, int], terminated: bo
         ("steer;fire\n-1;0\n0,5;1\n0.25;1\n1;0\n", "row 4: 0.25 has a decimal point, 0,5 a comma"),
         ("steer;fire\n1,234;0\n2,345;1\n3,456;1\n1,000;0\n", "row 2: 1,234 may be 1234 or 1.234"),
         ("steer;fire\n-1;0\n1.000,5;1\n1;0\n1;0\n", r"row 3: steer is '1.000,5', not a number"),
-        ("steer,fire\n-1,0\n0,5,1\n0,25,1\n1,0\n", "row 3: 3 cells where the first row names 2"),
+        ("steer,fire\n-1,0\n0,5,1\n0,25,1\n1,0\n", "row 3: 3 cells, but the first row names 2 columns"),
         ("speed,fire\n3 km/h,0\n4 km/h,1\n5 km/h,1\n5 km/h,0\n", "row 2: speed is '3 km/h', not a number"),
         (
             "steer fire\n-1 0\n0.5 1\n0.25 1\n1 0\n",
-            "row 2: steer fire is '-1 0', not a number; give numbers alone",
+            "row 2: steer fire is '-1 0', not a number; give plain numbers",
         ),
         ("at,fire\n2024-05-01 10:00:00,0\n2024-05-01 10:00:01,1\n", "row 2: at is '2024-05-01 10:00:00'"),
         ("steer,fire\n1_0,0\n2,1\n", "row 2: steer is '1_0', not a number"),
@@ -133,11 +133,11 @@ def test_csv_files_that_cannot_be_understood(tmp_path: Path, table: str, message
 @pytest.mark.parametrize(
     ("suffix", "table", "message"),
     [
-        (".json", "[" * 100_000, "is no JSON file"),
-        (".json", '[{"a": 1' + "0" * 5000 + "}]", "is no JSON file"),
+        (".json", "[" * 100_000, "cannot be read as a JSON file"),
+        (".json", '[{"a": 1' + "0" * 5000 + "}]", "cannot be read as a JSON file"),
         (".json", '[{"a": 1' + "0" * 400 + '}, {"a": 1}]', "row 1: a is 10000"),
-        (".jsonl", '{"a": 1}\n\n{"b": 1}', "row 3: its columns are not those of the first row"),
-        (".jsonl", '{"a": [1, 2]}\n{"a": [1]}', "row 2: its columns are not those"),
+        (".jsonl", '{"a": 1}\n\n{"b": 1}', "row 3: the columns differ from those of the first row"),
+        (".jsonl", '{"a": [1, 2]}\n{"a": [1]}', "row 2: the columns differ from those"),
         (".jsonl", '{"a": 1}\n[]', "must hold a list of rows"),
         (
             ".jsonl",
@@ -192,7 +192,8 @@ def test_columns_that_count_are_pointed_at(tmp_path: Path) -> None:
     store, notes = imported(shots(tmp_path, table, count=10))
     assert store.action_spec is not None and store.action_spec.entries == ("clock", "steer")
     assert notes == [
-        "clock grows in every row like a counter or a clock; if it is no part of the action, `ignore` clock"
+        "clock grows in every row like a counter or a clock; if it is not part of the action, leave it out with "
+        "`ignore` clock"
     ]
 
 
@@ -240,7 +241,9 @@ def test_keyboard_and_mouse(tmp_path: Path) -> None:
         [0, 1, 0, 1, 0, 0, -10, 4],
     ]
     assert store.episode(1).action.tolist() == [[0, 0, 1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 0, 1, 0]]
-    assert note.startswith("taken for the game's state and left out: hotbar, tick, milli, isguiopen;")
+    assert note.startswith(
+        "left out, since they seem to be the game's state: hotbar, tick, milli, isguiopen;"
+    )
 
 
 def test_a_game_s_state_can_be_an_action(tmp_path: Path) -> None:
@@ -267,5 +270,5 @@ def test_other_capitals_in_the_file_s_name(tmp_path: Path) -> None:
     (tmp_path / "imported shots").rename(tmp_path / "before")
     assert imported(tmp_path / "shots", tmp_path / "table.Csv")[0].num_transitions == 4
     (tmp_path / "imported shots").rename(tmp_path / "then")
-    with pytest.raises(UserError, match=r"table\.txt is no table that can be read; give one of .csv"):
+    with pytest.raises(UserError, match=r"table\.txt has an unknown format; give a table in one of .csv"):
         imported(tmp_path / "shots", tmp_path / "table.txt")
