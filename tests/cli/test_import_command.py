@@ -79,7 +79,7 @@ def test_the_commands_that_come_next_work_as_printed(
     [
         (8, 12, ["out-split --cut 6", "train static-small --data"]),
         (64, 64, ["out-split --cut 6", "train static --data"]),
-        (90, 160, ["frames of 90x160 take long to learn", "with --size 20 32"]),
+        (96, 128, ["frames of 96x128 take long to learn", "with --size 24 32"]),
     ],
 )
 def test_the_advice_fits_one_long_recording_and_the_size_of_its_frames(

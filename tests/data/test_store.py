@@ -226,7 +226,7 @@ def test_truncate_is_on_disk_before_new_rows_overwrite_old_ones(tmp_path: Path) 
     resumed.step(store, ("", "truncated"))
     resumed.check(store)
     earlier.check(EpisodeStore.open(tmp_path))  # a kill here must not mix old and new rows
-    with pytest.raises(UserError, match="holds 5 rows where 6"):
+    with pytest.raises(UserError, match="holds 5 rows, but the checkpoint needs 6"):
         store.truncate(6)
 
 
