@@ -1,7 +1,10 @@
 """Adamas trains reinforcement-learning agents inside a diffusion world model (DIAMOND).
 
 agent = adamas.load("runs/breakout")
-action, state = agent.act(obs, state)
+games = adamas.make_env("runs/breakout", num_envs=8)
+obs, _ = games.reset()
+action, state = agent.act(obs)
+dreams = adamas.make_dream("runs/breakout", num_envs=8)
 """
 
 from __future__ import annotations
@@ -12,16 +15,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adamas.agent import Agent
     from adamas.diffusion.denoiser import sample
+    from adamas.envs.config import EnvConfig
     from adamas.interop.dream_env import make_dream
+    from adamas.interop.game_env import make_env
     from adamas.interop.load import load
 
 __version__ = "0.2.0"
-__all__ = ["Agent", "__version__", "load", "make_dream", "sample"]
+__all__ = ["Agent", "EnvConfig", "__version__", "load", "make_dream", "make_env", "sample"]
 
 _HOMES = {
     "Agent": "adamas.agent",
+    "EnvConfig": "adamas.envs.config",
     "load": "adamas.interop.load",
     "make_dream": "adamas.interop.dream_env",
+    "make_env": "adamas.interop.game_env",
     "sample": "adamas.diffusion.denoiser",
 }
 
@@ -31,3 +38,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'adamas' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those that have not been imported yet."""
+    return sorted(__all__)

@@ -94,9 +94,10 @@ class Agent(nn.Module):
         """Choose an action.
 
         Args:
-            obs: one frame (C, H, W) or several (B, C, H, W), uint8.
-            state: what the last call returned; None at the start of an episode.
-            temperature: of the policy; 0 takes the most likely action.
+            obs: one frame (C, H, W) or several (B, C, H, W), uint8. Channels may also come last, as in the frames of
+                :func:`adamas.make_dream` and :func:`adamas.make_env`.
+            state: the state that the last call returned; None at the start of an episode.
+            temperature: temperature of the policy; 0 takes the most probable action.
 
         Returns:
             The action, and the state to pass with the next frame. For a single NumPy frame it is an int, or (K,)
@@ -108,6 +109,9 @@ class Agent(nn.Module):
         frames = torch.as_tensor(obs)
         single = frames.ndim == 3
         frames = frames[None] if single else frames
+        channels, height, width = self.config.obs_shape
+        if frames.shape[1:] == (height, width, channels) != self.config.obs_shape:
+            frames = frames.permute(0, 3, 1, 2)
         if frames.dtype != torch.uint8 or frames.shape[1:] != self.config.obs_shape:
             raise UserError(
                 f"the agent sees uint8 frames of shape {tuple(self.config.obs_shape)}, "

@@ -258,7 +258,7 @@ def test_one_dream_waits_for_a_reset(counting: Agent, dataset: Path) -> None:
     assert all(type(x) is y for x, y in ((reward, float), (terminated, bool), (truncated, bool)))
     assert obs[0, 0, 0] == start + 2  # its own last frame, not that of a next dream
     assert np.array_equal(np.asarray(dream.render()), obs) and not np.shares_memory(dream.render(), obs)
-    with pytest.raises(ResetNeeded, match="the dream is over"):
+    with pytest.raises(ResetNeeded, match="the episode is over"):
         dream.step(1)
     assert dream.reset()[0][0, 0, 0] in (12, 22, 23, 24)
     assert dream.step(2)[2:4] == (True, False)
