@@ -48,7 +48,7 @@ def server(target: Path, fps: float) -> Iterator[tuple[int, int]]:
             line = process.stdout.readline()
             if "http://" not in line:
                 raise SystemExit("the server did not start")
-            yield int(line.split()[3].rstrip("/").rpartition(":")[2]), process.pid
+            yield int(line.split()[1].rstrip("/").rpartition(":")[2]), process.pid
         finally:
             process.terminate()
             process.wait()

@@ -25,6 +25,7 @@ from adamas.export.onnx import OPSET, check_export, export_onnx
 from adamas.export.web import VERSION, check_page, find_runtime, pack_runtime, write_page
 from adamas.interop.load import load
 from adamas.interop.published import save_published
+from adamas.play.messages import human_fps
 
 NUM_CONTEXTS = 32  # that a page's dreams start from
 CONTROLS = ("dom.js", "icon.svg", "input.js", "keys.js", "meters.js", "touch.js")
@@ -73,20 +74,20 @@ def published(arguments: Sequence[str]) -> None:
 
 def onnx(arguments: Sequence[str]) -> None:
     """Write the models, and print how far their results are from those of PyTorch."""
-    target, _, rest = find_target(arguments, "export onnx")
+    target, config, rest = find_target(arguments, "export onnx")
     options = parse(Onnx, rest, f"export onnx {target}")
     check_free(options.out)
     agent = _load(target, options.opset)
     dataset = _own_dataset(target)
     contexts = None if dataset is None else _contexts(agent, dataset)
     with _new_folder(options.out) as folder:
-        errors = _models(agent, folder, contexts, options.opset, target.name)
+        errors = _models(agent, folder, contexts, options.opset, target.name, human_fps(config.env.suite))
     _tell(errors, options.out)
 
 
 def web(arguments: Sequence[str]) -> None:
     """Write the page, and print how to look at it."""
-    target, _, rest = find_target(arguments, "export web")
+    target, config, rest = find_target(arguments, "export web")
     options = parse(Web, rest, f"export web {target}")
     check_free(options.out)
     agent = _load(target, OPSET)
@@ -108,7 +109,7 @@ def web(arguments: Sequence[str]) -> None:
             runtime = find_runtime(options.runtime)
         with _new_folder(options.out) as folder:
             write_page(folder, agent, contexts, runtime, controls)
-            errors = _models(agent, folder, contexts, OPSET, target.name)
+            errors = _models(agent, folder, contexts, OPSET, target.name, human_fps(config.env.suite))
     _tell(errors, options.out)
     print(f"look at it: python -m http.server --directory {options.out} --bind 127.0.0.1")
 
@@ -121,10 +122,10 @@ def _load(target: Target, opset: int) -> Agent:
 
 
 def _models(
-    agent: Agent, folder: Path, contexts: Batch | None, opset: int, title: str
+    agent: Agent, folder: Path, contexts: Batch | None, opset: int, title: str, fps: float
 ) -> Mapping[str, float]:
     print("exporting three networks, which takes a minute", flush=True)
-    return export_onnx(agent, folder, None if contexts is None else contexts.obs, opset, title)
+    return export_onnx(agent, folder, None if contexts is None else contexts.obs, opset, title, fps)
 
 
 def _tell(errors: Mapping[str, float], folder: Path) -> None:

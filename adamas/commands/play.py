@@ -1,17 +1,18 @@
-"""``adamas play``: a web page in which people watch and play a dream."""
+"""``adamas play``: watch and play a dream in the browser or in a terminal."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import torch
 import tyro
 
+import adamas.play
 from adamas.agent import Agent
 from adamas.commands.common import Target, check_env, check_seed, find_target
 from adamas.core import runtime
@@ -27,44 +28,54 @@ from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.interop.load import load
+from adamas.interop.two_stage import STAND_IN
 from adamas.play.controls import Moves
 from adamas.play.engine import Engine
-from adamas.play.messages import LIMITS, Settings, View
+from adamas.play.messages import DEFAULT_FPS, LIMITS, Settings, View, human_fps
 from adamas.play.recording import KINDS, Recordings
-from adamas.play.scene import Stage
+from adamas.play.scene import PlayContext
 from adamas.play.worlds import MakeEnv
+from adamas.training.config import Config
 
 LOOPBACK = "127.0.0.1"
+DEMO = Path(adamas.play.__file__).parent / "demo"
+"""The checkpoint folder of a small trained agent, with held-out episodes for its dreams to start from."""
 
 
 @dataclass(frozen=True)
 class Play:
-    """Watch and play a dream in the browser, beside the real game."""
+    """Watch and play a dream in the browser, beside the real game. Without a RUN, play the agent in the package."""
 
     env: Annotated[EnvConfig, tyro.conf.FlagConversionOff]
     dataset: str | None = None
-    """Real episodes that dreams start from: a folder or a URL. Default: the run's held-out ones, else what it plays."""
+    """Folder or URL of the real episodes that dreams start from. By default these are the run's held-out episodes. An
+    agent without any plays the real game to get its starts."""
     recordings: Path | None = None
-    """Folder for what is recorded. Default: recordings/ in the run's folder, or in the working folder."""
+    """Folder for recorded episodes. By default it is recordings/ in the run's folder, or in the working folder."""
     host: str = LOOPBACK
-    """Address to listen on. Any but 127.0.0.1 lets other machines in; those need the token that is printed."""
+    """Address to listen on. With any address but 127.0.0.1, other machines can connect with the token that is
+    printed."""
     port: int = 8421
-    """0 takes any free one."""
+    """Port to listen on; 0 chooses a free one."""
     allow_origin: tuple[str, ...] = ()
-    """Other addresses at which browsers find the page, such as https://play.example.org: those of a proxy or of a
-    forwarded port. With this option, every visitor needs the token that is printed."""
-    fps: float = 15.0
-    """Steps per second, to begin with."""
+    """Further origins of the page, such as https://play.example.org, for a proxy or a forwarded port. With this option,
+    every visitor needs the token that is printed."""
+    fps: float | None = None
+    """Steps a second at the start, from 1 to 60; the page can change it. By default it is a pace that people can play
+    at: 5 for MinAtar, 15 for all other games and for recordings."""
     max_players: int = 32
+    """Limit of pages that play at the same time, at least 1."""
     terminal: bool = False
-    """Play in this terminal instead."""
+    """Play in this terminal instead of the browser."""
     seed: int = 0
+    """Seed of everything random: games, dreams, and the agent's actions. At least 0."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Device for the networks. auto takes the first that exists of cuda, mps and cpu."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
-    """Precision of the networks, as --runtime.precision of training. auto: tf32 on CUDA, bf16 on a CPU with
-    instructions for it, fp32 elsewhere."""
+    """Precision of the networks. auto takes tf32 on CUDA, bf16 on a CPU with instructions for it, and fp32
+    elsewhere."""
     compile: bool = False
-    """Let a compiler fuse the networks' operations, as --runtime.compile of training: the first moments take longer."""
+    """Compile the networks, which makes steps faster after a first minute or two."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -72,16 +83,20 @@ class Play:
             raise UserError(f"port is {self.port}; it must lie in [0, 65535]")
         if self.max_players < 1:
             raise UserError(f"max_players is {self.max_players}; it must be at least 1")
-        Settings(fps=self.fps)
+        if self.fps is not None:
+            Settings(fps=self.fps)  # raises UserError if it is out of range
 
 
 def play(arguments: Sequence[str]) -> None:
-    """Serve until Ctrl-C."""
-    target, config, rest = find_target(arguments, "play")
+    """Run the command until Ctrl-C."""
+    target, config, rest = find_target(
+        arguments if names_target(arguments) else [str(DEMO), *arguments], "play"
+    )
     options = parse(Play, rest, f"play {target}", Play(config.env))
+    fps = options.fps or human_fps(options.env.suite)
     runtime.setup(RuntimeConfig(device=options.device, precision=options.precision, compile=options.compile))
     cores = torch.get_num_threads()
-    torch.set_num_threads(1)  # of this thread: the cores are the engine's
+    torch.set_num_threads(1)  # in this thread; the engine's thread uses the cores
     agent = load(target.path, options.device)
     run = target.path if target.is_run else None
     datasets: Mapping[str, Place] = (
@@ -95,39 +110,42 @@ def play(arguments: Sequence[str]) -> None:
     folder = options.recordings or (run or Path()) / "recordings"
     recordings = Recordings(folder, agent.config.obs_shape, agent.action_spec)
     trained = agent.config.world_model.sampler
-    stage = Stage(
+    shared = PlayContext(
         agent,
         Moves(agent.action_spec),
         _starts(agent, datasets, make_real),
         make_real,
         recordings,
-        from_dict(Settings, {"fps": options.fps, "steps": trained.num_steps, "method": trained.method}),
+        from_dict(Settings, {"fps": fps, "steps": trained.num_steps, "method": trained.method}),
         np.random.default_rng(options.seed),
         torch.Generator(runtime.device_of(agent)).manual_seed(options.seed),
+        has_policy=not is_recorded(agent, config),
     )
+    if target.path == DEMO:
+        print("playing the small agent in the package; adamas play RUN plays one of your own", flush=True)
     if why_no_real:
         print(f"no real game beside the dream: {why_no_real}", file=sys.stderr)
-    hello = _hello(agent, target.name, options.env, why_no_real)
+    hello = _hello(agent, target, _origin(agent, config, options.env, target), why_no_real, shared.has_policy)
     played = {f"played-{kind}": folder / kind for kind in KINDS}
-    engine = Engine(stage, cores)
+    engine = Engine(shared, cores)
     try:
         if options.terminal:
             _play_in_terminal(engine, hello)
         else:
-            _serve(engine, {**datasets, **played}, hello, options)
+            _serve(engine, {**datasets, **played}, hello, replace(options, fps=fps))
     finally:
         recordings.close()
 
 
 def _serve(engine: Engine, datasets: Mapping[str, Place], hello: Mapping[str, Any], options: Play) -> None:
     try:
-        from adamas.play.dataset_api import Library
+        from adamas.play.dataset_api import DatasetApi
         from adamas.play.run_server import serve
     except ModuleNotFoundError as error:
         raise require(str(error.name), "play") from error
     serve(
         engine,
-        Library(datasets, options.fps),
+        DatasetApi(datasets, options.fps or DEFAULT_FPS),
         hello,
         options.host,
         options.port,
@@ -145,7 +163,7 @@ def _play_in_terminal(engine: Engine, hello: Mapping[str, Any]) -> None:
 
 
 def _real_game(agent: Agent, options: Play, target: Target) -> tuple[MakeEnv | None, str]:
-    """What makes a real game; or None, and why not."""
+    """A function that makes a real game, or None and the reason why there is no game."""
     seeds = np.random.default_rng(options.seed)
 
     def make(training: bool) -> RealVectorEnv:
@@ -159,26 +177,45 @@ def _real_game(agent: Agent, options: Play, target: Target) -> tuple[MakeEnv | N
 
 
 def _starts(agent: Agent, datasets: Mapping[str, Place], make_real: MakeEnv | None) -> Starts:
-    """Where dreams start: in the first dataset that holds enough; else in what the agent plays, if it can."""
+    """The starts of dreams: from the first dataset with enough frames, else from a game that the agent plays."""
     problems = []
     for name, folder in datasets.items():
         try:
             return RecordedStarts(EpisodeStore.open(folder), agent)
         except UserError as error:
-            if name == "dataset" or make_real is None:  # it was asked for, or there is nothing else
+            if name == "dataset" or make_real is None:  # the user gave it, or there is no other source
                 problems.append(error)
     if problems or make_real is None:
         raise problems[0]
     return PlayedStarts(make_real(False), agent)
 
 
-def _hello(agent: Agent, title: str, env: EnvConfig, why_no_real: str) -> dict[str, Any]:
-    """What a page is told first."""
+def names_target(arguments: Sequence[str]) -> bool:
+    """Whether the first argument is a run, a checkpoint or a file, instead of an option."""
+    return bool(arguments) and not arguments[0].startswith("-")
+
+
+def is_recorded(agent: Agent, config: Config) -> bool:
+    """Whether the world model was trained on recordings, without a policy."""
+    return config.data is not None or agent.config.actor_critic == STAND_IN
+
+
+def _origin(agent: Agent, config: Config, env: EnvConfig, target: Target) -> str:
+    """The game or the recording that the agent was trained on, as a title for people."""
+    if not is_recorded(agent, config):
+        return f"{env.game} ({env.suite})"
+    return "recording" if config.data is None else f"recording {PurePosixPath(config.data).name}"
+
+
+def _hello(agent: Agent, target: Target, origin: str, why_no_real: str, has_policy: bool) -> dict[str, Any]:
+    """The first message to a page."""
     _, height, width = agent.config.obs_shape
     return {
         "type": "hello",
-        "title": title,
-        "game": f"{env.game} ({env.suite})",
+        "title": "demo agent" if target.path == DEMO else target.name,
+        "game": origin,
+        "has_policy": has_policy,
+        "has_rewards": agent.world_model.reward_end is not None,
         "height": height,
         "width": width,
         "actions": list(Moves(agent.action_spec).names),

@@ -46,7 +46,12 @@ BATCHES = (1, 3)
 
 
 def export_onnx(
-    agent: Agent, folder: Path, frames: Tensor | None = None, opset: int = OPSET, title: str = "dream"
+    agent: Agent,
+    folder: Path,
+    frames: Tensor | None = None,
+    opset: int = OPSET,
+    title: str = "dream",
+    fps: float = FPS,
 ) -> dict[str, float]:
     """Write the models and ``world.json``, and compare the models with PyTorch.
 
@@ -55,7 +60,8 @@ def export_onnx(
         folder: where to; must exist.
         frames: (3 or more, L, C, H, W) uint8, contexts to compare on; noise when not given.
         opset: version of the operators, 18 to 24.
-        title: what the world is called.
+        title: name of the world.
+        fps: steps a second at which a program should show it.
 
     Returns:
         The largest absolute difference of each model's outputs from PyTorch's. Where frames are cut down to levels, it
@@ -67,7 +73,7 @@ def export_onnx(
     """
     check_export(agent, opset)
     errors = {name: export_model(agent, name, folder, frames, opset) for name in MODELS}
-    world = json.dumps(describe(agent, title, opset), indent=1, allow_nan=False)
+    world = json.dumps(describe(agent, title, opset, fps), indent=1, allow_nan=False)
     (folder / "world.json").write_text(world + "\n", encoding="utf-8")
     return errors
 
@@ -107,7 +113,7 @@ def check_export(agent: Agent, opset: int) -> None:
             raise require(module, "export")
 
 
-def describe(agent: Agent, title: str, opset: int) -> dict[str, Any]:
+def describe(agent: Agent, title: str, opset: int, fps: float = FPS) -> dict[str, Any]:
     """What a program that dreams must know besides the models, as plain values for JSON."""
     config = agent.config
     channels, height, width = config.obs_shape
@@ -133,7 +139,7 @@ def describe(agent: Agent, title: str, opset: int) -> dict[str, Any]:
         "sampler": finite,
         "sigmas": sigmas.tolist(),
         "starts_at_newest_frame": config.world_model.denoiser.sigma_change is not None,
-        "fps": FPS,
+        "fps": fps,
         "opset": opset,
         "adamas": adamas.__version__,
     }

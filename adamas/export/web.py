@@ -1,13 +1,13 @@
-"""A page that dreams in its visitor's browser: static files, for any web server and any folder of one.
+"""A web page that runs a dream in the visitor's browser: static files for any folder of any web server.
 
     index.html style.css icon.svg *.js      the page
     denoiser.onnx reward_end.onnx actor_critic.onnx world.json      see adamas/export/onnx.py
     contexts.bin    K contexts that dreams start from: the actions between their frames, (K, L - 1) int32, then the
                     frames, (K, L, C, H, W) uint8; little-endian. K follows from the length.
-    check.json      what the networks make of the first context, for browsers to see whether their GPU computes that
+    check.json      outputs of the networks for the first context, with which browsers check their GPU
     runtime/        onnxruntime-web
 
-The page loads nothing from anywhere else, and its own Content-Security-Policy forbids it.
+The page loads nothing from other servers, and its own Content-Security-Policy forbids it.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from adamas.rl.rollout import burn_in
 
 PACKAGE, VERSION = "onnxruntime-web", "~1.30.0"  # another minor version may have other files
 RUNTIME = (
-    "ort.wasm.min.mjs",  # where there is no WebGPU
+    "ort.wasm.min.mjs",  # without WebGPU
     "ort-wasm-simd-threaded.mjs",
     "ort-wasm-simd-threaded.wasm",
-    "ort.webgpu.min.mjs",  # where there is
+    "ort.webgpu.min.mjs",  # with WebGPU
     "ort-wasm-simd-threaded.asyncify.mjs",
     "ort-wasm-simd-threaded.asyncify.wasm",
 )
-"""The files of the package's ``dist`` that the page can need; a visitor's browser fetches three of them."""
+"""Files of the package's ``dist`` that the page may need. A visitor's browser fetches three of them."""
 STATIC = Path(__file__).parent / "static"
 NPM_SECONDS = 600
 
 
 def check_page(agent: Agent) -> None:
-    """Refuse frames that a page cannot draw, and actions that it has no keys for, as UserError."""
+    """Raise UserError if a page cannot draw the agent's frames, or has no keys for its actions."""
     if not agent.action_spec.is_discrete:
         raise UserError(
             f"a page has keys for one choice among several, and the agent has {agent.action_spec}; use: "
@@ -62,11 +62,11 @@ def write_page(folder: Path, agent: Agent, contexts: Batch, runtime: Path, contr
     """Write everything but the models and ``world.json`` into an existing folder.
 
     Args:
-        folder: where to.
-        agent: who dreams.
-        contexts: K contexts of L real frames, all of them real: what dreams start from.
+        folder: the folder to write into.
+        agent: the agent to export.
+        contexts: K contexts of L real frames, without padding, for dreams to start from.
         runtime: folder that holds the files of :data:`RUNTIME`.
-        controls: files from elsewhere that the page needs as well.
+        controls: further files of the page, which ``adamas play`` uses too.
     """
     for file in (*sorted(STATIC.iterdir()), *controls):
         if file.is_file():
@@ -82,10 +82,10 @@ def write_page(folder: Path, agent: Agent, contexts: Batch, runtime: Path, contr
 
 @torch.no_grad()
 def still_step(agent: Agent, context: Batch) -> dict[str, Any]:
-    """What follows action 0 in one context (B = 1), drawn in one step of Euler from noise that is zero everywhere.
+    """Dream one step from a context (B = 1) with action 0, one Euler step, and noise that is zero everywhere.
 
     Returns:
-        ``pixels``, C * H * W whole numbers; ``value``, the policy's of that frame; ``end``, the probability of an end.
+        ``pixels``, C * H * W whole numbers; ``value``, the policy's value; ``end``, the probability of the end.
     """
     model, action = agent.world_model, torch.zeros(1, 1, dtype=torch.int64)
     state = model.initial_state(context)
@@ -104,7 +104,7 @@ def still_step(agent: Agent, context: Batch) -> dict[str, Any]:
 
 
 def find_runtime(folder: Path) -> Path:
-    """The folder with the files of :data:`RUNTIME`: ``folder``, or the ``dist`` in it.
+    """Find the files of :data:`RUNTIME` in ``folder``, or in the ``dist`` in it, and return their folder.
 
     Raises:
         UserError: a file is missing.
@@ -119,10 +119,10 @@ def find_runtime(folder: Path) -> Path:
 
 
 def pack_runtime(folder: Path) -> Path:
-    """Let npm fetch :data:`PACKAGE` as the user has configured it, and take :data:`RUNTIME` out of it.
+    """Fetch :data:`PACKAGE` with the user's npm, and unpack the files of :data:`RUNTIME`.
 
     Args:
-        folder: an empty folder that may be filled.
+        folder: an empty folder for the files.
 
     Returns:
         The folder that holds the files.
@@ -134,7 +134,7 @@ def pack_runtime(folder: Path) -> Path:
     remedy = f'run npm pack "{spec}" elsewhere, unpack it, and give its folder package/dist with `runtime`'
     npm = shutil.which("npm")
     if npm is None:
-        raise UserError(f"there is no npm to fetch {PACKAGE} with; install Node.js, or {remedy}")
+        raise UserError(f"npm, which fetches {PACKAGE}, is not installed; install Node.js, or {remedy}")
     command = [npm, "pack", spec, "--prefer-offline", "--loglevel=error"]
     try:
         done = subprocess.run(
@@ -150,7 +150,7 @@ def pack_runtime(folder: Path) -> Path:
 
 
 def _unpack(tarball: Path, folder: Path) -> Path:
-    """The files of :data:`RUNTIME` alone, under these names: whatever paths the archive holds, none is followed."""
+    """Unpack only the files of :data:`RUNTIME`, under these names. No path in the archive is used for writing."""
     folder.mkdir()
     try:
         with tarfile.open(tarball) as archive:

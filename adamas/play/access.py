@@ -1,4 +1,4 @@
-"""Who may come in: the check of every request before anything else sees it."""
+"""Access control: every request is checked here before any other code sees it."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-class Door:
-    """ASGI middleware.
+class AccessControl:
+    """ASGI middleware that refuses requests of other machines and of other sites' pages.
 
-    Without a token, only this machine reaches the server, and only under its own names: a foreign page whose name
-    was made to point here is refused. With a token, every request must bring it, in the address once
-    (``/?token=...``) and from then on in a cookie. In both cases, a request from another site's page is refused unless
-    that page's origin is in ``allowed``, which holds the addresses of proxies and forwarded ports. A WebSocket must say
-    which page it comes from.
+    Without a token, the server answers only to this machine's own names. This stops DNS rebinding, in which a foreign
+    page has its own host name resolve to this machine. With a token, every request must carry it: once in the address
+    (``/?token=...``) and in a cookie from then on. In both cases, requests with another origin are refused, which
+    stops cross-site request forgery (CSRF) and cross-site WebSocket hijacking. ``allowed`` lists further origins, those
+    of proxies and forwarded ports. A WebSocket request without an origin is refused.
     """
 
     def __init__(self, app: ASGIApp, token: str | None, port: int, allowed: Collection[str] = ()) -> None:
         self._app = app
         self._token = token
         self._allowed = frozenset(allowed)
-        self._cookie = f"adamas-{port}"  # cookies know hosts but not ports
+        self._cookie = f"adamas-{port}"  # browsers share cookies between the ports of a host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, or hand on."""
+        """Refuse the request, or pass it on to the application."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -50,13 +50,13 @@ class Door:
             if problem:
                 await send(
                     {"type": "websocket.close", "code": 1008, "reason": problem}
-                )  # before it is open: 403
+                )  # a WebSocket that is closed before it is accepted is answered with 403
             else:
                 await self._app(scope, receive, send)
         elif problem:
             await JSONResponse({"error": problem}, 403, dict(HEADERS))(scope, receive, send)
         elif self._token and "token" in connection.query_params:
-            # Out of the address, so that nobody copies it with that.
+            # Remove the token from the address bar, so that nobody shares it by copying the address.
             response = RedirectResponse(_without_token(connection), 303, dict(HEADERS))
             response.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
             await response(scope, receive, send)
@@ -64,17 +64,15 @@ class Door:
             await self._app(scope, receive, _with_headers(send))
 
     def _problem(self, connection: HTTPConnection) -> str:
-        """Why the request is refused, in one line; empty if it is not."""
+        """The reason for refusing the request, in one line; empty if it is allowed."""
         host = connection.headers.get("host", "")
         origin = connection.headers.get("origin")
         if self._token is None and host.rpartition(":")[0] not in LOCAL_NAMES and host not in LOCAL_NAMES:
             return "this server answers to localhost alone; start it with --host to reach it by another name"
         if origin is None and connection.scope["type"] == "websocket":
-            return "a WebSocket must say which page it comes from"
-        if origin is not None and origin not in self._allowed and _place(origin) != host:
-            return (
-                "another site's page may not come in; behind a proxy, start adamas play with --allow-origin"
-            )
+            return "a WebSocket request must have an Origin header"
+        if origin is not None and origin not in self._allowed and _host_of(origin) != host:
+            return "requests from other sites' pages are refused; behind a proxy, start adamas play with --allow-origin"
         if self._token is not None:
             brought = connection.query_params.get("token") or connection.cookies.get(self._cookie, "")
             if not secrets.compare_digest(brought.encode(), self._token.encode()):
@@ -82,8 +80,8 @@ class Door:
         return ""
 
 
-def _place(origin: str) -> str | None:
-    """Host and port of an origin; None if it has none, as "null" has."""
+def _host_of(origin: str) -> str | None:
+    """Host and port of an origin; None for an origin without a host, such as "null"."""
     try:
         return urlsplit(origin).netloc or None
     except ValueError:  # such as http://[
@@ -91,17 +89,17 @@ def _place(origin: str) -> str | None:
 
 
 def _without_token(connection: HTTPConnection) -> str:
-    """The address asked for, but for its token. It is relative: a proxy may show it below a path of its own."""
+    """The requested address without its token, as a relative one: a proxy may serve the page below a path."""
     last = connection.scope["path"].rpartition("/")[2]
     rest = urlencode([item for item in connection.query_params.multi_items() if item[0] != "token"])
     return f"./{quote(last)}" + (f"?{rest}" if rest else "")
 
 
 def check_origin(origin: str) -> str:
-    """An origin as browsers write it: scheme, host, and the port if it is not the usual one.
+    """Normalise an origin to the form that browsers send: scheme, host, and the port unless it is the default one.
 
     Raises:
-        UserError: it is none.
+        UserError: ``origin`` is not an origin.
     """
     try:
         parts = urlsplit(origin.lower())

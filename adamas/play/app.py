@@ -1,4 +1,4 @@
-"""The web server: the page, its WebSocket, and the datasets to browse."""
+"""The web application: the files of the page, its WebSocket, and the API to browse datasets."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from adamas.core.errors import UserError
-from adamas.play.dataset_api import Library, Unknown
+from adamas.play.dataset_api import DatasetApi, NotFound
 from adamas.play.engine import Engine, Player
 from adamas.play.messages import Moment, encode, parse
 
 MAX_RATE = 100  # messages a second from one page, on average
 BURST = 200  # of them at once
-MAX_MISTAKES = 10  # messages of one page that make no sense
-SEND_TIMEOUT = 30.0  # seconds in which a page must take one moment
-MISUSE, TRY_LATER = 1008, 1013  # codes that close a WebSocket
+MAX_MISTAKES = 10  # invalid messages after which a page is disconnected
+SEND_TIMEOUT = 30.0  # seconds within which a page must receive one message
+MISUSE, TRY_LATER = 1008, 1013  # WebSocket close codes
 
 CONTENT_TYPES = {
     "html": "text/html; charset=utf-8",
@@ -41,7 +41,7 @@ FILMS = {".mp4": "video/mp4", ".gif": "image/gif"}
 
 
 class Mailbox:
-    """What waits to be sent to one page: the newest moment alone, and a few notes."""
+    """The queue of messages for one page: only the newest moment, and a few notes."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -50,24 +50,24 @@ class Mailbox:
         self._notes: deque[dict[str, Any]] = deque(maxlen=16)
 
     def show(self, moment: Moment) -> None:
-        """Replace the moment that waits. From any thread."""
+        """Replace the moment that waits to be sent. May be called from any thread."""
         self._newest.append(moment)
         self._wake()
 
-    def tell(self, note: dict[str, Any]) -> None:
-        """Add a note; the oldest falls out where there are too many. From any thread."""
+    def notify(self, note: dict[str, Any]) -> None:
+        """Add a note; if the queue is full, the oldest note is dropped. May be called from any thread."""
         self._notes.append(note)
         self._wake()
 
     def _wake(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the server stops
+        with contextlib.suppress(RuntimeError):  # the loop is closed because the server stops
             self._loop.call_soon_threadsafe(self._waiting.set)
 
     async def send_to(self, socket: WebSocket) -> None:
-        """Send what comes, as fast as the page takes it.
+        """Send messages as fast as the page receives them, until the connection ends.
 
         Raises:
-            TimeoutError: the page takes nothing.
+            TimeoutError: the page receives nothing for :data:`SEND_TIMEOUT` seconds.
             WebSocketDisconnect: the connection is closed.
         """
         while True:
@@ -84,33 +84,35 @@ async def _deliver(send: Callable[[Content], Awaitable[None]], content: Content)
         try:
             await send(content)
         except RuntimeError as error:
-            # Uvicorn closes by itself where a message is too large, and tells who listens only after who sends.
+            # Uvicorn closes the connection when a message is too large. The sender notices before the receiver.
             raise WebSocketDisconnect(reason=str(error)) from error
 
 
-class Budget:
-    """How many messages a page may still send: refilled steadily, up to a burst."""
+class RateLimit:
+    """Rate limit of one page's messages: a token bucket of :data:`BURST`, refilled at :data:`MAX_RATE` a second."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._left, self._since = float(BURST), now()
 
-    def spend(self) -> bool:
-        """One message. False: it is too many."""
+    def allow(self) -> bool:
+        """Count one message. Returns False if it is over the limit."""
         now = self._now()
         self._left = min(BURST, self._left + MAX_RATE * (now - self._since)) - 1
         self._since = now
         return self._left >= 0
 
 
-def make_app(engine: Engine, library: Library, hello: Mapping[str, Any], max_players: int) -> Starlette:
-    """The application.
+def make_app(
+    engine: Engine, dataset_api: DatasetApi, hello: Mapping[str, Any], max_players: int
+) -> Starlette:
+    """Build the application.
 
     Args:
-        engine: computes; its thread is the caller's business.
-        library: datasets to browse.
-        hello: what a page is told first.
-        max_players: at once.
+        engine: steps the worlds; the caller runs its thread.
+        dataset_api: answers requests about datasets.
+        hello: the first message to every page.
+        max_players: limit of pages that play at the same time.
     """
     files = _page_files()
     players: set[Player] = set()
@@ -127,8 +129,8 @@ def make_app(engine: Engine, library: Library, hello: Mapping[str, Any], max_pla
             await socket.close(TRY_LATER, f"{max_players} are playing already; try again later")
             return
         mailbox = Mailbox()
-        mailbox.tell(dict(hello))
-        player = Player(mailbox.show, mailbox.tell)
+        mailbox.notify(dict(hello))
+        player = Player(mailbox.show, mailbox.notify)
         players.add(player)
         engine.join(player)
         try:
@@ -142,7 +144,7 @@ def make_app(engine: Engine, library: Library, hello: Mapping[str, Any], max_pla
             Route("/", page),
             Route("/static/{name}", page),
             WebSocketRoute("/ws", play),
-            *_library_routes(library),
+            *_dataset_routes(dataset_api),
         ]
     )
 
@@ -150,12 +152,12 @@ def make_app(engine: Engine, library: Library, hello: Mapping[str, Any], max_pla
 async def _serve(
     socket: WebSocket, mailbox: Mailbox, engine: Engine, player: Player, num_actions: int
 ) -> None:
-    """Both directions of one connection, until either ends."""
+    """Run both directions of one connection until either of them ends."""
     misuse = ""
     async with anyio.create_task_group() as tasks:
 
         async def send() -> None:
-            # Pages leave whenever they like, and those that take nothing are left.
+            # A page may close the connection at any time; one that receives nothing is dropped.
             with contextlib.suppress(WebSocketDisconnect, TimeoutError):
                 await mailbox.send_to(socket)
             tasks.cancel_scope.cancel()
@@ -164,56 +166,56 @@ async def _serve(
         misuse = await _receive(socket, engine, player, num_actions)
         tasks.cancel_scope.cancel()
     if misuse and socket.application_state is WebSocketState.CONNECTED:
-        with contextlib.suppress(WebSocketDisconnect, TimeoutError):  # it did not wait for that
+        with contextlib.suppress(WebSocketDisconnect, TimeoutError):  # the page has gone already
             await _deliver(partial(socket.close, MISUSE), misuse)
 
 
 async def _receive(socket: WebSocket, engine: Engine, player: Player, num_actions: int) -> str:
-    """Hand on what a page asks for, until it leaves (empty) or misbehaves (in which way)."""
-    budget, mistakes = Budget(), 0
+    """Pass on the requests of a page until it leaves. Returns the reason for closing; empty if the page left."""
+    rate_limit, mistakes = RateLimit(), 0
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             return ""
         text = message.get("text")
-        if not budget.spend():
+        if not rate_limit.allow():
             return f"more than {MAX_RATE} messages a second"
         if text is None:
-            return "binary messages are not understood"
+            return "binary messages are not supported"
         try:
             engine.request(player, parse(text, num_actions))
         except UserError as error:
-            player.tell({"type": "notice", "text": str(error)})
+            player.notify({"type": "notice", "text": str(error)})
             mistakes += 1
             if mistakes > MAX_MISTAKES:
-                return "too many messages that make no sense"
+                return "too many invalid messages"
 
 
-def _library_routes(library: Library) -> list[Route]:
-    """Datasets and episodes. Plain functions: Starlette calls them in threads of their own."""
+def _dataset_routes(dataset_api: DatasetApi) -> list[Route]:
+    """Routes of the dataset API. They are plain functions, which Starlette calls in worker threads."""
 
     def datasets(request: Request) -> Response:
-        return JSONResponse(library.datasets())
+        return JSONResponse(dataset_api.datasets())
 
     def episodes(request: Request) -> Response:
         start, count = _numbers(request, start=0, count=50)
-        return JSONResponse(library.episodes(request.path_params["dataset"], start, count))
+        return JSONResponse(dataset_api.episodes(request.path_params["dataset"], start, count))
 
     def episode(request: Request) -> Response:
-        return JSONResponse(library.episode(*_place(request)))
+        return JSONResponse(dataset_api.episode(*_episode_of(request)))
 
     def frames(request: Request) -> Response:
         start, count = _numbers(request, start=0, count=64)
-        content = library.frames(*_place(request), start, count)
+        content = dataset_api.frames(*_episode_of(request), start, count)
         return Response(content, media_type="application/octet-stream")
 
     def film(request: Request) -> Response:
-        (dataset, index), ending = _place(request), "." + request.path_params["ending"]
+        (dataset, index), ending = _episode_of(request), "." + request.path_params["ending"]
         if ending not in FILMS:
-            raise Unknown("films are mp4 or gif")
+            raise NotFound("films are mp4 or gif")
         name = f"{dataset}-{index}{ending}"
         headers = {"content-disposition": f'attachment; filename="{name}"'}
-        return Response(library.film(dataset, index, ending), media_type=FILMS[ending], headers=headers)
+        return Response(dataset_api.film(dataset, index, ending), media_type=FILMS[ending], headers=headers)
 
     one = "/api/datasets/{dataset}/{index}"
     routes: dict[str, Callable[[Request], Response]] = {
@@ -230,7 +232,7 @@ def _or_not_found(endpoint: Callable[[Request], Response]) -> Callable[[Request]
     def answer(request: Request) -> Response:
         try:
             return endpoint(request)
-        except Unknown as error:
+        except NotFound as error:
             return JSONResponse({"error": str(error)}, 404)
         except UserError as error:
             return JSONResponse({"error": str(error)}, 503)
@@ -238,24 +240,24 @@ def _or_not_found(endpoint: Callable[[Request], Response]) -> Callable[[Request]
     return answer
 
 
-def _place(request: Request) -> tuple[str, int]:
+def _episode_of(request: Request) -> tuple[str, int]:
     return request.path_params["dataset"], _number("the number of an episode", request.path_params["index"])
 
 
 def _numbers(request: Request, **defaults: int) -> list[int]:
-    """Numbers of a query, each as :func:`_number` takes it."""
+    """Whole numbers from the query, each parsed by :func:`_number`."""
     return [_number(name, request.query_params.get(name, str(default))) for name, default in defaults.items()]
 
 
 def _number(name: str, word: str) -> int:
-    """A whole number of at most nine digits. Raises Unknown: it is none."""
+    """Parse a whole number of at most nine digits. Raises NotFound if ``word`` is not one."""
     if not (word.isascii() and word.isdigit() and len(word) <= 9):
-        raise Unknown(f"{name} must be a whole number")
+        raise NotFound(f"{name} must be a whole number")
     return int(word)
 
 
 def _page_files() -> dict[str, bytes]:
-    """All of the page, in memory: no name from outside ever becomes a path."""
+    """All files of the page, in memory, so that no requested name is ever used as a path."""
     folder = resources.files("adamas.play") / "static"
     return {
         file.name: file.read_bytes()

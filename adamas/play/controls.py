@@ -1,9 +1,9 @@
-"""What a player can do: a list of moves, whatever an action is made of.
+"""Key bindings: how keys and moves translate into actions.
 
-Keys, pads and messages know moves by numbers and names alone. Where one choice is all there is, they are its options
-(and ``turn_left`` is called left, so that arrows find it).
-Where an action is a vector, they are what arrows and the space bar mean together, and every other button and option by
-itself; the agent, which acts as it likes, is described in words.
+Keyboards, gamepads and messages refer to moves by number and name. If an action is one choice among several, the
+moves are its options. An option such as ``turn_left`` is renamed to left, so that the arrow keys find it.
+If an action is a vector, the moves are all combinations of arrow keys and space, and each remaining button and option
+by itself. An agent's actions need not be moves; those are described in words.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from adamas.core.actions import ActionSpec
 
-PARTS = ("up", "down", "right", "left", "fire")  # of the names of moves, in their order
+PARTS = ("up", "down", "right", "left", "fire")  # parts of a move's name, in the order in which they appear
 SYNONYMS = {
     "up": ("w", "forward", "move_forward"),
     "down": ("s", "backward", "move_backward"),
@@ -24,28 +24,29 @@ SYNONYMS = {
     "left": ("a", "turn_left", "move_left"),
     "fire": ("attack", "left_click"),
 }
-"""Other names that buttons and options have which do what a part says; the first that is there gets its key."""
+"""Other names for the parts. The first one that is among the buttons or options is bound to the key."""
 
 
 class Controls:
-    """What keys do where an action is a vector.
+    """Key bindings for actions that are vectors.
 
-    Left and right move the first axis to its ends. Up and down move the second; where that rests at its low end, as a
-    gas pedal does, down moves the third. With one axis alone they move that. A direction that moves no axis, and fire,
-    press the button of that name, or of a synonym; fire without such a button presses the first one that is left. A
-    digit presses the button of that number. At rest are all else: choices at their first option, axes at 0 or nearest.
+    Left and right move the first axis to its ends. Up and down move the second axis, or the only one. If the second
+    axis rests at its low end, as a gas pedal does, down moves the third axis. A direction that moves no axis presses
+    the button of its name or of a synonym, and so does fire. Without such a button, fire presses the first unbound
+    one. A digit presses the button of that number. Without keys, choices are at their first option and axes are at 0
+    or at the nearest value to it.
 
     Attributes:
         rest: (K,) float32, the action without any key.
-        effects: the entry of the action that a key changes, and to what.
+        effects: for each key, the index of the entry that it changes, and the value that it sets.
     """
 
     def __init__(self, spec: ActionSpec) -> None:
-        """For a ``spec`` of more than one choice."""
+        """Bind keys for ``spec``, which must not be a single choice."""
         ends = [min(max(0.0, axis.low), axis.high) for axis in spec.axes]
         self.rest = torch.tensor([0.0] * (spec.size - len(ends)) + ends)
         axes = _axes(spec)
-        pressed = {part: button for part, button in _said(spec.buttons).items() if part not in axes}
+        pressed = {part: button for part, button in _part_numbers(spec.buttons).items() if part not in axes}
         left = [button for button in range(len(spec.buttons)) if button not in pressed.values()]
         if "fire" not in pressed and left:
             pressed["fire"] = left[0]
@@ -53,7 +54,7 @@ class Controls:
         self.effects = {**axes, **{key: (len(spec.choices) + i, 1.0) for key, i in pressed.items()}}
 
     def action(self, keys: Collection[str]) -> Tensor:
-        """(K,) float32: what ``keys`` mean together; of two that change the same entry, the last counts."""
+        """The action (K,) float32 of ``keys`` held together. If two change the same entry, the last one counts."""
         action = self.rest.clone()
         for key in keys:
             if key in self.effects:
@@ -62,8 +63,8 @@ class Controls:
         return action
 
 
-def _said(names: Sequence[str]) -> dict[str, int]:
-    """Which of ``names`` says what a part of a move does: the one of that name, or the first synonym that is there."""
+def _part_numbers(names: Sequence[str]) -> dict[str, int]:
+    """For each part, the number of the name in ``names`` that equals the part or is its first synonym."""
     found = {}
     for part in PARTS:
         known = [name for name in (part, *SYNONYMS[part]) if name in names]
@@ -87,20 +88,20 @@ def _axes(spec: ActionSpec) -> dict[str, tuple[int, float]]:
 
 
 class Moves:
-    """The moves of a specification.
+    """The moves of an action specification.
 
     Attributes:
-        names: (M,).
-        actions: (M, ``*spec.shape``).
-        rest: number of the move of a player who presses nothing.
+        names: names of the M moves.
+        actions: their actions, (M, ``*spec.shape``).
+        rest: number of the move when no key is pressed.
     """
 
     def __init__(self, spec: ActionSpec) -> None:
-        """All that ``spec`` allows, or what keys reach of it."""
+        """List all actions of a discrete ``spec``, or those of a vector ``spec`` that keys can reach."""
         self._spec = spec
         if spec.is_discrete:
-            said = {number: part for part, number in _said(spec.names).items()}
-            self.names = tuple(said.get(i, name) for i, name in enumerate(spec.names))
+            parts = {number: part for part, number in _part_numbers(spec.names).items()}
+            self.names = tuple(parts.get(i, name) for i, name in enumerate(spec.names))
             self.actions = torch.arange(spec.num_actions)
             self.rest = spec.names.index("noop") if "noop" in spec.names else 0
             return
@@ -108,11 +109,11 @@ class Moves:
         self.names, self.actions, self.rest = tuple(moves), torch.stack(list(moves.values())), 0
 
     def number(self, action: Tensor) -> int | str:
-        """The number of the move that an action, (``*spec.shape``), is; what it does, in words, if it is none."""
+        """The number of the move that equals an action, (``*spec.shape``), or a description if there is none."""
         if self._spec.is_discrete:
             return int(action)
         same = (self.actions == action).all(dim=-1).nonzero()
-        return int(same[0]) if len(same) else in_words(self._spec, action)
+        return int(same[0]) if len(same) else describe_action(self._spec, action)
 
 
 def _moves(spec: ActionSpec) -> dict[str, Tensor]:
@@ -140,8 +141,8 @@ def _changed(action: Tensor, entry: int, value: float) -> Tensor:
     return changed
 
 
-def in_words(spec: ActionSpec, action: Tensor) -> str:
-    """What an action, (K,), does: options that are not the first, buttons that are pressed, and where axes stand."""
+def describe_action(spec: ActionSpec, action: Tensor) -> str:
+    """Describe an action, (K,): options other than the first, pressed buttons, and positions of the axes."""
     values = action.tolist()
     choices, values = values[: len(spec.choices)], values[len(spec.choices) :]
     words = [f"{c.name} {c.options[int(i)]}" for c, i in zip(spec.choices, choices, strict=True) if i]

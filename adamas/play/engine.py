@@ -1,4 +1,4 @@
-"""The one thread that computes: it steps the worlds of all players together."""
+"""The engine: a single thread that steps the worlds of all players, in batches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from adamas.core import runtime
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.play.messages import Moment, Request
-from adamas.play.scene import Stage
+from adamas.play.scene import PlayContext
 from adamas.play.session import Session
 from adamas.play.worlds import Dream
 
@@ -26,58 +26,58 @@ SMALL_FRAME = 32 * 32  # pixels
 
 
 class Player(NamedTuple):
-    """A player's address, for any thread: where moments go, and where everything else."""
+    """The callbacks of a player: ``show`` receives moments, ``notify`` all other messages. Any thread may call them."""
 
     show: Callable[[Moment], None]
-    tell: Callable[[dict[str, Any]], None]
+    notify: Callable[[dict[str, Any]], None]
 
 
 class Engine:
-    """Steps every player's worlds when they are due: one batch through the world model, one through the policy.
+    """Steps each player's worlds when they are due, with one batch for the world model and one for the policy.
 
-    :meth:`run` is the body of its thread. All other methods may be called from any thread.
+    :meth:`run` is the body of the engine's thread. All other methods may be called from any thread.
 
     Args:
-        stage: what all players share.
-        cores: how many that thread computes on; None leaves it to PyTorch. The process's other threads had better
-            compute on one: OpenMP lets threads that wait for work sleep at once, instead of a little later, as soon
-            as there are more of them than cores, and waking them hundreds of times a step takes longer than the work.
+        shared: everything that all players share.
+        cores: number of cores for the engine's thread; None leaves the choice to PyTorch. All other threads of the
+            process should compute on one core. If OpenMP has more threads than there are cores, waiting threads go to
+            sleep immediately, and waking them hundreds of times a step takes longer than the work itself.
     """
 
-    def __init__(self, stage: Stage, cores: int | None = None) -> None:
-        self._stage = stage
+    def __init__(self, shared: PlayContext, cores: int | None = None) -> None:
+        self._shared = shared
         self._cores = cores
-        self._device = runtime.device_of(stage.agent)
+        self._device = runtime.device_of(shared.agent)
         self._sessions: dict[Player, Session] = {}
         self._requests: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
 
     # --- for any thread ----------------------------------------------------------------------------------------
 
     def join(self, player: Player) -> None:
-        """A new player: their dream begins."""
+        """Add a player and start their dream."""
         self._requests.put(partial(self._join, player))
 
     def request(self, player: Player, request: Request) -> None:
-        """What a player asks for."""
-        self._requests.put(partial(self._obey, player, request))
+        """Queue a request of a player."""
+        self._requests.put(partial(self._handle, player, request))
 
     def leave(self, player: Player) -> None:
-        """A player is gone."""
+        """Remove a player."""
         self._requests.put(partial(self._leave, player))
 
     def stop(self) -> None:
-        """Let :meth:`run` return, once what was asked for before is done."""
+        """Let :meth:`run` return once the requests before this call are done."""
         self._requests.put(None)
 
     @contextlib.contextmanager
     def running(self, on_fault: Callable[[], object]) -> Iterator[None]:
-        """:meth:`run` in a thread, until the block is done.
+        """Run :meth:`run` in a thread until the ``with`` block ends.
 
         Args:
-            on_fault: called from that thread if an error ends it; should let the block end.
+            on_fault: called from the thread if an error stops it. It should make the block end.
 
         Raises:
-            Exception: that error, after the block.
+            Exception: the error that stopped the thread, raised after the block.
         """
         faults: list[BaseException] = []
 
@@ -101,10 +101,10 @@ class Engine:
     # --- the engine's own thread -------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Serve the players until :meth:`stop`."""
-        _, height, width = self._stage.agent.config.obs_shape
+        """Step the worlds and answer requests until :meth:`stop` is called."""
+        _, height, width = self._shared.agent.config.obs_shape
         if height * width < SMALL_FRAME:
-            # A second core would have less to do than it takes to wake it up.
+            # Waking a second core takes longer than the work it would do on such small frames.
             torch.set_num_threads(1)
         elif self._cores is not None:
             torch.set_num_threads(self._cores)
@@ -116,7 +116,7 @@ class Engine:
                 self._leave(player)
 
     def _take_requests(self) -> bool:
-        """Do what is asked for; wait for it until a step is due. False: stop."""
+        """Handle requests, and wait for them until the next step is due. Returns False if the engine should stop."""
         sessions = self._sessions.values()
         now = time.perf_counter()
         due = min((now if s.fresh else s.due for s in sessions), default=float("inf"))
@@ -131,11 +131,11 @@ class Engine:
         return False
 
     def _join(self, player: Player) -> None:
-        self._sessions[player] = Session(self._stage, player.show, player.tell)
+        self._sessions[player] = Session(self._shared, player.show, player.notify)
 
-    def _obey(self, player: Player, request: Request) -> None:
-        if player in self._sessions:  # it may have left in the meantime
-            self._sessions[player].obey(request)
+    def _handle(self, player: Player, request: Request) -> None:
+        if player in self._sessions:  # unless the player has left in the meantime
+            self._sessions[player].handle(request)
 
     def _leave(self, player: Player) -> None:
         session = self._sessions.pop(player, None)
@@ -144,7 +144,7 @@ class Engine:
 
     @torch.no_grad()
     def _advance(self) -> None:
-        """One step of whoever is due, and a look at whatever changed without one."""
+        """Step all sessions that are due, then show those and the ones that a request has changed."""
         began = time.perf_counter()
         due = [s for s in self._sessions.values() if s.due <= began and not s.fresh][:MAX_BATCH]
         moving = [session for session in due if session.choose() is not None]
@@ -154,15 +154,15 @@ class Engine:
         shown = [s for s in self._sessions.values() if s in moving or s.fresh]
         if not shown:
             return
-        opinions = self._opinions(shown)
+        outputs = self._policy_outputs(shown)
         now = time.perf_counter()
         speed = {"ms": round(1000 * (now - began), 1), "players": len(shown)}
-        for session, (logits, value) in zip(shown, opinions, strict=True):
-            session.show(now, logits, value, speed)
+        for session, output in zip(shown, outputs, strict=True):
+            session.show(now, output, speed)
 
     def _dream(self, moving: Sequence[Session]) -> dict[Session, Callable[[Dream], None]]:
-        """Step the dreams that go on, together where they draw frames alike; how each takes over its part."""
-        trained = self._stage.agent.config.world_model.sampler
+        """Step the running dreams, in one batch per sampler. Each session gets a function that applies its result."""
+        trained = self._shared.agent.config.world_model.sampler
         alike: dict[SamplerConfig, list[tuple[Session, Dream]]] = defaultdict(list)
         for session in moving:
             dream = session.scene.dream
@@ -173,19 +173,21 @@ class Engine:
             states = [dream.state for _, dream in members]
             state = {name: torch.cat([s[name] for s in states]) for name in states[0]}
             action = torch.stack([session.action_taken for session, _ in members]).to(self._device)
-            world_model = self._stage.agent.world_model.with_sampler(sampler)
-            imagined = world_model.imagine(state, action, self._stage.generator)
+            world_model = self._shared.agent.world_model.with_sampler(sampler)
+            imagined = world_model.imagine(state, action, self._shared.generator)
             for row, (session, _) in enumerate(members):
                 parts[session] = partial(
                     Dream.go_on, row=row, horizon=session.settings.horizon, imagined=imagined
                 )
         return parts
 
-    def _opinions(self, sessions: Sequence[Session]) -> list[tuple[Tensor, Tensor]]:
-        """The agent's logits (1, A) and value (1,) for what each player sees."""
+    def _policy_outputs(self, sessions: Sequence[Session]) -> list[tuple[Tensor, Tensor] | None]:
+        """The policy's logits (1, A) and value (1,) for the frame of each player; None without a policy."""
+        if not self._shared.has_policy:
+            return [None] * len(sessions)
         obs = torch.stack([session.scene.obs for session in sessions]).to(self._device)
         states = zip(*(session.scene.memory for session in sessions), strict=True)
-        output = self._stage.agent.actor_critic(obs, tuple(torch.cat(parts) for parts in states))
+        output = self._shared.agent.actor_critic(obs, tuple(torch.cat(parts) for parts in states))
         for row, session in enumerate(sessions):
             session.scene.next_memory = tuple(part[row : row + 1] for part in output.state)
         return list(zip(output.logits.split(1), output.value.split(1), strict=True))

@@ -1,4 +1,4 @@
-"""Playing a real game in a terminal, to record it. No agent is needed, and actions may be of any kind."""
+"""Play a real game in a terminal and record it, without an agent. Actions may be of any kind."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from adamas.play.controls import Controls, Moves
 from adamas.play.terminal import KEYS, Pressed
 from adamas.play.terminal_widgets import FAINT, Lines, Picture
 
-HINT = "arrows, wasd, space, digits: act; the first key begins   q quit"
+HINT = "arrows, wasd, space, digits: act; the first key starts the game   q quit"
 
 
 def record_keyboard(store: EpisodeStore, env: RealVectorEnv, fps: float) -> None:
-    """Play in this terminal until the player quits; every episode that ends is safe from then on.
+    """Play in this terminal until the player quits. Every episode is saved as soon as it ends.
 
     Args:
-        store: where it goes.
-        env: one game.
-        fps: its steps a second.
+        store: dataset to record into.
+        env: a single game.
+        fps: steps a second.
 
     Raises:
         UserError: the disk is full.
@@ -40,14 +40,14 @@ def record_keyboard(store: EpisodeStore, env: RealVectorEnv, fps: float) -> None
         raise app.failure
     store.commit()
     if app.return_code:
-        raise SystemExit(app.return_code)  # a fault of the app, which it has printed
+        raise SystemExit(app.return_code)  # the app failed and has printed why
 
 
 class Keyboard(App[None]):
-    """The application.
+    """The terminal application for recording.
 
     Attributes:
-        failure: why nothing can be recorded any more.
+        failure: the error that stopped the recording.
     """
 
     ENABLE_COMMAND_PALETTE = False
@@ -68,22 +68,22 @@ class Keyboard(App[None]):
         self._obs = env.reset().obs
 
     def compose(self) -> ComposeResult:
-        """The game, and a line about the keys."""
+        """Create the picture of the game and a line about the keys."""
         yield from (Picture("game"), Lines("line"))
 
     def on_mount(self) -> None:
-        """Show the first frame."""
+        """Show the first frame, and start the clock."""
         self.query_one("#line", Lines).put([(HINT, FAINT)])
         self._draw()
         self.set_interval(1 / self._fps, self._step)
 
     def on_key(self, event: Key) -> None:
-        """Act."""
+        """Remember the key that was pressed."""
         key = KEYS.get(event.key.lower(), event.key.lower())
         self._begun |= self._pressed.press(key, time.monotonic())
 
     def _step(self) -> None:
-        """Take a step, and record it."""
+        """Take a step and record it."""
         if not (self._begun and self.is_running):
             return
         action = self._action()[None]
@@ -96,7 +96,7 @@ class Keyboard(App[None]):
             self.failure = error
             self.exit()
             return
-        if self._over:  # the frame on show was the next episode's first
+        if self._over:  # the current frame is the first one of the next episode
             self._return, self._age = 0.0, 0
         self._reward = float(step.reward)
         self._return += self._reward

@@ -1,7 +1,7 @@
-"""What a player's page and the server say to each other.
+"""The messages between a player's page and the server.
 
-The page sends JSON, at most :data:`MAX_MESSAGE` bytes each, which :func:`parse` turns into one of the requests
-below. The server answers with moments: a line about the picture, then the picture itself (:func:`encode`).
+The page sends requests: JSON of at most :data:`MAX_MESSAGE` bytes, which :func:`parse` turns into one of the classes
+below. The server sends moments: a JSON header followed by the pixels of one or more pictures (:func:`encode`).
 """
 
 from __future__ import annotations
@@ -28,28 +28,31 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "temperature": (0, 5),
 }
 
+DEFAULT_FPS = 15.0
+HUMAN_FPS: Mapping[str, float] = {"minatar": 5.0}  # by suite of games; all others are played at DEFAULT_FPS
+
 View = Literal["dream", "both", "real"]
-Who = Literal["human", "agent"]
+Actor = Literal["human", "agent"]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a player's worlds run."""
+    """Settings of a player's worlds."""
 
-    fps: float = 15.0
-    """Steps per second, if the machine is fast enough."""
+    fps: float = DEFAULT_FPS
+    """Steps a second, at most; a slow machine takes fewer."""
     steps: int = 3
-    """Denoising steps N of a frame."""
+    """Number N of denoising steps for a frame."""
     method: SamplerName = "euler"
-    """Which sampler draws a frame."""
+    """Sampler that draws a frame."""
     horizon: int = 0
-    """Steps after which a dream stops; 0: never."""
+    """Steps after which a dream ends; 0 sets no limit."""
     temperature: float = 1.0
-    """Of the agent; 0 is greedy."""
+    """Temperature of the policy; 0 always takes the most probable action."""
     strip: bool = False
-    """Send the denoising steps of every frame too."""
+    """Also send the denoising steps of every frame."""
     training: bool = False
-    """The real game is the one that agents train in: where there are lives, losing one ends an episode."""
+    """Play the real game by the rules of training, in which losing a life ends an episode."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():
@@ -58,13 +61,13 @@ class Settings:
                 raise UserError(f"{name} is {value}; it must lie in [{low}, {high}]")
 
     def sampler(self, trained: SamplerConfig) -> SamplerConfig:
-        """How frames are drawn: as the agent's dreams were, but for the number of steps and the method."""
+        """The agent's own sampler with the number of steps and the method of these settings."""
         return replace(trained, num_steps=self.steps, method=self.method)
 
 
 @dataclass(frozen=True)
 class Action:
-    """Hold an action until the next such request; None: nothing is pressed. ``seq`` counts them."""
+    """Hold an action until the next such request. None releases all keys. ``seq`` numbers these requests."""
 
     action: int | None
     seq: int = 0
@@ -72,59 +75,59 @@ class Action:
 
 @dataclass(frozen=True)
 class Control:
-    """Who acts."""
+    """Choose who acts, the player or the agent."""
 
-    who: Who
+    who: Actor
 
 
 @dataclass(frozen=True)
 class Pause:
-    """Stop the worlds, or let them go on."""
+    """Pause the worlds, or resume them."""
 
     paused: bool
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step, while paused."""
+    """Take one step while paused."""
 
 
 @dataclass(frozen=True)
 class Reset:
-    """Begin anew, in all worlds."""
+    """Start a new episode in all worlds."""
 
 
 @dataclass(frozen=True)
 class Fork:
-    """Let the dream go on from the last frames of the game beside it."""
+    """Start a new dream from the last frames of the game beside it."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """Show the dream, the real game, or both under the same actions."""
+class ChangeView:
+    """Show the dream, the real game, or both with the same actions."""
 
     view: View
 
 
 @dataclass(frozen=True)
-class Change:
-    """Some of the settings."""
+class ChangeSettings:
+    """Change some of the settings."""
 
     values: Mapping[str, Any]
 
     def apply(self, settings: Settings) -> Settings:
-        """``settings``, changed. Raises UserError: an unknown one, or a value out of range."""
+        """Return ``settings`` with the changes. Raises UserError for an unknown name or a value out of range."""
         return from_dict(Settings, {**to_dict(settings), **self.values}, "settings")
 
 
 @dataclass(frozen=True)
 class Record:
-    """Begin or stop to record what is played."""
+    """Start or stop recording."""
 
     on: bool
 
 
-Request = Action | Control | Pause | Step | Reset | Fork | Look | Change | Record
+Request = Action | Control | Pause | Step | Reset | Fork | ChangeView | ChangeSettings | Record
 
 _REQUESTS: Mapping[str, type[Request]] = {
     "action": Action,
@@ -133,16 +136,16 @@ _REQUESTS: Mapping[str, type[Request]] = {
     "step": Step,
     "reset": Reset,
     "fork": Fork,
-    "view": Look,
+    "view": ChangeView,
     "record": Record,
 }
 
 
 def parse(text: str, num_actions: int) -> Request:
-    """The request in a message.
+    """Parse a message of a page.
 
     Raises:
-        UserError: there is none, or it asks for what does not exist.
+        UserError: the message is not a valid request, or its action does not exist.
     """
     try:
         data = json.loads(text)
@@ -152,8 +155,8 @@ def parse(text: str, num_actions: int) -> Request:
         raise UserError("a message is not a JSON object; reload the page")
     kind = data.pop("type", None)
     if kind == "settings":
-        change = Change(data)
-        change.apply(Settings())  # refuses what no settings allow
+        change = ChangeSettings(data)
+        change.apply(Settings())  # raises UserError for values that are never allowed
         return change
     if not isinstance(kind, str) or kind not in _REQUESTS:
         shown = repr(kind)[:60]
@@ -164,14 +167,19 @@ def parse(text: str, num_actions: int) -> Request:
     return request
 
 
+def human_fps(suite: str) -> float:
+    """Steps a second at which a person can play a game of this suite."""
+    return HUMAN_FPS.get(suite, DEFAULT_FPS)
+
+
 class Moment(NamedTuple):
-    """What a player sees: a description, and pictures, (H, W, 3) uint8 each, in the order of its ``images``."""
+    """One update of a player's view: a header, and the pictures that its ``images`` names, (H, W, 3) uint8 each."""
 
     header: Mapping[str, Any]
     images: list[NDArray[np.uint8]]
 
 
 def encode(moment: Moment) -> bytes:
-    """A moment for the wire: the length of the description (4 bytes, little-endian), it in JSON, the pixels."""
+    """Encode a moment: the length of the header (4 bytes, little-endian), the header as JSON, and the pixels."""
     header = json.dumps(moment.header, allow_nan=False, separators=(",", ":")).encode()
     return b"".join((struct.pack("<I", len(header)), header, *(image.tobytes() for image in moment.images)))

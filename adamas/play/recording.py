@@ -1,4 +1,4 @@
-"""Episodes that players record, as datasets."""
+"""Recording of what players play, as datasets of episodes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from adamas.data.store import NEW, EpisodeStore
 from adamas.play.worlds import World
 
 KINDS = ("dream", "real")
-MAX_EPISODE = 20_000  # steps; what comes later is the next episode
-MAX_BYTES = 4 * 2**30  # that one server records
+MAX_EPISODE = 20_000  # steps of one recorded episode; recording then continues with a new one
+MAX_BYTES = 4 * 2**30  # of frames that one server may record
 
 
 class Recordings:
-    """Two datasets in one folder, ``dream/`` and ``real/``, that grow. They are made when they are needed.
+    """Two growing datasets in one folder, ``dream/`` and ``real/``, which are created on first use.
 
-    One process at a time may record into a folder. All calls come from one thread.
+    Only one process at a time may record into a folder. All calls must come from one thread.
     """
 
     def __init__(self, folder: Path, obs_shape: tuple[int, int, int], action_spec: ActionSpec) -> None:
@@ -34,19 +34,19 @@ class Recordings:
         self._lock = FileLock(folder / "lock", timeout=0)
         self._left = MAX_BYTES
 
-    def begin(self, kind: str) -> Recorder:
-        """An episode, to be recorded step by step.
+    def begin(self, kind: str) -> EpisodeRecorder:
+        """Start to record an episode.
 
         Args:
-            kind: of :data:`KINDS`.
+            kind: one of :data:`KINDS`.
 
         Raises:
-            UserError: another process records there, the folder cannot be written, or what is in it are frames of
-                another shape, or other actions.
+            UserError: another process records into the folder, the folder is not writable, or it holds frames of
+                another shape or other actions.
         """
         if kind not in self._stores:
             self._stores[kind] = self._open(kind)
-        return Recorder(self._stores[kind], self)
+        return EpisodeRecorder(self._stores[kind], self)
 
     def _open(self, kind: str) -> EpisodeStore:
         folder = self.folder / kind
@@ -67,36 +67,38 @@ class Recordings:
         check_dataset_fits(store, self._obs_shape, "the agent", self._action_spec)
         return store
 
-    def spend(self, num_bytes: int) -> None:
-        """Count what is recorded. Raises UserError: it is more than a server may record."""
+    def count_bytes(self, num_bytes: int) -> None:
+        """Count recorded bytes. Raises UserError above :data:`MAX_BYTES`."""
         if num_bytes > self._left:
             raise UserError(
-                f"{MAX_BYTES / 2**30:.0f} GiB were recorded since the start, which is the limit; start again"
+                f"the limit of {MAX_BYTES / 2**30:.0f} GiB of recordings is reached; restart adamas play to record more"
             )
         self._left -= num_bytes
 
     def close(self) -> None:
-        """Let others record into the folder."""
+        """Release the folder for other processes."""
         self._lock.release()
 
 
-class Recorder:
-    """One episode on its way into a dataset."""
+class EpisodeRecorder:
+    """Writes one episode into a dataset."""
 
     def __init__(self, store: EpisodeStore, recordings: Recordings) -> None:
         self._store = store
         self._recordings = recordings
         self._number = NEW
-        self._last: dict[str, Any] | None = None  # the newest step; how the episode ends is part of it
+        self._last: dict[str, Any] | None = (
+            None  # the newest step, not written yet, as it stores the episode's end
+        )
         self.steps = 0
 
     def add(self, obs: Tensor, action: Tensor, reward: float, terminated: bool, truncated: bool) -> None:
-        """The frame acted in, (C, H, W) uint8, the action, (``*spec.shape``), and what came of it.
+        """Add a step: the frame (C, H, W) uint8 before it, the action (``*spec.shape``), and the outcome.
 
         Raises:
-            UserError: the disk is full, or the limit reached. What was recorded before stays.
+            UserError: the disk is full, or the limit is reached. Earlier steps are kept.
         """
-        self._recordings.spend(obs.numel())
+        self._recordings.count_bytes(obs.numel())
         self._write()
         self._last = {
             "obs": obs.numpy()[None],
@@ -108,10 +110,10 @@ class Recorder:
         self.steps += 1
 
     def finish(self, obs: Tensor) -> int | None:
-        """Close the episode with its last frame, and commit it. One that nothing ended is marked as truncated.
+        """Add the last frame and commit the episode. An episode that was cut short is marked as truncated.
 
         Returns:
-            its number in the dataset; None if it has no steps.
+            The number of the episode in the dataset; None if it has no steps.
         """
         if self._last is None:
             return None
@@ -126,22 +128,22 @@ class Recorder:
             self._number = int(self._store.append(np.array([self._number]), **self._last)[0])
 
 
-class Tape:
-    """What one player records: an episode of each world shown at a time.
+class PlayerRecorder:
+    """Records what one player plays: one episode at a time in each world that is shown.
 
     Attributes:
-        on: whether anything is recorded.
+        on: whether recording is on.
     """
 
-    def __init__(self, recordings: Recordings | None, tell: Callable[[dict[str, Any]], None]) -> None:
-        """Record into ``recordings`` (None: nothing can be), and ``tell`` the player about it."""
+    def __init__(self, recordings: Recordings | None, notify: Callable[[dict[str, Any]], None]) -> None:
+        """Record into ``recordings`` (None if recording is not possible). ``notify`` sends messages to the player."""
         self._recordings = recordings
-        self._tell = tell
-        self._recorders: dict[str, Recorder] = {}
+        self._notify = notify
+        self._recorders: dict[str, EpisodeRecorder] = {}
         self.on = False
 
     def switch(self, on: bool, worlds: Mapping[str, World]) -> None:
-        """Begin or stop to record. Raises UserError: nothing can be recorded."""
+        """Start or stop recording. Raises UserError if recording is not possible."""
         if on and self._recordings is None:
             raise UserError("nothing can be recorded here; start adamas play with `recordings`")
         self.stop(worlds)
@@ -149,7 +151,7 @@ class Tape:
         self.start(worlds)
 
     def start(self, worlds: Mapping[str, World]) -> None:
-        """Begin an episode of each of the worlds, if anything is recorded."""
+        """If recording is on, start an episode for each of the worlds."""
         if self.on and self._recordings is not None:
             try:
                 self._recorders = {name: self._recordings.begin(name) for name in worlds}
@@ -157,7 +159,7 @@ class Tape:
                 self._fail(error)
 
     def add(self, name: str, before: Tensor, action: Tensor, world: World) -> None:
-        """One step of a world: the frame acted in, the action, and how it stands since."""
+        """Add a step of a world: the frame before it, the action, and the world after it."""
         recorder = self._recorders.get(name)
         if recorder is None:
             return
@@ -170,7 +172,7 @@ class Tape:
             self._fail(error)
 
     def stop(self, worlds: Mapping[str, World]) -> None:
-        """Close the episodes."""
+        """Finish all episodes that are being recorded."""
         for name in list(self._recorders):
             self._finish(name, worlds[name])
 
@@ -183,9 +185,9 @@ class Tape:
             return
         if number is not None:
             dataset = f"played-{name}"
-            self._tell({"type": "saved", "dataset": dataset, "episode": number, "steps": recorder.steps})
+            self._notify({"type": "saved", "dataset": dataset, "episode": number, "steps": recorder.steps})
 
     def _fail(self, error: UserError) -> None:
         self._recorders.clear()
         self.on = False
-        self._tell({"type": "notice", "text": f"no longer recording: {error}"})
+        self._notify({"type": "notice", "text": f"no longer recording: {error}"})

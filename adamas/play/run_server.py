@@ -1,4 +1,4 @@
-"""The server's life: the port, the engine's thread, and the end of both."""
+"""Run the web server: open the port, start the engine's thread, and shut both down."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from typing import Any
 import uvicorn
 
 from adamas.core.errors import UserError
-from adamas.play.access import LOCAL_NAMES, Door, check_origin
+from adamas.play.access import LOCAL_NAMES, AccessControl, check_origin
 from adamas.play.app import make_app
-from adamas.play.dataset_api import Library
+from adamas.play.dataset_api import DatasetApi
 from adamas.play.engine import Engine
 from adamas.play.messages import MAX_MESSAGE
 
-BACKLOG = 64  # connections that wait for being accepted
+BACKLOG = 64  # connections that wait to be accepted
 MAX_CONNECTIONS = 256  # of any kind at once
 
 
 def serve(
     engine: Engine,
-    library: Library,
+    dataset_api: DatasetApi,
     hello: Mapping[str, Any],
     host: str,
     port: int,
     max_players: int,
     allow_origin: Sequence[str] = (),
 ) -> None:
-    """Serve the page until Ctrl-C, SIGTERM or SIGHUP. What is being recorded is saved then.
+    """Serve the page until Ctrl-C, SIGTERM or SIGHUP, then save what is being recorded.
 
     Args:
-        engine: computes.
-        library: datasets to browse.
-        hello: what a page is told first.
-        host: address to listen on. Unless it is this machine's own, or if there are other origins, a token is needed.
-        port: 0 takes any free one.
-        max_players: at once.
-        allow_origin: where else browsers find the page, behind a proxy or a forwarded port.
+        engine: steps the worlds.
+        dataset_api: answers requests about datasets.
+        hello: the first message to every page.
+        host: address to listen on. A token is needed if it is no loopback address, or if ``allow_origin`` is set.
+        port: port to listen on; 0 chooses a free one.
+        max_players: limit of pages that play at the same time.
+        allow_origin: further origins of the page, those of a proxy or of a forwarded port.
 
     Raises:
-        UserError: the address cannot be listened on.
+        UserError: the server cannot listen on the address.
     """
     origins = [check_origin(origin) for origin in allow_origin]
     listening = _listen(host, port)
     port = listening.getsockname()[1]
     token = None if host in LOCAL_NAMES and not origins else secrets.token_urlsafe(16)
-    app = Door(make_app(engine, library, hello, max_players), token, port, origins)
+    app = AccessControl(make_app(engine, dataset_api, hello, max_players), token, port, origins)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -67,23 +67,29 @@ def serve(
     def stop() -> None:
         server.should_exit = True
 
-    # By default both end the process at once. uvicorn catches the first, and sends it again when it is done.
+    # By default both signals kill the process. Uvicorn handles SIGTERM, shuts down, and raises the signal again.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if (
         hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-    ):  # nohup ignores it
+    ):  # nohup ignores SIGHUP, and so do we then
         signal.signal(signal.SIGHUP, lambda number, frame: stop())
     query = f"?token={token}" if token else ""
-    print(f"{hello['title']} dreams at http://{_name(host)}:{port}/{query} (Ctrl-C ends it)", flush=True)
+    print(
+        f"open http://{_name(host)}:{port}/{query} to play {hello['title']} (Ctrl-C stops the server)",
+        flush=True,
+    )
     for origin in origins:
         print(f"  behind a proxy: {origin}/{query}", flush=True)
-    with engine.running(on_fault=stop), contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
+    with (
+        engine.running(on_fault=stop),
+        contextlib.suppress(KeyboardInterrupt),
+    ):  # the usual way to stop the server
         server.run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio recognises TCP by the protocol's number, and only then sends small messages without delay (TCP_NODELAY).
+    # asyncio sets TCP_NODELAY, which sends small messages at once, only on sockets with an explicit TCP protocol.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -92,14 +98,14 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.close()
         raise UserError(
             f"cannot listen on {host}, port {port}: {error.strerror}; choose another `port` (0: any free one), or "
-            "a `host` that is this machine's"
+            "a `host` that belongs to this machine"
         ) from error
     listening.listen(BACKLOG)
     return listening
 
 
 def _name(host: str) -> str:
-    """What to call this machine in an address."""
+    """The name of this machine in the address that is printed."""
     if host in ("0.0.0.0", "::"):
         return socket.gethostname()
     return f"[{host}]" if ":" in host else host

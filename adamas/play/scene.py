@@ -1,4 +1,4 @@
-"""Which worlds a player sees, how they begin, and how one becomes the other."""
+"""The worlds that a player sees: how they start, how the view changes, and how a dream forks from a game."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ from adamas.rl.rollout import PolicyState, burn_in
 
 
 @dataclass(frozen=True)
-class Stage:
-    """What all players share.
+class PlayContext:
+    """Everything that all players share.
 
     Attributes:
-        agent: its world model dreams, its policy plays.
-        moves: what a player can do.
-        starts: where dreams start.
-        make_env: makes a real game; None where there is none.
-        recordings: where episodes go; None if nothing can be recorded.
-        settings: of a new player.
-        rng: draws the starts of dreams.
-        generator: draws the agent's actions and all that is random in dreams; on the agent's device.
+        agent: the agent, whose world model dreams and whose policy plays.
+        moves: the actions that a player can choose.
+        starts: the source of the real frames that dreams start from.
+        make_env: makes a real game; None if there is no game.
+        recordings: the datasets for recorded episodes; None if recording is not possible.
+        settings: the settings of a new player.
+        rng: random numbers for the starts of dreams.
+        generator: random numbers for the agent's actions and for dreams, on the agent's device.
+        has_policy: whether the agent has a trained policy. World models of recordings have none.
     """
 
     agent: Agent
@@ -44,21 +45,22 @@ class Stage:
     settings: Settings
     rng: np.random.Generator
     generator: torch.Generator
+    has_policy: bool = True
 
 
 class Scene:
     """A dream, a real game, or both under the same actions.
 
     Attributes:
-        view: which.
-        dream, game: the worlds shown; None for the one that is not.
-        memory: the agent's recurrent state before the frame shown.
-        next_memory: after it; the engine says.
+        view: which of them is shown.
+        dream, game: the worlds; None for a world that is not shown.
+        memory: the policy's recurrent state before the current frame.
+        next_memory: the policy's recurrent state after it, which the engine sets.
     """
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._env_game: Game | None = None  # kept while it is not shown: games are slow to start
+    def __init__(self, shared: PlayContext) -> None:
+        self._shared = shared
+        self._env_game: Game | None = None  # kept while it is not shown, because games are slow to start
         self.view: View = "dream"
         self.dream: Dream | None = None
         self.game: Game | None = None
@@ -68,41 +70,41 @@ class Scene:
 
     @property
     def worlds(self) -> dict[str, World]:
-        """The worlds shown, by name."""
+        """The worlds that are shown, by name."""
         both = {"dream": self.dream, "real": self.game}
         return {name: world for name, world in both.items() if world is not None}
 
     @property
     def main(self) -> World:
-        """The world in which the agent sees and acts: the game, where there is one."""
+        """The world whose frames the agent acts on: the game if it is shown, else the dream."""
         return list(self.worlds.values())[-1]
 
     @property
     def obs(self) -> Tensor:
-        """The frame in which the agent acts, (C, H, W) uint8."""
+        """The frame that the agent acts on, (C, H, W) uint8."""
         return self.main.obs
 
     def restart(self, training: bool) -> None:
-        """Begin anew in all worlds shown; ``training`` as in :class:`~adamas.play.messages.Settings`."""
+        """Start a new episode in all worlds that are shown. ``training`` is described in ``messages.Settings``."""
         game = None
         if self.view != "dream":
             game = self._ready_game(training)
             game.begin()
         self.game, self.dream = game, None
-        policy = self._stage.agent.actor_critic
+        policy = self._shared.agent.actor_critic
         self.memory = policy.initial_state(1)
         if self.view == "both" and game is not None:
             self._dream_from_game(game)
         elif game is None:
-            context = self._stage.starts.draw(1, self._stage.rng)
+            context = self._shared.starts.draw(1, self._shared.rng)
             self.dream = Dream()
-            self.dream.begin(context, self._stage.agent.world_model)
-            context = context.to(runtime.device_of(self._stage.agent))
+            self.dream.begin(context, self._shared.agent.world_model)
+            context = context.to(runtime.device_of(self._shared.agent))
             with torch.no_grad():
                 self.memory = burn_in(policy, History(context.obs[:, :-1], context.mask[:, :-1]))
 
-    def look(self, view: View, training: bool) -> None:
-        """Show other worlds. Of two, one goes on alone; otherwise they begin anew.
+    def change_view(self, view: View, training: bool) -> None:
+        """Show other worlds. From "both", the world that stays continues; otherwise new episodes start.
 
         Raises:
             UserError: there is no real game.
@@ -118,10 +120,10 @@ class Scene:
             self.restart(training)
 
     def fork(self) -> None:
-        """Let a dream go on from the last frames of the game, beside it.
+        """Start a new dream from the last frames of the game, and show both.
 
         Raises:
-            UserError: there is no game, or it is over.
+            UserError: there is no game, or its episode is over.
         """
         if self.game is None:
             raise UserError("there is no game beside the dream to fork; look at the game first")
@@ -131,7 +133,7 @@ class Scene:
         self._dream_from_game(self.game)
 
     def change_game(self, training: bool) -> None:
-        """Replace the real game by one as agents train in it, or as they are scored in it."""
+        """Replace the real game: ``training`` selects the rules of training, otherwise those of evaluation."""
         if self._env_game is not None:
             self._env_game.close()
             self._env_game = None
@@ -141,11 +143,14 @@ class Scene:
     def steps(
         self, action: Tensor, dream_step: Callable[[Dream], None] | None
     ) -> Iterator[tuple[str, World, Tensor]]:
-        """Take an action in the worlds that go on: what each is called, how it stands, and the frame before.
+        """Take an action in all worlds whose episode is not over.
 
         Args:
             action: (``*spec.shape``).
-            dream_step: brings the dream to its next frame; None where it does not go on.
+            dream_step: moves the dream to its next frame; None if the dream is over or not shown.
+
+        Yields:
+            The name of each world, the world after the step, and the frame before it.
         """
         self.memory = self.next_memory
         if self.dream is not None and dream_step is not None:
@@ -158,18 +163,18 @@ class Scene:
             yield "real", self.game, before
 
     def close(self) -> None:
-        """Release the game."""
+        """Close the game."""
         if self._env_game is not None:
             self._env_game.close()
 
     def _dream_from_game(self, game: Game) -> None:
         self.dream = Dream()
-        self.dream.begin(game.context(), self._stage.agent.world_model)
+        self.dream.begin(game.context(), self._shared.agent.world_model)
 
     def _ready_game(self, training: bool) -> Game:
         if self._env_game is None:
-            if self._stage.make_env is None:
+            if self._shared.make_env is None:
                 raise UserError("there is no real game here; look at the dream")
-            env = self._stage.make_env(training)
-            self._env_game = Game(env, self._stage.agent.world_model.context_length)
+            env = self._shared.make_env(training)
+            self._env_game = Game(env, self._shared.agent.world_model.context_length)
         return self._env_game

@@ -1,4 +1,4 @@
-"""One player: what they ask for, who acts, at which pace, and what they are shown."""
+"""The session of one player: their requests, who acts, the pace, and the messages they receive."""
 
 from __future__ import annotations
 
@@ -13,57 +13,61 @@ from torch import Tensor
 from adamas.core.errors import UserError
 from adamas.core.types import to_pixels
 from adamas.play import messages
-from adamas.play.messages import Moment, Settings, Who
-from adamas.play.recording import Tape
-from adamas.play.scene import Scene, Stage
+from adamas.play.messages import Actor, Moment, Settings
+from adamas.play.recording import PlayerRecorder
+from adamas.play.scene import PlayContext, Scene
 from adamas.play.worlds import Dream
 from adamas.rl.action_distribution import log_prob_and_entropy, sample_action
 
-HOLD = 1.0  # seconds that the last frame of an episode stays
+HOLD = 1.0  # seconds for which the last frame of an episode stays visible
 
 
 class Session:
-    """One player. Only the engine's thread may touch it.
+    """One player. Only the engine's thread may use it.
 
     Attributes:
-        scene: the worlds shown.
+        scene: the worlds that are shown.
         settings: how they run.
-        due: when the next step is, by ``time.perf_counter``; infinity while paused.
-        fresh: there is something to show that no step brought about.
-        action: of the last step, (``*spec.shape``); None after a beginning.
+        due: time of the next step, in seconds of ``time.perf_counter``; infinity while paused.
+        fresh: a request has changed something, so that a moment must be sent without a step.
+        action: the action of the last step, (``*spec.shape``); None at the start of an episode.
     """
 
     def __init__(
-        self, stage: Stage, show: Callable[[Moment], None], tell: Callable[[dict[str, Any]], None]
+        self, shared: PlayContext, show: Callable[[Moment], None], notify: Callable[[dict[str, Any]], None]
     ) -> None:
-        """A player who gets moments through ``show`` and hears of anything else through ``tell``."""
-        self._stage = stage
-        self._show, self._tell = show, tell
-        self.settings = stage.settings
-        self.scene = Scene(stage)
-        self._tape = Tape(stage.recordings, tell)
-        self._who: Who = "agent"
+        """Start a session. ``show`` receives its moments and ``notify`` all other messages."""
+        self._shared = shared
+        self._show, self._notify = show, notify
+        self.settings = shared.settings
+        self.scene = Scene(shared)
+        self._recorder = PlayerRecorder(shared.recordings, notify)
+        self._who: Actor = "agent" if shared.has_policy else "human"
         self._pressed = messages.Action(None)
         self._paused = self._single = False
         self._times: deque[float] = deque(maxlen=60)  # of the last moments
         self._frame = 0
         self._begun()
 
-    # --- what the player asks for ------------------------------------------------------------------------------
+    # --- requests of the player --------------------------------------------------------------------------------
 
-    def obey(self, request: messages.Request) -> None:
-        """Do what the player asks for, or tell them why not."""
+    def handle(self, request: messages.Request) -> None:
+        """Carry out a request, or notify the player why it is not possible."""
         try:
-            self._obey(request)
+            self._handle(request)
         except UserError as error:
-            self._tell({"type": "notice", "text": str(error)})
+            self._notify({"type": "notice", "text": str(error)})
 
-    def _obey(self, request: messages.Request) -> None:
+    def _handle(self, request: messages.Request) -> None:
         training = self.settings.training
         match request:
             case messages.Action():
                 self._pressed = request
             case messages.Control(who):
+                if who == "agent" and not self._shared.has_policy:
+                    raise UserError(
+                        "this world model was trained on recordings and has no agent; play it yourself"
+                    )
                 self._who, self.fresh = who, True
             case messages.Pause(paused):
                 self._paused, self.fresh = paused, True
@@ -75,17 +79,17 @@ class Session:
                 self._rearrange(lambda: self.scene.restart(training))
             case messages.Fork():
                 self._rearrange(self.scene.fork)
-            case messages.Look(view):
-                self._rearrange(lambda: self.scene.look(view, training))
-            case messages.Change():
+            case messages.ChangeView(view):
+                self._rearrange(lambda: self.scene.change_view(view, training))
+            case messages.ChangeSettings():
                 self._change(request.apply(self.settings))
             case messages.Record(on):
                 self.fresh = True
-                self._tape.switch(on, self.scene.worlds)
+                self._recorder.switch(on, self.scene.worlds)
 
     def _change(self, settings: Settings) -> None:
-        trained = self._stage.agent.config.world_model.sampler
-        self._stage.agent.world_model.with_sampler(settings.sampler(trained))  # refuses what it cannot do
+        trained = self._shared.agent.config.world_model.sampler
+        self._shared.agent.world_model.with_sampler(settings.sampler(trained))  # may raise UserError
         other_game = settings.training != self.settings.training
         self.settings, self.fresh = settings, True
         self._schedule()
@@ -93,71 +97,71 @@ class Session:
             self._rearrange(lambda: self.scene.change_game(settings.training))
 
     def _rearrange(self, change: Callable[[], None]) -> None:
-        """Change the worlds; what is recorded of them is cut there."""
-        self._tape.stop(self.scene.worlds)
+        """Change the worlds. Recorded episodes end at this point."""
+        self._recorder.stop(self.scene.worlds)
         try:
             change()
         finally:
             self._begun()
 
     def _begun(self) -> None:
-        """The worlds are others than before: show them, and go on from there at the usual pace."""
+        """Show the new worlds, and continue with them at the usual pace."""
         self.action: Tensor | None = None
         self.fresh = True
         self._single = False
         self._schedule()
-        self._tape.start({name: world for name, world in self.scene.worlds.items() if not world.over})
+        self._recorder.start({name: world for name, world in self.scene.worlds.items() if not world.over})
 
     def _schedule(self) -> None:
-        """Steps of players at the same pace fall on the same moments, so that they are computed together."""
+        """Set the time of the next step. Players with the same pace step together, and so share a batch."""
         now, pace = time.perf_counter(), self.settings.fps
         if self._single:
             self.due = now
         else:
             self.due = float("inf") if self._paused else (int(now * pace) + 1) / pace
 
-    # --- how it goes on ----------------------------------------------------------------------------------------
+    # --- steps -------------------------------------------------------------------------------------------------
 
     def choose(self) -> Tensor | None:
-        """The action of the step that is due; None if the episode is over, and begins anew instead."""
+        """Choose the action of the step that is due. If the episode is over, start a new one and return None."""
         if self.scene.main.over:
             self._rearrange(lambda: self.scene.restart(self.settings.training))
         elif self._who == "agent":
             temperature = self.settings.temperature
-            spec, generator = self._stage.agent.action_spec, self._stage.generator
+            spec, generator = self._shared.agent.action_spec, self._shared.generator
             self.action = sample_action(spec, self._logits, generator, temperature)[0].cpu()
         else:
-            moves, pressed = self._stage.moves, self._pressed.action
+            moves, pressed = self._shared.moves, self._pressed.action
             self.action = moves.actions[moves.rest if pressed is None else pressed]
         return self.action
 
     @property
     def action_taken(self) -> Tensor:
-        """:attr:`action`, of a step that is being taken.
+        """The action of the current step.
 
         Raises:
-            RuntimeError: none was chosen.
+            RuntimeError: no action has been chosen.
         """
         if self.action is None:
             raise RuntimeError("choose an action before the step")
         return self.action
 
     def step(self, dream_step: Callable[[Dream], None] | None) -> None:
-        """Take :attr:`action`; ``dream_step`` as in :meth:`Scene.steps`."""
+        """Take the chosen action. ``dream_step`` is described in :meth:`Scene.steps`."""
         action = self.action_taken
         for name, world, before in self.scene.steps(action, dream_step):
-            self._tape.add(name, before, action, world)
+            self._recorder.add(name, before, action, world)
 
-    def show(self, now: float, logits: Tensor, value: Tensor, speed: dict[str, float]) -> None:
-        """Show where things stand, and say when the next step is.
+    def show(self, now: float, output: tuple[Tensor, Tensor] | None, speed: dict[str, float]) -> None:
+        """Send a moment to the player, and set the time of the next step.
 
         Args:
-            now: time of ``time.perf_counter``.
-            logits: (1, A) of the agent, for the frame shown.
-            value: (1,).
-            speed: of the batched step: its milliseconds ``ms``, and how many ``players`` shared it.
+            now: seconds of ``time.perf_counter``.
+            output: the policy's logits (1, A) and value (1,) for the current frame; None without a policy.
+            speed: the time of the batched step in milliseconds, ``ms``, and the number of ``players`` who shared it.
         """
-        self._logits = logits.float()
+        if output is not None:
+            self._logits = output[0].float()
         if not self.fresh:
             pause = HOLD if self.scene.main.over else 1 / self.settings.fps
             self.due = float("inf") if self._paused else max(self.due + pause, now)
@@ -165,18 +169,16 @@ class Session:
         self.fresh = False
         self._times.append(now)
         self._frame += 1
-        header, images = self._describe(value)
+        header, images = self._describe(None if output is None else output[1])
         seconds = now - self._times[0]
         fps = (len(self._times) - 1) / seconds if seconds > 0 else 0.0
         self._show(
             Moment({**header, "speed": {"fps": round(fps, 1), **speed}}, [_picture(x) for x in images])
         )
 
-    def _describe(self, value: Tensor) -> tuple[dict[str, Any], list[Tensor]]:
-        """The description of what is shown, and its pictures, (C, H, W) uint8 each."""
-        scene, moves, spec = self.scene, self._stage.moves, self._stage.agent.action_spec
-        probabilities = self._logits[0].softmax(dim=-1).tolist() if spec.is_discrete else []
-        _, entropy = log_prob_and_entropy(spec, self._logits, moves.actions[:1].to(self._logits.device))
+    def _describe(self, value: Tensor | None) -> tuple[dict[str, Any], list[Tensor]]:
+        """The header of a moment, and its pictures, (C, H, W) uint8 each. ``value`` is the policy's, (1,)."""
+        scene = self.scene
         pictures = {name: world.obs for name, world in scene.worlds.items()}
         header: dict[str, Any] = {name: world.describe() for name, world in scene.worlds.items()}
         if scene.dream is not None and scene.game is not None:
@@ -191,24 +193,31 @@ class Session:
             "view": scene.view,
             "control": self._who,
             "paused": self._paused,
-            "recording": self._tape.on,
+            "recording": self._recorder.on,
             "settings": vars(self.settings),
             "images": list(pictures),
-            "action": None if self.action is None else moves.number(self.action),
-            "policy": {
-                "probabilities": probabilities,
-                "value": float(value[0]),
-                "entropy": float(entropy[0]),
-            },
+            "action": None if self.action is None else self._shared.moves.number(self.action),
+            "policy": None if value is None else self._describe_policy(value),
         }
         return header, list(pictures.values())
 
+    def _describe_policy(self, value: Tensor) -> dict[str, Any]:
+        """The policy's probabilities, value and entropy. A policy of action vectors has no list of probabilities."""
+        spec = self._shared.agent.action_spec
+        any_action = self._shared.moves.actions[:1].to(self._logits.device)
+        _, entropy = log_prob_and_entropy(spec, self._logits, any_action)
+        return {
+            "probabilities": self._logits[0].softmax(dim=-1).tolist() if spec.is_discrete else [],
+            "value": float(value[0]),
+            "entropy": float(entropy[0]),
+        }
+
     def close(self) -> None:
-        """The player has left."""
-        self._tape.stop(self.scene.worlds)
+        """End the session of a player who has left."""
+        self._recorder.stop(self.scene.worlds)
         self.scene.close()
 
 
 def _picture(obs: Tensor) -> np.ndarray:
-    """(C, H, W) uint8, grey or colour, to (H, W, 3)."""
+    """Convert a frame, (C, H, W) uint8 with one or three channels, to (H, W, 3)."""
     return np.ascontiguousarray(obs.expand(3, -1, -1).permute(1, 2, 0).numpy())

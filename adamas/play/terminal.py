@@ -1,4 +1,4 @@
-"""Watching and playing a dream in a terminal, also over SSH: every cell shows two pixels."""
+"""Watch and play a dream in a terminal, also over SSH. Every character cell shows two pixels."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from adamas.play.controls import PARTS
 from adamas.play.engine import Engine, Player
 from adamas.play.messages import (
     Action,
-    Change,
+    ChangeSettings,
+    ChangeView,
     Control,
     Fork,
-    Look,
     Moment,
     Pause,
     Record,
@@ -34,22 +34,35 @@ from adamas.play.messages import (
     Reset,
     Step,
 )
-from adamas.play.terminal_widgets import BOLD, FAINT, PLAIN, SURROUND, Lines, Picture, brief, in_words, panel
+from adamas.play.terminal_widgets import (
+    BOLD,
+    FAINT,
+    PLAIN,
+    SURROUND,
+    Lines,
+    Picture,
+    brief,
+    describe_note,
+    panel,
+)
 
-RATE = 30  # looks at the newest moment, per second
-HELD = 0.25  # seconds for which a key counts as pressed; terminals tell of no release
+RATE = 30  # refreshes a second
+HELD = 0.25  # seconds for which a key counts as pressed, because terminals do not report key releases
 NOTICE = 6.0  # seconds for which a notice stays
-SMALLEST = 40, 12  # cells
-PANEL, PICTURE = 32, 40  # cells: width of the side panel, and what it must leave to every picture
+SMALLEST = 40, 12  # width and height in cells
+PANEL, PICTURE = (
+    32,
+    40,
+)  # widths in cells: of the side panel, and the least that it must leave for each picture
 
 KEYS = {"w": "up", "s": "down", "d": "right", "a": "left", "space": "fire", "equals_sign": "plus"}
 HINT = "? help  c play  p pause  v view  q quit"
 HELP = """\
-arrows, wasd, space  act, if you play
+arrows, wasd, space  play yourself
 0 to 9               act, by number
 c  you or the agent  p  pause
-n  one step          r  begin anew
-v  other view        f  fork the game
+n  one step          r  new episode
+v  change the view   f  fork the game
 o  record            + -  denoising
 ?  this help         q  quit
 Above a picture: reward, return, steps.
@@ -62,25 +75,25 @@ def play_in_terminal(engine: Engine, hello: Mapping[str, Any]) -> None:
     """Play in this terminal until the player quits.
 
     Args:
-        engine: computes; it runs in a thread of its own meanwhile.
-        hello: as for a page: what is played, its actions and views.
+        engine: steps the worlds, in a thread of its own.
+        hello: the first message to a page, which names the game, its actions and views.
 
     Raises:
         UserError: this is not a terminal.
-        Exception: whatever ended the engine's thread.
+        Exception: the error that stopped the engine's thread.
     """
     check_terminal("adamas play --terminal", "play in the browser")
     app = Terminal(engine, hello)
     with engine.running(app.failed.set), suppress(KeyboardInterrupt):
-        app.run(mouse=False)  # the terminal's own: to select and copy
-    for note in app.notes:  # the last episode was saved just now
-        print(in_words(note))
+        app.run(mouse=False)  # leaves selecting and copying to the terminal
+    for note in app.notes:  # such as that the last episode has been saved
+        print(describe_note(note))
     if app.return_code:
-        raise SystemExit(app.return_code)  # a fault of the app, which it has printed
+        raise SystemExit(app.return_code)  # the app failed and has printed why
 
 
 def check_terminal(command: str, otherwise: str) -> None:
-    """Refuse to run ``command`` where there is no terminal, as UserError; what to do ``otherwise`` is its remedy."""
+    """Raise UserError if there is no terminal to run ``command`` in. ``otherwise`` is the remedy it suggests."""
     for name in ("stdin", "stdout", "stderr"):  # Textual draws on the last
         if not getattr(sys, name).isatty():
             raise UserError(f"{name} is not a terminal; run {command} in one, or {otherwise}")
@@ -90,14 +103,14 @@ def check_terminal(command: str, otherwise: str) -> None:
 
 
 class Pressed:
-    """The keys pressed of late, and the action that they mean together."""
+    """The keys that were pressed recently, and the action that they mean together."""
 
     def __init__(self, actions: Sequence[str]) -> None:
         self._numbers = {name: number for number, name in enumerate(actions)}
         self._times: dict[str, float] = {}
 
     def press(self, key: str, now: float) -> bool:
-        """A key: one of :data:`PARTS`, or a digit. False: it is neither."""
+        """Press a key. Returns False unless it is one of :data:`PARTS` or a digit."""
         known = key in PARTS or (len(key) == 1 and key in "0123456789")
         if known:
             self._times.pop(key, None)
@@ -105,11 +118,11 @@ class Pressed:
         return known
 
     def held(self, now: float) -> list[str]:
-        """The keys that are, the newest last."""
+        """The keys that still count as pressed, the newest last."""
         return [key for key, then in self._times.items() if now - then < HELD]
 
     def action(self, now: float) -> int | None:
-        """That of all keys together, or of as many of the newest as have one; None: nothing is pressed."""
+        """The action of all held keys, or of the newest ones that form an action; None if there is none."""
         keys = self.held(now)
         if keys and keys[-1].isdigit():
             number = int(keys[-1])
@@ -126,11 +139,11 @@ class Pressed:
 
 
 class Terminal(App[None]):
-    """The application.
+    """The terminal application.
 
     Attributes:
-        failed: the engine's thread has ended with an error.
-        notes: what the player is yet to be told.
+        failed: set when the engine's thread has stopped with an error.
+        notes: messages that have not been shown yet.
     """
 
     ENABLE_COMMAND_PALETTE = False
@@ -153,55 +166,53 @@ class Terminal(App[None]):
         self.failed = threading.Event()
         self.notes: deque[Mapping[str, Any]] = deque(maxlen=16)
         self._engine, self._hello = engine, hello
-        self._newest: deque[Moment] = deque(maxlen=1)  # not yet shown
+        self._newest: deque[Moment] = deque(maxlen=1)  # the moment to show next
         self._player = Player(self._newest.append, self.notes.append)
-        self._moment: Moment | None = None  # shown
+        self._moment: Moment | None = None  # the moment that is shown
         self._pressed = Pressed(hello["actions"])
         self._action = Action(None)
         self._notice_ends = 0.0
 
     def compose(self) -> ComposeResult:
-        """All widgets."""
+        """Create all widgets."""
         with Horizontal(id="pictures"):
             yield from (Picture("dream"), Picture("real"), Lines("panel"))
         yield from (Lines("brief"), Lines("line"), Lines("help"), Lines("small"))
 
     def on_mount(self) -> None:
-        """Begin."""
-        for name in ("SIGTERM", "SIGHUP"):  # the latter: the connection is gone; what is recorded shall stay
+        """Join the engine, and start to refresh."""
+        for name in ("SIGTERM", "SIGHUP"):  # SIGHUP: the connection is lost. Exiting saves the recording.
             with suppress(AttributeError, NotImplementedError):  # on Windows
                 asyncio.get_running_loop().add_signal_handler(getattr(signal, name), self.exit)
         self.query_one("#help", Lines).put([(line, PLAIN) for line in HELP])
         self._say(HINT)
         few = {"256": "256", "standard": "16"}.get(str(self.console.color_system))
         if few:
-            self._notice(
-                f"{few} colours, as the terminal says: the nearest are shown; if it knows all, set COLORTERM=truecolor"
-            )
+            self._notice(f"the terminal reports {few} colours; if it can show more, set COLORTERM=truecolor")
         self._engine.join(self._player)
-        self.set_interval(1 / RATE, self._look)
+        self.set_interval(1 / RATE, self._refresh_view)
 
     def on_unmount(self) -> None:
-        """The end."""
+        """Leave the engine."""
         self._engine.leave(self._player)
 
     def on_resize(self, event: Resize) -> None:
-        """Make the best of the new size, once it is known everywhere."""
+        """Lay out for the new size, once all widgets know it."""
         self.call_later(self._draw)
 
     def on_key(self, event: Key) -> None:
-        """Play, or ask for something."""
+        """Handle a key: an action, or a command."""
         key = KEYS.get(event.key.lower(), event.key.lower())
         if key == "question_mark":
             self.screen.toggle_class("helping")
         elif self._pressed.press(key, time.monotonic()):
             if self._moment is not None and self._moment.header["control"] == "agent":
-                self._notice("the agent plays; c lets you play")
+                self._engine.request(self._player, Control("human"))  # a key takes over from the agent
             self._act()
         elif self._moment is not None:
-            self._ask(key, self._moment.header)
+            self._request(key, self._moment.header)
 
-    def _ask(self, key: str, now: Mapping[str, Any]) -> None:
+    def _request(self, key: str, now: Mapping[str, Any]) -> None:
         views, steps = self._hello["views"], now["settings"]["steps"]
         if key == "v" and len(views) == 1:
             self._notice(self._hello["why_no_real"])
@@ -212,31 +223,31 @@ class Terminal(App[None]):
             "n": Step() if now["paused"] else Pause(True),
             "r": Reset(),
             "f": Fork(),
-            "v": Look(views[(views.index(now["view"]) + 1) % len(views)]),
+            "v": ChangeView(views[(views.index(now["view"]) + 1) % len(views)]),
             "o": Record(not now["recording"]),
-            "plus": Change({"steps": steps + 1}),
-            "minus": Change({"steps": steps - 1}),
+            "plus": ChangeSettings({"steps": steps + 1}),
+            "minus": ChangeSettings({"steps": steps - 1}),
         }
         if key in requests:
             self._engine.request(self._player, requests[key])
 
     def _act(self) -> None:
-        """Tell the engine of another action. None is let go before a step was taken with it, however late that is."""
+        """Send the action if it has changed. An action is held until at least one step has been taken with it."""
         action = self._pressed.action(time.monotonic())
         taken = self._moment is not None and self._moment.header["ack"] >= self._action.seq
         if action != self._action.action and (action is not None or taken):
             self._action = Action(action, self._action.seq + 1)
             self._engine.request(self._player, self._action)
 
-    def _look(self) -> None:
-        """See what is new."""
+    def _refresh_view(self) -> None:
+        """Show new messages and the newest moment."""
         if not self.is_running:
             return  # the widgets are being removed
         if self.failed.is_set():
             self.exit()
         self._act()
         while self.notes:
-            self._notice(in_words(self.notes.popleft()))
+            self._notice(describe_note(self.notes.popleft()))
         if self._notice_ends and time.monotonic() > self._notice_ends:
             self._say(HINT)
         if self._newest:
@@ -255,7 +266,7 @@ class Terminal(App[None]):
         line.put([(part, FAINT if text == HINT else BOLD) for part in lines])
 
     def _draw(self) -> None:
-        """Lay out, and show the moment."""
+        """Lay out the widgets, and show the moment."""
         width, height = self.size
         self.screen.set_class(width < SMALLEST[0] or height < SMALLEST[1], "small")
         needed = f"{SMALLEST[0]}x{SMALLEST[1]} cells needed; here {width}x{height}"

@@ -1,4 +1,4 @@
-"""What a terminal shows of a moment: pictures, two pixels in each cell, and words beside them."""
+"""Terminal widgets: pictures with two pixels in each cell, and lines of text beside them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-SURROUND = 38  # level of grey; one that 256 colours have too
+SURROUND = 38  # grey level around pictures, one that a palette of 256 colours contains
 PLAIN, BOLD, FAINT = Style(), Style(bold=True), Style(dim=True)
 Line = Strip | tuple[str, Style]
-"""Of full width; or text, which is cut or filled up."""
+"""A strip of full width, or text in a style, which is cut or padded to the width."""
 
 # --- pictures and bars ---------------------------------------------------------------------------------------
 
 
 def half_blocks(pixels: NDArray[np.uint8]) -> list[Strip]:
-    """(2 R, C, 3) pixels to R lines of C cells: the upper pixel is the foreground of its cell, the lower one the
-    background."""
+    """Draw (2 R, C, 3) pixels as R lines of C cells, with the upper pixel as foreground, the lower as background."""
     height, width, _ = pixels.shape
     cells = pixels.reshape(height // 2, 2, width, 3).swapaxes(1, 2).reshape(height // 2, width, 6)
     lines = []
@@ -43,8 +42,10 @@ def _style(*colours: int) -> Style:
 
 
 def fit(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """A frame (H, W, 3) in the middle of (height, width, 3) pixels: enlarged by a whole factor, or as much smaller
-    as it must be, each pixel the mean of what it covers."""
+    """Centre a frame (H, W, 3) in (height, width, 3) pixels.
+
+    It is enlarged by a whole factor if it is small, and reduced by averaging pixels if it is too large.
+    """
     scale = min(height / image.shape[0], width / image.shape[1])
     if scale >= 1:
         image = image.repeat(int(scale), axis=0).repeat(int(scale), axis=1)
@@ -58,36 +59,38 @@ def fit(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
 
 
 def bar(fraction: float, width: int) -> str:
-    """A bar, as exact as an eighth of a cell."""
+    """A horizontal bar, drawn to an eighth of a cell."""
     eighths = round(8 * width * fraction)
     return ("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8]).ljust(width)[:width]
 
 
 def columns(fractions: Sequence[float]) -> str:
-    """One cell for each, the fuller the larger."""
+    """A bar chart with one cell for each fraction."""
     return "".join("▁▂▃▄▅▆▇█"[min(7, int(8 * fraction))] for fraction in fractions)
 
 
 # --- words ---------------------------------------------------------------------------------------------------
 
 
-def in_words(note: Mapping[str, Any]) -> str:
-    """A notice, or what was recorded."""
+def describe_note(note: Mapping[str, Any]) -> str:
+    """The text of a note: a notice, or a message about a recorded episode."""
     if note["type"] == "saved":
         return f"recorded: episode {note['episode']} of {note['dataset']}, {note['steps']} steps"
     return str(note["text"])
 
 
 def caption(name: str, world: Mapping[str, Any], width: int) -> str:
-    """How a world stands: in words, or where they do not fit in numbers alone."""
-    reward, total, age = f"{world['reward']:+g}", f"{world['return']:g}", world["age"]
-    over = f" {world['over']}" if world["over"] else ""
+    """The caption of a world: its reward, return and step in words, or in numbers alone if ``width`` is too small."""
+    age, over = world["age"], f" {world['over']}" if world["over"] else ""
+    if world["reward"] is None:  # a world model without rewards
+        return f"{name}: step {age}{over}"
+    reward, total = f"{world['reward']:+g}", f"{world['return']:g}"
     words = f"{name}: reward {reward} return {total} step {age}{over}"
     return words if len(words) <= width else f"{name} {reward} {total} {age}{over}"
 
 
 def actor(header: Mapping[str, Any], actions: Sequence[str]) -> str:
-    """Who plays, what they did, and what else goes on."""
+    """Who acts, the last action, and whether the worlds are paused or recorded."""
     who = "you" if header["control"] == "human" else "agent"
     action = header["action"]
     action = "(start)" if action is None else actions[action] if isinstance(action, int) else action
@@ -95,7 +98,7 @@ def actor(header: Mapping[str, Any], actions: Sequence[str]) -> str:
 
 
 def chances(header: Mapping[str, Any]) -> str:
-    """Of the rewards and of the end that the dream has just drawn; empty where it has not."""
+    """Probabilities of rewards and of the end in the dream's last step; empty if there are none."""
     dream = header.get("dream", {})
     if not dream.get("reward_probabilities"):
         return ""
@@ -104,15 +107,19 @@ def chances(header: Mapping[str, Any]) -> str:
 
 
 def brief(header: Mapping[str, Any], actions: Sequence[str]) -> list[Line]:
-    """Three lines about a moment."""
+    """Describe a moment in three lines."""
     policy, steps, fps = header["policy"], header["settings"]["steps"], header["speed"]["fps"]
-    opinion = f"V {policy['value']:+.2f}  H {policy['entropy']:.2f}  {columns(policy['probabilities'])}"
+    opinion = (
+        f"V {policy['value']:+.2f}  H {policy['entropy']:.2f}  {columns(policy['probabilities'])}"
+        if policy
+        else ""
+    )
     lines = (actor(header, actions), opinion, f"{chances(header)}  N {steps}  {fps:.0f} fps".strip())
     return [(line, PLAIN) for line in lines]
 
 
 def panel(hello: Mapping[str, Any], header: Mapping[str, Any], height: int) -> list[Line]:
-    """The lines beside the pictures; a bar for each action where there is room for them."""
+    """The lines beside the pictures, with a bar for each action if there is room."""
     actions, policy, speed = hello["actions"], header["policy"], header["speed"]
     lines: list[Line] = [
         (hello["title"], BOLD),
@@ -122,15 +129,18 @@ def panel(hello: Mapping[str, Any], header: Mapping[str, Any], height: int) -> l
     ]
     lines += [(f"{speed['fps']:.0f} fps  denoising steps {header['settings']['steps']}", FAINT), ("", PLAIN)]
     if "dream" in header:
-        lines += [("the dream's chances", FAINT), (chances(header), PLAIN)]
+        if hello["has_rewards"]:
+            lines += [("the dream's chances", FAINT), (chances(header), PLAIN)]
         if "difference" in header:
             lines.append((f"off by {header['difference']:.1f} of 255", PLAIN))
         lines.append(("", PLAIN))
-    lines += [("the agent, of what it sees", FAINT)]
+    if policy is None:
+        return lines
+    lines += [("the agent's policy", FAINT)]
     lines += [(f"value {policy['value']:+.2f}  entropy {policy['entropy']:.2f}", PLAIN)]
     if len(lines) + len(actions) > height:
         return [*lines, (columns(policy["probabilities"]), PLAIN)]
-    bars = zip(actions, policy["probabilities"], strict=False)  # of a policy of vectors there are none
+    bars = zip(actions, policy["probabilities"], strict=False)  # a policy of action vectors has none
     return lines + [(f"{name:<13.13} {bar(p, 10)} {p:5.0%}", PLAIN) for name, p in bars]
 
 
@@ -138,14 +148,14 @@ def panel(hello: Mapping[str, Any], header: Mapping[str, Any], height: int) -> l
 
 
 class Lines(Widget):
-    """Lines, of which those alone are drawn again that change: much less to send over SSH."""
+    """Lines of text. Only lines that change are drawn again, which sends much less over SSH."""
 
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
         self.lines: list[Line] = []
 
     def put(self, lines: list[Line]) -> None:
-        """Show these."""
+        """Show ``lines``."""
         old, self.lines = self.lines, lines
         if len(old) != len(lines):
             self.refresh()
@@ -154,27 +164,27 @@ class Lines(Widget):
                 self.refresh(Region(0, y, self.size.width, 1))
 
     def render_line(self, y: int) -> Strip:
-        """What Textual asks for."""
+        """Render line ``y`` for Textual."""
         line = self.lines[y] if y < len(self.lines) else ("", PLAIN)
         if isinstance(line, Strip):
-            return line.adjust_cell_length(self.size.width)  # another one for a moment after a resize
+            return line.adjust_cell_length(self.size.width)  # the width differs for a moment after a resize
         (text, style), ground = line, self.rich_style
         return Strip([Segment(text, ground + style)]).adjust_cell_length(self.size.width, ground)
 
 
 class Picture(Lines):
-    """A frame, as large as fits, below its caption."""
+    """A frame, as large as fits, with a caption above it."""
 
     world: Mapping[str, Any] | None = None
     image: NDArray[np.uint8]
 
     def show(self, world: Mapping[str, Any], image: NDArray[np.uint8]) -> None:
-        """How a world stands, and its frame (H, W, 3)."""
+        """Show the caption of a world and its frame, (H, W, 3)."""
         self.world, self.image = world, image
         self.on_resize()
 
     def on_resize(self) -> None:
-        """Fit it in again."""
+        """Fit the frame to the new size."""
         width, height = self.size
         if self.world is not None and width > 0 and height > 1:
             text = caption(str(self.id), self.world, width)

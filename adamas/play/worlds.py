@@ -1,4 +1,4 @@
-"""The two worlds a player may be in: a dream, and the real game."""
+"""The two kinds of worlds that can be played: a dream, and the real game."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from adamas.envs.vector import RealVectorEnv
 from adamas.world_models.diamond import Diamond, Thoughts
 
 MakeEnv = Callable[[bool], RealVectorEnv]
-"""``training -> one real environment``."""
+"""A function from ``training`` to one real environment."""
 
 
 class World:
-    """Where an episode stands.
+    """The state of an episode.
 
     Attributes:
         obs: (C, H, W) uint8, in CPU memory.
-        reward: of the last step.
-        total: return so far.
-        age: steps so far.
-        over: why the episode stands still; empty while it goes on.
+        reward: reward of the last step.
+        total: sum of the rewards so far.
+        age: number of steps so far.
+        over: why the episode has ended; empty while it continues.
     """
 
     obs: Tensor
@@ -44,7 +44,7 @@ class World:
         self.age += 1
 
     def describe(self) -> dict[str, Any]:
-        """What the page shows of it."""
+        """The values that the page shows."""
         return {"reward": self.reward, "return": self.total, "age": self.age, "over": self.over}
 
 
@@ -52,8 +52,8 @@ class Dream(World):
     """One dream.
 
     Attributes:
-        state: of the world model, for B = 1.
-        path: the denoising steps of the last frame, (C, H, W) each, in the model's range; none after a beginning.
+        state: the world model's state for B = 1.
+        path: the denoising steps of the last frame, (C, H, W) each, in [-1, 1]; empty before the first step.
     """
 
     state: DreamState
@@ -61,17 +61,19 @@ class Dream(World):
     def __init__(self) -> None:
         super().__init__()
         self._chances: tuple[list[float] | None, float | None] = None, None
+        self._has_rewards = True
         self.path: list[Tensor] = []
 
     def begin(self, context: Batch, world_model: Diamond) -> None:
         """Start from L real frames, (1, L, C, H, W)."""
         self._begin()
         self.obs = context.obs[0, -1]
+        self._has_rewards = world_model.reward_end is not None
         self.state = world_model.initial_state(context.to(next(world_model.parameters()).device))
         self._chances, self.path = (None, None), []
 
     def go_on(self, imagined: tuple[DreamState, Prediction, Thoughts], row: int, horizon: int) -> None:
-        """Take over row ``row`` of a batched step; stop after ``horizon`` steps, unless it is 0."""
+        """Take row ``row`` of a batched step as the next state. A ``horizon`` of 0 sets no limit of steps."""
         state, prediction, thoughts = imagined
         self.state = {name: tensor[row : row + 1] for name, tensor in state.items()}
         self.obs = prediction.obs[row].cpu()
@@ -88,9 +90,10 @@ class Dream(World):
             self.over = "horizon"
 
     def describe(self) -> dict[str, Any]:
-        """What the page shows of it."""
+        """The values that the page shows."""
         reward, end = self._chances
-        return {**super().describe(), "reward_probabilities": reward, "end_probability": end}
+        described = {**super().describe(), "reward_probabilities": reward, "end_probability": end}
+        return described if self._has_rewards else {**described, "reward": None, "return": None}
 
 
 class Game(World):
@@ -100,10 +103,12 @@ class Game(World):
         super().__init__()
         self._env = env
         self._trail = Trail(context_length, env.action_spec)
-        self._next: Tensor | None = None  # the next episode's first frame, where the environment restarted
+        self._next: Tensor | None = (
+            None  # first frame of the next episode, after the environment has restarted
+        )
 
     def begin(self) -> None:
-        """Start an episode. After a lost life, if that ended the last one, the game goes on."""
+        """Start an episode. If a lost life ended the episode before, the game continues after it."""
         self._begin()
         self.obs = self._env.reset().obs[0] if self._next is None else self._next
         self._next = None
@@ -121,9 +126,9 @@ class Game(World):
             self._trail.add(action, self.obs)
 
     def context(self) -> Batch:
-        """The last L frames, for a dream to go on from."""
+        """The last L frames, from which a dream can start."""
         return self._trail.context()
 
     def close(self) -> None:
-        """Release the environment."""
+        """Close the environment."""
         self._env.close()

@@ -29,13 +29,13 @@ def test_dreams_start_from_held_out_episodes(trained: tuple[Path, str], served: 
     run = trained[0]
     cli.run(["play", str(run), "--fps", "30"])
     engine, datasets, hello, options = served
-    stage = engine._stage
-    assert isinstance(stage.starts, RecordedStarts)
+    shared = engine._shared
+    assert isinstance(shared.starts, RecordedStarts)
     assert list(datasets) == ["test", "train", "played-dream", "played-real"]
     assert datasets["played-dream"] == run / "recordings" / "dream"
     assert (hello["views"], hello["title"]) == (["dream", "both", "real"], run.name)
-    assert (stage.settings.fps, options.host) == (30.0, "127.0.0.1")
-    assert stage.settings.steps == stage.agent.config.world_model.sampler.num_steps
+    assert (shared.settings.fps, options.host) == (30.0, "127.0.0.1")
+    assert shared.settings.steps == shared.agent.config.world_model.sampler.num_steps
     assert not (run / "recordings").exists()  # before anybody records
 
 
@@ -46,14 +46,14 @@ def test_an_agent_without_episodes_plays_for_its_starts(
     checkpoint = next((trained[0] / "checkpoints").glob("step-*"))
     cli.run(["play", str(checkpoint)])
     engine, datasets, _, _ = served
-    assert isinstance(engine._stage.starts, PlayedStarts)
+    assert isinstance(engine._shared.starts, PlayedStarts)
     assert datasets == {"played-dream": Path("recordings/dream"), "played-real": Path("recordings/real")}
 
 
 def test_without_the_game_there_are_dreams_alone(trained: tuple[Path, str], served: list[Any]) -> None:
     cli.run(["play", str(trained[0]), "--env.suite", "gymnasium", "--env.game", "NoSuchGame-v0"])
     engine, _, hello, _ = served
-    assert engine._stage.make_env is None
+    assert engine._shared.make_env is None
     assert hello["views"] == ["dream"] and "NoSuchGame" in hello["why_no_real"]
 
 

@@ -22,11 +22,11 @@ from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.export.onnx import describe_actions, export_model
 from adamas.play.controls import Moves
-from adamas.play.dataset_api import Library
+from adamas.play.dataset_api import DatasetApi
 from adamas.play.engine import Engine, Player
-from adamas.play.messages import Action, Control, Look, Moment, Pause, Record, Request, Settings, Step
+from adamas.play.messages import Action, ChangeView, Control, Moment, Pause, Record, Request, Settings, Step
 from adamas.play.recording import Recordings
-from adamas.play.scene import Stage
+from adamas.play.scene import PlayContext
 
 GAME = "AdamasLever-v0"
 
@@ -113,7 +113,7 @@ def test_playing(run: Path, tmp_path: Path) -> None:
     recordings = Recordings(tmp_path, agent.config.obs_shape, spec)
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     starts = RecordedStarts(EpisodeStore.open(run / "dataset" / "train"), agent)
-    engine = Engine(Stage(agent, moves, starts, game, recordings, Settings(steps=1), rng, generator))
+    engine = Engine(PlayContext(agent, moves, starts, game, recordings, Settings(steps=1), rng, generator))
     moments: list[Moment] = []
     player = Player(moments.append, lambda note: None)
     engine.join(player)
@@ -125,7 +125,7 @@ def test_playing(run: Path, tmp_path: Path) -> None:
         engine._advance()
         return moments[-1].header
 
-    ask(Look("both"), Pause(True), Record(True))
+    ask(ChangeView("both"), Pause(True), Record(True))
     agents = ask(Step())
     assert "lever/0 " in agents["action"] and agents["policy"]["probabilities"] == []
     assert -5 < agents["policy"]["entropy"] < 5
@@ -135,7 +135,7 @@ def test_playing(run: Path, tmp_path: Path) -> None:
     dream, real = (EpisodeStore.open(tmp_path / name).episode(0).action for name in ("dream", "real"))
     assert (dream == real[: len(dream)]).all() and real[1].tolist() == [1.0, -2.0]  # a dream may end early
     assert agents["action"].endswith(f"lever/0 {real[0, 1]:.2f}")
-    told = Library({"played-real": tmp_path / "real"}, 15.0).episode("played-real", 0)["actions"]
+    told = DatasetApi({"played-real": tmp_path / "real"}, 15.0).episode("played-real", 0)["actions"]
     assert told == [agents["action"], moves.names.index("leftfire")]
     recordings.close()
 

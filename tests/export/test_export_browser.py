@@ -131,7 +131,8 @@ def until(page: Page, name: str, reached: Callable[[str], bool]) -> str:
 def test_it_is_played(page: Page) -> None:
     page.select_option("#speed", "60")
     assert page.locator("#title").inner_text() == "tiny"
-    assert until(page, "action", lambda text: text.isalpha()) == "noop"
+    assert page.locator("#control").get_attribute("aria-pressed") == "false"  # the agent plays at first
+    until(page, "action", lambda text: text.isalpha() and text != "noop")  # all are about as probable
     for keys, action in (
         (["ArrowLeft"], "left"),
         (["ArrowLeft", "Space"], "leftfire"),
@@ -151,13 +152,15 @@ def test_it_is_played(page: Page) -> None:
     until(page, "action", lambda text: text == "right")
     page.mouse.up()
 
-    page.click("#agent")
-    assert page.locator("#agent").get_attribute("aria-pressed") == "true"
-    until(page, "action", lambda text: text.isalpha() and text != "noop")  # all are about as probable
+    assert page.locator("#control").get_attribute("aria-pressed") == "true"  # keys have taken over
+    page.click("#control")
+    assert page.locator("#control").get_attribute("aria-pressed") == "false"
+    until(page, "action", lambda text: text.isalpha() and text != "noop")
     page.keyboard.press("c")
-    assert page.locator("#agent").get_attribute("aria-pressed") == "false"
+    assert page.locator("#control").get_attribute("aria-pressed") == "true"
 
     page.keyboard.press("p")
+    assert page.locator("#pause").inner_text() == "Resume"
     page.wait_for_timeout(300)
     age = int(page.locator("#age").inner_text())
     page.wait_for_timeout(300)

@@ -21,7 +21,7 @@ from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.play.engine import Engine, Player
 from adamas.play.messages import Moment, Request
-from adamas.play.scene import Stage
+from adamas.play.scene import PlayContext
 from adamas.play.session import Session
 from tests.helpers.processes import command
 
@@ -36,8 +36,8 @@ def breakout(training: bool) -> RealVectorEnv:
 class Table:
     """An engine that is stepped by hand, and players who note what they get."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.engine = Engine(stage)
+    def __init__(self, shared: PlayContext) -> None:
+        self.engine = Engine(shared)
         self.moments: dict[Player, list[Moment]] = {}
         self.notes: dict[Player, list[dict[str, Any]]] = {}
 
@@ -96,7 +96,7 @@ class Server:
         if "http://" not in line:
             self.process.kill()
             raise AssertionError(self.complaints())
-        self.address = line.split()[3]
+        self.address = line.split()[1]
         self.site = self.address.partition("?")[0].rstrip("/")
         self.port = int(self.site.rpartition(":")[2])
 

@@ -23,7 +23,7 @@ from adamas.nn.unet import FrameNetworkConfig
 from adamas.play.controls import Moves
 from adamas.play.messages import Settings
 from adamas.play.recording import Recordings
-from adamas.play.scene import Stage
+from adamas.play.scene import PlayContext
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.training.collect import Collector
 from adamas.training.config import Config
@@ -58,9 +58,9 @@ def agent() -> Agent:
 
 
 @pytest.fixture
-def stage(agent: Agent, tmp_path: Path) -> Iterator[Stage]:
+def shared(agent: Agent, tmp_path: Path) -> Iterator[PlayContext]:
     recordings = Recordings(tmp_path / "recordings", (3, 10, 10), agent.action_spec)
-    yield Stage(
+    yield PlayContext(
         agent,
         Moves(agent.action_spec),
         PlayedStarts(breakout(False), agent),
@@ -74,8 +74,8 @@ def stage(agent: Agent, tmp_path: Path) -> Iterator[Stage]:
 
 
 @pytest.fixture
-def table(stage: Stage) -> Table:
-    return Table(stage)
+def table(shared: PlayContext) -> Table:
+    return Table(shared)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from adamas.core.errors import UserError
-from adamas.play.access import Door, check_origin
+from adamas.play.access import AccessControl, check_origin
 
 PROXY = "https://play.example.org"
 
@@ -40,7 +40,7 @@ def ask(
         "query_string": query.encode(),
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
     }
-    asyncio.run(Door(app, token, 8421, allowed)(scope, receive, send))
+    asyncio.run(AccessControl(app, token, 8421, allowed)(scope, receive, send))
     found = dict(answers[0]["headers"])
     return answers[0]["status"], found.get(b"location", b"").decode()
 

@@ -224,7 +224,7 @@ def test_a_connection_that_the_server_closed_before_anyone_was_told() -> None:
 
     async def send() -> None:
         mailbox = Mailbox()
-        mailbox.tell({"type": "notice"})
+        mailbox.notify({"type": "notice"})
         await mailbox.send_to(cast(WebSocket, Closed()))
 
     with pytest.raises(WebSocketDisconnect):
@@ -252,7 +252,7 @@ def test_malformed_messages(server: Server, others: Callable[[], None], text: st
         with contextlib.suppress(ConnectionClosed):  # it may be closed before the last is sent
             for _ in range(20):
                 page.send(text)
-        assert closed(page) == (1008, "too many messages that make no sense")
+        assert closed(page) == (1008, "too many invalid messages")
 
 
 def test_a_binary_message(server: Server, others: Callable[[], None]) -> None:

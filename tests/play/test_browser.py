@@ -104,23 +104,26 @@ def test_the_dream_goes_on(server: Server, open_page: Callable[..., Page]) -> No
     assert number(page, "#fps") > 0
 
 
-def test_keys_act_once_people_are_in_control(server: Server, open_page: Callable[..., Page]) -> None:
+def test_keys_take_over_from_the_agent(server: Server, open_page: Callable[..., Page]) -> None:
     page = open_page(server)
-    page.click("#control")
+    expect(page.locator("#control")).to_have_attribute("aria-pressed", "false")  # the agent plays
     page.keyboard.down("ArrowRight")
     expect(page.locator("#action")).to_contain_text("right", timeout=PATIENCE)
+    expect(page.locator("#control")).to_have_attribute("aria-pressed", "true")
     page.keyboard.up("ArrowRight")
     expect(page.locator("#action")).to_contain_text("noop", timeout=PATIENCE)
     page.keyboard.down("a")
     expect(page.locator("#action")).to_contain_text("left", timeout=PATIENCE)
     page.keyboard.up("a")
     expect(page.locator("#latency")).to_have_text(re.compile(r"\d"), timeout=PATIENCE)
+    page.click("#control")  # and the switch gives the game back
+    expect(page.locator("#control")).to_have_attribute("aria-pressed", "false", timeout=PATIENCE)
 
 
 def test_pause_step_and_reset(server: Server, open_page: Callable[..., Page]) -> None:
     page = open_page(server)
     page.keyboard.press("p")
-    expect(page.locator("#pause")).to_have_attribute("aria-pressed", "true", timeout=PATIENCE)
+    expect(page.locator("#pause")).to_contain_text("Resume", timeout=PATIENCE)
     page.wait_for_timeout(300)
     age = number(page, "#dream-age")
     page.wait_for_timeout(300)
@@ -138,7 +141,7 @@ def test_dream_beside_reality_and_a_fork(server: Server, open_page: Callable[...
     expect(page.locator("#real-screen")).to_be_visible(timeout=PATIENCE)
     until(page, lambda: number(page, "#real-age") > 2)
     page.keyboard.press("p")
-    expect(page.locator("#pause")).to_have_attribute("aria-pressed", "true", timeout=PATIENCE)
+    expect(page.locator("#pause")).to_contain_text("Resume", timeout=PATIENCE)
     page.wait_for_timeout(300)
     page.click("#reset")
     page.wait_for_timeout(300)
@@ -164,7 +167,7 @@ def test_what_is_recorded_can_be_looked_at_and_downloaded(
     pytest.importorskip("av")
     page = open_page(server)
     page.click("#record")
-    expect(page.locator("#record")).to_have_attribute("aria-pressed", "true", timeout=PATIENCE)
+    expect(page.locator("#record")).to_contain_text("Stop", timeout=PATIENCE)
     page.wait_for_timeout(1000)
     page.click("#record")
     expect(page.locator("#notice")).to_contain_text("played-dream", timeout=PATIENCE)
@@ -172,6 +175,8 @@ def test_what_is_recorded_can_be_looked_at_and_downloaded(
     page.locator("#datasets").get_by_text("played-dream").click()
     page.locator("#episode-rows tr").first.click()
     expect(page.locator("#episode-slider")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#page-range")).to_contain_text(re.compile(r"^1\D\d+ of"))
+    expect(page.locator("#episode-t")).to_have_text(re.compile(r"^1 / "))
     before = picture(page, "#episode-frame")
     page.locator("#episode-slider").fill("5")
     page.wait_for_timeout(300)
@@ -224,9 +229,9 @@ def test_it_fits_a_phone(server: Server, open_page: Callable[..., Page]) -> None
 def test_two_browsers_have_their_own_dreams(server: Server, open_page: Callable[..., Page]) -> None:
     one, other = open_page(server), open_page(server)
     one.click("#pause")
-    expect(one.locator("#pause")).to_have_attribute("aria-pressed", "true", timeout=PATIENCE)
+    expect(one.locator("#pause")).to_contain_text("Resume", timeout=PATIENCE)
     one.wait_for_timeout(300)
     age = number(one, "#dream-age")
     other.wait_for_timeout(500)
     assert number(one, "#dream-age") == age
-    expect(other.locator("#pause")).to_have_attribute("aria-pressed", "false")
+    expect(other.locator("#pause")).to_contain_text("Pause")

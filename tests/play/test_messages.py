@@ -25,7 +25,7 @@ from adamas.play.messages import Moment, Settings, encode, parse
         ({"type": "step"}, messages.Step()),
         ({"type": "reset"}, messages.Reset()),
         ({"type": "fork"}, messages.Fork()),
-        ({"type": "view", "view": "both"}, messages.Look("both")),
+        ({"type": "view", "view": "both"}, messages.ChangeView("both")),
         ({"type": "record", "on": False}, messages.Record(False)),
     ],
 )
@@ -91,7 +91,7 @@ def test_no_text_does_harm(text: str) -> None:
 
 def test_settings_change_one_by_one() -> None:
     change = parse('{"type": "settings", "fps": 30, "strip": true}', num_actions=3)
-    assert isinstance(change, messages.Change)
+    assert isinstance(change, messages.ChangeSettings)
     assert change.apply(Settings(steps=5)) == Settings(fps=30.0, steps=5, strip=True)
 
 

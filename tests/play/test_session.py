@@ -20,10 +20,10 @@ from adamas.play import session as session_module
 from adamas.play.engine import Engine, Player
 from adamas.play.messages import (
     Action,
-    Change,
+    ChangeSettings,
+    ChangeView,
     Control,
     Fork,
-    Look,
     Moment,
     Pause,
     Record,
@@ -31,7 +31,7 @@ from adamas.play.messages import (
     Reset,
     Step,
 )
-from adamas.play.scene import Stage
+from adamas.play.scene import PlayContext
 from tests.helpers.play_server import L, Table, breakout
 
 
@@ -54,13 +54,13 @@ def test_a_dream_begins_and_goes_on(table: Table) -> None:
 def test_the_agent_sees_every_frame_once(table: Table) -> None:
     """Its opinion of the last frame is what the policy says after all frames in order."""
     player = table.join()
-    table.ask(player, Look("real"))
+    table.ask(player, ChangeView("real"))
     for _ in range(4):
         table.step()
         table.ask(player, Control("agent"))  # shows the frame once more
         table.ask(player, Pause(False))
     frames = [m.images[0] for m in table.moments[player] if m.header["view"] == "real"][::3]
-    policy = table.engine._stage.agent.actor_critic
+    policy = table.engine._shared.agent.actor_critic
     state = policy.initial_state(1)
     with torch.no_grad():
         for frame in frames:
@@ -84,7 +84,7 @@ def test_people_act_with_what_they_press(table: Table) -> None:
 
 def test_reality_and_dream_begin_alike_and_get_the_same_actions(table: Table) -> None:
     player = table.join()
-    moment = table.ask(player, Look("both"), Control("human"), Action(1))
+    moment = table.ask(player, ChangeView("both"), Control("human"), Action(1))
     assert moment.header["images"] == ["dream", "real"]
     assert np.array_equal(moment.images[0], moment.images[1]) and moment.header["difference"] == 0
     with contextlib.closing(breakout(False)) as env:
@@ -103,7 +103,7 @@ def test_reality_and_dream_begin_alike_and_get_the_same_actions(table: Table) ->
 
 def test_a_fork_starts_from_the_last_real_frames_and_actions(table: Table) -> None:
     player = table.join()
-    table.ask(player, Look("real"), Control("human"))
+    table.ask(player, ChangeView("real"), Control("human"))
     for action in (1, 2, 1, 0, 2, 1):
         table.ask(player, Action(action))
         table.step()
@@ -125,11 +125,11 @@ def test_a_fork_starts_from_the_last_real_frames_and_actions(table: Table) -> No
 
 def test_views_change_back_and_forth(table: Table) -> None:
     player = table.join()
-    table.ask(player, Look("both"))
+    table.ask(player, ChangeView("both"))
     table.step(3)
-    assert table.ask(player, Look("dream")).header["dream"]["age"] == 3  # the dream goes on alone
+    assert table.ask(player, ChangeView("dream")).header["dream"]["age"] == 3  # the dream goes on alone
     table.step()
-    moment = table.ask(player, Look("real"))
+    moment = table.ask(player, ChangeView("real"))
     assert (moment.header["images"], moment.header["real"]["age"]) == (["real"], 0)
     assert "dream" not in moment.header
 
@@ -154,7 +154,7 @@ def test_pause_and_single_steps(table: Table) -> None:
 
 def test_a_dream_stops_at_its_horizon_and_begins_anew(table: Table) -> None:
     player = table.join()
-    table.ask(player, Change({"horizon": 2}))
+    table.ask(player, ChangeSettings({"horizon": 2}))
     table.step(2)
     assert table.last(player)["dream"]["over"] == "horizon"
     table.step()
@@ -163,7 +163,7 @@ def test_a_dream_stops_at_its_horizon_and_begins_anew(table: Table) -> None:
 
 def test_a_dream_that_is_over_waits_for_its_game(table: Table) -> None:
     player = table.join()
-    table.ask(player, Change({"horizon": 2}), Look("both"))
+    table.ask(player, ChangeSettings({"horizon": 2}), ChangeView("both"))
     table.step(2)
     frozen = table.moments[player][-1].images[0]
     table.step()
@@ -175,7 +175,7 @@ def test_a_dream_that_is_over_waits_for_its_game(table: Table) -> None:
 
 def test_a_game_that_is_over_stays_a_moment_and_begins_anew(table: Table) -> None:
     player = table.join()
-    table.ask(player, Look("both"), Control("human"))
+    table.ask(player, ChangeView("both"), Control("human"))
     for _ in range(100):
         table.step()
         if table.last(player)["real"]["over"]:
@@ -192,7 +192,7 @@ def test_a_game_that_is_over_stays_a_moment_and_begins_anew(table: Table) -> Non
 
 def test_the_strip_shows_the_way_from_noise_to_frame(table: Table) -> None:
     player = table.join()
-    table.ask(player, Change({"strip": True, "steps": 3}))
+    table.ask(player, ChangeSettings({"strip": True, "steps": 3}))
     table.step()
     moment = table.moments[player][-1]
     assert moment.header["images"] == ["dream", *(f"noise {i}" for i in range(4))]
@@ -202,25 +202,47 @@ def test_the_strip_shows_the_way_from_noise_to_frame(table: Table) -> None:
 
 def test_players_who_draw_alike_share_a_step(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     players = [table.join() for _ in range(3)]
-    table.ask(players[2], Change({"steps": 5}))
+    table.ask(players[2], ChangeSettings({"steps": 5}))
     batches = []
-    original = type(table.engine._stage.agent.world_model).imagine
+    original = type(table.engine._shared.agent.world_model).imagine
 
     def imagine(self, state, action, generator):  # type: ignore[no-untyped-def]
         batches.append((self.config.sampler.num_steps, len(action)))
         return original(self, state, action, generator)
 
-    monkeypatch.setattr(type(table.engine._stage.agent.world_model), "imagine", imagine)
+    monkeypatch.setattr(type(table.engine._shared.agent.world_model), "imagine", imagine)
     table.step()
     assert sorted(batches) == [(2, 2), (5, 1)]
     assert table.last(players[0])["speed"]["players"] == 3
 
 
-def test_sharing_a_step_changes_nobodys_dream(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_recordings_has_no_policy(shared: PlayContext) -> None:
+    table = Table(replace(shared, has_policy=False))
+    player = table.join()
+    assert table.last(player)["control"] == "human" and table.last(player)["policy"] is None
+    table.ask(player, Action(2))
+    table.step(3)
+    assert table.last(player)["action"] == 2 and table.last(player)["dream"]["age"] == 3
+    table.ask(player, Control("agent"))
+    assert table.last(player)["control"] == "human"
+    assert "has no agent" in table.notes[player][-1]["text"]
+
+
+def test_a_dream_without_rewards_shows_none(shared: PlayContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared.agent.world_model, "reward_end", None)
+    table = Table(shared)
+    player = table.join()
+    table.step()
+    described = table.last(player)["dream"]
+    assert (described["reward"], described["return"], described["age"]) == (None, None, 1)
+    assert described["reward_probabilities"] is None and described["end_probability"] is None
+
+
+def test_sharing_a_step_changes_nobodys_dream(shared: PlayContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the noise fixed, a player's frames are the same alone and among others."""
 
     def play(num_others: int) -> list[np.ndarray]:
-        table = Table(replace(stage, rng=np.random.default_rng(3), starts=FirstFrames(stage)))
+        table = Table(replace(shared, rng=np.random.default_rng(3), starts=FirstFrames(shared)))
         player = table.join()
         for _ in range(num_others):
             table.ask(table.join(), Control("human"), Action(2))
@@ -239,8 +261,8 @@ def test_sharing_a_step_changes_nobodys_dream(stage: Stage, monkeypatch: pytest.
 class FirstFrames:
     """Every dream starts alike."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._context = stage.starts.draw(1, np.random.default_rng(0))
+    def __init__(self, shared: PlayContext) -> None:
+        self._context = shared.starts.draw(1, np.random.default_rng(0))
 
     def draw(self, k: int, rng: np.random.Generator):  # type: ignore[no-untyped-def]
         assert k == 1
@@ -249,7 +271,7 @@ class FirstFrames:
 
 def test_what_is_recorded_is_what_was_shown(table: Table, tmp_path: Path) -> None:
     player = table.join()
-    table.ask(player, Look("both"), Record(True))
+    table.ask(player, ChangeView("both"), Record(True))
     assert table.last(player)["recording"]
     first = len(table.moments[player]) - 1
     table.step(5)
@@ -273,7 +295,7 @@ def test_what_is_recorded_is_what_was_shown(table: Table, tmp_path: Path) -> Non
 
 def test_recording_goes_on_from_episode_to_episode(table: Table, tmp_path: Path) -> None:
     player = table.join()
-    table.ask(player, Change({"horizon": 3}), Record(True))
+    table.ask(player, ChangeSettings({"horizon": 3}), Record(True))
     table.step(8)  # three steps, a beginning, three steps, a beginning
     table.ask(player, Reset())
     table.step()
@@ -288,15 +310,15 @@ def test_recording_goes_on_from_episode_to_episode(table: Table, tmp_path: Path)
     ("request_", "complaint"),
     [
         (Fork(), "no game beside the dream"),
-        (Look("real"), "no real game here"),
+        (ChangeView("real"), "no real game here"),
         (Record(True), "nothing can be recorded"),
-        (Change({"steps": 99}), "steps is 99"),
+        (ChangeSettings({"steps": 99}), "steps is 99"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_harms_nothing(
-    stage: Stage, request_: Request, complaint: str
+    shared: PlayContext, request_: Request, complaint: str
 ) -> None:
-    table = Table(replace(stage, make_env=None, recordings=None))
+    table = Table(replace(shared, make_env=None, recordings=None))
     player = table.join()
     table.ask(player, request_)
     assert complaint in table.notes[player][-1]["text"]
@@ -323,7 +345,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_game(
 def test_steps_of_equal_pace_fall_on_the_same_moments(table: Table) -> None:
     players = [table.join() for _ in range(3)]
     for player in players:
-        table.engine.request(player, Change({"fps": 2}))
+        table.engine.request(player, ChangeSettings({"fps": 2}))
     table.engine.stop()
     table.engine._take_requests()
     dues = {table.session(player).due for player in players}
@@ -331,8 +353,8 @@ def test_steps_of_equal_pace_fall_on_the_same_moments(table: Table) -> None:
     assert max(dues) - min(dues) in (0.0, 0.5) and all(due * 2 == int(due * 2) for due in dues)
 
 
-def test_the_thread_keeps_the_pace_and_stops(stage: Stage) -> None:
-    engine = Engine(stage)
+def test_the_thread_keeps_the_pace_and_stops(shared: PlayContext) -> None:
+    engine = Engine(shared)
     moments: list[Moment] = []
     enough = threading.Event()
 
@@ -346,7 +368,7 @@ def test_the_thread_keeps_the_pace_and_stops(stage: Stage) -> None:
     player = Player(show, lambda note: None)
     began = time.perf_counter()
     engine.join(player)
-    engine.request(player, Change({"fps": 30}))
+    engine.request(player, ChangeSettings({"fps": 30}))
     assert enough.wait(20)
     assert time.perf_counter() - began >= 8 / 30
     engine.stop()
@@ -356,11 +378,11 @@ def test_the_thread_keeps_the_pace_and_stops(stage: Stage) -> None:
 
 @pytest.mark.parametrize(("small", "cores"), [(10 * 10, 3), (10 * 10 + 1, 1)])
 def test_the_thread_computes_on_the_cores_it_is_given(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, small: int, cores: int
+    shared: PlayContext, monkeypatch: pytest.MonkeyPatch, small: int, cores: int
 ) -> None:
     monkeypatch.setattr(engine_module, "SMALL_FRAME", small)
     before = torch.get_num_threads()
-    engine = Engine(stage, 3)
+    engine = Engine(shared, 3)
     seen: list[int] = []
     shown = threading.Event()
 

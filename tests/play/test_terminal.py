@@ -26,10 +26,10 @@ from adamas.play import terminal, terminal_widgets
 from adamas.play.engine import Engine, Player
 from adamas.play.messages import (
     Action,
-    Change,
+    ChangeSettings,
+    ChangeView,
     Control,
     Fork,
-    Look,
     Pause,
     Record,
     Request,
@@ -37,7 +37,7 @@ from adamas.play.messages import (
     Settings,
     Step,
 )
-from adamas.play.scene import Stage
+from adamas.play.scene import PlayContext
 from adamas.play.session import Session
 from adamas.play.terminal import Pressed, Terminal, play_in_terminal
 
@@ -47,6 +47,7 @@ HELLO: dict[str, Any] = {
     "actions": ["noop", "left", "right"],
     "views": ["dream", "both", "real"],
     "why_no_real": "",
+    "has_rewards": True,
 }
 HEADER: dict[str, Any] = {
     "control": "agent",
@@ -286,16 +287,16 @@ def run(app: Terminal, engine: Engine, script: Script, size: tuple[int, int]) ->
     asyncio.run(main())
 
 
-def play(stage: Stage, script: Script, size: tuple[int, int] = (80, 24), **hello: Any) -> None:
+def play(shared: PlayContext, script: Script, size: tuple[int, int] = (80, 24), **hello: Any) -> None:
     """Play on an engine of one's own."""
-    engine = Engine(replace(stage, settings=Settings(fps=60, steps=2)))
+    engine = Engine(replace(shared, settings=Settings(fps=60, steps=2)))
     app = Terminal(engine, {**HELLO, **hello})
     with engine.running(app.failed.set):
         run(app, engine, script, size)
     assert not app.failed.is_set()
 
 
-def test_pictures_are_those_of_the_newest_moment(stage: Stage) -> None:
+def test_pictures_are_those_of_the_newest_moment(shared: PlayContext) -> None:
     async def script(seen: Seen) -> None:
         await seen.press("v", lambda: seen.header["view"] == "both")
         await seen.press("p", lambda: seen.header["paused"])
@@ -311,10 +312,10 @@ def test_pictures_are_those_of_the_newest_moment(stage: Stage) -> None:
             grounds = [segment.style.bgcolor.get_truecolor() for segment in caption]  # type: ignore[union-attr]
             assert set(grounds) == {(terminal_widgets.SURROUND,) * 3}
 
-    play(stage, script, (120, 21))
+    play(shared, script, (120, 21))
 
 
-def test_keys_ask_for_everything(stage: Stage) -> None:
+def test_keys_ask_for_everything(shared: PlayContext) -> None:
     async def script(seen: Seen) -> None:
         now = lambda: seen.header  # noqa: E731
         await seen.press("p", lambda: now()["paused"] and "paused" in seen.text("panel"))
@@ -335,15 +336,20 @@ def test_keys_ask_for_everything(stage: Stage) -> None:
         await seen.press("n", lambda: now()["paused"])
         assert seen.asked == [
             *(Pause(True), Step(), Reset()),
-            *(Change({"steps": 3}), Change({"steps": 2}), Change({"steps": 1}), Change({"steps": 0})),
-            *(Fork(), Look("both"), Look("real"), Fork()),
+            *(
+                ChangeSettings({"steps": 3}),
+                ChangeSettings({"steps": 2}),
+                ChangeSettings({"steps": 1}),
+                ChangeSettings({"steps": 0}),
+            ),
+            *(Fork(), ChangeView("both"), ChangeView("real"), Fork()),
             *(Control("human"), Control("agent"), Pause(False), Pause(True)),
         ]
 
-    play(stage, script)
+    play(shared, script)
 
 
-def test_an_action_is_held_until_the_key_is_old(stage: Stage, clock: Clock) -> None:
+def test_an_action_is_held_until_the_key_is_old(shared: PlayContext, clock: Clock) -> None:
     async def script(seen: Seen) -> None:
         await seen.press("c", lambda: seen.header["control"] == "human")
         await seen.press("a", lambda: seen.header["action"] == 1 and "you: left" in seen.text("panel"))
@@ -360,10 +366,32 @@ def test_an_action_is_held_until_the_key_is_old(stage: Stage, clock: Clock) -> N
         actions = [request for request in seen.asked if isinstance(request, Action)]
         assert actions == [Action(1, 1), Action(None, 2), Action(2, 3), Action(1, 4)]
 
-    play(stage, script)
+    play(shared, script)
 
 
-def test_an_action_waits_for_the_next_step_however_late(stage: Stage, clock: Clock) -> None:
+def test_a_key_takes_over_from_the_agent(shared: PlayContext) -> None:
+    async def script(seen: Seen) -> None:
+        assert seen.header["control"] == "agent"
+        await seen.press("right", lambda: seen.header["control"] == "human" and seen.header["action"] == 2)
+        assert seen.asked[:2] == [Control("human"), Action(2, 1)]
+
+    play(shared, script)
+
+
+def test_without_a_policy_and_rewards_nothing_is_said_of_them() -> None:
+    dream = {**HEADER["dream"], "reward": None, "return": None, "reward_probabilities": None}
+    header = {**HEADER, "control": "human", "policy": None, "dream": dream}
+    assert texts(terminal_widgets.brief(header, HELLO["actions"])) == [
+        "you: right  recording",
+        "",
+        "N 3  15 fps",
+    ]
+    beside = texts(terminal_widgets.panel({**HELLO, "has_rewards": False}, header, 30))
+    assert not any("value" in line or "policy" in line or "chances" in line for line in beside)
+    assert terminal_widgets.caption("dream", dream, 40) == "dream: step 17"
+
+
+def test_an_action_waits_for_the_next_step_however_late(shared: PlayContext, clock: Clock) -> None:
     async def script(seen: Seen) -> None:
         await seen.press("c", lambda: seen.header["control"] == "human")
         await seen.press("p", lambda: seen.header["paused"])
@@ -375,40 +403,39 @@ def test_an_action_waits_for_the_next_step_however_late(stage: Stage, clock: Clo
         assert seen.header["action"] == 2
         await seen.until(lambda: seen.asked[-1] == Action(None, 2))
 
-    play(stage, script)
+    play(shared, script)
 
 
-def test_notices_stay_for_a_while(stage: Stage, clock: Clock) -> None:
+def test_notices_stay_for_a_while(shared: PlayContext, clock: Clock) -> None:
     async def script(seen: Seen) -> None:
         assert seen.text("line") == terminal.HINT
-        await seen.press("right", lambda: seen.text("line") == "the agent plays; c lets you play")
+        await seen.press("v", lambda: seen.text("line") == "ale-py is not [installed]")
         clock.now += terminal.NOTICE - 1
         await seen.pilot.pause(0.1)
-        assert seen.text("line") == "the agent plays; c lets you play"
+        assert seen.text("line") == "ale-py is not [installed]"
         clock.now += 2
         await seen.until(lambda: seen.text("line") == terminal.HINT)
-        await seen.press("v", lambda: seen.text("line") == "ale-py is not [installed]")
         await seen.press("question_mark", lambda: seen.text("help").startswith("arrows, wasd"))
         await seen.press("question_mark", lambda: not seen.text("help"))
-        assert not any(isinstance(request, Look) for request in seen.asked)
+        assert not any(isinstance(request, ChangeView) for request in seen.asked)
 
-    play(stage, script, views=["dream"], why_no_real="ale-py is not [installed]")
+    play(shared, script, views=["dream"], why_no_real="ale-py is not [installed]")
 
 
 @pytest.mark.parametrize(("system", "number"), [("256", 256), ("standard", 16)])
 def test_terminals_of_few_colours_are_told(
-    system: str, number: int, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    system: str, number: int, shared: PlayContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "COLOR_SYSTEM", system)
 
     async def script(seen: Seen) -> None:
-        await seen.until(lambda: seen.text("line").startswith(f"{number} colours"))
+        await seen.until(lambda: f"reports {number} colours" in seen.text("line"))
         await seen.until(lambda: seen.text("line").endswith("set COLORTERM=truecolor"))
 
-    play(stage, script)
+    play(shared, script)
 
 
-def test_forty_by_twelve_cells_will_do(stage: Stage) -> None:
+def test_forty_by_twelve_cells_will_do(shared: PlayContext) -> None:
     async def script(seen: Seen) -> None:
         await seen.press("v", lambda: seen.text("real"))
         await seen.until(lambda: seen.text("brief"))
@@ -424,10 +451,10 @@ def test_forty_by_twelve_cells_will_do(stage: Stage) -> None:
         assert not seen.text("small") and not seen.text("brief")
         assert seen.pixels("dream").shape == (76, 44, 3)
 
-    play(stage, script, (40, 12))
+    play(shared, script, (40, 12))
 
 
-def test_only_lines_that_change_are_drawn(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_lines_that_change_are_drawn(shared: PlayContext, monkeypatch: pytest.MonkeyPatch) -> None:
     async def script(seen: Seen) -> None:
         lines = seen.app.query_one("#brief", terminal_widgets.Lines)
         drawn: list[Region] = []
@@ -438,16 +465,16 @@ def test_only_lines_that_change_are_drawn(stage: Stage, monkeypatch: pytest.Monk
         lines.put([("a", terminal_widgets.PLAIN)])
         assert drawn[1:] == [None]  # all of them
 
-    play(stage, script)
+    play(shared, script)
 
 
 # --- from beginning to end -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def in_terminal(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], None]:
+def in_terminal(shared: PlayContext, monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], None]:
     """``play_in_terminal``, with a script instead of a terminal."""
-    engine = Engine(replace(stage, settings=Settings(fps=60, steps=2)))
+    engine = Engine(replace(shared, settings=Settings(fps=60, steps=2)))
 
     def play(script: Script) -> None:
         for stream in (sys.stdin, sys.stdout, sys.stderr):
@@ -528,8 +555,8 @@ def test_a_fault_of_the_application_is_no_success(
 
 
 @pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
-def test_a_terminal_is_needed(name: str, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_is_needed(name: str, shared: PlayContext, monkeypatch: pytest.MonkeyPatch) -> None:
     for stream in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(getattr(sys, stream), "isatty", lambda stream=stream: stream != name)
     with pytest.raises(UserError, match=f"^{name} is not a terminal; run adamas play --terminal in one"):
-        play_in_terminal(Engine(stage), HELLO)
+        play_in_terminal(Engine(shared), HELLO)

@@ -1,4 +1,4 @@
-// One dream: what it remembers from step to step, and the three networks around it.
+// One dream: its state from step to step, and the three networks that compute the next one.
 
 import { categorical, gaussian, sampleFrame, softmax, toModelRange, toPixels } from "./maths.js";
 
@@ -49,7 +49,7 @@ export class Dream {
     return categorical(this.probabilities, this.#random.uniform());
   }
 
-  /** Imagine what follows an action, in so many denoising steps. */
+  /** Dream the frame, reward and end that follow an action, in `numSteps` denoising steps. */
   async step(action, numSteps) {
     const length = this.#world.context_length;
     const actions = [...this.actions, action];
@@ -101,7 +101,7 @@ export class Dream {
     return found;
   }
 
-  /** Let the agent see a frame: `pixels`, and what it thinks of them in `probabilities` and `value`. */
+  /** Run the policy on a frame. Sets `pixels`, `probabilities` and `value`. */
   async #look(pixels) {
     const { channels, height, width } = this.#world;
     const found = await this.#run("actor_critic", {
@@ -130,9 +130,9 @@ export class Dream {
 }
 
 /**
- * Whether networks make of a context what they made of it in PyTorch (check.json). On some GPUs they do not.
+ * Whether the networks compute the same as in PyTorch (check.json) from one context. On some GPUs they do not.
  *
- * One step of action 0 is dreamt, in one denoising step, from noise that is zero.
+ * The comparison dreams one step with action 0, with one denoising step, from noise that is zero.
  */
 export async function computesRight(ort, world, networks, context, expected) {
   const still = { gaussian: (length) => new Float32Array(length), uniform: () => 0 };

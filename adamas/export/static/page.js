@@ -1,6 +1,6 @@
-// What the visitor sees and presses. The dream itself runs in worker.js, one request at a time.
+// The page that visitors see and play on. The dream runs in worker.js, which answers one request at a time.
 
-import { byId, make, setPressed, setText, signed } from "./dom.js";
+import { byId, make, setAction, setPressed, setText, signed } from "./dom.js";
 import { listenToCommands, listenToGamepads, listenToHeldKeys } from "./input.js";
 import { chooseAction, Held, partsOf } from "./keys.js";
 import { Rate } from "./meters.js";
@@ -12,7 +12,7 @@ const AS_FAST_AS_POSSIBLE = 0;
 const SHOWN_AFTER_THE_END = 1500; // milliseconds that the last frame stays
 
 const held = new Held();
-const state = { agent: false, paused: false, reset: true, total: 0, age: 0 };
+const state = { agent: true, paused: false, reset: true, total: 0, age: 0 };
 let rate = new Rate();
 let world;
 let wake = () => {};
@@ -76,7 +76,7 @@ async function run() {
   }
 }
 
-/** Wait, at least for what else the page has to do; a button that is pressed ends it. */
+/** Wait, and let the page handle its events. A pressed button ends the wait. */
 function sleep(milliseconds) {
   return new Promise((resolve) => {
     wake = resolve;
@@ -84,7 +84,7 @@ function sleep(milliseconds) {
   });
 }
 
-/** The number of the action that is held down; of the one that does nothing if none is. */
+/** The number of the held action, or of the one that does nothing. */
 function pressed() {
   return chooseAction(held.tokens, world.actions) ?? Math.max(0, world.actions.findIndex((name) => partsOf(name)?.length === 0));
 }
@@ -108,7 +108,7 @@ function show(moment) {
   setText(byId("fps"), fps > 0 ? fps.toFixed(1) : "–");
   setText(byId("milliseconds"), moment.fresh ? "–" : `${moment.milliseconds.toFixed(0)} ms`);
   byId("over").hidden = !moment.ended;
-  setText(byId("over"), moment.ended ? `Over: ${signed(state.total)} in ${state.age} steps` : "");
+  setText(byId("over"), moment.ended ? `Game over: ${signed(state.total)} in ${state.age} steps` : "");
 }
 
 /** Pixels (C, H, W), grey or colour. */
@@ -129,39 +129,39 @@ function buildControls() {
   fill(byId("speed"), SPEEDS, world.fps, (fps) => `${fps} frames/s`);
   byId("speed").append(make("option", { value: String(AS_FAST_AS_POSSIBLE) }, "as fast as possible"));
 
-  byId("agent").addEventListener("click", toggleAgent);
+  byId("control").addEventListener("click", () => letAgentPlay(!state.agent));
   byId("pause").addEventListener("click", togglePause);
   byId("reset").addEventListener("click", reset);
   for (const element of document.querySelectorAll(".panel button, .panel select")) element.disabled = false;
 
   const changed = () => {
-    if (held.tokens.length > 0 && state.agent) toggleAgent(); // whoever presses something wants to play
+    if (held.tokens.length > 0) letAgentPlay(false); // pressing a key takes over
     showHeld(held.tokens);
   };
   const active = () => true;
   listenToHeldKeys(held, { active, changed });
-  listenToCommands({ c: toggleAgent, p: togglePause, r: reset }, active);
+  listenToCommands({ c: () => letAgentPlay(!state.agent), p: togglePause, r: reset }, active);
   listenToGamepads(held, { active, changed });
   buildTouch(world.actions, held, changed);
   const numbers = world.actions.slice(0, 10).map((name, i) => `${i} ${name}`);
   setText(byId("numbers"), `Numbers: ${numbers.join(", ")}`);
 }
 
-/** Offer numbers to choose from, among them the usual one, which is chosen. */
+/** Fill a menu with numbers and select the usual one. */
 function fill(select, values, usual, label) {
   const sorted = [...new Set([...values, usual])].sort((a, b) => a - b);
   select.append(...sorted.map((value) => make("option", { value: String(value) }, label(value))));
   select.value = String(usual);
 }
 
-function toggleAgent() {
-  state.agent = !state.agent;
-  setPressed(byId("agent"), state.agent);
+function letAgentPlay(agent) {
+  state.agent = agent;
+  setPressed(byId("control"), !agent);
 }
 
 function togglePause() {
   state.paused = !state.paused;
-  setPressed(byId("pause"), state.paused);
+  setAction(byId("pause"), state.paused, state.paused ? "Resume" : "Pause");
   wake();
 }
 

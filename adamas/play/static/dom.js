@@ -9,7 +9,7 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Set text only where it changed, so that nothing is laid out again for nothing. */
+/** Set text only if it has changed, which saves a layout. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -18,7 +18,14 @@ export function setPressed(button, pressed) {
   button.setAttribute("aria-pressed", String(pressed));
 }
 
-/** A button that cannot be used says why: in its title, and to `notice` when it is pressed all the same. */
+/** A button whose label says what a click will do. `on` is what it has switched on; the style sheet may use it. */
+export function setAction(button, on, label, icon) {
+  button.dataset.on = String(on);
+  setText(button.querySelector(".label"), label);
+  button.querySelector("use")?.setAttribute("href", `static/icons.svg#${icon}`);
+}
+
+/** A button that cannot be used gives the reason in its title, and in a notice when it is pressed. */
 export function setAllowed(button, allowed, why) {
   button.setAttribute("aria-disabled", String(!allowed));
   button.title = allowed ? "" : why;
@@ -39,7 +46,7 @@ export function plain(value, digits = 2) {
   return text.replace("-", "−");
 }
 
-/** What this browser remembers; it may refuse to, and then nothing is lost but the memory. */
+/** A value from this browser's storage, or `otherwise` if there is none or storage is disabled. */
 export function recall(key, otherwise) {
   try {
     return JSON.parse(localStorage.getItem(`adamas-${key}`)) ?? otherwise;
@@ -52,14 +59,14 @@ export function remember(key, value) {
   try {
     localStorage.setItem(`adamas-${key}`, JSON.stringify(value));
   } catch {
-    // private mode or full
+    // storage is disabled or full
   }
 }
 
 let noticeTimer = 0;
 let noticed = -Infinity;
 
-/** Show a line for some seconds; screen readers say it. Lines that come together are shown together. */
+/** Show a notice for some seconds; screen readers read it aloud. Notices within 300 ms are shown together. */
 export function notice(text, seconds = 5) {
   const element = byId("notice");
   const together = performance.now() - noticed < 300;

@@ -6,7 +6,7 @@ import { byId, make, notice, plain } from "./dom.js";
 import { fetchChecked } from "./frames.js";
 import { EpisodePlayer } from "./player.js";
 
-const PAGE = 50; // episodes of the table
+const PAGE = 50; // episodes on one page of the table
 
 export class Episodes {
   player = new EpisodePlayer();
@@ -20,7 +20,7 @@ export class Episodes {
     byId("page-next").addEventListener("click", () => this.#turn(PAGE));
   }
 
-  /** Show what the address says: parts are [] or [dataset] or [dataset, index]. Names are plain: see `library.py`. */
+  /** Show what the address says: parts are [] or [dataset] or [dataset, index]. Names need no escaping: see `dataset_api.py`. */
   async open([dataset = "", index = null]) {
     const asked = ++this.#asked;
     try {
@@ -96,7 +96,7 @@ export class Episodes {
     byId("dataset-name").textContent = this.#dataset;
     byId("episode-rows").replaceChildren(...episodes.map((episode) => this.#row(name, episode)));
     const last = Math.min(this.#start + PAGE, total);
-    byId("page-range").textContent = total === 0 ? "no episodes yet" : `${this.#start}–${last - 1} of ${total}`;
+    byId("page-range").textContent = total === 0 ? "no episodes yet" : `${this.#start + 1}–${last} of ${total}`;
     byId("page-previous").disabled = this.#start === 0;
     byId("page-next").disabled = last >= total;
   }
@@ -109,7 +109,7 @@ export class Episodes {
       {},
       make("td", {}, link),
       make("td", {}, String(frames)),
-      make("td", {}, plain(total)),
+      make("td", { className: "with-rewards" }, plain(total)),
       make("td", {}, ended ? "ended" : "not ended"),
     );
     if (String(index) === this.#index) row.setAttribute("aria-current", "true");

@@ -1,4 +1,4 @@
-// Keyboard and gamepad: what is pressed becomes tokens in `held`, and letters become commands.
+// Keyboard and gamepad input: keys become tokens in `held`, and letters become commands.
 
 import { tokenOfKey } from "./keys.js";
 
@@ -15,7 +15,7 @@ function isForUs(event) {
 /** Whether it presses the button that was reached with the Tab key. */
 const pressesButton = (event) => event.code === "Space" && event.target.closest?.("button, a, summary");
 
-/** `held` (keys.js) learns which keys are down; `changed()` is called after. Nothing while `active()` is false. */
+/** Keep `held` (keys.js) up to date and call `changed()` after each change. Keys are ignored unless `active()`. */
 export function listenToHeldKeys(held, { active, changed }) {
   window.addEventListener("keydown", (event) => {
     const token = tokenOfKey(event.code);
@@ -26,7 +26,7 @@ export function listenToHeldKeys(held, { active, changed }) {
     changed();
   });
   window.addEventListener("keyup", (event) => {
-    // Whatever is active: a key may be let go anywhere.
+    // Always, because a key may be released after the view has changed.
     if (!tokenOfKey(event.code)) return;
     held.set(event.code, []);
     changed();
@@ -63,7 +63,7 @@ function tokensOfGamepad(pad) {
   ].filter(Boolean);
 }
 
-/** Gamepads tell nothing by themselves: they are asked in every animation frame, once there is one. */
+/** Gamepads send no events, so they are polled in every animation frame while one is connected. */
 export function listenToGamepads(held, { active, changed }) {
   const last = new Map(); // gamepad's index to its tokens, joined
   let asking = false;

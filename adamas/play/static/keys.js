@@ -1,4 +1,4 @@
-// What is held down, and which of the game's actions that means. Nothing here touches the page.
+// Key bindings: which keys are held, and which action they mean. Nothing here uses the page.
 //
 // A token is "up", "down", "left", "right", "fire", or "action:3" for the action of that number.
 

@@ -1,7 +1,7 @@
-// Brings the parts together: what the server says goes to the screens and panels, what the player does to the server.
+// The page: messages from the server update the screens and panels, and the player's input is sent to the server.
 
 import { Connection } from "./connection.js";
-import { byId, isAllowed, notice, setAllowed, setPressed, setText } from "./dom.js";
+import { byId, isAllowed, notice, setAction, setAllowed, setPressed, setText } from "./dom.js";
 import { Episodes } from "./episodes.js";
 import { listenToCommands, listenToGamepads, listenToHeldKeys } from "./input.js";
 import { chooseAction, Held } from "./keys.js";
@@ -14,7 +14,7 @@ import { View } from "./view.js";
 
 const VIEWS = ["dream", "both", "real"];
 
-let hello = null; // what the server said first
+let hello = null; // the first message of the server
 let last = null; // the header of the newest moment drawn
 let newest = null; // bytes of a moment that is not drawn yet
 const received = new Rate();
@@ -26,7 +26,7 @@ const view = new View(1, 1);
 const settings = new Settings((values) => connection.send({ type: "settings", ...values }));
 const episodes = new Episodes();
 
-// --- what the server says ---
+// --- messages from the server ---
 
 const url = new URL("ws", window.location.href);
 url.protocol = url.protocol.replace("http", "ws");
@@ -58,6 +58,11 @@ function welcome(news) {
   for (const name of VIEWS) setAllowed(byId(`view-${name}`), hello.views.includes(name), hello.why_no_real);
   setAllowed(byId("record"), hello.can_record, hello.why_no_record);
   byId("training").hidden = !hello.views.includes("real");
+  byId("views").hidden = hello.views.length === 1 && !hello.has_policy; // a recording has no game beside it
+  byId("control").hidden = !hello.has_policy;
+  document.body.classList.toggle("without-policy", !hello.has_policy);
+  document.body.classList.toggle("without-rewards", !hello.has_rewards);
+  setText(byId("policy-title"), hello.has_policy ? "Policy" : "Action");
   settings.limit(hello.limits);
   settings.offer(hello.samplers);
   panels.start(hello.actions);
@@ -71,7 +76,7 @@ function welcome(news) {
 function onMoment(bytes) {
   received.tick(performance.now());
   if (newest === null) requestAnimationFrame(draw);
-  newest = bytes; // an older one that waits is never drawn
+  newest = bytes; // replaces an older moment that has not been drawn
 }
 
 function draw() {
@@ -93,7 +98,7 @@ function show(header, images) {
   panels.draw(header);
   settings.show(header.settings);
   showState(header);
-  // What stands still answers no key: such a time would say nothing about speed.
+  // Nothing reacts to keys while paused or at the end of an episode, so the latency would mean nothing.
   if (header.paused || (header.real ?? header.dream).over) latency.forget();
   latency.drawn(header.ack, performance.now());
   if (taken) press();
@@ -109,36 +114,31 @@ setInterval(() => {
 function showState(header) {
   for (const name of VIEWS) setPressed(byId(`view-${name}`), header.view === name);
   setPressed(byId("control"), header.control === "human");
-  setPressed(byId("pause"), header.paused);
-  setPressed(byId("record"), header.recording);
+  setAction(byId("pause"), header.paused, header.paused ? "Resume" : "Pause", header.paused ? "play" : "pause");
+  setAction(byId("record"), header.recording, header.recording ? "Stop" : "Record", "record");
   byId("fork").hidden = header.view !== "both";
   document.body.classList.toggle("human", header.control === "human");
 }
 
-// --- what the player does ---
+// --- input of the player ---
 
-let sent = null; // the action that the server believes is held
+let sent = null; // the action that was sent last
 let seq = 0;
-let hinted = -Infinity;
 
-/** Something was pressed or let go. */
+/** A key or button was pressed or released. Pressing one takes over from the agent. */
 function press() {
   showHeld(held.tokens);
   if (!hello || !last) return;
   const action = chooseAction(held.tokens, hello.actions);
   if (last.control !== "human") {
-    // Nobody loses the agent's game to a stray key; but they should learn how to take over.
-    if (action !== null && performance.now() - hinted > 6000) {
-      hinted = performance.now();
-      notice("the agent plays; press C, or the switch above, to play yourself");
-    }
+    if (action !== null) takeOver();
     return;
   }
   if (action === sent || !tell(action)) return;
   latency.sent(seq, performance.now());
 }
 
-/** Tell the server what is held; whether it was told. */
+/** Send the held action. Returns whether it was sent. */
 function tell(action) {
   if (!connection.send({ type: "action", action, seq: seq + 1 })) return false;
   sent = action;
@@ -146,15 +146,19 @@ function tell(action) {
   return true;
 }
 
+/** Let the player act instead of the agent, with what is held now. */
+function takeOver() {
+  tell(chooseAction(held.tokens, hello.actions));
+  say({ type: "control", who: "human" });
+}
+
 const say = (message) => {
   if (!connection.send(message)) notice("not connected");
 };
 const buttons = {
   control: () => {
-    const agent = last.control === "agent";
-    hinted = performance.now(); // whoever presses this knows
-    if (agent) tell(chooseAction(held.tokens, hello.actions)); // not what was held when the agent took over
-    say({ type: "control", who: agent ? "human" : "agent" });
+    if (last.control === "agent") takeOver();
+    else say({ type: "control", who: "agent" });
   },
   pause: () => say({ type: "pause", paused: !last.paused }),
   step: () => say(last.paused ? { type: "step" } : { type: "pause", paused: true }),
@@ -192,7 +196,7 @@ listenToGamepads(held, { active: playing, changed: press });
 function route() {
   const [tab, ...parts] = window.location.hash.slice(1).split("/");
   const browsing = tab === "episodes";
-  // Nobody plays on blindly; and nothing starts again by itself while the hands are elsewhere.
+  // Pause while the player looks at episodes. The game does not resume by itself.
   if (browsing && playing() && last?.control === "human" && !last.paused) buttons.pause();
   byId("play").hidden = browsing;
   byId("episodes").hidden = !browsing;
@@ -209,11 +213,11 @@ function route() {
 window.addEventListener("hashchange", route);
 byId("help").addEventListener("click", help);
 byId("help-dialog").addEventListener("click", (event) => {
-  if (event.target === byId("help-dialog")) byId("help-dialog").close(); // beside it
+  if (event.target === byId("help-dialog")) byId("help-dialog").close(); // a click beside the dialog
 });
 byId("help-close").addEventListener("click", () => byId("help-dialog").close());
 byId("retry").addEventListener("click", () => connection.retry());
-// A button that was pressed with a pointer keeps no focus: Space is for firing then.
+// A button that was clicked loses the focus, so that Space fires instead of pressing it again.
 document.addEventListener("click", (event) => {
   const pressed = event.target.closest("button, summary, input[type=checkbox], nav a");
   if (event.detail > 0 && pressed && !byId("help-dialog").open) pressed.blur();

@@ -1,4 +1,4 @@
-// What the server says, taken apart; and what it must be told again after a lost connection.
+// Parsing of the server's messages, and the messages that restore the state after a reconnection.
 
 /** The pause in milliseconds before a connection is tried again, for the attempts 0, 1, ... */
 export function reconnectDelay(attempt) {

@@ -1,4 +1,4 @@
-// What the policy and the world model think: bars, numbers and curves beside the screens.
+// Panels beside the screens: the policy's output, the world model's predictions, and curves.
 
 import { byId, make, plain, setText } from "./dom.js";
 import { drawCurves } from "./draw.js";
@@ -29,17 +29,19 @@ export class Panels {
 
   draw(header) {
     this.#drawPolicy(header);
-    byId("panel-prediction").hidden = !header.dream;
-    if (header.dream) this.#drawPrediction(header.dream);
+    const judged = Boolean(header.dream) && header.dream.reward !== null;
+    byId("panel-prediction").hidden = !judged;
+    if (judged) this.#drawPrediction(header.dream);
     this.#remember(header);
     this.#drawHistory(header);
   }
 
   #drawPolicy({ action, policy }) {
     setText(byId("action"), action === null ? "none yet" : (this.#names[action] ?? String(action)));
+    if (!policy) return; // trained on recordings
     const best = Math.max(...policy.probabilities);
     this.#rows.forEach(({ bar, number, row }, i) => {
-      const p = policy.probabilities[i]; // where actions are vectors, a move has none
+      const p = policy.probabilities[i]; // moves of a vector action have no probability
       bar.style.width = `${100 * (p ?? 0)}%`;
       setText(number, p === undefined ? "" : percent(p));
       row.classList.toggle("unknown", p === undefined);
@@ -69,7 +71,7 @@ export class Panels {
     if (age < this.#age) this.#history.add(`before ${identity}`, {}); // a new episode breaks the lines
     this.#age = age;
     this.#history.add(identity, {
-      value: header.policy.value,
+      value: header.policy?.value,
       dream: dream?.return,
       real: real?.return,
       difference: header.difference,
@@ -84,8 +86,8 @@ export class Panels {
     byId("difference-row").hidden = header.view !== "both";
     setText(byId("difference"), header.difference === undefined ? "–" : header.difference.toFixed(1));
     drawCurves(byId("spark-difference"), [line("difference", "muted")], size);
-    setText(byId("spark-value-now"), plain(header.policy.value));
-    setText(byId("spark-return-now"), plain((header.real ?? header.dream).return));
+    if (header.policy) setText(byId("spark-value-now"), plain(header.policy.value));
+    setText(byId("spark-return-now"), plain((header.real ?? header.dream).return ?? 0));
   }
 }
 

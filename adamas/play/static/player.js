@@ -1,6 +1,6 @@
 // One recorded episode: its frames, its timeline, and the buttons to go through it.
 
-import { byId, notice, plain, setPressed, setText, signed } from "./dom.js";
+import { byId, notice, plain, setAction, setText, signed } from "./dom.js";
 import { drawTimeline, paintFrame } from "./draw.js";
 import { CHUNK, fetchChecked, Frames } from "./frames.js";
 
@@ -86,7 +86,7 @@ export class EpisodePlayer {
   play(playing) {
     if (playing && this.#episode && this.#t >= this.#episode.frames - 1) this.seek(0);
     this.#playing = playing && this.#episode !== null;
-    setPressed(byId("episode-play"), this.#playing);
+    setAction(byId("episode-play"), this.#playing, this.#playing ? "Pause" : "Play", this.#playing ? "pause" : "play");
     if (!this.#playing) return;
     this.#started = performance.now() - (1000 * this.#t) / this.#episode.fps;
     requestAnimationFrame(() => this.#tick());
@@ -145,13 +145,13 @@ export class EpisodePlayer {
     const t = this.#t;
     const action = actions[t - 1];
     byId("episode-slider").value = t;
-    byId("episode-slider").setAttribute("aria-valuetext", `frame ${t} of ${frames - 1}`);
-    setText(byId("episode-t"), `${t} / ${frames - 1}`);
+    byId("episode-slider").setAttribute("aria-valuetext", `frame ${t + 1} of ${frames}`);
+    setText(byId("episode-t"), `${t + 1} / ${frames}`);
     setText(byId("episode-action"), t === 0 ? "–" : (this.#names[action] ?? String(action)));
     setText(byId("episode-reward"), t === 0 ? "–" : signed(rewards[t - 1], Number.isInteger(rewards[t - 1]) ? 0 : 2));
     byId("episode-reward").dataset.sign = t === 0 ? 0 : Math.sign(rewards[t - 1]);
     setText(byId("episode-return"), plain(returns[t]));
-    const end = terminated ? "ended" : truncated ? "cut off" : "still going on";
+    const end = terminated ? "ended" : truncated ? "cut off" : "not ended";
     setText(byId("episode-end"), t === frames - 1 ? end : "");
   }
 

@@ -1,4 +1,4 @@
-// Settings that the server keeps, and choices of what to show that this browser keeps.
+// Settings, which the server stores, and choices of what to show, which this browser stores.
 
 import { byId, recall, remember, setPressed, setText } from "./dom.js";
 

@@ -1,4 +1,4 @@
-// Buttons for thumbs: a pad of directions to slide on, fire, and one button for each action without such a name.
+// Touch controls: a pad of directions, a fire button, and one button for each other action.
 
 import { byId, make } from "./dom.js";
 import { controlsOf, directionsAt } from "./keys.js";

@@ -1,4 +1,4 @@
-// The screens: dream and real game, what is written on and under them, and the steps of denoising.
+// The screens of the dream and the real game, their captions, and the strip of denoising steps.
 
 import { byId, make, plain, setText, signed } from "./dom.js";
 import { paintFrame } from "./draw.js";
@@ -88,8 +88,9 @@ function describe(name, world, paused) {
   const over = overText(world.over);
   setText(byId(`${name}-over`), over || (paused ? "paused" : ""));
   byId(`${name}-over`).classList.toggle("final", over !== "");
+  setText(byId(`${name}-age`), String(world.age));
+  if (world.reward === null) return; // the world model has no rewards
   setText(byId(`${name}-reward`), signed(world.reward, Number.isInteger(world.reward) ? 0 : 2));
   byId(`${name}-reward`).dataset.sign = Math.sign(world.reward);
   setText(byId(`${name}-return`), plain(world.return));
-  setText(byId(`${name}-age`), String(world.age));
 }
