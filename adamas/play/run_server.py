@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import uvicorn
@@ -67,12 +67,7 @@ def serve(
     def stop() -> None:
         server.should_exit = True
 
-    # By default both signals kill the process. Uvicorn handles SIGTERM, shuts down, and raises the signal again.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if (
-        hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-    ):  # nohup ignores SIGHUP, and so do we then
-        signal.signal(signal.SIGHUP, lambda number, frame: stop())
+    _handle_signals(stop)
     query = f"?token={token}" if token else ""
     print(
         f"open http://{_name(host)}:{port}/{query} to play {hello['title']} (Ctrl-C stops the server)",
@@ -85,6 +80,15 @@ def serve(
         contextlib.suppress(KeyboardInterrupt),
     ):  # the usual way to stop the server
         server.run(sockets=[listening])
+
+
+def _handle_signals(stop: Callable[[], None]) -> None:
+    """Shut down on SIGTERM and SIGHUP, which kill the process by default."""
+    # Uvicorn handles SIGTERM, shuts down, and raises the signal again.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Under nohup, SIGHUP is ignored, and stays so.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: stop())
 
 
 def _listen(host: str, port: int) -> socket.socket:

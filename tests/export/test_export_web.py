@@ -181,7 +181,7 @@ def test_npm_that_cannot(npm: Npm, tmp_path: Path) -> None:
 
 def test_without_npm(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match=r"there is no npm to fetch onnxruntime-web with; .*`runtime`"):
+    with pytest.raises(UserError, match=r"npm, which fetches onnxruntime-web, is not installed; .*--runtime"):
         cli.run(["export", "web", str(run), "--out", str(tmp_path / "new")])
     assert not (tmp_path / "new").exists()
 

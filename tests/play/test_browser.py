@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.helpers.play_server import Server
+from tests.helpers.small_runs import as_if_recorded
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -235,3 +236,27 @@ def test_two_browsers_have_their_own_dreams(server: Server, open_page: Callable[
     other.wait_for_timeout(500)
     assert number(one, "#dream-age") == age
     expect(other.locator("#pause")).to_contain_text("Pause")
+
+
+def test_a_model_of_recordings_shows_no_policy_and_no_game(
+    dreamer: Path, open_page: Callable[..., Page]
+) -> None:
+    as_if_recorded(dreamer, "drives-split")
+    with Server(dreamer) as server:
+        page = open_page(server)
+        expect(page.locator("#game")).to_have_text("recording drives-split")
+        for hidden in (
+            "#control",
+            "#views",
+            "#probabilities",
+            "#panel-prediction",
+            "#dream-reward",
+            "#panel-history",
+        ):
+            expect(page.locator(hidden)).to_be_hidden()
+        page.keyboard.down("ArrowRight")
+        expect(page.locator("#action")).to_contain_text("right", timeout=PATIENCE)
+        page.click("#tab-episodes")
+        expect(page.locator("#episode-rows tr").first).to_be_visible(timeout=PATIENCE)
+        assert page.locator("#episode-table th:visible").all_inner_texts() == ["episode", "frames"]
+        page.close()

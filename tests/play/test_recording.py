@@ -126,7 +126,7 @@ def test_what_one_server_records_is_bounded(tmp_path: Path, monkeypatch: pytest.
     recorder = Recordings(tmp_path / "r", SHAPE, THREE).begin("dream")
     recorder.add(frame(0), torch.tensor(0), 0.0, False, False)
     recorder.add(frame(1), torch.tensor(0), 0.0, False, False)
-    with pytest.raises(UserError, match="which is the limit"):
+    with pytest.raises(UserError, match="is reached; restart"):
         recorder.add(frame(2), torch.tensor(0), 0.0, False, False)
     recorder.finish(frame(2))
     assert np.array_equal(EpisodeStore.open(tmp_path / "r" / "dream").lengths, [3])

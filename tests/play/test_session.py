@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import threading
 import time
 from dataclasses import replace
@@ -228,9 +229,10 @@ def test_a_model_of_recordings_has_no_policy(shared: PlayContext) -> None:
     assert "has no agent" in table.notes[player][-1]["text"]
 
 
-def test_a_dream_without_rewards_shows_none(shared: PlayContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared.agent.world_model, "reward_end", None)
-    table = Table(shared)
+def test_a_dream_without_rewards_shows_none(shared: PlayContext) -> None:
+    agent = copy.deepcopy(shared.agent)
+    agent.world_model.reward_end = None
+    table = Table(replace(shared, agent=agent))
     player = table.join()
     table.step()
     described = table.last(player)["dream"]

@@ -110,7 +110,7 @@ export class Episodes {
       make("td", {}, link),
       make("td", {}, String(frames)),
       make("td", { className: "with-rewards" }, plain(total)),
-      make("td", {}, ended ? "ended" : "not ended"),
+      make("td", { className: "with-rewards" }, ended ? "ended" : "not ended"),
     );
     if (String(index) === this.#index) row.setAttribute("aria-current", "true");
     row.addEventListener("click", (event) => event.target !== link && link.click());
