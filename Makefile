@@ -1,4 +1,4 @@
-# make demo    train the quickstart agent in its dream, and score it in the real game; again: go on with it
+# make demo    train the quickstart agent in its dream and score it in the real game; rerun to continue
 # make test    run the whole test suite
 # make coverage  the same, and which lines it runs; a fifth slower
 # make fuzz    try wrong files, messages, options and full disks, FUZZ times as many as make test does; prints counts
@@ -21,6 +21,9 @@ demo demo-long: RUN = runs/$(PRESET)/breakout-seed-$(SEED)
 demo demo-long: $(VENV)/installed
 	@if [ -d $(RUN) ]; then set -x; $(BIN)/adamas train --resume $(RUN); \
 	else set -x; $(BIN)/adamas train $(PRESET) --seed $(SEED); fi
+	@echo "next: play its dream, and take over with the arrow keys:"
+	@echo "  $(BIN)/adamas play $(RUN)"
+	@echo "README.md, section After the demo, lists more to try."
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 $(PYTEST)
