@@ -77,7 +77,9 @@ def _verify_agent(folder: Path) -> None:
 
 
 def _from_checkpoint(checkpoint: Checkpoint) -> Agent:
-    data, tensors = checkpoint.config(), checkpoint.agent()
+    data = checkpoint.config()
+    # Small copies of agents are stored in half precision (examples/pack_agent.py).
+    tensors = {name: t.float() if t.dtype == torch.float16 else t for name, t in checkpoint.agent().items()}
     if "agent" not in data:
         raise UserError(
             f"{checkpoint.path / 'config.yaml'} does not describe an agent; choose a checkpoint of a run"

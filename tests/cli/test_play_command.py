@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from adamas import cli
 from adamas.commands import play as command
 from adamas.data import EpisodeStore
 from adamas.dreaming.starts import PlayedStarts, RecordedStarts
+from tests.helpers.small_runs import as_if_recorded
 
 Complaint = Callable[..., str]
 
@@ -48,6 +50,34 @@ def test_an_agent_without_episodes_plays_for_its_starts(
     engine, datasets, _, _ = served
     assert isinstance(engine._shared.starts, PlayedStarts)
     assert datasets == {"played-dream": Path("recordings/dream"), "played-real": Path("recordings/real")}
+
+
+def test_without_a_target_the_agent_in_the_package_plays(
+    served: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("minatar")
+    monkeypatch.chdir(tmp_path)
+    cli.run(["play", "--device", "cpu"])
+    engine, datasets, hello, options = served
+    assert (hello["title"], hello["game"]) == ("demo agent", "breakout (minatar)")
+    assert hello["views"] == ["dream", "both", "real"] and hello["has_policy"] and hello["has_rewards"]
+    assert engine._shared.settings.fps == options.fps == 5.0  # MinAtar at a pace for people
+    assert next(iter(datasets)) == "test" and isinstance(engine._shared.starts, RecordedStarts)
+    assert "adamas play RUN" in capsys.readouterr().out
+    assert {parameter.dtype for parameter in engine._shared.agent.parameters()} == {torch.float32}
+    size = sum(file.stat().st_size for file in command.DEMO.rglob("*") if file.is_file())
+    assert 1e6 < size <= 4e6
+
+
+def test_a_world_model_of_recordings_names_them(dreamer: Path, served: list[Any]) -> None:
+    as_if_recorded(dreamer, "drives-split")
+    cli.run(["play", str(dreamer), "--device", "cpu"])
+    engine, datasets, hello, _ = served
+    assert hello["game"] == "recording drives-split"
+    assert not hello["has_policy"] and not hello["has_rewards"] and hello["views"] == ["dream"]
+    assert "trained on recordings" in hello["why_no_real"]
+    assert not engine._shared.has_policy and engine._shared.settings.fps == 15.0
+    assert list(datasets)[:2] == ["test", "train"]
 
 
 def test_without_the_game_there_are_dreams_alone(trained: tuple[Path, str], served: list[Any]) -> None:

@@ -11,9 +11,11 @@ from adamas import cli
 from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
-from adamas.core.config import save_config, to_dict
+from adamas.core.config import load_config, save_config, to_dict
 from adamas.envs.config import EnvConfig
+from adamas.interop.two_stage import STAND_IN
 from adamas.presets import preset
+from adamas.training.config import Config
 
 
 def make_breakout_run(run: Path) -> None:
@@ -30,3 +32,19 @@ def make_breakout_run(run: Path) -> None:
     for name, seed in (("train", "1"), ("test", "2")):
         played = ["--out", str(run / "dataset" / name), "--steps", "60", "--num-envs", "2", "--seed", seed]
         cli.run(["collect", str(run), *played, "--device", "cpu"])
+
+
+def as_if_recorded(run: Path, name: str) -> None:
+    """Turn a run of :func:`make_breakout_run` into a run on recordings called ``name``, without rewards and policy."""
+    config = load_config(run / "config.yaml", Config)
+    world_model = replace(config.world_model, reward_end=None)
+    recordings = (run.parent / name).absolute()
+    config = replace(
+        config, data=str(recordings), env=EnvConfig(), world_model=world_model, actor_critic=STAND_IN
+    )
+    agent = AgentConfig((3, 10, 10), ActionSpec.discrete(("noop", "left", "right")), world_model, STAND_IN)
+    weights = Agent(agent).state_dict()
+    save_checkpoint(run / "checkpoints", 2, weights, {"agent": to_dict(agent), "run": to_dict(config)}, {})
+    save_config(run / "config.yaml", config)
+    (run / "dataset").rename(recordings)
+    (run / "dataset").symlink_to(recordings)
