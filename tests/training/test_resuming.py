@@ -197,7 +197,7 @@ def test_recordings_that_were_moved(recorded: Path) -> None:
         match=r"recordings of .*run are not in .*/mine; name the folder where they are now with `data`",
     ):
         resume_run(recorded, quiet=True)
-    with pytest.raises(UserError, match=r"recordings of .*run are not in .*/there/nowhere; say where"):
+    with pytest.raises(UserError, match=r"recordings of .*run are not in .*/there/nowhere; name the folder"):
         resume_run(recorded, True, changes=Changes(data="nowhere"))
     options = ["--data", "moved", "--final-epochs", "2", "--device", "cpu", "--quiet"]
     cli.run(["train", "--resume", str(recorded), *options])
