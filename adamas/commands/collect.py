@@ -15,14 +15,14 @@ import tyro
 from adamas.commands.common import Device, Target, check_env, check_seed, find_target
 from adamas.core import runtime
 from adamas.core.arguments import parse
-from adamas.core.config import diff, from_dict, to_dict
+from adamas.core.config import diff, to_dict
 from adamas.core.console import counted
 from adamas.core.errors import Interrupted, UserError
 from adamas.core.seeding import derive_seed
 from adamas.data.index import INDEX
 from adamas.data.recording import committing, only_writer
 from adamas.data.store import EpisodeStore
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import AtariConfig, EnvConfig, read_env
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.interop.load import load
@@ -37,7 +37,7 @@ CHUNK = 20  # steps between two writes to the disk
 class Playing:
     """How a game is played for a recording."""
 
-    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff] = field(default_factory=EnvConfig)
+    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff] = field(default_factory=AtariConfig)
     """The game. If an agent plays, options that are not given keep the values of its run."""
     steps: int = 10_000
     """Number of steps to record, of all games together."""
@@ -149,7 +149,7 @@ def recording_store(
     """
     if known is None:
         return EpisodeStore.create(folder, env.obs_shape, env.action_spec, to_dict(options.env))
-    game = None if known.game is None else from_dict(EnvConfig, known.game, f"game in {folder}")
+    game = None if known.game is None else read_env(known.game, f"game in {folder}")
     if (known.obs_shape, known.action_spec, game) != (env.obs_shape, env.action_spec, options.env):
         there = {} if game is None else diff(game, options.env)
         differences = ", ".join(f"`env.{key}` {old} there, {new} here" for key, (old, new) in there.items())

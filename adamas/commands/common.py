@@ -14,7 +14,7 @@ from adamas.core.console import counted
 from adamas.core.errors import UserError
 from adamas.data.index import is_link
 from adamas.envs.atari import rom_name
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.envs.make import make_env
 from adamas.interop.hub import fetch, is_address, parse_address
 from adamas.presets import preset
@@ -119,7 +119,7 @@ def _published_config(file: Path) -> Config:
 
 def check_env(agent: Agent, config: EnvConfig, target: Target) -> None:
     """Refuse, as UserError, a game that does not fit the frames and actions of the agent."""
-    if target.is_recorded and config == EnvConfig():
+    if target.is_recorded and config == AtariConfig():
         raise UserError(
             f"{target} was trained on recordings that name no game; name one with `env.suite` and `env.game`"
         )

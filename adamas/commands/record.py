@@ -73,7 +73,7 @@ def record(arguments: Sequence[str]) -> None:
     """Play and record, and print what is in the dataset."""
     word, rest = first_argument(arguments, "data record", "a folder for the dataset")
     path = local(parse_place(word))
-    options = parse(Record, rest, f"data record {path}")
+    options = parse(Record, rest, f"data record {path}", Record())
     if options.agent is not None:
         store = _record_agent(path, rest, options.agent)
     elif options.policy == "keyboard":

@@ -15,6 +15,7 @@ from tyro.constructors import ConstructorRegistry, StructConstructorSpec, Struct
 
 from adamas.core.config import check_numbers
 from adamas.core.errors import UserError
+from adamas.core.kinds import choose_kinds
 from adamas.core.options import field_help
 
 Options = TypeVar("Options")
@@ -35,6 +36,10 @@ def parse(
         UserError: the arguments do not fit, or a number is out of range (see
             :func:`~adamas.core.config.check_numbers`).
     """
+    if default is not None:
+        values = _values(arguments)
+        # The fields of a part called config are options without a prefix.
+        default = choose_kinds(default, values | {f"config.{key}": value for key, value in values.items()})
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed), _registry:
@@ -52,6 +57,16 @@ def parse(
         raise UserError(f"{_gist(printed.getvalue())} (adamas {command} --help lists the options)") from None
     check_numbers(parsed)
     return cast(Options, parsed)
+
+
+def _values(arguments: Sequence[str]) -> dict[str, str]:
+    """The values of options as they stand in ``arguments``, by dotted keys: ``--env.suite minatar``."""
+    values = {}
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        option, equals, value = word.partition("=")
+        if option.startswith("--"):
+            values[option[2:].replace("-", "_")] = value if equals else following
+    return values
 
 
 _registry = ConstructorRegistry()

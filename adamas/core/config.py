@@ -1,8 +1,8 @@
 """Configurations: frozen dataclasses, plain dictionaries and YAML files, converted strictly.
 
-A field may be a ``bool``, ``int``, ``float``, ``str``, ``Literal``, another dataclass, a ``tuple`` of these
-(a list in YAML), or any of them ``| None``. A value that does not fit its field exactly is refused with a
-:class:`~adamas.core.errors.UserError` that names the key.
+A field may be a ``bool``, ``int``, ``float``, ``str``, ``Literal``, another dataclass, a union of the kinds of one
+thing (:mod:`adamas.core.kinds`), a ``tuple`` of these (a list in YAML), or any of them ``| None``. A value that
+does not fit its field exactly is refused with a :class:`~adamas.core.errors.UserError` that names the key.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import yaml
 
 from adamas.core.errors import UserError, nearest
 from adamas.core.files import read_file, write_file
+from adamas.core.kinds import kinds_of, tag_of
 
 Config = TypeVar("Config")
 
@@ -66,10 +67,11 @@ def from_dict(cls: type[Config], data: Mapping[str, Any], where: str = "") -> Co
     """
     if not isinstance(data, Mapping):
         raise _mismatch(where, "a mapping (key: value)", data)
-    upgrade = getattr(cls, "upgrade", None)
-    if upgrade is not None:
+    if not dataclasses.is_dataclass(cls):
+        return _convert(cls, data, where)
+    if upgrade := getattr(cls, "upgrade", None):
         data = upgrade(data)
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = {field.name: field for field in dataclasses.fields(cls)}
     for key in data:
         if key not in fields:
             name = key if isinstance(key, str) else _shown(key)
@@ -102,9 +104,22 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return _to_tuple(get_args(kind), value, where)
     if get_origin(kind) in (Union, types.UnionType):
         members = [member for member in get_args(kind) if member is not types.NoneType]
+        if value is None and len(members) < len(get_args(kind)):
+            return None
         if len(members) == 1:
-            return None if value is None else _convert(members[0], value, where)
+            return _convert(members[0], value, where)
+        if kinds := kinds_of(kind):
+            return _convert(_kind_of(kinds, value, where), value, where)
     raise TypeError(f"configuration key {where!r} has the unsupported type {kind}")
+
+
+def _kind_of(kinds: Mapping[str, type], value: Any, where: str) -> type:
+    """The kind that a mapping names by its tag; the first one if it has no tag."""
+    if not isinstance(value, Mapping):
+        raise _mismatch(where, "a mapping (key: value)", value)
+    first, kind = next(iter(kinds.items()))
+    tag = tag_of(kind)
+    return kinds[_to_choice(tuple(kinds), value.get(tag, first), _join(where, tag))]
 
 
 def _to_float(value: Any, where: str) -> float:

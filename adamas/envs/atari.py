@@ -11,7 +11,7 @@ from ale_py.vector_env import AtariVectorEnv
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError, nearest
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import AtariConfig
 from adamas.envs.vector import Flags, Frames, Integers, RawStep, RealVectorEnv
 
 MAX_FRAMES = 108_000
@@ -41,7 +41,7 @@ class AtariEnvs(RealVectorEnv):
     Rewards are the unclipped changes of the score. Actions are the game's minimal action set.
     """
 
-    def __init__(self, config: EnvConfig, num_envs: int, seed: int) -> None:
+    def __init__(self, config: AtariConfig, num_envs: int, seed: int) -> None:
         """Start the emulators. Raises UserError if the game is unknown."""
         steps = config.max_episode_steps
         self._ale = AtariVectorEnv(
@@ -49,7 +49,7 @@ class AtariEnvs(RealVectorEnv):
             num_envs,
             num_threads=min(num_envs, os.cpu_count() or 1),
             max_num_frames_per_episode=MAX_FRAMES if steps is None else steps * config.frame_skip,
-            repeat_action_probability=config.sticky_actions or 0.0,
+            repeat_action_probability=config.sticky_actions,
             img_height=config.size,
             img_width=config.obs_shape[2],
             grayscale=False,

@@ -1,70 +1,39 @@
-"""Configuration of a real environment: the game, and the protocol under which it is played."""
+"""Configurations of real environments: the game and its protocol, in a dataclass for each suite of games."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeAlias, cast
 
+from adamas.core.config import from_dict
 from adamas.core.errors import UserError
 
+_WITHOUT_EFFECT = frozenset({"frame_skip", "noop_max", "life_loss_ends"})
+_UNSET = {"width": None, "sticky_actions": None, "frames": "auto", "frames_key": None, "kwargs": "{}"}
+# Before version 0.2 one dataclass held the fields of all suites. Its files hold fields of other suites as well: some
+# had no effect there, and the others could only be left unset.
 
-@dataclass(frozen=True)
-class EnvConfig:
-    """A real environment.
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteConfig:
+    """What all suites of games have in common.
 
     Raises:
-        UserError: if a value is out of range, or the suite does not have an option that is set.
+        UserError: a value is out of range.
     """
 
-    suite: Literal["atari", "minatar", "vizdoom", "gymnasium"] = "atari"
+    suite: str
     """Library that the game comes from."""
-
-    game: str = "Breakout"
-    """Name of the game: Breakout or ms_pacman (atari), breakout (minatar), MyWayHome or the path of a .cfg file of
-    your own (vizdoom), or a Gymnasium id such as MyPixels-v0; module:MyPixels-v0 imports the module first
-    (gymnasium)."""
-
+    game: str
+    """Name of the game."""
     size: int = 64
-    """Height of a frame in pixels, and its width unless width is given. The natural size of MinAtar is 10."""
-
-    width: int | None = None
-    """Width of a frame in pixels, for frames that are not square (not in minatar). By default, it equals the
-    height."""
-
-    frame_skip: int = 4
-    """Number of emulator frames for which an action is repeated (atari and vizdoom only). 1 repeats none."""
-
-    noop_max: int = 30
-    """Largest number of frames without an action at the start of an episode; the number is drawn at random (atari
-    only). 0 skips none."""
-
-    sticky_actions: float | None = None
-    """Probability that the previous action is repeated instead of the new one, from 0 to 1. By default, 0 in atari
-    and 0.1 in minatar."""
-
+    """Height of a frame in pixels, and its width unless width is given."""
     max_episode_steps: int | None = None
-    """Number of steps of the agent after which an episode is truncated. By default, 108,000 emulator frames in atari,
-    27,000 steps in minatar, and elsewhere the limit of the environment or 27,000 steps. The actions of an episode are
-    kept and played again to resume it, so a high limit costs memory and time."""
-
-    life_loss_ends: bool = True
-    """Whether losing a life ends an episode while training, though the game continues (atari only)."""
-
-    frames: Literal["auto", "observation", "render"] = "auto"
-    """Where frames come from (gymnasium and vizdoom only). observation: the observation. render: the result of
-    render(). auto: render() if the environment draws RGB frames by default; else the observation if it is an RGB
-    picture; else render() if it can draw RGB; else an observation that is grey, has its channels first or holds
-    floats in [0, 1]. A small RGB observation of small numbers counts as symbols if the environment can be rendered
-    instead."""
-
-    frames_key: str | None = None
-    """Key of the frames in observations that are dictionaries (gymnasium and vizdoom only). The key a/b means entry b
-    of entry a. By default, the only RGB picture in the dictionary."""
-
-    kwargs: str = "{}"
-    """Keyword arguments of the environment as a JSON object, such as '{"domain_randomize": true}' (gymnasium and
-    vizdoom only)."""
+    """Number of steps of the agent after which an episode is truncated. By default, the limit of the environment, or
+    27,000 steps where it has none. The actions of an episode are kept and played again to resume it, so a high limit
+    costs memory and time."""
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -72,20 +41,87 @@ class EnvConfig:
             raise UserError(f"env.game is {self.game!r}; a name has no line breaks and no control characters")
         minima = {"size": 1, "width": 1, "frame_skip": 1, "noop_max": 0, "max_episode_steps": 1}
         for name, minimum in minima.items():
-            value = getattr(self, name)
+            value = getattr(self, name, None)
             if value is not None and value < minimum:
                 raise UserError(f"env.{name} is {value}; it must be at least {minimum}")
-        if self.sticky_actions is not None and not 0 <= self.sticky_actions <= 1:
-            raise UserError(f"env.sticky_actions is {self.sticky_actions}; a probability lies in [0, 1]")
-        if self.sticky_actions is not None and self.suite in ("gymnasium", "vizdoom"):
-            raise UserError(f"env.sticky_actions does not exist in the {self.suite} suite; leave it out")
-        if self.width is not None and self.suite == "minatar":
-            raise UserError(
-                "env.width does not exist in the minatar suite, whose frames are square; leave it out"
-            )
-        for name, default in (("frames", "auto"), ("frames_key", None), ("kwargs", "{}")):
-            if self.suite in ("atari", "minatar") and getattr(self, name) != default:
-                raise UserError(f"env.{name} does not exist in the {self.suite} suite; leave it out")
+        sticky = getattr(self, "sticky_actions", 0.0)
+        if not 0 <= sticky <= 1:
+            raise UserError(f"env.sticky_actions is {sticky}; a probability lies in [0, 1]")
+
+    @property
+    def obs_shape(self) -> tuple[int, int, int]:
+        """(3, H, W) of a frame."""
+        width: int | None = getattr(self, "width", None)
+        return 3, self.size, self.size if width is None else width
+
+    @classmethod
+    def upgrade(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The fields of a file without those of other suites, which files of before version 0.2 hold as well."""
+        known = {field.name for field in fields(cls)}
+        kept = {
+            key: value
+            for key, value in data.items()
+            if key in known or not (key in _WITHOUT_EFFECT or (key in _UNSET and value == _UNSET[key]))
+        }
+        if kept.get("sticky_actions", 0.0) is None:  # it meant the default of the suite
+            del kept["sticky_actions"]
+        return kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtariConfig(SuiteConfig):
+    """An Atari 2600 game (suite atari). Needs nothing but Adamas."""
+
+    suite: Literal["atari"] = "atari"
+    """Library that the game comes from: atari, minatar, vizdoom or gymnasium."""
+    game: str = "Breakout"
+    """Name of the game, in any spelling: MsPacman or ms_pacman."""
+    size: int = 64
+    """Height of a frame in pixels, and its width unless width is given."""
+    width: int | None = None
+    """Width of a frame in pixels, for frames that are not square. By default, it equals the height."""
+    frame_skip: int = 4
+    """Number of emulator frames for which an action is repeated. 1 repeats none."""
+    noop_max: int = 30
+    """Largest number of frames without an action at the start of an episode; the number is drawn at random. 0 skips
+    none."""
+    sticky_actions: float = 0.0
+    """Probability that the previous action is repeated instead of the new one, from 0 to 1."""
+    max_episode_steps: int | None = None
+    """Number of steps of the agent after which an episode is truncated. By default, 108,000 emulator frames. The actions
+    of an episode are kept and played again to resume it, so a high limit costs memory and time."""
+    life_loss_ends: bool = True
+    """Whether losing a life ends an episode while training, though the game continues."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinAtarConfig(SuiteConfig):
+    """A MinAtar game (suite minatar). Needs ``pip install 'adamas[minatar]'``."""
+
+    suite: Literal["minatar"] = "minatar"
+    """Library that the game comes from: atari, minatar, vizdoom or gymnasium."""
+    game: str = "breakout"
+    """Name of the game: asterix, breakout, freeway, seaquest or space_invaders."""
+    size: int = 64
+    """Height and width of a frame in pixels. The games' own size is 10."""
+    sticky_actions: float = 0.1
+    """Probability that the previous action is repeated instead of the new one, from 0 to 1."""
+    max_episode_steps: int | None = None
+    """Number of steps of the agent after which an episode is truncated. By default, 27,000. The actions of an episode are
+    kept and played again to resume it, so a high limit costs memory and time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RenderedConfig(SuiteConfig):
+    """What suites of environments that draw their frames in different ways have in common."""
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that cannot be.
+
+        Raises:
+            UserError: saying what does not fit.
+        """
+        super().__post_init__()
         if self.frames == "render" and self.frames_key is not None:
             raise UserError(
                 "env.frames_key is an entry of the observation, but env.frames is render; leave one out"
@@ -96,19 +132,69 @@ class EnvConfig:
                 "'{\"domain_randomize\": true}'"
             )
 
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The keyword arguments of the environment, read from JSON."""
-        return dict(_json(self.kwargs))
+    width: int | None = None
+    """Width of a frame in pixels, for frames that are not square. By default, it equals the height."""
+    frames: Literal["auto", "observation", "render"] = "auto"
+    """Where frames come from. observation: the observation. render: the result of render(). auto: render() if the
+    environment draws RGB frames by default; else the observation if it is an RGB picture; else render() if it can draw
+    RGB; else an observation that is grey, has its channels first or holds floats in [0, 1]. A small RGB observation of
+    small numbers counts as symbols if the environment can be rendered instead."""
+    frames_key: str | None = None
+    """Key of the frames in observations that are dictionaries. The key a/b means entry b of entry a. By default, the only
+    RGB picture in the dictionary."""
+    kwargs: str = "{}"
+    """Keyword arguments of the environment as a JSON object, such as '{"domain_randomize": true}'."""
 
     @property
-    def obs_shape(self) -> tuple[int, int, int]:
-        """(3, H, W) of a frame."""
-        return 3, self.size, self.size if self.width is None else self.width
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of the environment: numbers, booleans, text, None, and lists and dicts of these."""
+        return dict(_json(self.kwargs))
+
+
+@dataclass(frozen=True, kw_only=True)
+class VizdoomConfig(_RenderedConfig):
+    """A scenario of ViZDoom (suite vizdoom). Needs ``pip install 'adamas[vizdoom]'``."""
+
+    suite: Literal["vizdoom"] = "vizdoom"
+    """Library that the game comes from: atari, minatar, vizdoom or gymnasium."""
+    game: str = "MyWayHome"
+    """Name of the scenario, such as MyWayHome, or the path of a .cfg file of your own."""
+    frame_skip: int = 4
+    """Number of game tics for which an action is repeated. 1 repeats none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GymnasiumConfig(_RenderedConfig):
+    """Any registered Gymnasium environment, seen through its pixels (suite gymnasium)."""
+
+    suite: Literal["gymnasium"] = "gymnasium"
+    """Library that the game comes from: atari, minatar, vizdoom or gymnasium."""
+    game: str = "CarRacing-v3"
+    """Gymnasium id, such as MyPixels-v0; module:MyPixels-v0 imports the module first."""
+
+
+EnvConfig: TypeAlias = AtariConfig | MinAtarConfig | VizdoomConfig | GymnasiumConfig
+"""A real environment: the dataclass of its suite."""
+
+RenderedConfig: TypeAlias = VizdoomConfig | GymnasiumConfig
+"""An environment that draws its frames in one of several ways."""
+
+
+def read_env(data: Mapping[str, Any], where: str = "") -> EnvConfig:
+    """Build the dataclass of the suite that plain values name.
+
+    Args:
+        data: the fields, ``suite`` among them; without it the suite is atari.
+        where: dotted key of ``data`` within the whole configuration, for error messages.
+
+    Raises:
+        UserError: as :func:`~adamas.core.config.from_dict`.
+    """
+    return cast(EnvConfig, from_dict(cast(Any, EnvConfig), data, where))
 
 
 def _json(text: str) -> Any:
-    """Parse a JSON text; None if it is not valid JSON."""
+    """The value of a JSON text; None if it is not JSON."""
     try:
         return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):

@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Dict, Space
 from numpy.typing import NDArray
 
 from adamas.core.errors import UserError
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import RenderedConfig
 
 LARGE = 64  # an observation with both sides at least this many pixels is taken for a picture, however dark
 DARK = 32  # smaller observations whose values are all below this are taken for symbols
@@ -88,7 +88,7 @@ def find_images(space: Space[Any], path: tuple[str, ...] = ()) -> Iterator[Image
         yield Image(path, space)
 
 
-def observed_image(env: gymnasium.Env[Any, Any], config: EnvConfig) -> Image | None:
+def observed_image(env: gymnasium.Env[Any, Any], config: RenderedConfig) -> Image | None:
     """Choose the image in the observations that gives the frames; None if the observations should not be used.
 
     An image that is configured explicitly is always used. Otherwise only an RGB picture is.
@@ -117,7 +117,7 @@ def observed_image(env: gymnasium.Env[Any, Any], config: EnvConfig) -> Image | N
     return images[0] if config.frames == "observation" else None
 
 
-def other_image(env: gymnasium.Env[Any, Any], config: EnvConfig, first: Callable[[], Any]) -> Image:
+def other_image(env: gymnasium.Env[Any, Any], config: RenderedConfig, first: Callable[[], Any]) -> Image:
     """Choose the image of an environment without RGB observations and without rendering.
 
     Raises:

@@ -16,7 +16,7 @@ from gymnasium.wrappers import TimeLimit
 
 from adamas.core.errors import UserError, nearest
 from adamas.core.pixels import shrink
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import RenderedConfig
 from adamas.envs.foreign import foreign, start_episode, take_step
 from adamas.envs.frames import Image, can_render, observed_image, other_image, to_rgb
 from adamas.envs.spaces import action_spec, to_space
@@ -32,12 +32,12 @@ RESERVED = ("render_mode", "max_episode_steps", "disable_env_checker")
 class GymnasiumEnvs(RealVectorEnv):
     """B copies of a Gymnasium environment, stepped one after the other.
 
-    ``EnvConfig.frames`` says where frames come from. Resuming needs episodes that are reproducible after
+    ``config.frames`` says where frames come from. Resuming needs episodes that are reproducible after
     ``env.reset(seed=...)``, as Gymnasium demands.
     """
 
     def __init__(
-        self, config: EnvConfig, num_envs: int, seed: int, game_id: str | None = None, **options: Any
+        self, config: RenderedConfig, num_envs: int, seed: int, game_id: str | None = None, **options: Any
     ) -> None:
         """Make the environments.
 
@@ -119,7 +119,7 @@ class GymnasiumEnvs(RealVectorEnv):
                 env.close()
 
 
-def _with_frames(make: Callable[[str | None], Env], config: EnvConfig) -> tuple[Env, Image | None]:
+def _with_frames(make: Callable[[str | None], Env], config: RenderedConfig) -> tuple[Env, Image | None]:
     """Make an environment, and choose the image in its observations that gives the frames; None for ``render()``."""
     env = make(None)
 
@@ -147,7 +147,7 @@ def _with_frames(make: Callable[[str | None], Env], config: EnvConfig) -> tuple[
     return drawing, None
 
 
-def _drawing(make: Callable[[str | None], Env], env: Env, config: EnvConfig) -> Env | None:
+def _drawing(make: Callable[[str | None], Env], env: Env, config: RenderedConfig) -> Env | None:
     """Make the environment with RGB rendering; None if it cannot render.
 
     Raises:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
-from adamas.core.errors import UserError, nearest
+from adamas.core.errors import UserError
 from adamas.envs.atari import AtariEnvs
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import AtariConfig, EnvConfig, GymnasiumConfig, MinAtarConfig, VizdoomConfig
 from adamas.envs.gymnasium_pixels import GymnasiumEnvs
 from adamas.envs.minatar import MinAtarEnvs
 from adamas.envs.vector import RealVectorEnv
 from adamas.envs.vizdoom import VizdoomEnvs
 
-_SUITES: Mapping[str, Callable[[EnvConfig, int, int], RealVectorEnv]] = {
-    "atari": AtariEnvs,
-    "minatar": MinAtarEnvs,
-    "vizdoom": VizdoomEnvs,
-    "gymnasium": GymnasiumEnvs,
+_SUITES: Mapping[type, Callable[[Any, int, int], RealVectorEnv]] = {
+    AtariConfig: AtariEnvs,
+    MinAtarConfig: MinAtarEnvs,
+    VizdoomConfig: VizdoomEnvs,
+    GymnasiumConfig: GymnasiumEnvs,
 }
 
 
@@ -28,15 +29,13 @@ def make_env(config: EnvConfig, num_envs: int, seed: int, training: bool) -> Rea
         config: the game and its options.
         num_envs: number B of copies.
         seed: determines everything random in the environments.
-        training: whether a lost life ends an episode (if ``config.life_loss_ends``). In evaluation it does not.
+        training: whether a lost life ends an episode (an Atari game's ``life_loss_ends``). In evaluation it does not.
 
     Raises:
-        UserError: if the suite or the game is unknown or not installed, or if its pixels or actions are not supported.
+        UserError: if the game is unknown or not installed, or if its pixels or actions are not supported.
     """
     if num_envs < 1:
         raise UserError(f"num_envs is {num_envs}; at least one environment is needed")
-    if config.suite not in _SUITES:
-        raise UserError(f"unknown env.suite {config.suite!r}; {nearest(config.suite, _SUITES)}")
-    if not training:
+    if isinstance(config, AtariConfig) and not training:
         config = replace(config, life_loss_ends=False)
-    return _SUITES[config.suite](config, num_envs, seed)
+    return _SUITES[type(config)](config, num_envs, seed)

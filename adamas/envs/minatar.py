@@ -9,7 +9,7 @@ import numpy as np
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError, nearest, require
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import MinAtarConfig
 from adamas.envs.vector import MAX_STEPS, Flags, Frames, Integers, RawStep, RealVectorEnv, say_cut_off
 
 NATIVE_SIZE = 10
@@ -62,14 +62,13 @@ PALETTES = {
 class MinAtarEnvs(RealVectorEnv):
     """B MinAtar games. Actions are the game's minimal action set."""
 
-    def __init__(self, config: EnvConfig, num_envs: int, seed: int) -> None:
+    def __init__(self, config: MinAtarConfig, num_envs: int, seed: int) -> None:
         """Make the games. Raises UserError if the game is unknown, MinAtar is missing, or frames are too small."""
         game = game_name(config.game)
         if config.size < NATIVE_SIZE:
             raise UserError(f"env.size is {config.size}; MinAtar needs at least {NATIVE_SIZE}")
-        sticky = 0.1 if config.sticky_actions is None else config.sticky_actions
         environment = import_environment()
-        self._games = [environment(game, sticky_action_prob=sticky) for _ in range(num_envs)]
+        self._games = [environment(game, sticky_action_prob=config.sticky_actions) for _ in range(num_envs)]
         for instance in self._games:
             instance.seed(0)  # makes the game use a single generator for everything random
         inner = self._games[0].env

@@ -19,10 +19,10 @@ from gymnasium.utils.seeding import np_random
 from torch import Tensor
 
 from adamas.core.actions import ActionSpec
-from adamas.core.errors import UserError, nearest
+from adamas.core.errors import UserError
 from adamas.core.pixels import area_taps, shrink_area
 from adamas.envs.atari import MAX_FRAMES, rom_name
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import AtariConfig, EnvConfig, GymnasiumConfig, MinAtarConfig, VizdoomConfig
 from adamas.envs.gymnasium_pixels import GymnasiumEnvs
 from adamas.envs.minatar import MinAtarEnvs
 from adamas.envs.vector import RealVectorEnv
@@ -83,7 +83,7 @@ class AtariGame(BranchingGame):
     AtariEnvs, but another value for the same seed.
     """
 
-    def __init__(self, config: EnvConfig) -> None:
+    def __init__(self, config: AtariConfig) -> None:
         """Start the emulator. Raises UserError if the game is unknown or frames are larger than the screen."""
         ALEInterface.setLoggerMode(LoggerMode.Error)
         self._ale = ALEInterface()
@@ -97,7 +97,7 @@ class AtariGame(BranchingGame):
             )
         self._skip = config.frame_skip
         self._noop_max = config.noop_max
-        self._sticky = config.sticky_actions or 0.0
+        self._sticky = config.sticky_actions
         steps = config.max_episode_steps
         self._max_frames = MAX_FRAMES if steps is None else steps * config.frame_skip
         _, rows, columns = config.obs_shape
@@ -192,7 +192,7 @@ class _OneOfMany(BranchingGame):
 class MinAtarGame(_OneOfMany):
     """A MinAtar game. It has a single generator, which draws sticky actions and everything else that is random."""
 
-    def __init__(self, config: EnvConfig) -> None:
+    def __init__(self, config: MinAtarConfig) -> None:
         """Make the game. Raises UserError if the game is unknown, MinAtar is missing, or frames are too small."""
         envs = MinAtarEnvs(config, 1, seed=0)
         super().__init__(envs)
@@ -216,7 +216,7 @@ class MinAtarGame(_OneOfMany):
 class GymnasiumGame(_OneOfMany):
     """A Gymnasium environment that can be copied. Everything random in it must come from its ``np_random``."""
 
-    def __init__(self, config: EnvConfig) -> None:
+    def __init__(self, config: GymnasiumConfig) -> None:
         """Make the environment. Raises UserError as GymnasiumEnvs does, or if it cannot be copied."""
         envs = GymnasiumEnvs(config, 1, seed=0)
         super().__init__(envs)
@@ -247,7 +247,7 @@ class VizdoomGame(_OneOfMany):
     The seed of the episode determines everything random in it.
     """
 
-    def __init__(self, config: EnvConfig) -> None:
+    def __init__(self, config: VizdoomConfig) -> None:
         """Start the game. Raises UserError if the scenario is unknown or ViZDoom is not installed."""
         super().__init__(VizdoomEnvs(config, 1, seed=0))
         self._seed = 0
@@ -275,11 +275,11 @@ class VizdoomGame(_OneOfMany):
             self.step(action)
 
 
-_SUITES: Mapping[str, Callable[[EnvConfig], BranchingGame]] = {
-    "atari": AtariGame,
-    "minatar": MinAtarGame,
-    "vizdoom": VizdoomGame,
-    "gymnasium": GymnasiumGame,
+_SUITES: Mapping[type, Callable[[Any], BranchingGame]] = {
+    AtariConfig: AtariGame,
+    MinAtarConfig: MinAtarGame,
+    VizdoomConfig: VizdoomGame,
+    GymnasiumConfig: GymnasiumGame,
 }
 
 
@@ -291,10 +291,8 @@ def make_branching(config: EnvConfig, sticky: bool = True) -> BranchingGame:
         sticky: whether to keep the sticky actions of ``config``; otherwise every action is executed.
 
     Raises:
-        UserError: if the suite or the game is unknown or not installed, or the game cannot be saved.
+        UserError: if the game is unknown or not installed, or the game cannot be saved.
     """
-    if config.suite not in _SUITES:
-        raise UserError(f"unknown env.suite {config.suite!r}; {nearest(config.suite, _SUITES)}")
-    if not sticky and config.suite in ("atari", "minatar"):
+    if not sticky and isinstance(config, AtariConfig | MinAtarConfig):
         config = replace(config, sticky_actions=0.0)
-    return _SUITES[config.suite](config)
+    return _SUITES[type(config)](config)

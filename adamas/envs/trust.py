@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from adamas.core.errors import UserError
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import EnvConfig, GymnasiumConfig, RenderedConfig, VizdoomConfig
 
 OPTION = "--env.game"
 OURS = frozenset({"shimmy"})
@@ -58,11 +58,11 @@ def is_doom_file(game: str) -> bool:
 def _danger(config: EnvConfig) -> str:
     """Describe what in ``config`` could run code; "" if nothing could."""
     module, colon, _ = config.game.partition(":")
-    if config.suite == "gymnasium" and colon and module not in OURS and module not in sys.modules:
+    if isinstance(config, GymnasiumConfig) and colon and module not in OURS and module not in sys.modules:
         return f"imports the module {module}"
-    if config.suite == "vizdoom" and is_doom_file(config.game):
+    if isinstance(config, VizdoomConfig) and is_doom_file(config.game):
         return "is a configuration file of ViZDoom"
-    if _holds_text(config.arguments):
+    if isinstance(config, RenderedConfig) and _holds_text(config.arguments):
         return "takes text as keyword arguments (env.kwargs)"
     return ""
 

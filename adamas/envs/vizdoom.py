@@ -12,7 +12,7 @@ import numpy as np
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError, nearest, require
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import VizdoomConfig
 from adamas.envs.gymnasium_pixels import GymnasiumEnvs
 from adamas.envs.trust import check_trusted, is_doom_file
 
@@ -23,7 +23,7 @@ class VizdoomEnvs(GymnasiumEnvs):
     A game whose name ends in .cfg is a custom scenario. ``env.kwargs`` may set ``max_buttons_pressed``.
     """
 
-    def __init__(self, config: EnvConfig, num_envs: int, seed: int) -> None:
+    def __init__(self, config: VizdoomConfig, num_envs: int, seed: int) -> None:
         """Start the games.
 
         Raises:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from adamas.core.runtime import RuntimeConfig
 from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.rl.losses import ActorCriticLossConfig
@@ -36,7 +36,7 @@ dotted keys of :class:`~adamas.training.config.Config` to settings."""
 def game_overrides(env: EnvConfig) -> Mapping[str, float]:
     """The settings in :data:`GAME_OVERRIDES` for the game of ``env``; empty if it is not an Atari game."""
     name = "".join(filter(str.isalnum, env.game)).lower()
-    return GAME_OVERRIDES.get(name, {}) if env.suite == "atari" else {}
+    return GAME_OVERRIDES.get(name, {}) if isinstance(env, AtariConfig) else {}
 
 
 def _world_model() -> DiamondConfig:
@@ -96,8 +96,7 @@ def atari100k() -> Config:
     """
     lr, warmup_updates, eps = 1e-4, 100, 1e-8
     return Config(
-        env=EnvConfig(
-            suite="atari",
+        env=AtariConfig(
             game="Breakout",
             size=64,
             frame_skip=4,
@@ -149,7 +148,7 @@ def atari_small() -> Config:
     It shows that everything works on a real game, and what dreams of this size look like. It is not a benchmark.
     """
     return Config(
-        env=EnvConfig("atari", "Pong", size=32),
+        env=AtariConfig(game="Pong", size=32),
         world_model=DiamondConfig(
             DenoiserConfig(
                 FrameNetworkConfig(4, 64, (1, 1, 1), (16, 32, 32), (False,) * 3),
@@ -186,7 +185,7 @@ def atari_small() -> Config:
 def debug() -> Config:
     """Every phase once on an Atari game, in less than a minute. Meant for tests, and so in fp32 on all machines."""
     return Config(
-        env=EnvConfig("atari", "Breakout", size=16, max_episode_steps=100),
+        env=AtariConfig(game="Breakout", size=16, max_episode_steps=100),
         world_model=DiamondConfig(
             DenoiserConfig(FrameNetworkConfig(4, 16, (1, 1), (8, 8), (False, False))),
             RewardEndConfig(16, 16, (1, 1), (8, 8), (False, False)),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import EnvConfig, GymnasiumConfig
 from adamas.presets.atari import atari_small
 from adamas.training.config import Config
 
 
 def car_racing() -> Config:
     """Gymnasium's CarRacing, seen from above, with steering, gas and brake. Needs: pip install 'adamas[box2d]'."""
-    return _on(EnvConfig("gymnasium", "CarRacing-v3", size=32, max_episode_steps=500))
+    return _on(GymnasiumConfig(game="CarRacing-v3", size=32, max_episode_steps=500))
 
 
 def cartpole() -> Config:
     """Balance a pole on a cart, from the DeepMind Control Suite. Needs: pip install 'adamas[dm-control]'."""
     return _on(
-        EnvConfig("gymnasium", "shimmy:dm_control/cartpole-balance-v0", size=32, max_episode_steps=500)
+        GymnasiumConfig(game="shimmy:dm_control/cartpole-balance-v0", size=32, max_episode_steps=500)
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from adamas.core.runtime import RuntimeConfig
 from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import MinAtarConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.rl.losses import ActorCriticLossConfig
@@ -26,7 +26,7 @@ from adamas.world_models.reward_end import RewardEndConfig
 def quickstart() -> Config:
     """MinAtar Breakout in about a quarter of an hour on two CPU cores, with 50,000 real steps."""
     return Config(
-        env=EnvConfig("minatar", "breakout", size=10),
+        env=MinAtarConfig(game="breakout", size=10),
         world_model=DiamondConfig(
             DenoiserConfig(
                 FrameNetworkConfig(4, 64, (1, 1), (16, 32), (False, False)),

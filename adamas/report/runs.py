@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from adamas.core.config import diff, from_dict, load_config, to_dict
+from adamas.core.config import diff, load_config, to_dict
 from adamas.core.errors import UserError
 from adamas.core.files import read_file
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import read_env
 from adamas.evaluation.scores import Runs
 from adamas.presets.atari import atari100k, game_overrides
 from adamas.report.records import Record, read_records
@@ -175,7 +175,7 @@ def own_settings(run: RunRecord) -> dict[str, Any]:
     """Return the settings that a run has because its game needs them, by dotted key."""
     if run.on_recordings:
         return {}
-    env = from_dict(EnvConfig, run.config["env"])
+    env = read_env(run.config["env"])
     return {key: value for key, value in game_overrides(env).items() if value_at(run.config, key) == value}
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from adamas.core.errors import UserError
 from adamas.core.runtime import RuntimeConfig
 from adamas.data.sampling import EpisodeWeighting
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.rl.action_distribution import check_temperature
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.rl.losses import ActorCriticLossConfig
@@ -158,7 +158,7 @@ class Config:
 
     seed: int = 0
     """Seed of everything random in the run, at least 0. Equal seeds give equal runs on a CPU."""
-    env: EnvConfig = field(default_factory=EnvConfig)
+    env: EnvConfig = field(default_factory=AtariConfig)
     data: str | None = None
     """Folder of recordings to train the world model on instead of a game, split into train/ and test/ (see adamas
     data split). Nothing is collected and no policy is trained. The run has final_epochs epochs."""

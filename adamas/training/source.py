@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from adamas.agent import AgentConfig
-from adamas.core.config import from_dict
 from adamas.core.errors import UserError
 from adamas.core.protocols import Component
 from adamas.core.seeding import derive_seed
@@ -18,7 +17,7 @@ from adamas.data.prefetch import PrefetchingSampler
 from adamas.data.sampling import SegmentSampler
 from adamas.data.small import with_small_frames
 from adamas.data.store import EpisodeStore
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import AtariConfig, read_env
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.training.config import Config
@@ -87,7 +86,7 @@ def recorded(config: Config) -> tuple[Config, AgentConfig]:
     world_model = config.world_model
     if not train.has_labels:
         world_model = replace(world_model, reward_end=None)
-    game = EnvConfig() if train.game is None else from_dict(EnvConfig, train.game, f"game in {train.folder}")
+    game = AtariConfig() if train.game is None else read_env(train.game, f"game in {train.folder}")
     agent_config = AgentConfig(train.obs_shape, train.action_spec, world_model, config.actor_critic)
     return replace(config, env=game), agent_config
 

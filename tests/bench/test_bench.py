@@ -26,7 +26,7 @@ from adamas.core.errors import UserError
 from adamas.core.runtime import RuntimeConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import GymnasiumConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import PRESETS, preset
 from adamas.training.config import Config
@@ -75,7 +75,7 @@ def tiny(kind: str) -> Config:
         case "no world model":
             return replace(config, imagination="off")
         case "vector actions":
-            return replace(config, env=EnvConfig("gymnasium", "AdamasBenchLever-v0", size=16))
+            return replace(config, env=GymnasiumConfig(game="AdamasBenchLever-v0", size=16))
         case "recordings":
             return replace(config, data="cars")
         case "two stages, no labels":

@@ -14,7 +14,7 @@ from adamas.core.actions import ActionSpec, Axis
 from adamas.core.config import to_dict
 from adamas.data import NEW, EpisodeStore
 from adamas.data.index import read_index, write_index
-from adamas.envs import EnvConfig
+from adamas.envs.config import MinAtarConfig
 
 
 def store(folder: Path, episodes: int = 5) -> EpisodeStore:
@@ -215,7 +215,7 @@ def test_record_a_game_played_at_random(tmp_path: Path, capsys: pytest.CaptureFi
     parts = [EpisodeStore.open(tmp_path / "split" / name) for name in ("train", "test")]
     assert sum(part.num_transitions for part in parts) == stores[0].num_transitions
     cli.run(["data", "split", str(tmp_path / "a"), "--out", str(tmp_path / "blind"), "--without-actions"])
-    known = to_dict(EnvConfig("minatar", "breakout", size=10))
+    known = to_dict(MinAtarConfig(game="breakout", size=10))
     assert all(store.game == known for store in (*stores, *parts))
     assert EpisodeStore.open(tmp_path / "blind" / "test").game is None
     capsys.readouterr()

@@ -23,12 +23,12 @@ from adamas.core.actions import ActionSpec, Axis
 from adamas.core.checkpoint import find_checkpoint, save_checkpoint
 from adamas.core.config import save_config, to_dict
 from adamas.core.errors import UserError
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import MinAtarConfig
 from adamas.interop.load import load
 from adamas.presets import preset
 from tests.helpers.hub_stand_in import READ_TOKEN, TOKEN, StandIn, connect, stand_in
 
-CONFIG = replace(preset("debug"), env=EnvConfig("minatar", "breakout", size=10, max_episode_steps=50), seed=3)
+CONFIG = replace(preset("debug"), env=MinAtarConfig(game="breakout", size=10, max_episode_steps=50), seed=3)
 
 SCORES = {
     "protocol": {

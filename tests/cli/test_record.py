@@ -16,7 +16,8 @@ from adamas import cli
 from adamas.core.errors import Interrupted
 from adamas.data import EpisodeStore
 from adamas.data.recording import Recording, only_writer
-from adamas.envs import EnvConfig, make_env
+from adamas.envs import make_env
+from adamas.envs.config import MinAtarConfig
 
 BREAKOUT = ["--env.suite", "minatar", "--env.game", "breakout", "--env.size", "10"]
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -95,7 +96,7 @@ def test_the_keyboard_plays_and_records(tmp_path: Path) -> None:
     pytest.importorskip("textual")
     from adamas.play.keyboard import Keyboard
 
-    env = make_env(EnvConfig("minatar", "breakout", size=10, max_episode_steps=6), 1, 0, training=True)
+    env = make_env(MinAtarConfig(game="breakout", size=10, max_episode_steps=6), 1, 0, training=True)
     store = EpisodeStore.create(tmp_path / "mine", env.obs_shape, env.action_spec)
 
     async def main() -> None:
@@ -110,7 +111,7 @@ def test_the_keyboard_plays_and_records(tmp_path: Path) -> None:
 
     asyncio.run(main())
     first = next(iter(EpisodeStore.open(tmp_path / "mine")))  # what is over is committed
-    again = make_env(EnvConfig("minatar", "breakout", size=10, max_episode_steps=6), 1, 0, training=True)
+    again = make_env(MinAtarConfig(game="breakout", size=10, max_episode_steps=6), 1, 0, training=True)
     frames = [again.reset().obs[0]]
     assert first.truncated.tolist() == [False] * 5 + [True] and first.action[0] == 2
     for action in first.action.tolist():

@@ -19,7 +19,7 @@ from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
 from adamas.diffusion.denoiser import DenoiserConfig
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import MinAtarConfig
 from adamas.interop.published import save_published
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import preset
@@ -79,7 +79,7 @@ def test_scores_of_a_published_agent_on_the_hub(
 
 def test_scores_of_checkpoints_on_the_hub(hub: StandIn, tmp_path: Path) -> None:
     pytest.importorskip("minatar")
-    run = replace(preset("debug"), env=EnvConfig("minatar", "breakout", size=10))
+    run = replace(preset("debug"), env=MinAtarConfig(game="breakout", size=10))
     config = AgentConfig(
         (3, 10, 10), ActionSpec.discrete(("noop", "left", "right")), run.world_model, run.actor_critic
     )

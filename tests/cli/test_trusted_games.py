@@ -19,7 +19,8 @@ from adamas.commands import play as play_command
 from adamas.commands import train as train_command
 from adamas.core.config import to_dict
 from adamas.data import EpisodeStore
-from adamas.envs import EnvConfig, trust
+from adamas.envs import trust
+from adamas.envs.config import read_env
 from adamas.presets import preset
 from adamas.suite.jobs import Job
 from tests.helpers.commands import adamas as adamas_process
@@ -162,7 +163,7 @@ def test_the_game_of_a_dataset(
 
 def from_yaml(run: Path) -> Any:
     data = yaml.safe_load((run / "config.yaml").read_bytes())
-    return replace(preset("debug"), env=EnvConfig(**data["env"]))
+    return replace(preset("debug"), env=read_env(data["env"]))
 
 
 def test_a_run_goes_on_with_its_own_game(run: Path, complaint: Callable[..., str]) -> None:

@@ -17,7 +17,7 @@ import adamas
 from adamas import cli
 from adamas.data import EpisodeStore
 from adamas.dreaming.starts import RecordedStarts
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import GymnasiumConfig
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.export.onnx import describe_actions, export_model
@@ -108,7 +108,7 @@ def test_playing(run: Path, tmp_path: Path) -> None:
     assert moves.names == ("noop", "fire", "right", "rightfire", "left", "leftfire")
 
     def game(training: bool) -> RealVectorEnv:
-        return make_env(EnvConfig("gymnasium", GAME, 8, 12), 1, 7, training)
+        return make_env(GymnasiumConfig(game=GAME, size=8, width=12), 1, 7, training)
 
     recordings = Recordings(tmp_path, agent.config.obs_shape, spec)
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)

@@ -9,10 +9,10 @@ from adamas.agent import Agent
 from adamas.core.actions import ActionSpec
 from adamas.core.types import EnvReset, EnvStep
 from adamas.dreaming.films import agent_and_dream, play_episode
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import MinAtarConfig
 from adamas.evaluation.protocol import RandomPolicy
 
-BREAKOUT = EnvConfig("minatar", "breakout", size=10)
+BREAKOUT = MinAtarConfig(game="breakout", size=10)
 
 
 def noise(num_frames: int, size: int, seed: int = 0, channels: int = 3) -> Tensor:

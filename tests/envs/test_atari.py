@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from adamas.core.errors import UserError
-from adamas.envs import EnvConfig, make_env
+from adamas.envs import make_env
 from adamas.envs.atari import rom_name
+from adamas.envs.config import AtariConfig
 
 NOOP, FIRE = 0, 1
 
@@ -23,7 +24,7 @@ def test_frames_are_those_of_atari_preprocessing(game: str, frame_skip: int) -> 
     reference = gymnasium.wrappers.AtariPreprocessing(
         raw, noop_max=0, frame_skip=frame_skip, screen_size=64, grayscale_obs=False
     )
-    env = make_env(EnvConfig("atari", game, frame_skip=frame_skip, noop_max=0), 1, 0, training=False)
+    env = make_env(AtariConfig(game=game, frame_skip=frame_skip, noop_max=0), 1, 0, training=False)
     assert isinstance(raw.unwrapped, ale_py.AtariEnv)
     assert [name.upper() for name in env.action_spec.names] == raw.unwrapped.get_action_meanings()
 
@@ -51,7 +52,7 @@ def test_frames_are_those_of_atari_preprocessing(game: str, frame_skip: int) -> 
 
 def test_lives_while_training_and_while_evaluating() -> None:
     """A lost life ends that one environment, its game goes on, and an evaluation does not see it."""
-    config = EnvConfig("atari", "Breakout", size=32)
+    config = AtariConfig(game="Breakout", size=32)
     training, evaluation = (make_env(config, 2, seed=0, training=flag) for flag in (True, False))
     training.reset(), evaluation.reset()
     action = torch.tensor([FIRE, NOOP])  # environment 1 never serves a ball, so that it keeps its five lives
@@ -76,7 +77,7 @@ def test_lives_while_training_and_while_evaluating() -> None:
 
 
 def test_life_loss_can_be_ignored_in_training() -> None:
-    env = make_env(EnvConfig("atari", "Breakout", size=16, life_loss_ends=False), 1, seed=0, training=True)
+    env = make_env(AtariConfig(game="Breakout", size=16, life_loss_ends=False), 1, seed=0, training=True)
     env.reset()
     for _ in range(60):  # enough to lose the first life, not the last
         assert not env.step(torch.tensor([FIRE])).ended.any()
@@ -85,7 +86,7 @@ def test_life_loss_can_be_ignored_in_training() -> None:
 
 
 def test_time_limit_counts_steps_of_the_agent() -> None:
-    env = make_env(EnvConfig("atari", "Pong", size=16, max_episode_steps=7), 1, seed=0, training=True)
+    env = make_env(AtariConfig(game="Pong", size=16, max_episode_steps=7), 1, seed=0, training=True)
     env.reset()
     truncated = [env.step(torch.tensor([NOOP])).truncated.item() for _ in range(14)]
     assert [t + 1 for t, flag in enumerate(truncated) if flag] == [7, 14]
@@ -93,7 +94,7 @@ def test_time_limit_counts_steps_of_the_agent() -> None:
 
 
 def test_lives_are_not_compared_across_games() -> None:
-    env = make_env(EnvConfig("atari", "Breakout", size=16), 1, seed=0, training=True)
+    env = make_env(AtariConfig(game="Breakout", size=16), 1, seed=0, training=True)
     env._lives[:] = 6  # type: ignore[attr-defined]  # as a bonus life of the last game leaves it
     env.reset()
     assert not env.step(torch.tensor([NOOP])).ended.any()
@@ -122,4 +123,4 @@ def test_names_of_games(written: str, rom: str) -> None:
 )
 def test_unknown_game(game: str, hint: str) -> None:
     with pytest.raises(UserError, match=f"unknown Atari game '{game}'; {hint}"):
-        make_env(EnvConfig("atari", game), 1, 0, training=True)
+        make_env(AtariConfig(game=game), 1, 0, training=True)

@@ -14,7 +14,8 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 
 from adamas.core.errors import UserError
 from adamas.core.protocols import VectorEnv
-from adamas.envs import EnvConfig, RealVectorEnv, gymnasium_pixels, make_env, minatar
+from adamas.envs import RealVectorEnv, gymnasium_pixels, make_env, minatar
+from adamas.envs.config import GymnasiumConfig, MinAtarConfig, read_env
 from adamas.envs.rewind import make_branching
 from adamas.evaluation.protocol import RandomPolicy, play_episodes
 
@@ -72,7 +73,7 @@ def make() -> Iterator[Make]:
     def register(kind: Any = Strange, limit: int | None = 99, config: Any = None, **kwargs: Any) -> Any:
         gymnasium.registry.pop(GAME, None)
         gymnasium.register(GAME, kind, max_episode_steps=limit, kwargs=kwargs)
-        return make_env(EnvConfig("gymnasium", GAME, size=4, **config or {}), 2, 0, training=True)
+        return make_env(GymnasiumConfig(game=GAME, size=4, **config or {}), 2, 0, training=True)
 
     yield register
     gymnasium.registry.pop(GAME, None)
@@ -216,15 +217,15 @@ def test_keyword_arguments_that_are_not_json(kwargs: str) -> None:
     with pytest.raises(
         UserError, match=r"^env.kwargs is .*; it must be a JSON object, such as '\{\"domain_rando"
     ):
-        EnvConfig("gymnasium", GAME, kwargs=kwargs)
+        GymnasiumConfig(game=GAME, kwargs=kwargs)
 
 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"suite": "atari", "kwargs": '{"a": 1}'}, "env.kwargs does not exist in the atari suite"),
-        ({"suite": "minatar", "frames": "render"}, "env.frames does not exist in the minatar suite"),
-        ({"suite": "minatar", "frames_key": "a"}, "env.frames_key does not exist in the minatar suite"),
+        ({"suite": "atari", "kwargs": '{"a": 1}'}, "unknown configuration key 'kwargs'"),
+        ({"suite": "minatar", "frames": "render"}, "unknown configuration key 'frames'"),
+        ({"suite": "minatar", "frames_key": "a"}, "unknown configuration key 'frames_key'"),
         ({"suite": "gymnasium", "frames_key": "a", "frames": "render"}, "leave one out"),
         (
             {"suite": "gymnasium", "game": "x\nadamas: fine"},
@@ -234,7 +235,7 @@ def test_keyword_arguments_that_are_not_json(kwargs: str) -> None:
 )
 def test_options_that_do_not_fit(config: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        EnvConfig(**config)
+        read_env(config)
 
 
 def test_an_evaluation_ends_where_episodes_do_not(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,9 +266,9 @@ def test_what_is_kept_of_an_endless_episode_is_bounded(make: Make, monkeypatch: 
 
 def test_minatar_has_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("minatar")
-    assert make_env(EnvConfig("minatar", "breakout", 10), 1, 0, True)._max_steps == 27_000  # type: ignore[attr-defined]
+    assert make_env(MinAtarConfig(game="breakout", size=10), 1, 0, True)._max_steps == 27_000  # type: ignore[attr-defined]
     monkeypatch.setattr(minatar, "MAX_STEPS", 2)
-    env = make_env(EnvConfig("minatar", "breakout", 10), 1, 0, training=True)
+    env = make_env(MinAtarConfig(game="breakout", size=10), 1, 0, training=True)
     env.reset()
     assert not env.step(torch.zeros(1, dtype=torch.int64)).truncated
     with pytest.warns(UserWarning, match="an episode of breakout was cut off after 2 steps"):
@@ -276,7 +277,7 @@ def test_minatar_has_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_game_that_goes_back_is_checked_as_well(make: Make) -> None:
     make(step=(FRAME, np.nan, False, False, {}))
-    game = make_branching(EnvConfig("gymnasium", GAME, size=4))
+    game = make_branching(GymnasiumConfig(game=GAME, size=4))
     game.reset(0)
     with pytest.raises(UserError, match="step 1 of an episode gave the reward nan"):
         game.step(0)

@@ -12,7 +12,8 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, Space
 
 from adamas.core.errors import UserError
-from adamas.envs import EnvConfig, make_env
+from adamas.envs import make_env
+from adamas.envs.config import GymnasiumConfig
 from adamas.envs.frames import to_rgb
 
 SIZE = 32
@@ -66,7 +67,7 @@ def show() -> Iterator[Show]:
         options |= {"render_mode": config.pop("render_mode", None)}
         game: Any = Still if modes is not None else Silent
         gymnasium.register("AdamasStill-v0", game, max_episode_steps=5, kwargs=options)
-        env = make_env(EnvConfig("gymnasium", "AdamasStill-v0", size=2, **config), 2, 0, training=True)
+        env = make_env(GymnasiumConfig(game="AdamasStill-v0", size=2, **config), 2, 0, training=True)
         return env.reset().obs[0]
 
     yield make

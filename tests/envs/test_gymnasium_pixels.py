@@ -14,7 +14,8 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Text
 
 from adamas.core.errors import UserError
 from adamas.core.pixels import shrink
-from adamas.envs import EnvConfig, make_env, trust
+from adamas.envs import make_env, trust
+from adamas.envs.config import GymnasiumConfig
 from adamas.presets import preset
 
 HEIGHT, WIDTH = 8, 12
@@ -100,7 +101,7 @@ for name, (walk, options) in WALKS.items():
 @pytest.mark.parametrize("game", ["AdamasWalk-v0", "AdamasWalkRendered-v0"])
 def test_steps_equal_those_of_gymnasiums_vector_env(game: str) -> None:
     num_envs = 3
-    env = make_env(EnvConfig("gymnasium", game, size=4), num_envs, seed=0, training=True)
+    env = make_env(GymnasiumConfig(game=game, size=4), num_envs, seed=0, training=True)
     reference = gymnasium.vector.SyncVectorEnv(
         [lambda: gymnasium.make("AdamasWalk-v0")] * num_envs,
         autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP,
@@ -133,7 +134,7 @@ def test_steps_equal_those_of_gymnasiums_vector_env(game: str) -> None:
 
 @pytest.mark.parametrize(("limit", "expected"), [(None, 9), (4, 4), (20, 20)])
 def test_time_limit(limit: int | None, expected: int) -> None:
-    config = EnvConfig("gymnasium", "AdamasWalk-v0", size=4, max_episode_steps=limit)
+    config = GymnasiumConfig(game="AdamasWalk-v0", size=4, max_episode_steps=limit)
     env = make_env(config, 1, seed=0, training=True)
     env.reset()
     truncated = [env.step(torch.tensor([1])).truncated.item() for _ in range(expected)]
@@ -170,11 +171,11 @@ def test_shrink_to_the_same_size_changes_nothing() -> None:
 def test_unusable_environments(game: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trust, "_named", {"no_such_module:Walk-v0"})
     with pytest.raises(UserError, match=message):
-        make_env(EnvConfig("gymnasium", game, size=4), 1, seed=0, training=True)
+        make_env(GymnasiumConfig(game=game, size=4), 1, seed=0, training=True)
 
 
 def test_actions_of_several_parts_and_resuming_with_them() -> None:
-    config = EnvConfig("gymnasium", "AdamasSteered-v0", size=4)
+    config = GymnasiumConfig(game="AdamasSteered-v0", size=4)
     env = make_env(config, 2, 0, training=True)
     assert (env.action_spec.buttons, [a.name for a in env.action_spec.axes]) == (("brake/0",), ["speed/0"])
     env.reset()

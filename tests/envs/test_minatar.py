@@ -13,14 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamas.core.errors import UserError
-from adamas.envs import EnvConfig, make_env
+from adamas.envs import make_env
+from adamas.envs.config import MinAtarConfig
 from adamas.envs.minatar import BLACK, PALETTES, MinAtarEnvs, enlarge, import_environment, paint
 
 minatar = pytest.importorskip("minatar")
 
 
 def make(game: str = "breakout", num_envs: int = 1, seed: int = 0, **options: object) -> MinAtarEnvs:
-    config = EnvConfig("minatar", game, **{"size": 10, **options})  # type: ignore[arg-type]
+    config = MinAtarConfig(game=game, **{"size": 10, **options})  # type: ignore[arg-type]
     env = make_env(config, num_envs, seed, training=True)
     assert isinstance(env, MinAtarEnvs)
     return env

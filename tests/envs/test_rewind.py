@@ -15,6 +15,7 @@ from torch import Tensor
 from adamas.core.errors import UserError
 from adamas.core.pixels import area_taps, shrink_area
 from adamas.envs import EnvConfig, make_env
+from adamas.envs.config import AtariConfig, GymnasiumConfig, MinAtarConfig
 from adamas.envs.minatar import PALETTES
 from adamas.envs.rewind import BranchingGame, make_branching
 
@@ -55,11 +56,16 @@ def play(game: BranchingGame, actions: list[int]) -> Tensor:
 @pytest.mark.parametrize(
     ("config", "num_steps", "action", "end"),
     [
-        (EnvConfig("atari", "Pong", size=64, noop_max=0), 100, None, (False, False)),
-        (EnvConfig("atari", "Breakout", size=32, noop_max=0), 150, FIRE, (True, False)),  # five lives
-        (EnvConfig("atari", "MsPacman", 84, 3, noop_max=0, max_episode_steps=100), 150, None, (False, True)),
-        (EnvConfig("atari", "Freeway", size=33, frame_skip=1, noop_max=0), 40, None, (False, False)),
-        (EnvConfig("atari", "Boxing", size=160, frame_skip=2, noop_max=0), 40, None, (False, False)),
+        (AtariConfig(game="Pong", size=64, noop_max=0), 100, None, (False, False)),
+        (AtariConfig(game="Breakout", size=32, noop_max=0), 150, FIRE, (True, False)),  # five lives
+        (
+            AtariConfig(game="MsPacman", size=84, width=3, noop_max=0, max_episode_steps=100),
+            150,
+            None,
+            (False, True),
+        ),
+        (AtariConfig(game="Freeway", size=33, frame_skip=1, noop_max=0), 40, None, (False, False)),
+        (AtariConfig(game="Boxing", size=160, frame_skip=2, noop_max=0), 40, None, (False, False)),
     ],
 )
 def test_atari_is_that_of_make_env(
@@ -91,7 +97,7 @@ def test_shrinking_by_hand() -> None:
 
 
 def test_atari_without_sticky_actions_leaves_nothing_to_chance() -> None:
-    game = make_branching(EnvConfig("atari", "Breakout", size=32))
+    game = make_branching(AtariConfig(game="Breakout", size=32))
     game.reset(3)
     play(game, [FIRE] + [RIGHT] * 9)
     saved, actions = game.save(), [LEFT] * 5 + [RIGHT] * 20
@@ -105,7 +111,7 @@ def test_atari_without_sticky_actions_leaves_nothing_to_chance() -> None:
 @pytest.mark.parametrize("name", ["Assault", "Qbert"])
 def test_nothing_stays_from_what_was_played_in_between(name: str) -> None:
     """Assault's resets remember the last episode; Qbert's leave something behind that its states do not hold."""
-    config = EnvConfig("atari", name, size=64, noop_max=0)
+    config = AtariConfig(game=name, size=64, noop_max=0)
     game, other = make_branching(config), make_branching(config, sticky=False)
     actions = [1, 2, 3, 4, 5, 0] * 3
     starts = []
@@ -122,7 +128,7 @@ def test_nothing_stays_from_what_was_played_in_between(name: str) -> None:
 
 
 def test_which_atari_actions_stick_follows_from_the_seed() -> None:
-    game = make_branching(EnvConfig("atari", "Breakout", size=64, sticky_actions=0.5))
+    game = make_branching(AtariConfig(game="Breakout", size=64, sticky_actions=0.5))
     game.reset(0)
     play(game, [RIGHT] * 5)
     saved = game.save()
@@ -138,9 +144,9 @@ def test_which_atari_actions_stick_follows_from_the_seed() -> None:
 
 def test_the_atari_action_that_sticks_is_saved() -> None:
     """With probability 1 the action before the moment goes on for ever, whatever was done in between."""
-    config = EnvConfig("atari", "Breakout", size=64, noop_max=0)
+    config = AtariConfig(game="Breakout", size=64, noop_max=0)
     game = make_branching(config)
-    stuck = make_branching(EnvConfig("atari", "Breakout", size=64, noop_max=0, sticky_actions=1.0))
+    stuck = make_branching(AtariConfig(game="Breakout", size=64, noop_max=0, sticky_actions=1.0))
     game.reset(0)
     play(game, [RIGHT] * 2)
     saved = game.save()
@@ -154,7 +160,7 @@ def test_the_atari_action_that_sticks_is_saved() -> None:
 
 
 def test_the_atari_time_limit_counts_from_the_start() -> None:
-    game = make_branching(EnvConfig("atari", "Pong", size=16, max_episode_steps=7))
+    game = make_branching(AtariConfig(game="Pong", size=16, max_episode_steps=7))
     game.reset(0)
     play(game, [0] * 4)
     saved = game.save()
@@ -164,7 +170,7 @@ def test_the_atari_time_limit_counts_from_the_start() -> None:
 
 
 def test_atari_episodes_start_at_different_times() -> None:
-    game = make_branching(EnvConfig("atari", "Freeway", size=64, noop_max=30))
+    game = make_branching(AtariConfig(game="Freeway", size=64, noop_max=30))
     starts = [game.reset(seed).numpy().tobytes() for seed in (*range(8), 0)]
     assert starts[0] == starts[8] and len(set(starts)) > 4
 
@@ -175,13 +181,13 @@ def test_atari_episodes_start_at_different_times() -> None:
 @pytest.mark.parametrize("game", PALETTES)
 def test_minatar_is_that_of_make_env(game: str) -> None:
     pytest.importorskip("minatar")
-    compare_with_make_env(EnvConfig("minatar", game, size=10, sticky_actions=0.3), 100)
+    compare_with_make_env(MinAtarConfig(game=game, size=10, sticky_actions=0.3), 100)
 
 
 def test_minatar_chance_follows_from_the_seed() -> None:
     """After two steps to the left the paddle goes on to the left one time in ten, instead of to the right."""
     pytest.importorskip("minatar")
-    game = make_branching(EnvConfig("minatar", "breakout", size=10))
+    game = make_branching(MinAtarConfig(game="breakout", size=10))
     game.reset(1)
     assert play(game, [1, 1])[1, :, 9].amin(dim=0).argmax() == 2, "neither was replaced in this episode"
     saved = game.save()
@@ -199,7 +205,7 @@ def test_minatar_chance_follows_from_the_seed() -> None:
 def test_minatar_plays_the_same_future_again() -> None:
     pytest.importorskip("minatar")
     for name in PALETTES:
-        game = make_branching(EnvConfig("minatar", name, size=10, sticky_actions=0.5))
+        game = make_branching(MinAtarConfig(game=name, size=10, sticky_actions=0.5))
         game.reset(0)
         play(game, [0, 1, 0, 1])
         saved = game.save()
@@ -213,7 +219,7 @@ def test_minatar_plays_the_same_future_again() -> None:
 
 def test_minatar_time_limit_counts_from_the_start() -> None:
     pytest.importorskip("minatar")
-    game = make_branching(EnvConfig("minatar", "freeway", size=10, max_episode_steps=5))
+    game = make_branching(MinAtarConfig(game="freeway", size=10, max_episode_steps=5))
     game.reset(0)
     play(game, [0] * 3)
     saved = game.save()
@@ -225,7 +231,7 @@ def test_minatar_time_limit_counts_from_the_start() -> None:
 def test_a_moment_can_be_played_on_with_every_action_taken() -> None:
     """Saved where all actions stick, restored where none does."""
     pytest.importorskip("minatar")
-    config = EnvConfig("minatar", "breakout", size=10, sticky_actions=1.0)
+    config = MinAtarConfig(game="breakout", size=10, sticky_actions=1.0)
     stuck, obedient = make_branching(config), make_branching(config, sticky=False)
     stuck.reset(0)
     play(stuck, [2, 2])
@@ -277,7 +283,7 @@ gymnasium.register("AdamasFrozen-v0", lambda **options: Drift(hidden=sys, **opti
 
 
 def test_gymnasium_goes_back() -> None:
-    config = EnvConfig("gymnasium", "AdamasDrift-v0", size=2)
+    config = GymnasiumConfig(game="AdamasDrift-v0", size=2)
     compare_with_make_env(config, 6)
     game = make_branching(config, sticky=False)
     game.reset(0)
@@ -298,13 +304,12 @@ def test_gymnasium_goes_back() -> None:
     ("config", "message"),
     [
         (
-            EnvConfig("gymnasium", "AdamasPickled-v0", size=2),
+            GymnasiumConfig(game="AdamasPickled-v0", size=2),
             "AdamasPickled-v0 cannot be saved .* start a new episode",
         ),
-        (EnvConfig("gymnasium", "AdamasFrozen-v0", size=2), "cannot be saved .* 'module' object; use a game"),
-        (EnvConfig("atari", "Pong", size=161), "env.size is 161; frames larger than 160"),
-        (EnvConfig("atari", "Pongg"), "unknown Atari game 'Pongg'; did you mean 'Pong'"),
-        (EnvConfig("atary", "Pong"), "unknown env.suite 'atary'; did you mean 'atari'"),  # type: ignore[arg-type]
+        (GymnasiumConfig(game="AdamasFrozen-v0", size=2), "cannot be saved .* 'module' object; use a game"),
+        (AtariConfig(game="Pong", size=161), "env.size is 161; frames larger than 160"),
+        (AtariConfig(game="Pongg"), "unknown Atari game 'Pongg'; did you mean 'Pong'"),
     ],
 )
 def test_games_that_cannot_be_made(config: EnvConfig, message: str) -> None:

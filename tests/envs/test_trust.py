@@ -10,7 +10,8 @@ import gymnasium
 import pytest
 
 from adamas.core.errors import UserError
-from adamas.envs import EnvConfig, make_env, trust
+from adamas.envs import make_env, trust
+from adamas.envs.config import GymnasiumConfig, VizdoomConfig
 from adamas.envs.rewind import make_branching
 from adamas.presets import PRESETS, preset
 
@@ -31,7 +32,7 @@ def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("make", [lambda config: make_env(config, 1, 0, training=True), make_branching])
 def test_a_module_is_imported_only_when_the_command_line_names_it(make: object, theirs: Path) -> None:
-    config = EnvConfig("gymnasium", GAME)
+    config = GymnasiumConfig(game=GAME)
     with pytest.raises(UserError) as refused:
         make(config)  # type: ignore[operator]
     assert str(refused.value) == (
@@ -62,31 +63,31 @@ def test_a_module_is_imported_only_when_the_command_line_names_it(make: object, 
 def test_what_counts_as_named(arguments: list[str], trusted: bool) -> None:
     trust.trust_named(arguments)
     if trusted:
-        return trust.check_trusted(EnvConfig("gymnasium", GAME))
+        return trust.check_trusted(GymnasiumConfig(game=GAME))
     with pytest.raises(UserError, match="imports the module"):
-        trust.check_trusted(EnvConfig("gymnasium", GAME))
+        trust.check_trusted(GymnasiumConfig(game=GAME))
 
 
 def test_a_module_that_is_there_already_runs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, MODULE, ModuleType(MODULE))
     with pytest.raises(UserError, match="unknown Gymnasium id"):
-        make_env(EnvConfig("gymnasium", GAME), 1, 0, training=True)
+        make_env(GymnasiumConfig(game=GAME), 1, 0, training=True)
     with pytest.raises(UserError, match=rf"imports the module {MODULE}\.sub,"):
-        make_env(EnvConfig("gymnasium", f"{MODULE}.sub:Theirs-v0"), 1, 0, training=True)
+        make_env(GymnasiumConfig(game=f"{MODULE}.sub:Theirs-v0"), 1, 0, training=True)
 
 
 @pytest.mark.parametrize("game", [":X-v0", "a:b:c", ".relative:X-v0", "a b:X-v0"])
 def test_names_that_are_no_modules(game: str) -> None:
     with pytest.raises(UserError, match="imports the module"):
-        make_env(EnvConfig("gymnasium", game), 1, 0, training=True)
+        make_env(GymnasiumConfig(game=game), 1, 0, training=True)
     trust.trust(game)
     with pytest.raises(UserError, match=r"make\(\) raised|cannot be made"):
-        make_env(EnvConfig("gymnasium", game), 1, 0, training=True)
+        make_env(GymnasiumConfig(game=game), 1, 0, training=True)
 
 
 def test_what_is_to_be_typed_is_one_word_for_the_shell() -> None:
     with pytest.raises(UserError, match=r"add: --env.game 'x:y; rm -r \$HOME'$"):
-        trust.check_trusted(EnvConfig("gymnasium", "x:y; rm -r $HOME"))
+        trust.check_trusted(GymnasiumConfig(game="x:y; rm -r $HOME"))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_what_is_to_be_typed_is_one_word_for_the_shell() -> None:
     ],
 )
 def test_text_among_keyword_arguments_needs_trust(kwargs: str, safe: bool) -> None:
-    config = EnvConfig("gymnasium", "CartPole-v1", kwargs=kwargs)
+    config = GymnasiumConfig(game="CartPole-v1", kwargs=kwargs)
     if not safe:
         with pytest.raises(
             UserError, match=r"CartPole-v1 takes text as keyword arguments .*add: --env.game CartPole-v1$"
@@ -120,11 +121,11 @@ def test_a_configuration_file_of_vizdoom_needs_trust(tmp_path: Path, monkeypatch
     with pytest.raises(
         UserError, match=rf"{file} is a configuration file of ViZDoom, .* add: --env.game {file}"
     ):
-        make_env(EnvConfig("vizdoom", str(file)), 1, 0, training=True)
+        make_env(VizdoomConfig(game=str(file)), 1, 0, training=True)
 
 
 def test_the_registry_is_not_changed_by_what_is_refused() -> None:
     before = set(gymnasium.registry)
     with pytest.raises(UserError):
-        make_env(EnvConfig("gymnasium", GAME), 1, 0, training=True)
+        make_env(GymnasiumConfig(game=GAME), 1, 0, training=True)
     assert set(gymnasium.registry) == before

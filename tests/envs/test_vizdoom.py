@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from adamas.core.errors import UserError
-from adamas.envs import EnvConfig, make_env, trust
+from adamas.envs import make_env, trust
+from adamas.envs.config import VizdoomConfig
 from adamas.envs.rewind import make_branching
 from adamas.envs.vizdoom import scenario_id
 
 pytest.importorskip("vizdoom")
-CONFIG = EnvConfig("vizdoom", "my_way_home", size=30, width=40, max_episode_steps=12)
+CONFIG = VizdoomConfig(game="my_way_home", size=30, width=40, max_episode_steps=12)
 
 
 @pytest.mark.parametrize("game", ["my_way_home", "MyWayHome", "VizdoomMyWayHome-v1"])
@@ -57,7 +58,7 @@ def test_nothing_is_left_in_the_working_folder(tmp_path: Path, monkeypatch: pyte
 
 def test_several_buttons_at_once() -> None:
     env = make_env(
-        EnvConfig("vizdoom", "VizdoomMyWayHome-MultiBinary-v1", size=15, width=20), 1, 0, training=True
+        VizdoomConfig(game="VizdoomMyWayHome-MultiBinary-v1", size=15, width=20), 1, 0, training=True
     )
     assert (env.action_spec.is_discrete, len(env.action_spec.buttons)) == (False, 5)
     env.reset()
@@ -105,13 +106,13 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_scenario_of_ones_own(own: Path) -> None:
-    config = EnvConfig("vizdoom", str(own), size=15, width=20)
+    config = VizdoomConfig(game=str(own), size=15, width=20)
     with closing(make_env(config, 1, 0, training=True)) as env:
         assert env.action_spec.names == ("noop", "attack", "turn_right", "turn_left")
         assert env.reset().obs.float().std() > 10
         ends = [bool(env.step(torch.zeros(1, dtype=torch.int64)).truncated) for _ in range(3)]
         assert ends == [False, False, True]  # 10 frames, four to a step
-    at_once = EnvConfig("vizdoom", str(own), size=15, width=20, kwargs='{"max_buttons_pressed": 2}')
+    at_once = VizdoomConfig(game=str(own), size=15, width=20, kwargs='{"max_buttons_pressed": 2}')
     with closing(make_env(at_once, 1, 0, training=True)) as env:
         assert "turn_right+attack" in env.action_spec.names and len(env.action_spec.names) == 7
     assert sorted(path.name for path in own.parent.iterdir()) == ["basic.wad", "mine.cfg"]
@@ -131,7 +132,7 @@ def test_a_scenario_of_ones_own(own: Path) -> None:
 def test_a_scenario_of_ones_own_that_is_wrong(own: Path, content: str, message: str) -> None:
     own.write_text(content)
     with pytest.raises(UserError, match=message) as refused:
-        make_env(EnvConfig("vizdoom", str(own)), 1, 0, training=True)
+        make_env(VizdoomConfig(game=str(own)), 1, 0, training=True)
     assert "\n" not in str(refused.value)
 
 
@@ -139,9 +140,9 @@ def test_a_scenario_of_ones_own_that_is_missing(own: Path) -> None:
     with pytest.raises(
         UserError, match=rf"there is no file {own.parent}/missing.cfg; `env.game` is a scenario"
     ):
-        make_env(EnvConfig("vizdoom", "missing.cfg"), 1, 0, training=True)
+        make_env(VizdoomConfig(game="missing.cfg"), 1, 0, training=True)
 
 
 def test_a_frame_skip_among_keyword_arguments() -> None:
     with pytest.raises(UserError, match=r"env.kwargs cannot set frame_skip, which Adamas sets itself"):
-        make_env(EnvConfig("vizdoom", "basic", kwargs='{"frame_skip": 2}'), 1, 0, training=True)
+        make_env(VizdoomConfig(game="basic", kwargs='{"frame_skip": 2}'), 1, 0, training=True)

@@ -17,7 +17,7 @@ import torch
 import adamas.evaluation.results as results
 from adamas.agent import Agent
 from adamas.core.errors import UserError
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import EnvConfig, MinAtarConfig
 from adamas.envs.make import make_env
 from adamas.evaluation.protocol import EpisodeScore
 from adamas.evaluation.results import (
@@ -29,7 +29,7 @@ from adamas.evaluation.results import (
     write_results,
 )
 
-BREAKOUT = EnvConfig("minatar", "breakout", size=10)
+BREAKOUT = MinAtarConfig(game="breakout", size=10)
 
 
 def evaluate(agent: Agent, **changes: Any) -> dict[str, Any]:
@@ -83,8 +83,8 @@ def test_whole_games_are_played_by_both_policies(agent: Agent, monkeypatch: pyte
     [
         ({"episodes": 0}, "episodes is 0"),
         ({"temperature": -1.0}, "temperature is -1.0"),
-        ({"env_config": EnvConfig("minatar", "breakout", size=20)}, "trained on frames"),
-        ({"env_config": EnvConfig("minatar", "asterix", size=10)}, "3 actions"),
+        ({"env_config": MinAtarConfig(game="breakout", size=20)}, "trained on frames"),
+        ({"env_config": MinAtarConfig(game="asterix", size=10)}, "3 actions"),
     ],
 )
 def test_impossible_evaluations_are_refused(agent: Agent, change: dict[str, Any], message: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 
 import adamas
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import MinAtarConfig
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.play.engine import Engine, Player
@@ -26,7 +26,7 @@ from adamas.play.session import Session
 from tests.helpers.processes import command
 
 L = 4
-ENV = EnvConfig("minatar", "breakout", 10)
+ENV = MinAtarConfig(game="breakout", size=10)
 
 
 def breakout(training: bool) -> RealVectorEnv:

@@ -12,7 +12,7 @@ from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import load_config, save_config, to_dict
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import MinAtarConfig
 from adamas.interop.two_stage import STAND_IN
 from adamas.presets import preset
 from adamas.training.config import Config
@@ -20,7 +20,7 @@ from adamas.training.config import Config
 
 def make_breakout_run(run: Path) -> None:
     """A run of an untrained agent for MinAtar Breakout in the folder ``run``, with what it played."""
-    config = replace(preset("debug"), env=EnvConfig("minatar", "breakout", size=10, max_episode_steps=50))
+    config = replace(preset("debug"), env=MinAtarConfig(game="breakout", size=10, max_episode_steps=50))
     agent = AgentConfig(
         (3, 10, 10), ActionSpec.discrete(("noop", "left", "right")), config.world_model, config.actor_critic
     )

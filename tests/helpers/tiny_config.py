@@ -12,7 +12,7 @@ from torch import Tensor
 
 from adamas.core.checkpoint import find_checkpoint
 from adamas.data.store import EpisodeStore
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import MinAtarConfig
 from adamas.presets import preset
 from adamas.training.config import Config
 
@@ -23,7 +23,7 @@ def tiny_config(seed: int = 0) -> Config:
     return replace(
         config,
         seed=seed,
-        env=EnvConfig("minatar", "breakout", size=10, max_episode_steps=100),
+        env=MinAtarConfig(game="breakout", size=10, max_episode_steps=100),
         tensorboard=False,
     )
 

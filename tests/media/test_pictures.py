@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 from torch import Tensor
 
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import MinAtarConfig
 from adamas.media.pictures import (
     BACKGROUND,
     GAP,
@@ -26,7 +26,7 @@ from adamas.media.pictures import (
     strip,
 )
 
-BREAKOUT = EnvConfig("minatar", "breakout", size=10)
+BREAKOUT = MinAtarConfig(game="breakout", size=10)
 
 
 def noise(num_frames: int, size: int, seed: int = 0, channels: int = 3) -> Tensor:

@@ -13,12 +13,12 @@ from PIL import Image
 
 from adamas.agent import Agent
 from adamas.dreaming.continuation import Continuation
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import MinAtarConfig
 from adamas.evaluation.results import evaluate_agent
 from adamas.report.run_results import write_report
 
 CPU = torch.device("cpu")
-BREAKOUT = EnvConfig("minatar", "breakout", size=10)
+BREAKOUT = MinAtarConfig(game="breakout", size=10)
 PLOTS = ["learning_curve.png", "world_model.png", "dream_rates.png", "returns.png"]
 
 

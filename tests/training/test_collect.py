@@ -10,12 +10,12 @@ import torch
 
 from adamas.core.actions import ActionSpec
 from adamas.data.store import EpisodeStore
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import MinAtarConfig
 from adamas.envs.make import make_env
 from adamas.evaluation.protocol import RandomPolicy
 from adamas.training.collect import Collector
 
-GAME = EnvConfig("minatar", "breakout", size=10, max_episode_steps=30)
+GAME = MinAtarConfig(game="breakout", size=10, max_episode_steps=30)
 NUM_ACTIONS = 3
 
 

@@ -21,6 +21,7 @@ from adamas.data import NEW, EpisodeStore
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.envs import EnvConfig
+from adamas.envs.config import AtariConfig, GymnasiumConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import preset
 from adamas.training import source
@@ -220,7 +221,7 @@ def test_recordings_at_a_url(
         new_run(replace(config(recordings), data="memory://url/theirs"), tmp_path / "run", quiet=True)
 
 
-@pytest.mark.parametrize("game", [None, EnvConfig("gymnasium", "CarRacing-v3", size=12, width=20)])
+@pytest.mark.parametrize("game", [None, GymnasiumConfig(game="CarRacing-v3", size=12, width=20)])
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_run_knows_the_game_that_was_recorded(game: EnvConfig | None, packed: bool, tmp_path: Path) -> None:
     """And if it is not known, none: not that of the preset, which is Breakout in MinAtar."""
@@ -230,8 +231,8 @@ def test_a_run_knows_the_game_that_was_recorded(game: EnvConfig | None, packed: 
         cli.run(["data", "pack", str(tmp_path / "mine"), "--out", str(tmp_path / "packed")])
     with closing(new_run(config(tmp_path / ("packed" if packed else "mine")), tmp_path / "run", quiet=True)):
         pass
-    assert preset("debug").env != EnvConfig()
-    assert find_target([str(tmp_path / "run")], "play")[1].env == (game or EnvConfig())
+    assert preset("debug").env != AtariConfig()
+    assert find_target([str(tmp_path / "run")], "play")[1].env == (game or AtariConfig())
 
 
 def test_a_preset_without_final_epochs_trains_as_many_epochs_as_in_its_game(

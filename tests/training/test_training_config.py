@@ -15,7 +15,7 @@ from adamas.core.errors import UserError
 from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.envs.atari import rom_name
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import AtariConfig, MinAtarConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import PRESETS, preset
 from adamas.presets.atari import GAME_OVERRIDES
@@ -140,12 +140,14 @@ def test_no_default_moves_atari100k(monkeypatch: pytest.MonkeyPatch) -> None:
         FrameNetworkConfig,
         SamplerConfig,
         ActorCriticConfig,
-        EnvConfig,
+        AtariConfig,
     )
     training = (CollectionConfig, ComponentTraining, PolicyTraining, OptimizerConfig, ActorCriticLossConfig)
     for cls in (*classes, *training, EvaluationConfig):
         init = cls.__init__
         monkeypatch.setattr(init, "__defaults__", tuple(map(moved, init.__defaults__ or ())))
+        by_name = {name: moved(value) for name, value in (init.__kwdefaults__ or {}).items()}
+        monkeypatch.setattr(init, "__kwdefaults__", by_name)
     assert OptimizerConfig().warmup_updates == 101  # the defaults did change
     assert set(diff(expected, to_dict(preset("atari100k")))) <= NOT_PUBLISHED | OF_NO_UPSAMPLER
 
@@ -168,7 +170,7 @@ def test_reward_end_sequences_are_as_long_as_a_dream_and_its_context() -> None:
 
 @pytest.mark.parametrize("game", ["Freeway", "freeway", "ALE/Freeway-v5"])
 def test_freeway_is_collected_nearly_greedily(game: str) -> None:
-    env = EnvConfig(game=game)
+    env = AtariConfig(game=game)
     if game.startswith("ALE"):
         assert preset("atari100k", env).collection.temperature == 1.0  # no name of an Atari game here
         return
@@ -179,8 +181,8 @@ def test_freeway_is_collected_nearly_greedily(game: str) -> None:
 
 
 def test_other_games_are_collected_as_ever() -> None:
-    assert preset("atari100k", EnvConfig(game="Pong")) == preset("atari100k")
-    assert preset("atari100k", EnvConfig("minatar", "freeway", size=10)) == preset("atari100k")
+    assert preset("atari100k", AtariConfig(game="Pong")) == preset("atari100k")
+    assert preset("atari100k", MinAtarConfig(game="freeway", size=10)) == preset("atari100k")
 
 
 def test_every_override_is_of_a_game_and_a_setting_that_exist() -> None:
@@ -298,7 +300,7 @@ def test_impossible_combinations_are_refused() -> None:
     with pytest.raises(
         UserError, match=r"frames of 7x7 pixels are too small for 4 levels of the denoiser; .* least 8"
     ):
-        replace(config, env=EnvConfig(size=7))
+        replace(config, env=AtariConfig(size=7))
     denoiser = config.world_model.denoiser
     network = replace(denoiser.network, context_length=1)
     model = replace(config.world_model, denoiser=replace(denoiser, network=network))
