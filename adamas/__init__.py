@@ -15,17 +15,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adamas.agent import Agent
     from adamas.diffusion.denoiser import sample
-    from adamas.envs.config import EnvConfig
+    from adamas.envs.config import AtariConfig, GymnasiumConfig, MinAtarConfig, VizdoomConfig
     from adamas.interop.dream_env import make_dream
     from adamas.interop.game_env import make_env
     from adamas.interop.load import load
 
 __version__ = "0.2.0"
-__all__ = ["Agent", "EnvConfig", "__version__", "load", "make_dream", "make_env", "sample"]
+__all__ = [
+    "Agent",
+    "AtariConfig",
+    "GymnasiumConfig",
+    "MinAtarConfig",
+    "VizdoomConfig",
+    "__version__",
+    "load",
+    "make_dream",
+    "make_env",
+    "sample",
+]
 
 _HOMES = {
     "Agent": "adamas.agent",
-    "EnvConfig": "adamas.envs.config",
+    "AtariConfig": "adamas.envs.config",
+    "GymnasiumConfig": "adamas.envs.config",
+    "MinAtarConfig": "adamas.envs.config",
+    "VizdoomConfig": "adamas.envs.config",
     "load": "adamas.interop.load",
     "make_dream": "adamas.interop.dream_env",
     "make_env": "adamas.interop.game_env",

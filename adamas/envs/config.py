@@ -88,8 +88,8 @@ class AtariConfig(SuiteConfig):
     sticky_actions: float = 0.0
     """Probability that the previous action is repeated instead of the new one, from 0 to 1."""
     max_episode_steps: int | None = None
-    """Number of steps of the agent after which an episode is truncated. By default, 108,000 emulator frames. The actions
-    of an episode are kept and played again to resume it, so a high limit costs memory and time."""
+    """Number of steps of the agent after which an episode is truncated. By default, 108,000 emulator frames. The
+    actions of an episode are kept and played again to resume it, so a high limit costs memory and time."""
     life_loss_ends: bool = True
     """Whether losing a life ends an episode while training, though the game continues."""
 
@@ -107,8 +107,8 @@ class MinAtarConfig(SuiteConfig):
     sticky_actions: float = 0.1
     """Probability that the previous action is repeated instead of the new one, from 0 to 1."""
     max_episode_steps: int | None = None
-    """Number of steps of the agent after which an episode is truncated. By default, 27,000. The actions of an episode are
-    kept and played again to resume it, so a high limit costs memory and time."""
+    """Number of steps of the agent after which an episode is truncated. By default, 27,000. The actions of an episode
+    are kept and played again to resume it, so a high limit costs memory and time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,11 +137,11 @@ class _RenderedConfig(SuiteConfig):
     frames: Literal["auto", "observation", "render"] = "auto"
     """Where frames come from. observation: the observation. render: the result of render(). auto: render() if the
     environment draws RGB frames by default; else the observation if it is an RGB picture; else render() if it can draw
-    RGB; else an observation that is grey, has its channels first or holds floats in [0, 1]. A small RGB observation of
-    small numbers counts as symbols if the environment can be rendered instead."""
+    RGB; else an observation that is grey, has its channels first or holds floats in [0, 1]. A small RGB observation
+    of small numbers counts as symbols if the environment can be rendered instead."""
     frames_key: str | None = None
-    """Key of the frames in observations that are dictionaries. The key a/b means entry b of entry a. By default, the only
-    RGB picture in the dictionary."""
+    """Key of the frames in observations that are dictionaries. The key a/b means entry b of entry a. By default, the
+    only RGB picture in the dictionary."""
     kwargs: str = "{}"
     """Keyword arguments of the environment as a JSON object, such as '{"domain_randomize": true}'."""
 

@@ -9,10 +9,9 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from adamas.core.config import from_dict
 from adamas.core.errors import UserError
 from adamas.core.files import read_file
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import read_env
 from adamas.fidelity.results import DreamResults, FidelityProtocol, FidelityResult
 
 FILE = "fidelity.json"
@@ -37,7 +36,7 @@ def read_result(folder: Path) -> FidelityResult:
     try:
         data = json.loads(read_file(folder / FILE))
         env = data["protocol"]["env"]
-        protocol = data["protocol"] | {"env": None if env is None else from_dict(EnvConfig, env)}
+        protocol = data["protocol"] | {"env": None if env is None else read_env(env)}
         dreams = {name: _from_json(found) for name, found in data["dreams"].items()}
         return FidelityResult(FidelityProtocol(**protocol), dreams, data["provenance"], folder)
     except OSError as error:

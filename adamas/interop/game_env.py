@@ -1,7 +1,7 @@
 """Real games as Gymnasium environments: the same frames, actions and calls as those of dreams.
 
     games = adamas.make_env("runs/breakout", num_envs=8)  # the game of a run, as a gymnasium.vector.VectorEnv
-    games = adamas.make_env(EnvConfig("minatar", "breakout", size=10))
+    games = adamas.make_env(MinAtarConfig(game="breakout", size=10))
     game = gymnasium.make("adamas.interop.game_env:adamas/Game-v0", game="runs/breakout")
 
 Importing this module registers ``adamas/Game-v0``.
@@ -14,10 +14,10 @@ from pathlib import Path
 import gymnasium
 import torch
 
-from adamas.core.config import from_dict, read_yaml
+from adamas.core.config import read_yaml
 from adamas.core.errors import UserError
 from adamas.envs import make
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import EnvConfig, read_env
 from adamas.interop.gymnasium_env import PixelEnv, PixelVectorEnv
 
 
@@ -80,14 +80,14 @@ def game_config(game: EnvConfig | Path | str) -> EnvConfig:
         return game
     file = Path(game) / "config.yaml"
     if not file.is_file():
-        raise UserError(f"{game} has no config.yaml; give the folder of a run or checkpoint, or an EnvConfig")
+        raise UserError(f"{game} has no config.yaml; give a run, a checkpoint or a game's configuration")
     data = read_yaml(file)
     run = data["run"] if isinstance(data, dict) and "run" in data else data
     if not isinstance(run, dict) or "env" not in run:
-        raise UserError(f"{file} names no game; give an EnvConfig")
+        raise UserError(f"{file} names no game; give the configuration of a game")
     if run.get("data") is not None:
-        raise UserError(f"{game} was trained on recordings, not on a game; give an EnvConfig")
-    return from_dict(EnvConfig, run["env"], "env")
+        raise UserError(f"{game} was trained on recordings, not on a game; give the configuration of a game")
+    return read_env(run["env"], "env")
 
 
 gymnasium.register(

@@ -16,9 +16,7 @@ def car_racing() -> Config:
 
 def cartpole() -> Config:
     """Balance a pole on a cart, from the DeepMind Control Suite. Needs: pip install 'adamas[dm-control]'."""
-    return _on(
-        GymnasiumConfig(game="shimmy:dm_control/cartpole-balance-v0", size=32, max_episode_steps=500)
-    )
+    return _on(GymnasiumConfig(game="shimmy:dm_control/cartpole-balance-v0", size=32, max_episode_steps=500))
 
 
 def _on(env: EnvConfig) -> Config:

@@ -12,11 +12,11 @@ from adamas.agent import Agent
 from adamas.core.errors import UserError
 from adamas.data.store import EpisodeStore
 from adamas.dreaming.film_dreams import FilmOptions, film_dreams, game_for_dreams
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import MinAtarConfig
 from adamas.media.films import save_film
 from adamas.media.pictures import GAP, LABEL_HEIGHT
 
-BREAKOUT = EnvConfig("minatar", "breakout", size=10)
+BREAKOUT = MinAtarConfig(game="breakout", size=10)
 
 
 def test_a_film_of_a_run_from_its_dataset(dreamer: Path) -> None:
@@ -54,5 +54,5 @@ def test_arguments_that_do_not_fit_are_refused_at_once(agent: Agent, dreamer: Pa
     with pytest.raises(UserError, match="recorded episodes have their own actions"):
         film_dreams(agent, store, "random", FilmOptions(beside_real=True))
     with pytest.raises(UserError, match=r"bar was trained on frames of shape \(3, 10, 10\)"):  # noqa: SIM117
-        with game_for_dreams(agent, EnvConfig("minatar", "breakout", size=20), agent_name="bar"):
+        with game_for_dreams(agent, MinAtarConfig(game="breakout", size=20), agent_name="bar"):
             pass

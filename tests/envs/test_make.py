@@ -40,7 +40,7 @@ def test_files_of_before_there_was_a_dataclass_for_each_suite() -> None:
         **{"sticky_actions": None, "max_episode_steps": None, "life_loss_ends": True, "frames": "auto"},
         **{"frames_key": None, "kwargs": "{}"},
     }
-    assert read_env(older) == MinAtarConfig(game="freeway", size=10) and read_env(older).sticky_actions == 0.1
+    assert read_env(older) == MinAtarConfig(game="freeway", size=10, sticky_actions=0.1)
     assert read_env({**older, "sticky_actions": 0.0}) == MinAtarConfig(
         game="freeway", size=10, sticky_actions=0.0
     )

@@ -18,7 +18,7 @@ from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import EnvStep
 from adamas.envs import RealVectorEnv, make_env
-from adamas.envs.config import AtariConfig, GymnasiumConfig, MinAtarConfig
+from adamas.envs.config import AtariConfig, EnvConfig, GymnasiumConfig, MinAtarConfig
 from adamas.envs.vector import Flags, Frames, Integers, RawStep
 
 BROKEN = -1
@@ -171,7 +171,7 @@ gymnasium.register("AdamasNoise-v0", NOISE)
 
 # Every suite. In Atari, environment 0 mostly fires and soon loses; environment 1 never serves a ball, so that
 # only the time limit ends its episode.
-SUITES = {
+SUITES: dict[str, EnvConfig] = {
     "atari": AtariConfig(game="Breakout", size=32, noop_max=8, sticky_actions=0.25, max_episode_steps=260),
     "minatar": MinAtarConfig(game="breakout", size=16),
     "gymnasium": GymnasiumConfig(game="AdamasNoise-v0", size=4),

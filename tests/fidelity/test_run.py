@@ -10,7 +10,7 @@ import pytest
 import adamas
 from adamas.core.errors import UserError
 from adamas.data.store import EpisodeStore
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import MinAtarConfig
 from adamas.fidelity.networks import load_networks
 from adamas.fidelity.run import FidelityOptions, measure_fidelity
 
@@ -34,7 +34,7 @@ def test_nothing_is_written_unless_asked_for_and_moments_need_a_game(dreamer: Pa
     result = measure_fidelity(agent, "RUN/dataset/test", options, progress=lines.append)
     assert lines == ["N = 2: measured"] and result.folder is None and sorted(Path().rglob("*")) == before
     assert result.protocol.moments == 0 and result.dreams["N = 2"].moments is None
-    game = EnvConfig("minatar", "breakout", size=10)
+    game = MinAtarConfig(game="breakout", size=10)
     with_game = measure_fidelity(
         agent, EpisodeStore.open("RUN/dataset/test"), options, env=game, out=Path("out")
     )
@@ -48,7 +48,7 @@ def test_what_does_not_fit_is_refused(dreamer: Path) -> None:
     with pytest.raises(UserError, match="windows >= 2"):
         FidelityOptions(windows=1)
     with pytest.raises(UserError, match=r"the agent was trained on frames of shape \(3, 10, 10\)"):
-        measure_fidelity(agent, "RUN/dataset/test", env=EnvConfig("minatar", "breakout", size=20))
+        measure_fidelity(agent, "RUN/dataset/test", env=MinAtarConfig(game="breakout", size=20))
     EpisodeStore.create("large", (3, 16, 16))
     with pytest.raises(UserError, match=r"large holds frames of shape \(3, 16, 16\), but the agent sees"):
         measure_fidelity(agent, "large")

@@ -12,7 +12,7 @@ from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import load_config, save_config, to_dict
-from adamas.envs.config import MinAtarConfig
+from adamas.envs.config import AtariConfig, MinAtarConfig
 from adamas.interop.two_stage import STAND_IN
 from adamas.presets import preset
 from adamas.training.config import Config
@@ -40,7 +40,7 @@ def as_if_recorded(run: Path, name: str) -> None:
     world_model = replace(config.world_model, reward_end=None)
     recordings = (run.parent / name).absolute()
     config = replace(
-        config, data=str(recordings), env=EnvConfig(), world_model=world_model, actor_critic=STAND_IN
+        config, data=str(recordings), env=AtariConfig(), world_model=world_model, actor_critic=STAND_IN
     )
     agent = AgentConfig((3, 10, 10), ActionSpec.discrete(("noop", "left", "right")), world_model, STAND_IN)
     weights = Agent(agent).state_dict()

@@ -13,13 +13,13 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 import adamas
-from adamas import EnvConfig
 from adamas.agent import Agent
 from adamas.core.errors import UserError
 from adamas.envs import make
+from adamas.envs.config import MinAtarConfig
 
 pytest.importorskip("minatar")
-BREAKOUT = EnvConfig("minatar", "breakout", size=10)
+BREAKOUT = MinAtarConfig(game="breakout", size=10)
 
 
 def test_frames_rewards_and_ends_are_those_of_the_game() -> None:
@@ -109,5 +109,5 @@ def test_channels_may_come_first_or_last(agent: Agent) -> None:
 
 def test_the_package_lists_its_public_names() -> None:
     assert dir(adamas) == sorted(adamas.__all__)
-    for name in ("load", "make_dream", "make_env", "Agent", "EnvConfig", "sample"):
+    for name in ("load", "make_dream", "make_env", "Agent", "MinAtarConfig", "sample"):
         assert name in dir(adamas) and getattr(adamas, name) is not None

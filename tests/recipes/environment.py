@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 
 from adamas.core.actions import ActionSpec
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import SuiteConfig
 from adamas.envs.vector import Flags, Frames, Integers, RawStep, RealVectorEnv
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowConfig(SuiteConfig):
+    """A row of pixels (suite row)."""
+
+    suite: Literal["row"] = "row"
+    """Library that the game comes from."""
+    game: str = "row"
+    """Name of the game."""
+    size: int = 10
+    """Height and width of a frame in pixels."""
 
 
 class RowEnvs(RealVectorEnv):
     """B games: a bright dot starts anywhere in the row, and gets a reward at its right end."""
 
-    def __init__(self, config: EnvConfig, num_envs: int, seed: int) -> None:
+    def __init__(self, config: RowConfig, num_envs: int, seed: int) -> None:
         actions = ActionSpec.discrete(("left", "right"))
         super().__init__(num_envs, seed, actions, config.obs_shape)
         self.max_steps = config.max_episode_steps or 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import MinAtarConfig
 from adamas.presets.atari import debug
 from adamas.training.config import Config
 
@@ -14,6 +14,6 @@ def freeway_debug() -> Config:
     config = debug()
     return replace(
         config,
-        env=EnvConfig("minatar", "freeway", size=10),
+        env=MinAtarConfig(game="freeway", size=10),
         policy=replace(config.policy, horizon=8),
     )

@@ -24,7 +24,6 @@ from adamas.data.importing.run import ImportOptions, import_recordings
 from adamas.diffusion.denoiser import DenoiserConfig
 from adamas.diffusion.samplers import SamplerConfig, sample_path
 from adamas.envs import make
-from adamas.envs.config import EnvConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import PRESETS
 from adamas.training.build import new_run
@@ -33,7 +32,7 @@ from adamas.world_models import diamond
 from tests.helpers.tiny_config import tiny_config
 from tests.recipes.command import count
 from tests.recipes.denoiser import FlowDenoiser
-from tests.recipes.environment import RowEnvs
+from tests.recipes.environment import RowConfig, RowEnvs
 from tests.recipes.importer import safetensors
 from tests.recipes.metric import loss_with_confidence
 from tests.recipes.preset import freeway_debug
@@ -50,20 +49,20 @@ def metrics_of(config: Config, run_dir: Path) -> list[dict[str, Any]]:
 
 
 def test_an_environment_is_trained_on(monkeypatch: Patch, tmp_path: Path) -> None:
-    monkeypatch.setattr(make, "_SUITES", {**make._SUITES, "row": RowEnvs})
-    env = EnvConfig("row", "row", size=10, max_episode_steps=30)  # type: ignore[arg-type]
+    monkeypatch.setattr(make, "_SUITES", {**make._SUITES, RowConfig: RowEnvs})
+    env: Any = RowConfig(max_episode_steps=30)
     logged = metrics_of(replace(tiny_config(), env=env), tmp_path / "run")
     assert {"collect", "denoiser", "actor_critic", "evaluate"} <= {r["phase"] for r in logged}
     assert any(r["phase"] == "collect" and r["nonzero_reward_rate"] > 0 for r in logged)
 
 
 def test_an_environment_goes_on_from_a_snapshot() -> None:
-    env = RowEnvs(EnvConfig(size=10), num_envs=3, seed=0)
+    env = RowEnvs(RowConfig(), num_envs=3, seed=0)
     env.reset()
     action = torch.tensor([0, 1, 1])
     for _ in range(4):
         step = env.step(action)
-    other = RowEnvs(EnvConfig(size=10), num_envs=3, seed=1)
+    other = RowEnvs(RowConfig(), num_envs=3, seed=1)
     restored = other.restore(env.snapshot())
     assert restored is not None and torch.equal(restored.obs, step.obs)
     for _ in range(20):
