@@ -23,7 +23,7 @@ from adamas.world_models.reward_end import RewardEndModel
 ActState = tuple[Tensor, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AgentConfig:
     """Everything needed to build an agent before its weights are loaded."""
 

@@ -40,11 +40,13 @@ from adamas.world_models.diamond import Diamond
 HORIZON, DREAMS = 100, 64
 LONGEST_CONTEXT = 8  # all presets dream the same windows
 STEPS = (1, 2, 3, 5, 10)
-SAMPLERS = {f"N = {n}": SamplerConfig(n) for n in STEPS} | {
-    "N = 3, Heun": SamplerConfig(3, "heun"),
-    "N = 3, from sigma_max": SamplerConfig(3, scale_initial_noise=True),
-    "N = 3, from sigma_max, sigma_min 0.5": SamplerConfig(3, sigma_min=0.5, scale_initial_noise=True),
-    "N = 10, from sigma_max": SamplerConfig(10, scale_initial_noise=True),
+SAMPLERS = {f"N = {n}": SamplerConfig(num_steps=n) for n in STEPS} | {
+    "N = 3, Heun": SamplerConfig(num_steps=3, method="heun"),
+    "N = 3, from sigma_max": SamplerConfig(num_steps=3, scale_initial_noise=True),
+    "N = 3, from sigma_max, sigma_min 0.5": SamplerConfig(
+        num_steps=3, sigma_min=0.5, scale_initial_noise=True
+    ),
+    "N = 10, from sigma_max": SamplerConfig(num_steps=10, scale_initial_noise=True),
 }
 FEW = ("N = 1", "N = 3")
 NUM_ACTIONS = 3
@@ -84,7 +86,7 @@ def main(options: Train | Show) -> None:
     compared = options.preset in ("ablation", "ablation-ddpm") or "no-offset" in options.preset
     samplers = {name: s for name, s in SAMPLERS.items() if compared or name in FEW}
     if config.world_model.denoiser.diffusion == "ddpm":
-        samplers = {name: s for name, s in samplers.items() if s == SamplerConfig(s.num_steps)}
+        samplers = {name: s for name, s in samplers.items() if s == SamplerConfig(num_steps=s.num_steps)}
     dreams = {name: measure(denoiser, heldout, sampler) for name, sampler in samplers.items()}
     result = {
         "preset": options.preset,

@@ -26,13 +26,13 @@ DRAWS = 4_000  # held-out steps, before the telling ones are picked
 EXACT = 64  # levels of 255 by which a pixel may be off
 
 SAMPLERS = {
-    "N = 1": SamplerConfig(1),
-    "N = 3": SamplerConfig(3),
-    "N = 1, EDM's start": SamplerConfig(1, scale_initial_noise=True),
-    "N = 2, EDM's start, sigma_min 1": SamplerConfig(2, sigma_min=1.0, scale_initial_noise=True),
-    "N = 3, EDM's start": SamplerConfig(3, scale_initial_noise=True),
-    "N = 3, EDM's start, sigma_min 0.5": SamplerConfig(3, sigma_min=0.5, scale_initial_noise=True),
-    "N = 8, EDM's start, sigma_min 0.5": SamplerConfig(8, sigma_min=0.5, scale_initial_noise=True),
+    "N = 1": SamplerConfig(num_steps=1),
+    "N = 3": SamplerConfig(num_steps=3),
+    "N = 1, EDM's start": SamplerConfig(num_steps=1, scale_initial_noise=True),
+    "N = 2, EDM's start, sigma_min 1": SamplerConfig(num_steps=2, sigma_min=1.0, scale_initial_noise=True),
+    "N = 3, EDM's start": SamplerConfig(num_steps=3, scale_initial_noise=True),
+    "N = 3, EDM's start, sigma_min 0.5": SamplerConfig(num_steps=3, sigma_min=0.5, scale_initial_noise=True),
+    "N = 8, EDM's start, sigma_min 0.5": SamplerConfig(num_steps=8, sigma_min=0.5, scale_initial_noise=True),
 }
 
 

@@ -45,7 +45,9 @@ def agent_tensors(name: str) -> tuple[AgentConfig, dict[str, Tensor]]:
     config = preset(name)
     actions = ActionSpec(buttons=tuple(str(i) for i in range(NUM_BUTTONS)))
     shape = config.env.obs_shape if config.world_model.upsampler is None else OBS_SHAPE
-    agent_config = AgentConfig(shape, actions, config.world_model, config.actor_critic)
+    agent_config = AgentConfig(
+        obs_shape=shape, actions=actions, world_model=config.world_model, actor_critic=config.actor_critic
+    )
     with torch.device("meta"):
         state = Agent(agent_config).state_dict()
     return agent_config, {key: torch.rand(tensor.shape) for key, tensor in state.items()}

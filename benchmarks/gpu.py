@@ -95,7 +95,11 @@ def tiny() -> Sizes:
     """The same parts, on a CPU, in seconds."""
     config = small_game()
     upsampler = UpsamplerConfig(
-        FrameNetworkConfig(1, 8, (1,), (8,), (False,)), factor=2, sampler=SamplerConfig(1)
+        network=FrameNetworkConfig(
+            context_length=1, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
+        ),
+        factor=2,
+        sampler=SamplerConfig(num_steps=1),
     )
     scenes = replace(
         config,
@@ -143,7 +147,14 @@ def machine(name: str) -> Iterator[Finding]:
 def agreement(sizes: Sizes, mode: str) -> Iterator[Finding]:
     """Outputs and gradients beside those of a CPU in fp32, for the same weights and inputs."""
     config, spec = sizes.atari, ActionSpec.numbered(18)
-    agent = fixed_agent(AgentConfig(config.env.obs_shape, spec, config.world_model, config.actor_critic))
+    agent = fixed_agent(
+        AgentConfig(
+            obs_shape=config.env.obs_shape,
+            actions=spec,
+            world_model=config.world_model,
+            actor_critic=config.actor_critic,
+        )
+    )
     ask = replayed_answers if mode.startswith("graphs") else answers
     given = []
     for settings in (in_mode(config, "cpu", "fp32").runtime, in_mode(config, sizes.device, mode).runtime):

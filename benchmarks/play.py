@@ -57,7 +57,7 @@ def server(target: Path, fps: float) -> Iterator[tuple[int, int]]:
 def full_size(folder: Path) -> Path:
     """An untrained agent at the paper's size, whose dreams do not end."""
     torch.manual_seed(0)
-    agent = Agent(AgentConfig((3, 64, 64), ACTIONS))
+    agent = Agent(AgentConfig(obs_shape=(3, 64, 64), actions=ACTIONS))
     first, _, last = agent.reward_end.head
     first.bias.data.fill_(10)
     last.weight.data[3:] = torch.tensor([[1.0], [-1.0]])

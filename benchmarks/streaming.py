@@ -37,7 +37,9 @@ from adamas.training.build import new_run
 STEPS = 2_000  # recorded
 SIZE, LIMIT = 4 * 2**30, 2**30  # bytes
 SECONDS, WINDOW = 24, 4  # of training in each process, and of one line
-SMALL = FrameNetworkConfig(4, 64, (1, 1, 1), (16, 16, 16), (False,) * 3)
+SMALL = FrameNetworkConfig(
+    context_length=4, cond_channels=64, depths=(1, 1, 1), channels=(16, 16, 16), attn_depths=(False,) * 3
+)
 CONDITIONS = "in memory", "limited", "limited, not ahead"  # run from the last to the first
 
 

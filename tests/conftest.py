@@ -19,7 +19,7 @@ from adamas.agent import Agent, AgentConfig
 from adamas.core import runtime
 from adamas.core.actions import ActionSpec
 from adamas.core.runtime import RuntimeConfig
-from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
@@ -41,11 +41,11 @@ class Reference(NamedTuple):
         """The network of a recorded denoiser."""
         sizes = self.config["inner_model"]
         return FrameNetworkConfig(
-            sizes["num_steps_conditioning"],
-            sizes["cond_channels"],
-            tuple(sizes["depths"]),
-            tuple(sizes["channels"]),
-            tuple(map(bool, sizes["attn_depths"])),
+            context_length=sizes["num_steps_conditioning"],
+            cond_channels=sizes["cond_channels"],
+            depths=tuple(sizes["depths"]),
+            channels=tuple(sizes["channels"]),
+            attn_depths=tuple(map(bool, sizes["attn_depths"])),
         )
 
 
@@ -116,16 +116,20 @@ def dreamer(dreamer_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def agent() -> Agent:
     """A tiny untrained agent for MinAtar Breakout."""
     pytest.importorskip("minatar")
-    network = FrameNetworkConfig(4, cond_channels=16, depths=(1,), channels=(8,), attn_depths=(False,))
+    network = FrameNetworkConfig(
+        context_length=4, cond_channels=16, depths=(1,), channels=(8,), attn_depths=(False,)
+    )
     config = AgentConfig(
-        (3, 10, 10),
-        ActionSpec.discrete(("noop", "left", "right")),
-        DiamondConfig(
-            DenoiserConfig(network),
-            RewardEndConfig(8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)),
-            SamplerConfig(num_steps=1),
+        obs_shape=(3, 10, 10),
+        actions=ActionSpec.discrete(("noop", "left", "right")),
+        world_model=DiamondConfig(
+            denoiser=EdmConfig(network=network),
+            reward_end=RewardEndConfig(
+                lstm_dim=8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
+            ),
+            sampler=SamplerConfig(num_steps=1),
         ),
-        ActorCriticConfig(8, channels=(8,), down=(True,)),
+        actor_critic=ActorCriticConfig(lstm_dim=8, channels=(8,), down=(True,)),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

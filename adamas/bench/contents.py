@@ -77,7 +77,13 @@ def agent_config(config: Config) -> AgentConfig:
     """
     made_up = stand_in(config)
     if made_up is not None:
-        return AgentConfig(*made_up, config.world_model, config.actor_critic)
+        obs_shape, actions = made_up
+        return AgentConfig(
+            obs_shape=obs_shape,
+            actions=actions,
+            world_model=config.world_model,
+            actor_critic=config.actor_critic,
+        )
     if config.data is not None:
         return recorded(config)[1]
     with closing(make_env(config.env, 1, 0, training=True)) as env:

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from adamas.agent import Agent, AgentConfig
 from adamas.bench.contents import phases
-from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.denoiser import FrameDiffusionConfig
 from adamas.diffusion.samplers import SamplerConfig, sample_path
 from adamas.training.config import Config
 
@@ -87,7 +87,7 @@ def _calls(sampler: SamplerConfig) -> int:
     return len(levels)
 
 
-def _targets(config: DenoiserConfig | None) -> int:
+def _targets(config: FrameDiffusionConfig | None) -> int:
     """Number of target frames in a segment of a denoiser or an upsampler."""
     return 0 if config is None else 1 + config.num_autoregressive_steps
 

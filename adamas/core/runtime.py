@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from adamas.core.errors import UserError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RuntimeConfig:
     """Where and how the arithmetic runs."""
 

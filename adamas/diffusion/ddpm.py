@@ -6,16 +6,54 @@ context frames and the training on the model's own estimates are the same.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
 import torch
 from torch import Generator, Tensor
 
 from adamas.core.actions import ActionSpec
-from adamas.diffusion.denoiser import Denoiser, DenoiserConfig, masked_error, offset_noise, to_levels
+from adamas.core.errors import UserError
+from adamas.diffusion.denoiser import Denoiser, FrameDiffusionConfig, masked_error, offset_noise, to_levels
 from adamas.diffusion.samplers import SamplerConfig
 
 NUM_TIMESTEPS = 1000
 # The variance of the noise that a timestep adds grows linearly from the first timestep to the last.
 BETA_FIRST, BETA_LAST = 1e-4, 0.02
+
+
+_OF_EDM = {
+    *(
+        "sigma_data",
+        "sigma_change",
+        "log_sigma_mean",
+        "log_sigma_std",
+        "sigma_min",
+        "sigma_max",
+        "noise_previous_obs",
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DdpmConfig(FrameDiffusionConfig):
+    """The DDPM denoiser (Ho et al. 2020): network and training targets. Its noise levels are fixed."""
+
+    diffusion: Literal["ddpm"] = "ddpm"
+    """Kind of diffusion model. edm: the one of the paper (Karras et al. 2022). ddpm: a network that predicts the
+    noise (Ho et al. 2020), as a baseline."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        super().__post_init__()
+        if self.network.noise_cond:
+            raise UserError("denoiser: network.noise_cond is for edm, not ddpm; leave it out")
+
+    @classmethod
+    def upgrade(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The fields of a file without those of EDM, which files of before version 0.2 hold as well."""
+        return {key: value for key, value in data.items() if key not in _OF_EDM}
 
 
 class DdpmDenoiser(Denoiser):
@@ -24,7 +62,7 @@ class DdpmDenoiser(Denoiser):
     alphas_cumprod: Tensor
     """(1000,): abar_t, the share of a frame's variance that remains at timestep t."""
 
-    def __init__(self, config: DenoiserConfig, img_channels: int, action_spec: ActionSpec) -> None:
+    def __init__(self, config: DdpmConfig, img_channels: int, action_spec: ActionSpec) -> None:
         super().__init__(config, img_channels, action_spec)
         betas = torch.linspace(BETA_FIRST, BETA_LAST, NUM_TIMESTEPS)
         self.register_buffer("alphas_cumprod", (1 - betas).cumprod(dim=0), persistent=False)

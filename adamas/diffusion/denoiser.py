@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -18,31 +17,19 @@ from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetwork, FrameNetworkConfig
 
 
-@dataclass(frozen=True)
-class DenoiserConfig:
-    """The denoiser D: its network, its noise and its training targets."""
+@dataclass(frozen=True, kw_only=True)
+class FrameDiffusionConfig:
+    """What all denoisers have in common: the network and its training targets.
 
+    Raises:
+        UserError: a value is out of range.
+    """
+
+    diffusion: str
+    """Kind of diffusion model."""
     network: FrameNetworkConfig = field(default_factory=FrameNetworkConfig)
-    diffusion: Literal["edm", "ddpm"] = "edm"
-    """Kind of diffusion model. edm: the one of the paper (Karras et al. 2022). ddpm: a network that predicts the
-    noise (Ho et al. 2020), as a baseline."""
     sigma_offset: float = 0.3
     """Standard deviation of the offset noise, which is the same for all pixels of a channel. 0 adds none."""
-    sigma_data: float = 0.5
-    """Standard deviation of the pixels of the data, on the scale [-1, 1] (edm only)."""
-    sigma_change: float | None = None
-    """Standard deviation of the change from the newest frame that the network sees to the next one. If it is given,
-    the network denoises that change instead of the frame, so that an untrained model repeats the newest frame (edm
-    only; not in the paper)."""
-    log_sigma_mean: float = -0.4
-    """Mean of the natural logarithm of the noise levels in training (edm only). Larger values train on more noise."""
-    log_sigma_std: float = 1.2
-    """Standard deviation of the natural logarithm of the noise levels in training (edm only). 0 trains on a single
-    level."""
-    sigma_min: float = 2e-3
-    """Smallest noise level in training, above 0; smaller ones are clipped to it (edm only)."""
-    sigma_max: float = 20.0
-    """Largest noise level in training; larger ones are clipped to it (edm only)."""
     num_autoregressive_steps: int = 1
     """Number of targets in a segment after the first one. Each is conditioned on the model's own estimate of the one
     before. 0 trains on real past frames only."""
@@ -51,28 +38,14 @@ class DenoiserConfig:
     final_frames: bool = True
     """Whether the last frame of every episode is a target of training. The published code leaves it out; where an end
     shows in that frame alone, its dreams hardly ever end."""
-    noise_previous_obs: bool = False
-    """Whether past frames carry noise in training, of a level that the network receives (network.noise_cond). The
-    network learns to continue from imperfect frames, as in the published two-stage model."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.sigma_min <= self.sigma_max:
-            raise UserError(f"denoiser: 0 < sigma_min <= sigma_max, got {self.sigma_min}, {self.sigma_max}")
-        if self.sigma_data <= 0 or self.sigma_offset < 0 or self.num_autoregressive_steps < 0:
+        """Check the values."""
+        if self.sigma_offset < 0 or self.num_autoregressive_steps < 0:
             raise UserError(
-                "denoiser: sigma_data > 0, sigma_offset >= 0 and num_autoregressive_steps >= 0, got "
-                f"{self.sigma_data}, {self.sigma_offset} and {self.num_autoregressive_steps}"
+                "denoiser: sigma_offset >= 0 and num_autoregressive_steps >= 0, got "
+                f"{self.sigma_offset} and {self.num_autoregressive_steps}"
             )
-        if self.sigma_change is not None and (self.sigma_change <= 0 or self.diffusion != "edm"):
-            raise UserError(
-                f"denoiser: sigma_change > 0 with diffusion edm, got {self.sigma_change} and {self.diffusion}"
-            )
-        if self.noise_previous_obs and not self.network.noise_cond:
-            raise UserError(
-                "denoiser: noise_previous_obs needs a network conditioned on that noise; set network.noise_cond"
-            )
-        if self.network.noise_cond and self.diffusion != "edm":
-            raise UserError(f"denoiser: network.noise_cond is for edm, not {self.diffusion}; leave it out")
 
     @property
     def segment_length(self) -> int:
@@ -100,7 +73,7 @@ class FrameDiffusion(nn.Module, ABC):
 
     def __init__(
         self,
-        config: DenoiserConfig,
+        config: FrameDiffusionConfig,
         img_channels: int,
         action_spec: ActionSpec | None,
         extra_frames: int = 0,

@@ -2,13 +2,63 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
-from adamas.diffusion.denoiser import Denoiser, FrameDiffusion, masked_error, offset_noise, to_levels
+from adamas.core.errors import UserError
+from adamas.diffusion.denoiser import (
+    Denoiser,
+    FrameDiffusion,
+    FrameDiffusionConfig,
+    masked_error,
+    offset_noise,
+    to_levels,
+)
 from adamas.diffusion.samplers import SamplerConfig, sample_path
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdmConfig(FrameDiffusionConfig):
+    """The EDM denoiser (the paper's; Karras et al. 2022): network, noise and training targets."""
+
+    diffusion: Literal["edm"] = "edm"
+    """Kind of diffusion model. edm: the one of the paper (Karras et al. 2022). ddpm: a network that predicts the
+    noise (Ho et al. 2020), as a baseline."""
+    sigma_data: float = 0.5
+    """Standard deviation of the pixels of the data, on the scale [-1, 1]."""
+    sigma_change: float | None = None
+    """Standard deviation of the change from the newest frame that the network sees to the next one. If it is given,
+    the network denoises that change instead of the frame, so that an untrained model repeats the newest frame. It is
+    not in the paper."""
+    log_sigma_mean: float = -0.4
+    """Mean of the natural logarithm of the noise levels in training. Larger values train on more noise."""
+    log_sigma_std: float = 1.2
+    """Standard deviation of the natural logarithm of the noise levels in training. 0 trains on a single
+    level."""
+    sigma_min: float = 2e-3
+    """Smallest noise level in training, above 0; smaller ones are clipped to it."""
+    sigma_max: float = 20.0
+    """Largest noise level in training; larger ones are clipped to it."""
+    noise_previous_obs: bool = False
+    """Whether past frames carry noise in training, of a level that the network receives (network.noise_cond). The
+    network learns to continue from imperfect frames, as in the published two-stage model."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        super().__post_init__()
+        if not 0 < self.sigma_min <= self.sigma_max:
+            raise UserError(f"denoiser: 0 < sigma_min <= sigma_max, got {self.sigma_min}, {self.sigma_max}")
+        if self.sigma_data <= 0 or (self.sigma_change is not None and self.sigma_change <= 0):
+            raise UserError(
+                f"denoiser: sigma_data > 0 and sigma_change > 0, got {self.sigma_data} and {self.sigma_change}"
+            )
+        if self.noise_previous_obs and not self.network.noise_cond:
+            raise UserError(
+                "denoiser: noise_previous_obs needs a network conditioned on that noise; set network.noise_cond"
+            )
 
 
 class Conditioners(NamedTuple):
@@ -28,6 +78,8 @@ class Edm(FrameDiffusion):
     If the network has ``noise_cond``, the L past frames in ``prev_obs`` may carry noise themselves, of standard
     deviation ``sigma_cond`` (B,). None means that they are clean.
     """
+
+    config: EdmConfig
 
     def conditioners(self, sigma: Tensor) -> Conditioners:
         """Preconditioning for noise levels ``sigma``, (B,) or (). Paper equations 9 to 12.

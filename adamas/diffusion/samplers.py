@@ -25,7 +25,7 @@ SamplerName = Literal["euler", "heun"]
 MAX_STEPS = 10_000  # of a frame; three are usual, and all noise levels are held in memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SamplerConfig:
     """How a frame is drawn from noise. DDPM uses num_steps and s_noise alone."""
 

@@ -15,14 +15,14 @@ from torch import Generator, Tensor
 
 from adamas.core.errors import UserError
 from adamas.core.types import Batch, to_model_range
-from adamas.diffusion.denoiser import DenoiserConfig, draw_path
-from adamas.diffusion.edm import Edm
+from adamas.diffusion.denoiser import draw_path
+from adamas.diffusion.edm import Edm, EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
 
 
-@dataclass(frozen=True)
-class UpsamplerConfig(DenoiserConfig):
+@dataclass(frozen=True, kw_only=True)
+class UpsamplerConfig(EdmConfig):
     """The configuration of a denoiser, plus the upsampling factor and the sampler."""
 
     network: FrameNetworkConfig = field(
@@ -40,17 +40,15 @@ class UpsamplerConfig(DenoiserConfig):
     """Height and width of a full frame divided by those of a small one, at least 1."""
     sampler: SamplerConfig = field(
         default_factory=lambda: SamplerConfig(
-            10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9
+            num_steps=10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9
         )
     )
     """How a full frame is drawn from noise."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.diffusion != "edm" or self.factor < 1:
-            raise UserError(
-                f"upsampler: need diffusion edm and factor >= 1, got {self.diffusion} and {self.factor}"
-            )
+        if self.factor < 1:
+            raise UserError(f"upsampler: factor is {self.factor}; it must be at least 1")
 
 
 class Upsampler(Edm):

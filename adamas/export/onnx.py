@@ -113,6 +113,12 @@ def check_export(agent: Agent, opset: int) -> None:
             raise require(module, "export")
 
 
+def _edm(agent: Agent) -> EdmDenoiser:
+    """The denoiser, which :func:`check_export` has found to be an EDM denoiser."""
+    assert isinstance(agent.denoiser, EdmDenoiser)
+    return agent.denoiser
+
+
 def describe(agent: Agent, title: str, opset: int, fps: float = FPS) -> dict[str, Any]:
     """What a program that dreams must know besides the models, as plain values for JSON."""
     config = agent.config
@@ -138,7 +144,7 @@ def describe(agent: Agent, title: str, opset: int, fps: float = FPS) -> dict[str
         "quantised": config.world_model.denoiser.quantise,
         "sampler": finite,
         "sigmas": sigmas.tolist(),
-        "starts_at_newest_frame": config.world_model.denoiser.sigma_change is not None,
+        "starts_at_newest_frame": _edm(agent).config.sigma_change is not None,
         "fps": fps,
         "opset": opset,
         "adamas": adamas.__version__,

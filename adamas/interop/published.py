@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from adamas.agent import Agent, AgentConfig
 from adamas.core.errors import UserError
 from adamas.core.files import check_regular, creating
+from adamas.diffusion.edm import EdmConfig
 from adamas.interop.sizes import PREFIXES, Tensors, infer_config
 
 
@@ -52,7 +53,9 @@ def save_published(agent: Agent, path: Path | str) -> None:
     """
     path, state, world_model = Path(path), agent.state_dict(), agent.config.world_model
     denoiser = world_model.denoiser
-    plain = denoiser.diffusion == "edm" and denoiser.network.context == "frames" and not denoiser.sigma_change
+    plain = (
+        isinstance(denoiser, EdmConfig) and denoiser.network.context == "frames" and not denoiser.sigma_change
+    )
     if not plain or world_model.upsampler or not world_model.reward_end:
         raise UserError(
             "the published format is for EDM denoisers of one stage on stacked frames, without sigma_change, and a "

@@ -12,7 +12,7 @@ from torch import Tensor
 from adamas.agent import AgentConfig
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
-from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
@@ -59,13 +59,18 @@ def infer_config(tensors: Tensors, source: str) -> AgentConfig:
             f"{source} does not hold an agent: its shapes do not fit together ({error}); get the file again"
         ) from error
     actions = ActionSpec.numbered(num_actions)
-    return AgentConfig((img_channels, size, size), actions, world_model, actor_critic)
+    return AgentConfig(
+        obs_shape=(img_channels, size, size),
+        actions=actions,
+        world_model=world_model,
+        actor_critic=actor_critic,
+    )
 
 
 def _of_atari(network: FrameNetworkConfig, reward_end: RewardEndConfig) -> DiamondConfig:
     """Configure a world model with the published noise, targets and sampler for Atari, which files do not contain."""
-    denoiser = DenoiserConfig(
-        network,
+    denoiser = EdmConfig(
+        network=network,
         sigma_offset=0.3,
         sigma_data=0.5,
         log_sigma_mean=-0.4,
@@ -75,7 +80,9 @@ def _of_atari(network: FrameNetworkConfig, reward_end: RewardEndConfig) -> Diamo
         num_autoregressive_steps=1,
     )
     return DiamondConfig(
-        denoiser, reward_end, SamplerConfig(3, method="euler", sigma_min=2e-3, sigma_max=5.0, rho=7.0)
+        denoiser=denoiser,
+        reward_end=reward_end,
+        sampler=SamplerConfig(num_steps=3, method="euler", sigma_min=2e-3, sigma_max=5.0, rho=7.0),
     )
 
 
@@ -84,9 +91,16 @@ def infer_network(tensors: Tensors, extra_frames: int = 0) -> tuple[FrameNetwork
     img_channels = len(tensors["inner_model.conv_out.weight"])
     cond_channels = len(tensors["inner_model.cond_proj.0.weight"])
     length = tensors["inner_model.conv_in.weight"].shape[1] // img_channels - 1 - extra_frames
-    levels = _levels(tensors, "inner_model.unet.d_blocks")
+    depths, channels, attn_depths = _levels(tensors, "inner_model.unet.d_blocks")
     noise_cond = "inner_model.noise_cond_emb.weight" in tensors
-    return FrameNetworkConfig(length, cond_channels, *levels, noise_cond), img_channels
+    return FrameNetworkConfig(
+        context_length=length,
+        cond_channels=cond_channels,
+        depths=depths,
+        channels=channels,
+        attn_depths=attn_depths,
+        noise_cond=noise_cond,
+    ), img_channels
 
 
 def _infer_reward_end(tensors: Tensors) -> tuple[RewardEndConfig, range]:
@@ -94,7 +108,13 @@ def _infer_reward_end(tensors: Tensors) -> tuple[RewardEndConfig, range]:
     depths, channels, attn_depths = _levels(tensors, "encoder.blocks")  # the last pair is not configurable
     cond_channels = tensors["act_emb.weight"].shape[1]
     width, lstm_dim = tensors["lstm.weight_ih_l0"].shape[1], tensors["lstm.weight_hh_l0"].shape[1]
-    config = RewardEndConfig(lstm_dim, cond_channels, depths[:-1], channels[:-1], attn_depths[:-1])
+    config = RewardEndConfig(
+        lstm_dim=lstm_dim,
+        cond_channels=cond_channels,
+        depths=depths[:-1],
+        channels=channels[:-1],
+        attn_depths=attn_depths[:-1],
+    )
     side, factor = _side(width, channels[-1]), 2 ** (len(config.depths) - 1)
     if factor * side > MAX_SIDE:
         raise ValueError(f"{len(depths)} levels are for frames of up to {factor * side} pixels a side")
@@ -113,7 +133,7 @@ def _infer_actor_critic(tensors: Tensors, sizes: range) -> tuple[ActorCriticConf
     for size in sizes:
         for last in (True, False):
             if size // 2 ** sum((*down, last)) == side:
-                return ActorCriticConfig(lstm_dim, channels, (*down, last)), size
+                return ActorCriticConfig(lstm_dim=lstm_dim, channels=channels, down=(*down, last)), size
     raise ValueError("reward/end model and actor-critic see frames of different sizes")
 
 

@@ -11,7 +11,7 @@ from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.data.importing.csgo import CSGO_BUTTONS
-from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.interop.published import check_weights, without_weights
@@ -23,7 +23,7 @@ from adamas.world_models.diamond import DiamondConfig
 OBS_SHAPE = (3, 150, 280)
 """Shape of a frame in the public recordings of CS:GO (Pearce and Zhu 2021), which the file does not contain."""
 
-STAND_IN = ActorCriticConfig(8, (8, 8, 8, 8))
+STAND_IN = ActorCriticConfig(lstm_dim=8, channels=(8, 8, 8, 8))
 """Sizes of the untrained policy that stands in for the missing one."""
 
 
@@ -34,8 +34,8 @@ def published_stages(first: FrameNetworkConfig, second: FrameNetworkConfig) -> D
         first: the network of the denoiser, which generates small frames.
         second: the network of the upsampler, which makes frames five times as high and wide.
     """
-    denoiser = DenoiserConfig(
-        first,
+    denoiser = EdmConfig(
+        network=first,
         sigma_offset=0.1,
         sigma_data=0.5,
         log_sigma_mean=-1.2,
@@ -46,7 +46,7 @@ def published_stages(first: FrameNetworkConfig, second: FrameNetworkConfig) -> D
         noise_previous_obs=True,
     )
     upsampler = UpsamplerConfig(
-        second,
+        network=second,
         sigma_offset=0.1,
         sigma_data=0.5,
         log_sigma_mean=-1.2,
@@ -55,9 +55,14 @@ def published_stages(first: FrameNetworkConfig, second: FrameNetworkConfig) -> D
         sigma_max=20.0,
         num_autoregressive_steps=1,
         factor=5,
-        sampler=SamplerConfig(10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9),
+        sampler=SamplerConfig(num_steps=10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9),
     )
-    return DiamondConfig(denoiser, None, SamplerConfig(3, s_cond=0.005), upsampler)
+    return DiamondConfig(
+        denoiser=denoiser,
+        reward_end=None,
+        sampler=SamplerConfig(num_steps=3, s_cond=0.005),
+        upsampler=upsampler,
+    )
 
 
 def is_two_stage(tensors: Tensors) -> bool:
@@ -104,4 +109,4 @@ def _infer(tensors: Tensors, source: str) -> AgentConfig:
         raise UserError(
             f"{source} does not hold a two-stage model: its shapes do not fit together ({error}); get the file again"
         ) from error
-    return AgentConfig(OBS_SHAPE, buttons, world_model, STAND_IN)
+    return AgentConfig(obs_shape=OBS_SHAPE, actions=buttons, world_model=world_model, actor_critic=STAND_IN)

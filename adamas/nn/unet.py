@@ -82,7 +82,7 @@ class UNet(nn.Module):
         return x[..., :height, :width]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FrameNetworkConfig:
     """Sizes of the network inside the denoiser."""
 

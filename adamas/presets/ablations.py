@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.ddpm import DdpmConfig
+from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.presets.minatar import quickstart
 from adamas.training.config import ComponentTraining, Config
@@ -23,11 +24,17 @@ def ablation() -> Config:
         config,
         world_model=replace(
             config.world_model,
-            denoiser=DenoiserConfig(config.world_model.denoiser.network),
+            denoiser=EdmConfig(network=config.world_model.denoiser.network),
             sampler=SamplerConfig(),
         ),
         # Half the learning rate of quickstart, which was tuned for quickstart's noise levels.
-        denoiser=ComponentTraining(OptimizerConfig(2e-3, 1e-2), 32, 1_500, 75, average_decay=0.997),
+        denoiser=ComponentTraining(
+            optimizer=OptimizerConfig(lr=2e-3, weight_decay=1e-2),
+            batch_size=32,
+            first_epoch_updates=1_500,
+            updates_per_epoch=75,
+            average_decay=0.997,
+        ),
     )
 
 
@@ -42,6 +49,24 @@ def _with(**changes: object) -> Callable[[], Config]:
     return config
 
 
+def _ddpm(sigma_offset: float) -> Callable[[], Config]:
+    """``ablation`` with a DDPM denoiser."""
+
+    def config() -> Config:
+        base = ablation()
+        edm = base.world_model.denoiser
+        denoiser = DdpmConfig(
+            network=edm.network,
+            sigma_offset=sigma_offset,
+            num_autoregressive_steps=edm.num_autoregressive_steps,
+            quantise=edm.quantise,
+            final_frames=edm.final_frames,
+        )
+        return replace(base, world_model=replace(base.world_model, denoiser=denoiser))
+
+    return config
+
+
 def _context(length: int) -> Callable[[], Config]:
     return _with(network=replace(ablation().world_model.denoiser.network, context_length=length))
 
@@ -49,8 +74,8 @@ def _context(length: int) -> Callable[[], Config]:
 ABLATIONS: Mapping[str, Callable[[], Config]] = {
     "ablation": ablation,
     "ablation-no-offset": _with(sigma_offset=0.0),
-    "ablation-ddpm": _with(diffusion="ddpm"),
-    "ablation-ddpm-no-offset": _with(diffusion="ddpm", sigma_offset=0.0),
+    "ablation-ddpm": _ddpm(sigma_offset=0.3),
+    "ablation-ddpm-no-offset": _ddpm(sigma_offset=0.0),
     "ablation-context-2": _context(2),
     "ablation-context-8": _context(8),
     "ablation-cross-attention": _with(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from adamas.core.runtime import RuntimeConfig
-from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.nn.unet import FrameNetworkConfig
@@ -42,7 +42,7 @@ def game_overrides(env: EnvConfig) -> Mapping[str, float]:
 def _world_model() -> DiamondConfig:
     """The published world model of Atari games."""
     return DiamondConfig(
-        denoiser=DenoiserConfig(
+        denoiser=EdmConfig(
             network=FrameNetworkConfig(
                 context_length=4,
                 cond_channels=256,
@@ -52,7 +52,6 @@ def _world_model() -> DiamondConfig:
                 noise_cond=False,
                 context="frames",
             ),
-            diffusion="edm",
             sigma_offset=0.3,
             sigma_data=0.5,
             sigma_change=None,
@@ -87,6 +86,24 @@ def _world_model() -> DiamondConfig:
     )
 
 
+def _component(max_grad_norm: float) -> ComponentTraining:
+    """The published training of the denoiser and of the reward/end model, which differ in gradient clipping alone."""
+    return ComponentTraining(
+        optimizer=_optimizer(weight_decay=1e-2, max_grad_norm=max_grad_norm),
+        batch_size=32,
+        first_epoch_updates=10_000,
+        updates_per_epoch=400,
+        average_decay=0.0,
+    )
+
+
+def _optimizer(weight_decay: float, max_grad_norm: float) -> OptimizerConfig:
+    """The published optimiser."""
+    return OptimizerConfig(
+        lr=1e-4, weight_decay=weight_decay, eps=1e-8, warmup_updates=100, max_grad_norm=max_grad_norm
+    )
+
+
 def atari100k() -> Config:
     """The published configuration for the Atari 100k benchmark, without changes of size. Meant for a GPU.
 
@@ -94,7 +111,6 @@ def atari100k() -> Config:
     files of the published code at commit 17c7764. Other differences from that code are in docs/departures.md. Some
     games need other settings, which are in :data:`GAME_OVERRIDES`.
     """
-    lr, warmup_updates, eps = 1e-4, 100, 1e-8
     return Config(
         env=AtariConfig(
             game="Breakout",
@@ -119,15 +135,11 @@ def atari100k() -> Config:
             age_weights=(0.1, 0.1, 0.1, 0.7),
             episode_weighting="equal",
         ),
-        denoiser=ComponentTraining(
-            OptimizerConfig(lr, 1e-2, eps, warmup_updates, max_grad_norm=1.0), 32, 10_000, 400, 0.0
-        ),
-        reward_end=ComponentTraining(
-            OptimizerConfig(lr, 1e-2, eps, warmup_updates, max_grad_norm=100.0), 32, 10_000, 400, 0.0
-        ),
+        denoiser=_component(max_grad_norm=1.0),
+        reward_end=_component(max_grad_norm=100.0),
         policy=PolicyTraining(
-            OptimizerConfig(lr, 0.0, eps, warmup_updates, max_grad_norm=100.0),
-            ActorCriticLossConfig(gamma=0.985, lambda_=0.95, entropy_weight=0.001, value_weight=1.0),
+            optimizer=_optimizer(weight_decay=0.0, max_grad_norm=100.0),
+            loss=ActorCriticLossConfig(gamma=0.985, lambda_=0.95, entropy_weight=0.001, value_weight=1.0),
             num_dreams=32,
             steps_per_update=15,
             horizon=15,
@@ -138,7 +150,33 @@ def atari100k() -> Config:
         num_shards=1,
         final_epochs=50,
         # The published code evaluates in a single environment: see docs/departures.md.
-        evaluation=EvaluationConfig(10, episodes=4, final_episodes=100, num_envs=4, temperature=1.0),
+        evaluation=EvaluationConfig(
+            every_epochs=10, episodes=4, final_episodes=100, num_envs=4, temperature=1.0
+        ),
+    )
+
+
+def _small_world_model() -> DiamondConfig:
+    """A world model of frames of 32x32 that a CPU trains."""
+    return DiamondConfig(
+        denoiser=EdmConfig(
+            network=FrameNetworkConfig(
+                context_length=4,
+                cond_channels=64,
+                depths=(1, 1, 1),
+                channels=(16, 32, 32),
+                attn_depths=(False,) * 3,
+            ),
+            sigma_offset=0.1,
+        ),
+        reward_end=RewardEndConfig(
+            lstm_dim=128,
+            cond_channels=64,
+            depths=(1, 1, 1),
+            channels=(16, 16, 32),
+            attn_depths=(False,) * 3,
+        ),
+        sampler=SamplerConfig(num_steps=2),
     )
 
 
@@ -149,15 +187,8 @@ def atari_small() -> Config:
     """
     return Config(
         env=AtariConfig(game="Pong", size=32),
-        world_model=DiamondConfig(
-            DenoiserConfig(
-                FrameNetworkConfig(4, 64, (1, 1, 1), (16, 32, 32), (False,) * 3),
-                sigma_offset=0.1,
-            ),
-            RewardEndConfig(128, 64, (1, 1, 1), (16, 16, 32), (False,) * 3),
-            SamplerConfig(num_steps=2),
-        ),
-        actor_critic=ActorCriticConfig(256, (16, 32, 32), (True,) * 3),
+        world_model=_small_world_model(),
+        actor_critic=ActorCriticConfig(lstm_dim=256, channels=(16, 32, 32), down=(True,) * 3),
         collection=CollectionConfig(
             num_envs=4,
             first_steps=4_000,
@@ -166,11 +197,22 @@ def atari_small() -> Config:
             total_steps=10_000,
             episode_weighting="length",
         ),
-        denoiser=ComponentTraining(OptimizerConfig(1e-3, 1e-2), 32, 800, 150, average_decay=0.998),
-        reward_end=ComponentTraining(OptimizerConfig(5e-4, 1e-2, max_grad_norm=100.0), 8, 200, 50),
+        denoiser=ComponentTraining(
+            optimizer=OptimizerConfig(lr=1e-3, weight_decay=1e-2),
+            batch_size=32,
+            first_epoch_updates=800,
+            updates_per_epoch=150,
+            average_decay=0.998,
+        ),
+        reward_end=ComponentTraining(
+            optimizer=OptimizerConfig(lr=5e-4, weight_decay=1e-2, max_grad_norm=100.0),
+            batch_size=8,
+            first_epoch_updates=200,
+            updates_per_epoch=50,
+        ),
         policy=PolicyTraining(
-            OptimizerConfig(5e-4, 0.0, max_grad_norm=100.0),
-            ActorCriticLossConfig(entropy_weight=0.01),
+            optimizer=OptimizerConfig(lr=5e-4, weight_decay=0.0, max_grad_norm=100.0),
+            loss=ActorCriticLossConfig(entropy_weight=0.01),
             num_dreams=32,
             first_epoch_updates=50,
             updates_per_epoch=50,
@@ -187,11 +229,21 @@ def debug() -> Config:
     return Config(
         env=AtariConfig(game="Breakout", size=16, max_episode_steps=100),
         world_model=DiamondConfig(
-            DenoiserConfig(FrameNetworkConfig(4, 16, (1, 1), (8, 8), (False, False))),
-            RewardEndConfig(16, 16, (1, 1), (8, 8), (False, False)),
-            SamplerConfig(num_steps=2),
+            denoiser=EdmConfig(
+                network=FrameNetworkConfig(
+                    context_length=4,
+                    cond_channels=16,
+                    depths=(1, 1),
+                    channels=(8, 8),
+                    attn_depths=(False, False),
+                )
+            ),
+            reward_end=RewardEndConfig(
+                lstm_dim=16, cond_channels=16, depths=(1, 1), channels=(8, 8), attn_depths=(False, False)
+            ),
+            sampler=SamplerConfig(num_steps=2),
         ),
-        actor_critic=ActorCriticConfig(16, (8, 8), (True, True)),
+        actor_critic=ActorCriticConfig(lstm_dim=16, channels=(8, 8), down=(True, True)),
         collection=CollectionConfig(
             num_envs=2,
             first_steps=80,
@@ -201,8 +253,19 @@ def debug() -> Config:
             total_steps=160,
             episode_weighting="length",
         ),
-        denoiser=ComponentTraining(OptimizerConfig(), 4, 3, 3, average_decay=0.9),
-        reward_end=ComponentTraining(OptimizerConfig(max_grad_norm=100.0), 4, 3, 3),
+        denoiser=ComponentTraining(
+            optimizer=OptimizerConfig(),
+            batch_size=4,
+            first_epoch_updates=3,
+            updates_per_epoch=3,
+            average_decay=0.9,
+        ),
+        reward_end=ComponentTraining(
+            optimizer=OptimizerConfig(max_grad_norm=100.0),
+            batch_size=4,
+            first_epoch_updates=3,
+            updates_per_epoch=3,
+        ),
         policy=PolicyTraining(
             num_dreams=4, steps_per_update=5, horizon=4, first_epoch_updates=3, updates_per_epoch=3
         ),

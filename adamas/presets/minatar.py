@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from adamas.core.runtime import RuntimeConfig
-from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.envs.config import MinAtarConfig
 from adamas.nn.unet import FrameNetworkConfig
@@ -23,23 +23,41 @@ from adamas.world_models.diamond import DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
 
 
+def _world_model() -> DiamondConfig:
+    """A world model of frames of 10x10 that draws each in one step."""
+    return DiamondConfig(
+        denoiser=EdmConfig(
+            network=FrameNetworkConfig(
+                context_length=4,
+                cond_channels=64,
+                depths=(1, 1),
+                channels=(16, 32),
+                attn_depths=(False, False),
+            ),
+            sigma_offset=0.05,
+            # The sampler takes a single step from sigma_max = 5, so train near that noise level.
+            log_sigma_mean=1.2,
+            log_sigma_std=1.0,
+        ),
+        # Half a dream and its context. Training on sequences of a whole dream (64 frames) takes twice as long.
+        reward_end=RewardEndConfig(
+            lstm_dim=128,
+            cond_channels=32,
+            depths=(1, 1),
+            channels=(16, 16),
+            attn_depths=(False, False),
+            segment_length=34,
+        ),
+        sampler=SamplerConfig(num_steps=1),
+    )
+
+
 def quickstart() -> Config:
     """MinAtar Breakout in about a quarter of an hour on two CPU cores, with 50,000 real steps."""
     return Config(
         env=MinAtarConfig(game="breakout", size=10),
-        world_model=DiamondConfig(
-            DenoiserConfig(
-                FrameNetworkConfig(4, 64, (1, 1), (16, 32), (False, False)),
-                sigma_offset=0.05,
-                # The sampler takes a single step from sigma_max = 5, so train near that noise level.
-                log_sigma_mean=1.2,
-                log_sigma_std=1.0,
-            ),
-            # Half a dream and its context. Training on sequences of a whole dream (64 frames) takes twice as long.
-            RewardEndConfig(128, 32, (1, 1), (16, 16), (False, False), segment_length=34),
-            SamplerConfig(num_steps=1),
-        ),
-        actor_critic=ActorCriticConfig(256, (16, 32), (True, False)),
+        world_model=_world_model(),
+        actor_critic=ActorCriticConfig(lstm_dim=256, channels=(16, 32), down=(True, False)),
         collection=CollectionConfig(
             num_envs=16,
             first_steps=5_000,
@@ -50,12 +68,23 @@ def quickstart() -> Config:
             age_weights=(0.2, 0.2, 0.2, 0.4),
             episode_weighting="length",
         ),
-        denoiser=ComponentTraining(OptimizerConfig(4e-3, 1e-2), 32, 1_100, 75, average_decay=0.997),
-        reward_end=ComponentTraining(OptimizerConfig(1e-3, 1e-2, max_grad_norm=100.0), 8, 250, 30),
+        denoiser=ComponentTraining(
+            optimizer=OptimizerConfig(lr=4e-3, weight_decay=1e-2),
+            batch_size=32,
+            first_epoch_updates=1_100,
+            updates_per_epoch=75,
+            average_decay=0.997,
+        ),
+        reward_end=ComponentTraining(
+            optimizer=OptimizerConfig(lr=1e-3, weight_decay=1e-2, max_grad_norm=100.0),
+            batch_size=8,
+            first_epoch_updates=250,
+            updates_per_epoch=30,
+        ),
         policy=PolicyTraining(
             # If the policy exploits a flaw of the world model, gradients become four times larger (docs/findings.md).
-            OptimizerConfig(2e-3, 0.0, max_grad_norm=0.5),
-            ActorCriticLossConfig(gamma=0.97, entropy_weight=0.01),
+            optimizer=OptimizerConfig(lr=2e-3, weight_decay=0.0, max_grad_norm=0.5),
+            loss=ActorCriticLossConfig(gamma=0.97, entropy_weight=0.01),
             num_dreams=128,
             steps_per_update=4,
             horizon=60,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from adamas.core.runtime import RuntimeConfig
-from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.interop.two_stage import STAND_IN, published_stages
@@ -24,15 +24,38 @@ def static() -> Config:
     return Config(
         data="recordings",
         world_model=DiamondConfig(
-            DenoiserConfig(
-                FrameNetworkConfig(4, 128, (1, 1, 1), (32, 64, 64), (False,) * 3),
+            denoiser=EdmConfig(
+                network=FrameNetworkConfig(
+                    context_length=4,
+                    cond_channels=128,
+                    depths=(1, 1, 1),
+                    channels=(32, 64, 64),
+                    attn_depths=(False,) * 3,
+                ),
                 sigma_offset=0.1,
             ),
-            RewardEndConfig(128, 64, (1, 1, 1), (16, 16, 32), (False,) * 3),
+            reward_end=RewardEndConfig(
+                lstm_dim=128,
+                cond_channels=64,
+                depths=(1, 1, 1),
+                channels=(16, 16, 32),
+                attn_depths=(False,) * 3,
+            ),
         ),
         actor_critic=STAND_IN,
-        denoiser=ComponentTraining(OptimizerConfig(1e-3, 1e-2), 32, 200, 200, average_decay=0.998),
-        reward_end=ComponentTraining(OptimizerConfig(5e-4, 1e-2, max_grad_norm=100.0), 8, 30, 30),
+        denoiser=ComponentTraining(
+            optimizer=OptimizerConfig(lr=1e-3, weight_decay=1e-2),
+            batch_size=32,
+            first_epoch_updates=200,
+            updates_per_epoch=200,
+            average_decay=0.998,
+        ),
+        reward_end=ComponentTraining(
+            optimizer=OptimizerConfig(lr=5e-4, weight_decay=1e-2, max_grad_norm=100.0),
+            batch_size=8,
+            first_epoch_updates=30,
+            updates_per_epoch=30,
+        ),
         num_shards=2,
         final_epochs=10,
         evaluation=EvaluationConfig(every_epochs=2, heldout_windows=32),
@@ -52,8 +75,8 @@ def static_small() -> Config:
         config,
         data="small-recordings",
         world_model=DiamondConfig(
-            DenoiserConfig(
-                FrameNetworkConfig(
+            denoiser=EdmConfig(
+                network=FrameNetworkConfig(
                     context_length=4,
                     cond_channels=64,
                     depths=(1, 1, 1),
@@ -64,11 +87,28 @@ def static_small() -> Config:
                 log_sigma_mean=0.4,
                 sigma_change=0.2,
             ),
-            RewardEndConfig(64, 32, (1, 1, 1), (16, 16, 16), (False, False, False)),
+            reward_end=RewardEndConfig(
+                lstm_dim=64,
+                cond_channels=32,
+                depths=(1, 1, 1),
+                channels=(16, 16, 16),
+                attn_depths=(False, False, False),
+            ),
             sampler=SamplerConfig(num_steps=1, scale_initial_noise=True),
         ),
-        denoiser=ComponentTraining(OptimizerConfig(2e-3, 1e-2), 16, 240, 240, average_decay=0.99),
-        reward_end=ComponentTraining(OptimizerConfig(5e-4, 1e-2, max_grad_norm=100.0), 8, 30, 30),
+        denoiser=ComponentTraining(
+            optimizer=OptimizerConfig(lr=2e-3, weight_decay=1e-2),
+            batch_size=16,
+            first_epoch_updates=240,
+            updates_per_epoch=240,
+            average_decay=0.99,
+        ),
+        reward_end=ComponentTraining(
+            optimizer=OptimizerConfig(lr=5e-4, weight_decay=1e-2, max_grad_norm=100.0),
+            batch_size=8,
+            first_epoch_updates=30,
+            updates_per_epoch=30,
+        ),
         final_epochs=5,
         evaluation=EvaluationConfig(every_epochs=5, heldout_windows=32),
     )
@@ -86,8 +126,14 @@ def vizdoom() -> Config:
     return Config(
         data="doom",
         world_model=DiamondConfig(
-            DenoiserConfig(
-                FrameNetworkConfig(4, 128, (1, 1, 1), (32, 64, 64), (False,) * 3),
+            denoiser=EdmConfig(
+                network=FrameNetworkConfig(
+                    context_length=4,
+                    cond_channels=128,
+                    depths=(1, 1, 1),
+                    channels=(32, 64, 64),
+                    attn_depths=(False,) * 3,
+                ),
                 sigma_offset=0.1,
                 log_sigma_mean=0.4,
                 sigma_change=0.2,
@@ -95,7 +141,13 @@ def vizdoom() -> Config:
             reward_end=None,
             sampler=one_step,
             upsampler=UpsamplerConfig(
-                FrameNetworkConfig(1, 64, (1, 1, 1, 1), (16, 24, 32, 64), (False,) * 4),
+                network=FrameNetworkConfig(
+                    context_length=1,
+                    cond_channels=64,
+                    depths=(1, 1, 1, 1),
+                    channels=(16, 24, 32, 64),
+                    attn_depths=(False,) * 4,
+                ),
                 log_sigma_mean=1.2,
                 log_sigma_std=1.0,
                 sigma_change=0.075,
@@ -103,8 +155,20 @@ def vizdoom() -> Config:
             ),
         ),
         actor_critic=STAND_IN,
-        denoiser=ComponentTraining(OptimizerConfig(2e-3, 1e-2), 32, 320, 320, average_decay=0.998),
-        upsampler=ComponentTraining(OptimizerConfig(1e-3, 1e-2), 8, 30, 30, average_decay=0.998),
+        denoiser=ComponentTraining(
+            optimizer=OptimizerConfig(lr=2e-3, weight_decay=1e-2),
+            batch_size=32,
+            first_epoch_updates=320,
+            updates_per_epoch=320,
+            average_decay=0.998,
+        ),
+        upsampler=ComponentTraining(
+            optimizer=OptimizerConfig(lr=1e-3, weight_decay=1e-2),
+            batch_size=8,
+            first_epoch_updates=30,
+            updates_per_epoch=30,
+            average_decay=0.998,
+        ),
         policy=PolicyTraining(horizon=9),
         num_shards=2,
         final_epochs=8,
@@ -119,13 +183,14 @@ def driving() -> Config:
     examples/follow_road.py makes the recordings. Frames are learnt as in :func:`vizdoom`, rewards as in :func:`static`.
     """
     config, labels = vizdoom(), static()
-    upsampler = config.world_model.upsampler or UpsamplerConfig()
+    denoiser, upsampler = config.world_model.denoiser, config.world_model.upsampler
+    assert isinstance(denoiser, EdmConfig) and upsampler is not None
     return replace(
         config,
         data="cars",
         world_model=replace(
             config.world_model,
-            denoiser=replace(config.world_model.denoiser, sigma_change=0.12),
+            denoiser=replace(denoiser, sigma_change=0.12),
             # Sequences of 19 frames as in static, although dreams are truncated after 13 steps.
             reward_end=replace(labels.world_model.reward_end or RewardEndConfig(), segment_length=19),
             upsampler=replace(upsampler, factor=4, sigma_change=0.09),
@@ -147,7 +212,9 @@ def csgo() -> Config:
     updates are equal, the mean is clipped at 10 / 8, and AdamW's eps is 1e-8 / 8.
     """
     micro_batches = 8
-    optimizer = OptimizerConfig(1e-4, 1e-2, eps=1e-8 / micro_batches, max_grad_norm=10.0 / micro_batches)
+    optimizer = OptimizerConfig(
+        lr=1e-4, weight_decay=1e-2, eps=1e-8 / micro_batches, max_grad_norm=10.0 / micro_batches
+    )
     return Config(
         data="csgo",
         world_model=published_stages(
@@ -169,8 +236,12 @@ def csgo() -> Config:
             ),
         ),
         actor_critic=STAND_IN,
-        denoiser=ComponentTraining(optimizer, 16 * micro_batches, 400, 400),
-        upsampler=ComponentTraining(optimizer, 4 * micro_batches, 400, 400),
+        denoiser=ComponentTraining(
+            optimizer=optimizer, batch_size=16 * micro_batches, first_epoch_updates=400, updates_per_epoch=400
+        ),
+        upsampler=ComponentTraining(
+            optimizer=optimizer, batch_size=4 * micro_batches, first_epoch_updates=400, updates_per_epoch=400
+        ),
         num_shards=micro_batches,
         final_epochs=600,
         evaluation=EvaluationConfig(every_epochs=20),

@@ -17,7 +17,7 @@ from adamas.rl.action_distribution import num_parameters
 LstmState = tuple[Tensor, Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ActorCriticConfig:
     """Sizes of the actor-critic."""
 

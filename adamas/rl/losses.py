@@ -14,7 +14,7 @@ from adamas.rl.returns import lambda_returns
 from adamas.rl.rollout import Rollout
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ActorCriticLossConfig:
     """Objective of the actor-critic."""
 

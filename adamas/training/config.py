@@ -23,7 +23,7 @@ def _check_minima(where: str, config: object, **minima: float) -> None:
             raise UserError(f"{where}{name} is {value}; it must be at least {minimum}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CollectionConfig:
     """How much data is collected in the real game, and how."""
 
@@ -65,7 +65,7 @@ class CollectionConfig:
             raise UserError(f"collection.epsilon is {self.epsilon}; a probability lies in [0, 1]")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ComponentTraining:
     """How one component of the world model is trained."""
 
@@ -86,7 +86,7 @@ class ComponentTraining:
             raise UserError(f"average_decay must be in [0, 1), got {self.average_decay}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PolicyTraining:
     """How the actor-critic is trained, in dreams alone."""
 
@@ -117,7 +117,7 @@ class PolicyTraining:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
     """How often, and on how many episodes, the agent and its world model are evaluated."""
 
@@ -152,7 +152,7 @@ class EvaluationConfig:
         check_temperature(self.temperature)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """The configuration of a run."""
 
@@ -173,7 +173,7 @@ class Config:
     collection: CollectionConfig = field(default_factory=CollectionConfig)
     denoiser: ComponentTraining = field(default_factory=ComponentTraining)
     reward_end: ComponentTraining = field(
-        default_factory=lambda: ComponentTraining(OptimizerConfig(max_grad_norm=100.0))
+        default_factory=lambda: ComponentTraining(optimizer=OptimizerConfig(max_grad_norm=100.0))
     )
     upsampler: ComponentTraining = field(default_factory=ComponentTraining)
     """Training of the upsampler, which only world models in two stages have."""

@@ -17,7 +17,7 @@ DECAYED = (nn.Linear, nn.Conv2d, nn.LSTM, nn.LSTMCell)
 """Layers whose weights have weight decay. Biases, norms and embeddings have none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
     """AdamW with a linear learning-rate warm-up from 0, and gradient clipping."""
 

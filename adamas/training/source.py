@@ -35,7 +35,12 @@ def make_envs(config: Config) -> list[RealVectorEnv]:
 
 def playing(config: Config, env: RealVectorEnv) -> AgentConfig:
     """The configuration of an agent for a game."""
-    return AgentConfig(env.obs_shape, env.action_spec, config.world_model, config.actor_critic)
+    return AgentConfig(
+        obs_shape=env.obs_shape,
+        actions=env.action_spec,
+        world_model=config.world_model,
+        actor_critic=config.actor_critic,
+    )
 
 
 def num_epochs(config: Config, real_steps: int) -> int:
@@ -87,7 +92,12 @@ def recorded(config: Config) -> tuple[Config, AgentConfig]:
     if not train.has_labels:
         world_model = replace(world_model, reward_end=None)
     game = AtariConfig() if train.game is None else read_env(train.game, f"game in {train.folder}")
-    agent_config = AgentConfig(train.obs_shape, train.action_spec, world_model, config.actor_critic)
+    agent_config = AgentConfig(
+        obs_shape=train.obs_shape,
+        actions=train.action_spec,
+        world_model=world_model,
+        actor_critic=config.actor_critic,
+    )
     return replace(config, env=game), agent_config
 
 

@@ -7,9 +7,9 @@ full-resolution frames that people see.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Generator, Tensor, nn
@@ -20,21 +20,25 @@ from adamas.core.protocols import Component, DreamState, Loss, Prediction
 from adamas.core.runtime import fixed_shapes
 from adamas.core.seeding import draw
 from adamas.core.types import Batch, SegmentSpec, to_model_range, to_pixels
-from adamas.diffusion.ddpm import NUM_TIMESTEPS, DdpmDenoiser
-from adamas.diffusion.denoiser import Denoiser, DenoiserConfig, draw_path
-from adamas.diffusion.edm import EdmDenoiser
+from adamas.diffusion.ddpm import NUM_TIMESTEPS, DdpmConfig, DdpmDenoiser
+from adamas.diffusion.denoiser import Denoiser, draw_path
+from adamas.diffusion.edm import EdmConfig, EdmDenoiser
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import Upsampler, UpsamplerConfig
 from adamas.world_models.reward_end import RewardEndConfig, RewardEndModel
 
-DENOISERS: Mapping[str, type[Denoiser]] = {"edm": EdmDenoiser, "ddpm": DdpmDenoiser}
+DenoiserConfig: TypeAlias = EdmConfig | DdpmConfig
+"""A denoiser: the dataclass of its kind."""
+
+DENOISERS: Mapping[type, Callable[..., Denoiser]] = {EdmConfig: EdmDenoiser, DdpmConfig: DdpmDenoiser}
+"""The denoiser that belongs to each configuration."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DiamondConfig:
     """The parts of the world model, and the sampler that draws its frames."""
 
-    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    denoiser: DenoiserConfig = field(default_factory=EdmConfig)
     reward_end: RewardEndConfig | None = field(default_factory=RewardEndConfig)
     """The reward/end model. None: every reward is 0, and no dream ends by itself."""
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
@@ -42,7 +46,7 @@ class DiamondConfig:
     """The second stage, which enlarges frames. None: frames are dreamt at their full size."""
 
     def __post_init__(self) -> None:
-        if self.denoiser.diffusion == "ddpm" and self.sampler.num_steps > NUM_TIMESTEPS:
+        if isinstance(self.denoiser, DdpmConfig) and self.sampler.num_steps > NUM_TIMESTEPS:
             raise UserError(
                 f"sampler: ddpm draws a frame in at most {NUM_TIMESTEPS} steps, got num_steps {self.sampler.num_steps}"
             )
@@ -102,9 +106,7 @@ class Diamond(nn.Module):
         self.config = config
         self.obs_shape = obs_shape
         small_shape = config.small_shape(obs_shape)
-        self.denoiser: Denoiser = DENOISERS[config.denoiser.diffusion](
-            config.denoiser, obs_shape[0], action_spec
-        )
+        self.denoiser: Denoiser = DENOISERS[type(config.denoiser)](config.denoiser, obs_shape[0], action_spec)
         self.reward_end = (
             None if config.reward_end is None else RewardEndModel(config.reward_end, small_shape, action_spec)
         )

@@ -20,7 +20,7 @@ LstmState = tuple[Tensor, Tensor]
 """Hidden and cell state, (B, lstm_dim) each."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RewardEndConfig:
     """Sizes of the reward/end model, and the length of the sequences it learns from."""
 

@@ -80,7 +80,11 @@ def tiny(kind: str) -> Config:
             return replace(config, data="cars")
         case "two stages, no labels":
             upsampler = UpsamplerConfig(
-                FrameNetworkConfig(1, 8, (1,), (8,), (False,)), factor=2, sampler=SamplerConfig(1)
+                network=FrameNetworkConfig(
+                    context_length=1, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
+                ),
+                factor=2,
+                sampler=SamplerConfig(num_steps=1),
             )
             model = replace(config.world_model, reward_end=None, upsampler=upsampler)
             return replace(config, data="doom", world_model=model, upsampler=config.denoiser)

@@ -20,7 +20,12 @@ def test_a_frame_costs_as_many_network_calls_as_its_sampler_makes(method: Sample
         sampler = replace(config.world_model.sampler, num_steps=num_steps, method=method, s_churn=1.0)
         config = replace(config, world_model=replace(config.world_model, sampler=sampler))
         actions = ActionSpec.discrete(("noop", "fire"))
-        agent = AgentConfig((3, 16, 16), actions, config.world_model, config.actor_critic)
+        agent = AgentConfig(
+            obs_shape=(3, 16, 16),
+            actions=actions,
+            world_model=config.world_model,
+            actor_critic=config.actor_critic,
+        )
         return int(run_flops(config, agent).dream_step)
 
     one, two = frame(1, "euler"), frame(2, "euler")

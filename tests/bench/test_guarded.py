@@ -117,7 +117,12 @@ def test_relative_errors() -> None:
 def test_a_wrong_weight_shows_in_outputs_and_gradients() -> None:
     config = preset("debug")
     agent = fixed_agent(
-        AgentConfig((3, 16, 16), ActionSpec.numbered(4), config.world_model, config.actor_critic)
+        AgentConfig(
+            obs_shape=(3, 16, 16),
+            actions=ActionSpec.numbered(4),
+            world_model=config.world_model,
+            actor_critic=config.actor_critic,
+        )
     )
     before, replayed = answers(agent), replayed_answers(agent)
     assert all(gradient.any() for answer in before.values() for gradient in answer.gradients[:4])

@@ -57,7 +57,10 @@ def run_dir(tmp_path: Path) -> Path:
     """A run with two checkpoints and no scores, of an agent that knows nothing."""
     run = tmp_path / "run"
     agent_config = AgentConfig(
-        (3, 10, 10), ActionSpec.discrete(("noop", "left", "right")), CONFIG.world_model, CONFIG.actor_critic
+        obs_shape=(3, 10, 10),
+        actions=ActionSpec.discrete(("noop", "left", "right")),
+        world_model=CONFIG.world_model,
+        actor_critic=CONFIG.actor_critic,
     )
     for step in (1, 2):
         torch.manual_seed(step)
@@ -77,7 +80,12 @@ VECTOR = ActionSpec(buttons=("fire", "jump"), axes=(Axis("steer"),))
 
 def vector_run(run: Path) -> Path:
     """A run of an agent with two buttons and an axis."""
-    agent_config = AgentConfig((3, 10, 10), VECTOR, CONFIG.world_model, CONFIG.actor_critic)
+    agent_config = AgentConfig(
+        obs_shape=(3, 10, 10),
+        actions=VECTOR,
+        world_model=CONFIG.world_model,
+        actor_critic=CONFIG.actor_critic,
+    )
     config = {"agent": to_dict(agent_config), "run": to_dict(CONFIG)}
     save_checkpoint(run / "checkpoints", 1, Agent(agent_config).state_dict(), config, {})
     save_config(run / "config.yaml", CONFIG)

@@ -18,7 +18,7 @@ from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
-from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.edm import EdmConfig
 from adamas.envs.config import MinAtarConfig
 from adamas.interop.published import save_published
 from adamas.nn.unet import FrameNetworkConfig
@@ -29,13 +29,19 @@ from adamas.world_models.reward_end import RewardEndConfig
 from tests.helpers.hub_stand_in import StandIn, connect, stand_in
 
 PONG = AgentConfig(
-    (3, 64, 64),
-    ActionSpec.discrete(tuple("012345")),
-    DiamondConfig(
-        DenoiserConfig(FrameNetworkConfig(2, 8, (1,), (8,), (False,))),
-        RewardEndConfig(8, 8, (1,) * 4, (8,) * 4, (False,) * 4),
+    obs_shape=(3, 64, 64),
+    actions=ActionSpec.discrete(tuple("012345")),
+    world_model=DiamondConfig(
+        denoiser=EdmConfig(
+            network=FrameNetworkConfig(
+                context_length=2, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
+            )
+        ),
+        reward_end=RewardEndConfig(
+            lstm_dim=8, cond_channels=8, depths=(1,) * 4, channels=(8,) * 4, attn_depths=(False,) * 4
+        ),
     ),
-    ActorCriticConfig(8, (8,) * 4, (True,) * 4),
+    actor_critic=ActorCriticConfig(lstm_dim=8, channels=(8,) * 4, down=(True,) * 4),
 )
 SHORT = ["--env.max-episode-steps", "5", "--episodes", "1", "--num-envs", "1", "--device", "cpu"]
 
@@ -81,7 +87,10 @@ def test_scores_of_checkpoints_on_the_hub(hub: StandIn, tmp_path: Path) -> None:
     pytest.importorskip("minatar")
     run = replace(preset("debug"), env=MinAtarConfig(game="breakout", size=10))
     config = AgentConfig(
-        (3, 10, 10), ActionSpec.discrete(("noop", "left", "right")), run.world_model, run.actor_critic
+        obs_shape=(3, 10, 10),
+        actions=ActionSpec.discrete(("noop", "left", "right")),
+        world_model=run.world_model,
+        actor_critic=run.actor_critic,
     )
     described = {"agent": to_dict(config), "run": to_dict(run)}
     with torch.random.fork_rng(devices=[]):

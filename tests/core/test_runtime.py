@@ -40,12 +40,24 @@ def outputs(config: RuntimeConfig) -> dict[str, Tensor]:
     frames = torch.randn(2, 4, 3, 16, 16)
     pixels, action = torch.randint(256, (2, 3, 16, 16), dtype=torch.uint8), torch.randint(3, (2, 4))
     denoiser = FrameNetwork(
-        FrameNetworkConfig(4, 16, (1, 1), (16, 16), (False, False)), 3, ActionSpec.numbered(3)
+        FrameNetworkConfig(
+            context_length=4, cond_channels=16, depths=(1, 1), channels=(16, 16), attn_depths=(False, False)
+        ),
+        3,
+        ActionSpec.numbered(3),
     )
     judge = RewardEndModel(
-        RewardEndConfig(32, 16, (1, 1), (16, 16), (False, False)), (3, 16, 16), ActionSpec.numbered(3)
+        RewardEndConfig(
+            lstm_dim=32, cond_channels=16, depths=(1, 1), channels=(16, 16), attn_depths=(False, False)
+        ),
+        (3, 16, 16),
+        ActionSpec.numbered(3),
     )
-    policy = ActorCritic(ActorCriticConfig(32, (16, 16), (True, True)), (3, 16, 16), ActionSpec.numbered(3))
+    policy = ActorCritic(
+        ActorCriticConfig(lstm_dim=32, channels=(16, 16), down=(True, True)),
+        (3, 16, 16),
+        ActionSpec.numbered(3),
+    )
     for module in (denoiser, judge, policy):
         for parameter in module.parameters():
             nn.init.normal_(parameter, std=0.1)
@@ -90,7 +102,13 @@ def test_gradients_of_bf16_networks_are_fp32() -> None:
 def graph(precision: str) -> tuple[Tensor, list[nn.Parameter]]:
     use(precision=precision)
     torch.manual_seed(0)
-    network = FrameNetwork(FrameNetworkConfig(4, 16, (1,), (16,), (False,)), 3, ActionSpec.numbered(3))
+    network = FrameNetwork(
+        FrameNetworkConfig(
+            context_length=4, cond_channels=16, depths=(1,), channels=(16,), attn_depths=(False,)
+        ),
+        3,
+        ActionSpec.numbered(3),
+    )
     nn.init.normal_(network.conv_out.weight, std=0.1)
     frames = torch.randn(2, 4, 3, 8, 8)
     out = network(frames[:, 0], torch.zeros(2), frames, torch.zeros(2, 4, dtype=torch.int64))

@@ -24,9 +24,11 @@ SHAPE = (3, 8, 12)
 
 
 def shrink(obs: Tensor) -> Tensor:
-    network = FrameNetworkConfig(1, 4, (1,), (8,), (False,))
+    network = FrameNetworkConfig(
+        context_length=1, cond_channels=4, depths=(1,), channels=(8,), attn_depths=(False,)
+    )
     with torch.device("meta"):
-        upsampler = Upsampler(UpsamplerConfig(network, factor=2), 3)
+        upsampler = Upsampler(UpsamplerConfig(network=network, factor=2), 3)
     return upsampler.shrink(obs)
 
 

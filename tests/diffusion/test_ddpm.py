@@ -12,8 +12,8 @@ from torch import Generator, Tensor
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
-from adamas.diffusion.ddpm import NUM_TIMESTEPS, DdpmDenoiser
-from adamas.diffusion.denoiser import DenoiserConfig, sample
+from adamas.diffusion.ddpm import NUM_TIMESTEPS, DdpmConfig, DdpmDenoiser
+from adamas.diffusion.denoiser import sample
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.world_models.diamond import Diamond, DiamondConfig
@@ -22,8 +22,10 @@ from adamas.world_models.reward_end import RewardEndConfig
 if TYPE_CHECKING:
     from tests.conftest import LoadReference
 
-NETWORK = FrameNetworkConfig(2, 16, (1, 1), (8, 8), (False, False))
-CONFIG = DenoiserConfig(NETWORK, "ddpm")
+NETWORK = FrameNetworkConfig(
+    context_length=2, cond_channels=16, depths=(1, 1), channels=(8, 8), attn_depths=(False, False)
+)
+CONFIG = DdpmConfig(network=NETWORK)
 Recorded = tuple[DdpmDenoiser, dict[str, Tensor]]
 
 
@@ -41,7 +43,7 @@ def recorded(reference: LoadReference) -> Recorded:
     config, weights, io = found
     network, sizes = found.network(), config["inner_model"]
     denoiser = DdpmDenoiser(
-        DenoiserConfig(network, "ddpm"), sizes["img_channels"], ActionSpec.numbered(sizes["num_actions"])
+        DdpmConfig(network=network), sizes["img_channels"], ActionSpec.numbered(sizes["num_actions"])
     )
     denoiser.load_state_dict({name.replace("noise_model", "inner_model"): w for name, w in weights.items()})
     return denoiser.requires_grad_(False), io
@@ -69,14 +71,14 @@ def test_training_step_as_recorded(recorded: Recorded) -> None:
 @pytest.mark.parametrize("num_steps", [1, 3, 10])
 def test_samples_as_recorded(recorded: Recorded, num_steps: int) -> None:
     denoiser, io = recorded
-    sampler = SamplerConfig(num_steps, s_noise=0.0)
+    sampler = SamplerConfig(num_steps=num_steps, s_noise=0.0)
     frame = sample(denoiser, io["obs"], io["act"], sampler, io["sample_initial_noise"])
     close(frame, io[f"sample_mean_path_steps{num_steps}"])
 
 
 def test_whole_path_as_recorded(recorded: Recorded) -> None:
     denoiser, io = recorded
-    sampler = replace(SamplerConfig(3), s_noise=0.0)
+    sampler = replace(SamplerConfig(num_steps=3), s_noise=0.0)
     path = denoiser.path(io["sample_initial_noise"], io["obs"], io["act"], sampler)
     *before, last = io["sample_mean_path_steps3_trajectory"]
     close(torch.stack(path[:-1]), torch.stack(before))
@@ -113,7 +115,9 @@ def test_noise_of_the_steps_follows_the_generator_and_its_scale() -> None:
     start = torch.randn((2, 3, 8, 8), generator=seeded(3))
 
     def draw(seed: int, s_noise: float) -> Tensor:
-        return sample(denoiser, past, action, SamplerConfig(4, s_noise=s_noise), start, seeded(seed))
+        return sample(
+            denoiser, past, action, SamplerConfig(num_steps=4, s_noise=s_noise), start, seeded(seed)
+        )
 
     torch.nn.init.normal_(denoiser.inner_model.conv_out.weight, std=0.1)
     assert torch.equal(draw(0, 1.0), draw(0, 1.0)) and not torch.equal(draw(0, 1.0), draw(1, 1.0))
@@ -147,8 +151,19 @@ def test_training_learns_in_every_parameter_and_draws_all_timesteps() -> None:
 
 
 def test_a_world_model_dreams_with_it() -> None:
-    reward_end = RewardEndConfig(8, 8, (1, 1), (8, 8), (False, False), segment_length=9)
-    model = Diamond(DiamondConfig(CONFIG, reward_end, SamplerConfig(2)), (3, 8, 8), ActionSpec.numbered(4))
+    reward_end = RewardEndConfig(
+        lstm_dim=8,
+        cond_channels=8,
+        depths=(1, 1),
+        channels=(8, 8),
+        attn_depths=(False, False),
+        segment_length=9,
+    )
+    model = Diamond(
+        DiamondConfig(denoiser=CONFIG, reward_end=reward_end, sampler=SamplerConfig(num_steps=2)),
+        (3, 8, 8),
+        ActionSpec.numbered(4),
+    )
     frames = torch.zeros(2, 2, 3, 8, 8, dtype=torch.uint8)
     nothing = torch.zeros(2, 1)
     context = Batch(
@@ -157,4 +172,4 @@ def test_a_world_model_dreams_with_it() -> None:
     _, prediction = model.step(model.initial_state(context), torch.tensor([0, 1]), seeded())
     assert isinstance(model.denoiser, DdpmDenoiser) and prediction.obs.shape == (2, 3, 8, 8)
     with pytest.raises(UserError, match="at most 1000 steps"):
-        DiamondConfig(CONFIG, reward_end, SamplerConfig(1001))
+        DiamondConfig(denoiser=CONFIG, reward_end=reward_end, sampler=SamplerConfig(num_steps=1001))

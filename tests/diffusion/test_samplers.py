@@ -104,7 +104,7 @@ def test_start_lies_around_the_centre() -> None:
 def test_churn_keeps_the_distribution(method: SamplerName, tolerance: float) -> None:
     """From N(0, s^2 + sigma_max^2) to N(0, s^2), with a sixth of the noise renewed at every step."""
     generator = torch.Generator().manual_seed(0)
-    config = SamplerConfig(100, method, s_churn=17)
+    config = SamplerConfig(num_steps=100, method=method, s_churn=17)
     start = torch.randn(20_000, 1, 1, 1, generator=generator) * (S**2 + 25) ** 0.5
     end = sample_path(ideal, start, config, generator)[-1]
     assert end.std().item() == pytest.approx(S, rel=tolerance)
@@ -177,7 +177,7 @@ def test_samples_are_those_of_version_0_1_to_the_last_bit(
     method: SamplerName, churn: float, end: str
 ) -> None:
     start = torch.tensor([-1.5, -0.25, 0.75, 1.25], dtype=torch.float64).reshape(1, 1, 2, 2)
-    config = SamplerConfig(4, method, s_churn=churn, s_noise=1.1, s_tmin=0.01)
+    config = SamplerConfig(num_steps=4, method=method, s_churn=churn, s_noise=1.1, s_tmin=0.01)
     path = sample_path(
         lambda x, sigma: x * 0.25 / (0.25 + sigma**2) + 0.1 * sigma,
         start,
@@ -193,7 +193,7 @@ def test_samples_are_those_of_version_0_1_to_the_last_bit(
     [({"order": 1}, "euler"), ({"order": 2}, "heun"), ({"method": "heun"}, "heun"), ({}, "euler")],
 )
 def test_saved_orders_are_read_as_names(saved: dict[str, Any], method: str) -> None:
-    assert from_dict(SamplerConfig, {"num_steps": 5, **saved}) == SamplerConfig(5, method)  # type: ignore[arg-type]
+    assert from_dict(SamplerConfig, {"num_steps": 5, **saved}) == SamplerConfig(num_steps=5, method=method)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

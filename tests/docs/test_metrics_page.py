@@ -70,7 +70,9 @@ def on_recordings(folder: Path) -> Config:
     record(folder / "train", 4)
     record(folder / "test", 2)
     config = preset("debug")
-    upsampler = UpsamplerConfig(replace(config.world_model.denoiser.network, context_length=1), factor=2)
+    upsampler = UpsamplerConfig(
+        network=replace(config.world_model.denoiser.network, context_length=1), factor=2
+    )
     world_model = replace(config.world_model, upsampler=upsampler)
     return replace(
         config,

@@ -20,7 +20,9 @@ from adamas import cli
 from adamas.agent import Agent
 from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.core.errors import UserError
-from adamas.diffusion.denoiser import DenoiserConfig, sample, to_levels
+from adamas.diffusion.ddpm import DdpmConfig
+from adamas.diffusion.denoiser import sample, to_levels
+from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.schedules import karras_sigmas
 from adamas.export import onnx as exporting
@@ -180,9 +182,15 @@ def test_convolutions_see_channels_in_fours(site: Path) -> None:
 
 def test_levels_changes_another_network_another_opset_and_actions_of_several_parts(tmp_path: Path) -> None:
     network = FrameNetworkConfig(
-        1, 4, (1, 1), (4, 4), (True, False), noise_cond=True, context="cross_attention"
+        context_length=1,
+        cond_channels=4,
+        depths=(1, 1),
+        channels=(4, 4),
+        attn_depths=(True, False),
+        noise_cond=True,
+        context="cross_attention",
     )
-    world_model = replace(CONFIG.world_model, denoiser=DenoiserConfig(network, sigma_change=0.2))
+    world_model = replace(CONFIG.world_model, denoiser=EdmConfig(network=network, sigma_change=0.2))
     spec = ActionSpec((Choice(("left", "right"), "way"),), ("horn",), (Axis("gas"),))
     agent = make_agent(replace(CONFIG, world_model=world_model, actions=spec))
     assert export_model(agent, "denoiser", tmp_path, opset=18) < 1e-4
@@ -203,7 +211,7 @@ def test_levels_changes_another_network_another_opset_and_actions_of_several_par
     different = (levels - to_levels(estimate)).abs() > 1e-6
     assert different.float().mean() < 0.01  # one that lies on the edge of a level, perhaps
     with torch.no_grad():
-        one_step = SamplerConfig(1)
+        one_step = SamplerConfig(num_steps=1)
         drawn = sample(agent.denoiser, inputs["prev_obs"], inputs["prev_action"], one_step, noise)
         different = (levels - drawn).abs() > 1e-6
     assert different.float().mean() < 0.01
@@ -318,7 +326,7 @@ def test_without_a_package(
 def test_noise_in_past_frames_is_refused(tmp_path: Path) -> None:
     network = replace(CONFIG.world_model.denoiser.network, noise_cond=True)
     sampler = replace(CONFIG.world_model.sampler, s_cond=0.1)
-    world_model = replace(CONFIG.world_model, denoiser=DenoiserConfig(network), sampler=sampler)
+    world_model = replace(CONFIG.world_model, denoiser=EdmConfig(network=network), sampler=sampler)
     with pytest.raises(UserError, match=r"the sampler puts noise on past frames .*; set s_cond to 0"):
         export_onnx(Agent(replace(CONFIG, world_model=world_model)), tmp_path)
     assert not list(tmp_path.iterdir())
@@ -332,7 +340,7 @@ def test_a_world_without_rewards_and_ends_is_refused(tmp_path: Path) -> None:
 
 
 def test_ddpm_is_refused(tmp_path: Path) -> None:
-    denoiser = replace(CONFIG.world_model.denoiser, diffusion="ddpm")
+    denoiser = DdpmConfig(network=CONFIG.world_model.denoiser.network)
     agent = Agent(replace(CONFIG, world_model=replace(CONFIG.world_model, denoiser=denoiser)))
     with pytest.raises(UserError, match="only EDM denoisers can be exported"):
         export_onnx(agent, tmp_path)

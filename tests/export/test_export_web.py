@@ -218,7 +218,11 @@ def javascript(tmp_path: Path) -> Callable[[str, Any], Any]:
 
 
 def test_noise_levels(javascript: Callable[[str, Any], Any]) -> None:
-    configs = [SamplerConfig(1), SamplerConfig(3), SamplerConfig(10, sigma_max=20.0, rho=3.0)]
+    configs = [
+        SamplerConfig(num_steps=1),
+        SamplerConfig(num_steps=3),
+        SamplerConfig(num_steps=10, sigma_max=20.0, rho=3.0),
+    ]
     found = javascript("return given.map(maths.karrasSigmas);", [to_dict(config) for config in configs])
     for sigmas, config in zip(found, configs, strict=True):
         expected = karras_sigmas(config.num_steps, config.sigma_min, config.sigma_max, config.rho)
@@ -228,11 +232,11 @@ def test_noise_levels(javascript: Callable[[str, Any], Any]) -> None:
 @pytest.mark.parametrize(
     ("config", "centre"),
     [
-        (SamplerConfig(1), None),
-        (SamplerConfig(3), None),
-        (SamplerConfig(4, "heun", scale_initial_noise=True), None),
-        (SamplerConfig(2, scale_initial_noise=True), [[[0.3, -0.5], [0.0, 0.9]]]),
-        (SamplerConfig(5, s_churn=2.0, s_tmin=0.05, s_tmax=2.0, s_noise=1.1), None),
+        (SamplerConfig(num_steps=1), None),
+        (SamplerConfig(num_steps=3), None),
+        (SamplerConfig(num_steps=4, method="heun", scale_initial_noise=True), None),
+        (SamplerConfig(num_steps=2, scale_initial_noise=True), [[[0.3, -0.5], [0.0, 0.9]]]),
+        (SamplerConfig(num_steps=5, s_churn=2.0, s_tmin=0.05, s_tmax=2.0, s_noise=1.1), None),
     ],
     ids=["one step", "euler", "heun", "around a frame", "churn"],
 )

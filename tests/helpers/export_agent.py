@@ -13,7 +13,7 @@ from torch import Generator, nn
 from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
 from adamas.core.types import Batch
-from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
@@ -24,14 +24,21 @@ L = 2
 SHAPE = (3, 6, 8)
 # Not cut down to levels, so that whole dreams can be compared closely.
 CONFIG = AgentConfig(
-    SHAPE,
-    ActionSpec.discrete(("noop", "fire", "right", "left", "leftfire")),
-    DiamondConfig(
-        DenoiserConfig(FrameNetworkConfig(L, 8, (1,), (4,), (False,)), quantise=False),
-        RewardEndConfig(6, 4, (1,), (4,), (False,)),
-        SamplerConfig(num_steps=2),
+    obs_shape=SHAPE,
+    actions=ActionSpec.discrete(("noop", "fire", "right", "left", "leftfire")),
+    world_model=DiamondConfig(
+        denoiser=EdmConfig(
+            network=FrameNetworkConfig(
+                context_length=L, cond_channels=8, depths=(1,), channels=(4,), attn_depths=(False,)
+            ),
+            quantise=False,
+        ),
+        reward_end=RewardEndConfig(
+            lstm_dim=6, cond_channels=4, depths=(1,), channels=(4,), attn_depths=(False,)
+        ),
+        sampler=SamplerConfig(num_steps=2),
     ),
-    ActorCriticConfig(5, (4,), (True,)),
+    actor_critic=ActorCriticConfig(lstm_dim=5, channels=(4,), down=(True,)),
 )
 
 

@@ -22,7 +22,10 @@ def make_breakout_run(run: Path) -> None:
     """A run of an untrained agent for MinAtar Breakout in the folder ``run``, with what it played."""
     config = replace(preset("debug"), env=MinAtarConfig(game="breakout", size=10, max_episode_steps=50))
     agent = AgentConfig(
-        (3, 10, 10), ActionSpec.discrete(("noop", "left", "right")), config.world_model, config.actor_critic
+        obs_shape=(3, 10, 10),
+        actions=ActionSpec.discrete(("noop", "left", "right")),
+        world_model=config.world_model,
+        actor_critic=config.actor_critic,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -42,7 +45,12 @@ def as_if_recorded(run: Path, name: str) -> None:
     config = replace(
         config, data=str(recordings), env=AtariConfig(), world_model=world_model, actor_critic=STAND_IN
     )
-    agent = AgentConfig((3, 10, 10), ActionSpec.discrete(("noop", "left", "right")), world_model, STAND_IN)
+    agent = AgentConfig(
+        obs_shape=(3, 10, 10),
+        actions=ActionSpec.discrete(("noop", "left", "right")),
+        world_model=world_model,
+        actor_critic=STAND_IN,
+    )
     weights = Agent(agent).state_dict()
     save_checkpoint(run / "checkpoints", 2, weights, {"agent": to_dict(agent), "run": to_dict(config)}, {})
     save_config(run / "config.yaml", config)

@@ -33,7 +33,7 @@ from adamas.core.errors import UserError
 from adamas.core.protocols import DreamState, Prediction
 from adamas.core.types import Batch
 from adamas.data import NEW, EpisodeStore
-from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.edm import EdmConfig
 from adamas.interop.dream_env import DreamEnv, DreamEnvs
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
@@ -43,13 +43,19 @@ from adamas.world_models.reward_end import RewardEndConfig
 L = 3
 SHAPE = (3, 8, 4)
 CONFIG = AgentConfig(
-    SHAPE,
-    ActionSpec.discrete(("stay", "go", "leap")),
-    DiamondConfig(
-        DenoiserConfig(FrameNetworkConfig(L, 12, (1,), (8,), (False,))),
-        RewardEndConfig(8, 8, (1,), (8,), (False,)),
+    obs_shape=SHAPE,
+    actions=ActionSpec.discrete(("stay", "go", "leap")),
+    world_model=DiamondConfig(
+        denoiser=EdmConfig(
+            network=FrameNetworkConfig(
+                context_length=L, cond_channels=12, depths=(1,), channels=(8,), attn_depths=(False,)
+            )
+        ),
+        reward_end=RewardEndConfig(
+            lstm_dim=8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
+        ),
     ),
-    ActorCriticConfig(8, (8,), (True,)),
+    actor_critic=ActorCriticConfig(lstm_dim=8, channels=(8,), down=(True,)),
 )
 STEP = torch.tensor([0, 1, 60])  # what each action adds
 MAKE = "adamas.interop.dream_env:adamas/Dream-v0"

@@ -17,7 +17,7 @@ from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
-from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.edm import EdmConfig
 from adamas.interop.hub import fetch, is_address, parse_address
 from adamas.interop.published import save_published
 from adamas.nn.unet import FrameNetworkConfig
@@ -27,13 +27,19 @@ from adamas.world_models.reward_end import RewardEndConfig
 from tests.helpers.hub_stand_in import READ_TOKEN, Repo, StandIn, connect, stand_in
 
 CONFIG = AgentConfig(
-    (3, 8, 8),
-    ActionSpec.discrete(("stay", "go")),
-    DiamondConfig(
-        DenoiserConfig(FrameNetworkConfig(2, 8, (1,), (8,), (False,))),
-        RewardEndConfig(8, 8, (1,), (8,), (False,)),
+    obs_shape=(3, 8, 8),
+    actions=ActionSpec.discrete(("stay", "go")),
+    world_model=DiamondConfig(
+        denoiser=EdmConfig(
+            network=FrameNetworkConfig(
+                context_length=2, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
+            )
+        ),
+        reward_end=RewardEndConfig(
+            lstm_dim=8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
+        ),
     ),
-    ActorCriticConfig(8, (8,), (True,)),
+    actor_critic=ActorCriticConfig(lstm_dim=8, channels=(8,), down=(True,)),
 )
 
 

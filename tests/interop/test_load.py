@@ -25,7 +25,7 @@ from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
 from adamas.core.manifest import write_manifest
-from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.edm import EdmConfig
 from adamas.interop.published import save_published
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
@@ -33,13 +33,20 @@ from adamas.world_models.diamond import DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
 
 CONFIG = AgentConfig(
-    (3, 8, 8),
-    ActionSpec.discrete(("stay", "go")),
-    DiamondConfig(
-        DenoiserConfig(FrameNetworkConfig(2, 8, (1,), (8,), (False,)), sigma_offset=0.05),
-        RewardEndConfig(8, 8, (1,), (8,), (False,)),
+    obs_shape=(3, 8, 8),
+    actions=ActionSpec.discrete(("stay", "go")),
+    world_model=DiamondConfig(
+        denoiser=EdmConfig(
+            network=FrameNetworkConfig(
+                context_length=2, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
+            ),
+            sigma_offset=0.05,
+        ),
+        reward_end=RewardEndConfig(
+            lstm_dim=8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
+        ),
     ),
-    ActorCriticConfig(8, (8,), (True,)),
+    actor_critic=ActorCriticConfig(lstm_dim=8, channels=(8,), down=(True,)),
 )
 
 
@@ -76,8 +83,15 @@ def test_a_checkpoint_gives_itself(tmp_path: Path) -> None:
 
 
 def test_denoisers_that_attend_to_past_frames_come_back(tmp_path: Path) -> None:
-    network = FrameNetworkConfig(2, 8, (1, 1), (8, 8), (False, False), context="cross_attention")
-    world_model = replace(CONFIG.world_model, denoiser=DenoiserConfig(network))
+    network = FrameNetworkConfig(
+        context_length=2,
+        cond_channels=8,
+        depths=(1, 1),
+        channels=(8, 8),
+        attn_depths=(False, False),
+        context="cross_attention",
+    )
+    world_model = replace(CONFIG.world_model, denoiser=EdmConfig(network=network))
     saved = save(tmp_path, 1, replace(CONFIG, world_model=world_model))
     loaded = adamas.load(tmp_path, device="cpu")
     assert same(loaded, saved) and loaded.config == saved.config

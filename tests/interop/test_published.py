@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -16,14 +16,16 @@ from torch import Generator, Tensor
 from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
-from adamas.diffusion.denoiser import DenoiserConfig, sample
+from adamas.diffusion.ddpm import DdpmConfig
+from adamas.diffusion.denoiser import sample
+from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.interop.load import load_published
 from adamas.interop.published import build, save_published
 from adamas.interop.sizes import infer_config
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.world_models.diamond import DiamondConfig
+from adamas.world_models.diamond import DenoiserConfig, DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
 
 if TYPE_CHECKING:
@@ -37,34 +39,65 @@ def actions(n: int) -> ActionSpec:
 
 
 SMALL = AgentConfig(
-    (3, 16, 16),
-    actions(3),
-    DiamondConfig(
-        DenoiserConfig(FrameNetworkConfig(2, 16, (1, 2), (8, 16), (True, False))),
-        RewardEndConfig(12, 6, (2, 1), (4, 8), (False, True)),
+    obs_shape=(3, 16, 16),
+    actions=actions(3),
+    world_model=DiamondConfig(
+        denoiser=EdmConfig(
+            network=FrameNetworkConfig(
+                context_length=2, cond_channels=16, depths=(1, 2), channels=(8, 16), attn_depths=(True, False)
+            )
+        ),
+        reward_end=RewardEndConfig(
+            lstm_dim=12, cond_channels=6, depths=(2, 1), channels=(4, 8), attn_depths=(False, True)
+        ),
     ),
-    ActorCriticConfig(10, (4, 8, 8), (True, False, True)),
+    actor_critic=ActorCriticConfig(lstm_dim=10, channels=(4, 8, 8), down=(True, False, True)),
 )
 CONFIGS = {
-    "paper": AgentConfig((3, 64, 64), actions(18)),
+    "paper": AgentConfig(obs_shape=(3, 64, 64), actions=actions(18)),
     "small": SMALL,
     "grey, one level, last level not pooled, told of noise": AgentConfig(
-        (1, 16, 16),
-        actions(4),
-        DiamondConfig(
-            DenoiserConfig(FrameNetworkConfig(1, 4, (1,), (4,), (False,), noise_cond=True)),
-            RewardEndConfig(4, 4, (1,), (4,), (True,)),
+        obs_shape=(1, 16, 16),
+        actions=actions(4),
+        world_model=DiamondConfig(
+            denoiser=EdmConfig(
+                network=FrameNetworkConfig(
+                    context_length=1,
+                    cond_channels=4,
+                    depths=(1,),
+                    channels=(4,),
+                    attn_depths=(False,),
+                    noise_cond=True,
+                )
+            ),
+            reward_end=RewardEndConfig(
+                lstm_dim=4, cond_channels=4, depths=(1,), channels=(4,), attn_depths=(True,)
+            ),
         ),
-        ActorCriticConfig(4, (4, 4), (True, False)),
+        actor_critic=ActorCriticConfig(lstm_dim=4, channels=(4, 4), down=(True, False)),
     ),
     "64, no pooling at all": AgentConfig(
-        (3, 64, 64),
-        actions(6),
-        DiamondConfig(
-            DenoiserConfig(FrameNetworkConfig(4, 16, (1, 1, 1), (4, 4, 4), (False, False, True))),
-            RewardEndConfig(4, 4, (1, 1, 1), (4, 4, 4), (False, False, False)),
+        obs_shape=(3, 64, 64),
+        actions=actions(6),
+        world_model=DiamondConfig(
+            denoiser=EdmConfig(
+                network=FrameNetworkConfig(
+                    context_length=4,
+                    cond_channels=16,
+                    depths=(1, 1, 1),
+                    channels=(4, 4, 4),
+                    attn_depths=(False, False, True),
+                )
+            ),
+            reward_end=RewardEndConfig(
+                lstm_dim=4,
+                cond_channels=4,
+                depths=(1, 1, 1),
+                channels=(4, 4, 4),
+                attn_depths=(False, False, False),
+            ),
         ),
-        ActorCriticConfig(4, (2, 2), (False, False)),
+        actor_critic=ActorCriticConfig(lstm_dim=4, channels=(2, 2), down=(False, False)),
     ),
 }
 
@@ -122,9 +155,13 @@ def test_a_checkpoint_made_of_recorded_parts(reference: LoadReference, tmp_path:
     agent = load_published(tmp_path / "agent.pt")
     assert agent.config.obs_shape == (3, 16, 16) and agent.config.actions == actions(6)
     network = agent.config.world_model.denoiser.network
-    assert network == FrameNetworkConfig(4, 32, (1, 2), (16, 32), (False, True))
-    assert agent.config.world_model.reward_end == RewardEndConfig(32, 16, (1, 2), (16, 32), (False, False))
-    assert agent.config.actor_critic == ActorCriticConfig(32, (16, 32), (True, True))
+    assert network == FrameNetworkConfig(
+        context_length=4, cond_channels=32, depths=(1, 2), channels=(16, 32), attn_depths=(False, True)
+    )
+    assert agent.config.world_model.reward_end == RewardEndConfig(
+        lstm_dim=32, cond_channels=16, depths=(1, 2), channels=(16, 32), attn_depths=(False, False)
+    )
+    assert agent.config.actor_critic == ActorCriticConfig(lstm_dim=32, channels=(16, 32), down=(True, True))
 
     io = reference("edm_denoiser").io
     with torch.no_grad():
@@ -146,7 +183,8 @@ def test_noise_levels_and_sampler_are_the_paper_s(small: Agent, tmp_path: Path) 
     assert world_model.sampler == SamplerConfig(
         num_steps=3, method="euler", sigma_min=2e-3, sigma_max=5.0, rho=7
     )
-    assert (world_model.denoiser.sigma_data, world_model.denoiser.sigma_offset) == (0.5, 0.3)
+    denoiser = world_model.denoiser
+    assert isinstance(denoiser, EdmConfig) and (denoiser.sigma_data, denoiser.sigma_offset) == (0.5, 0.3)
 
 
 def test_loading_leaves_random_numbers_alone(small: Agent, tmp_path: Path) -> None:
@@ -166,17 +204,20 @@ def test_an_existing_file_is_not_overwritten(small: Agent, tmp_path: Path) -> No
         save_published(small, tmp_path / "nowhere" / "agent.pt")
 
 
+NETWORK = SMALL.world_model.denoiser.network
+
+
 @pytest.mark.parametrize(
-    "change",
+    "denoiser",
     [
-        {"diffusion": "ddpm"},
-        {"sigma_change": 0.2},
-        {"network": replace(SMALL.world_model.denoiser.network, context="cross_attention")},
+        DdpmConfig(network=NETWORK),
+        EdmConfig(network=NETWORK, sigma_change=0.2),
+        EdmConfig(network=replace(NETWORK, context="cross_attention")),
     ],
     ids=["ddpm", "sigma_change", "cross_attention"],
 )
-def test_only_edm_denoisers_on_stacked_frames_are_saved(change: dict[str, Any], tmp_path: Path) -> None:
-    world_model = replace(SMALL.world_model, denoiser=replace(SMALL.world_model.denoiser, **change))
+def test_only_edm_denoisers_on_stacked_frames_are_saved(denoiser: DenoiserConfig, tmp_path: Path) -> None:
+    world_model = replace(SMALL.world_model, denoiser=denoiser)
     with pytest.raises(UserError, match="EDM denoisers of one stage on stacked frames"):
         save_published(Agent(replace(SMALL, world_model=world_model)), tmp_path / "agent.pt")
     assert not any(tmp_path.iterdir())
@@ -184,7 +225,14 @@ def test_only_edm_denoisers_on_stacked_frames_are_saved(change: dict[str, Any], 
 
 @pytest.mark.parametrize("shape", [(3, 17, 17), (3, 16, 14)])
 def test_frames_whose_size_would_be_lost_are_not_saved(shape: tuple[int, int, int], tmp_path: Path) -> None:
-    agent = Agent(AgentConfig(shape, SMALL.actions, SMALL.world_model, SMALL.actor_critic))
+    agent = Agent(
+        AgentConfig(
+            obs_shape=shape,
+            actions=SMALL.actions,
+            world_model=SMALL.world_model,
+            actor_critic=SMALL.actor_critic,
+        )
+    )
     with pytest.raises(UserError, match=rf"cannot represent frames of {shape[1]}x{shape[2]}"):
         save_published(agent, tmp_path / "agent.pt")
     assert not list(tmp_path.iterdir())
@@ -338,8 +386,13 @@ def test_a_world_model_alone_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [16, 64])
 @pytest.mark.parametrize("down", [(True, True), (True, False), (False, True), (False, False)])
 def test_sizes_follow_from_the_weights(num_actions: int, size: int, down: tuple[bool, bool]) -> None:
-    policy = ActorCriticConfig(4, (4, 4), down)
-    config = AgentConfig((3, size, size), actions(num_actions), SMALL.world_model, policy)
+    policy = ActorCriticConfig(lstm_dim=4, channels=(4, 4), down=down)
+    config = AgentConfig(
+        obs_shape=(3, size, size),
+        actions=actions(num_actions),
+        world_model=SMALL.world_model,
+        actor_critic=policy,
+    )
     with torch.device("meta"):
         agent = Agent(config)
     assert infer_config(agent.state_dict(), "x") == config

@@ -12,6 +12,7 @@ from torch import Tensor
 import adamas
 from adamas.core.errors import UserError
 from adamas.diffusion.denoiser import sample
+from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.interop.load import load_published
 from adamas.interop.published import save_published
@@ -39,14 +40,28 @@ def test_there_and_back(reference: LoadReference, published: dict[str, Tensor], 
     assert torch.equal(before, torch.get_rng_state())
     config, model = agent.config.world_model, agent.world_model
     assert config.denoiser.network == FrameNetworkConfig(
-        4, 32, (1, 1, 1), (16, 16, 32), (False, False, True), noise_cond=True
+        context_length=4,
+        cond_channels=32,
+        depths=(1, 1, 1),
+        channels=(16, 16, 32),
+        attn_depths=(False, False, True),
+        noise_cond=True,
     )
-    assert config.denoiser.noise_previous_obs and config.denoiser.sigma_offset == 0.1
+    assert (
+        isinstance(config.denoiser, EdmConfig)
+        and config.denoiser.noise_previous_obs
+        and config.denoiser.sigma_offset == 0.1
+    )
     assert config.upsampler is not None and config.upsampler.network == FrameNetworkConfig(
-        1, 32, (1, 1), (16, 16), (False, True), noise_cond=True
+        context_length=1,
+        cond_channels=32,
+        depths=(1, 1),
+        channels=(16, 16),
+        attn_depths=(False, True),
+        noise_cond=True,
     )
     assert not config.upsampler.noise_previous_obs and config.upsampler.factor == 5
-    assert config.sampler == SamplerConfig(3, s_cond=0.005)
+    assert config.sampler == SamplerConfig(num_steps=3, s_cond=0.005)
     assert not model.training
     again = model.state_dict()
     assert again.keys() == published.keys()

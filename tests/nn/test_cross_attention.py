@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,15 +13,17 @@ from adamas.core.actions import ActionSpec
 from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
-from adamas.diffusion.ddpm import DdpmDenoiser
-from adamas.diffusion.denoiser import DenoiserConfig
-from adamas.diffusion.edm import EdmDenoiser
+from adamas.diffusion.ddpm import DdpmConfig
+from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.upsampler import Upsampler, UpsamplerConfig
 from adamas.nn.cross_attention import CrossAttention2d, positions
 from adamas.nn.unet import FrameNetwork, FrameNetworkConfig
+from adamas.world_models.diamond import DENOISERS, DenoiserConfig
 
 SPEC = ActionSpec.numbered(5)
-STACKED = FrameNetworkConfig(2, 16, (1, 2, 1), (8, 16, 16), (False,) * 3)
+STACKED = FrameNetworkConfig(
+    context_length=2, cond_channels=16, depths=(1, 2, 1), channels=(8, 16, 16), attn_depths=(False,) * 3
+)
 CONFIG = replace(STACKED, context="cross_attention")
 
 
@@ -133,17 +136,14 @@ def test_all_weights_learn() -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [DenoiserConfig(CONFIG), DenoiserConfig(CONFIG, "ddpm"), UpsamplerConfig(CONFIG, factor=2)],
+    [EdmConfig(network=CONFIG), DdpmConfig(network=CONFIG), UpsamplerConfig(network=CONFIG, factor=2)],
     ids=["edm", "ddpm", "upsampler"],
 )
 def test_every_model_of_frames_trains_on_rectangles(config: DenoiserConfig) -> None:
     """The upsampler's small frame lies where the noisy one does, so it stays stacked with it."""
     torch.manual_seed(0)
-    model: nn.Module
-    if isinstance(config, UpsamplerConfig):
-        model = Upsampler(config, 3)
-    else:
-        model = (DdpmDenoiser if config.diffusion == "ddpm" else EdmDenoiser)(config, 3, SPEC)
+    upsampler = isinstance(config, UpsamplerConfig)
+    model: Any = Upsampler(config, 3) if upsampler else DENOISERS[type(config)](config, 3, SPEC)
     shake(model)
     obs = torch.randint(256, (2, config.segment_length, 3, 8, 12), dtype=torch.uint8)
     action = torch.ones(obs.shape[:2], dtype=torch.long)[:, 1:]
@@ -172,4 +172,11 @@ def test_the_choice_is_kept_with_a_model_and_refused_where_it_cannot_be() -> Non
     with pytest.raises(UserError, match="context"):
         from_dict(FrameNetworkConfig, to_dict(STACKED) | {"context": "attention"})
     with pytest.raises(UserError, match="cross_attention needs two levels; add one to channels"):
-        FrameNetworkConfig(2, 16, (1,), (8,), (False,), context="cross_attention")
+        FrameNetworkConfig(
+            context_length=2,
+            cond_channels=16,
+            depths=(1,),
+            channels=(8,),
+            attn_depths=(False,),
+            context="cross_attention",
+        )

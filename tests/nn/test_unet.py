@@ -14,7 +14,13 @@ from adamas.core.errors import UserError
 from adamas.nn.blocks import SelfAttention2d
 from adamas.nn.unet import FrameNetwork, FrameNetworkConfig, UNet
 
-SMALL = FrameNetworkConfig(2, 16, (1, 2, 1), (8, 16, 16), (False, True, False))
+SMALL = FrameNetworkConfig(
+    context_length=2,
+    cond_channels=16,
+    depths=(1, 2, 1),
+    channels=(8, 16, 16),
+    attn_depths=(False, True, False),
+)
 
 
 def shake(module: nn.Module) -> None:
@@ -124,5 +130,9 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
 
 def test_levels_that_cannot_be_joined_are_refused() -> None:
     with pytest.raises(UserError, match=r"skip connections .*: 112 channels .* use a multiple of 32"):
-        FrameNetworkConfig(2, 16, (1, 1), (48, 64), (False, False))
-    FrameNetworkConfig(2, 16, (1, 1), (32, 48), (False, False))
+        FrameNetworkConfig(
+            context_length=2, cond_channels=16, depths=(1, 1), channels=(48, 64), attn_depths=(False, False)
+        )
+    FrameNetworkConfig(
+        context_length=2, cond_channels=16, depths=(1, 1), channels=(32, 48), attn_depths=(False, False)
+    )

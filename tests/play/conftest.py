@@ -16,7 +16,7 @@ from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import save_config, to_dict
 from adamas.data import EpisodeStore
-from adamas.diffusion.denoiser import DenoiserConfig
+from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.dreaming.starts import PlayedStarts
 from adamas.nn.unet import FrameNetworkConfig
@@ -35,16 +35,20 @@ from tests.helpers.play_server import ENV, L, Table, breakout
 @pytest.fixture(scope="session")
 def agent() -> Agent:
     pytest.importorskip("minatar")
-    network = FrameNetworkConfig(L, cond_channels=16, depths=(1,), channels=(8,), attn_depths=(False,))
+    network = FrameNetworkConfig(
+        context_length=L, cond_channels=16, depths=(1,), channels=(8,), attn_depths=(False,)
+    )
     config = AgentConfig(
-        (3, 10, 10),
-        ActionSpec.discrete(("noop", "left", "right")),
-        DiamondConfig(
-            DenoiserConfig(network),
-            RewardEndConfig(8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)),
-            SamplerConfig(num_steps=2),
+        obs_shape=(3, 10, 10),
+        actions=ActionSpec.discrete(("noop", "left", "right")),
+        world_model=DiamondConfig(
+            denoiser=EdmConfig(network=network),
+            reward_end=RewardEndConfig(
+                lstm_dim=8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
+            ),
+            sampler=SamplerConfig(num_steps=2),
         ),
-        ActorCriticConfig(8, channels=(8,), down=(True,)),
+        actor_critic=ActorCriticConfig(lstm_dim=8, channels=(8,), down=(True,)),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

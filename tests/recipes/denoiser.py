@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
 from torch import Generator, Tensor
 
-from adamas.diffusion.denoiser import Denoiser, masked_error, to_levels
+from adamas.diffusion.denoiser import Denoiser, FrameDiffusionConfig, masked_error, to_levels
 from adamas.diffusion.samplers import SamplerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowConfig(FrameDiffusionConfig):
+    """Rectified flow."""
+
+    diffusion: Literal["flow"] = "flow"
+    """Kind of diffusion model."""
 
 
 class FlowDenoiser(Denoiser):

@@ -21,8 +21,8 @@ from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.data.importing import find
 from adamas.data.importing.run import ImportOptions, import_recordings
-from adamas.diffusion.denoiser import DenoiserConfig
-from adamas.diffusion.samplers import SamplerConfig, sample_path
+from adamas.diffusion import samplers
+from adamas.diffusion.samplers import SamplerConfig
 from adamas.envs import make
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import PRESETS
@@ -31,7 +31,7 @@ from adamas.training.config import Config
 from adamas.world_models import diamond
 from tests.helpers.tiny_config import tiny_config
 from tests.recipes.command import count
-from tests.recipes.denoiser import FlowDenoiser
+from tests.recipes.denoiser import FlowConfig, FlowDenoiser
 from tests.recipes.environment import RowConfig, RowEnvs
 from tests.recipes.importer import safetensors
 from tests.recipes.metric import loss_with_confidence
@@ -74,20 +74,24 @@ def gaussian(x: Tensor, sigma: Tensor) -> Tensor:
     return x * 0.25 / (0.25 + sigma**2)
 
 
-def test_a_sampler_follows_the_path_more_closely_than_euler() -> None:
+def test_a_sampler_follows_the_path_more_closely_than_euler(monkeypatch: Patch) -> None:
     noise = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     config = SamplerConfig(num_steps=20, scale_initial_noise=True)
     exact = noise * config.sigma_max * 0.5 / (0.25 + config.sigma_max**2) ** 0.5
-    path, euler = dpm_solver_2m(gaussian, noise, config), sample_path(gaussian, noise, config)
+    euler = samplers.sample_path(gaussian, noise, config)
+    monkeypatch.setattr(samplers, "SAMPLERS", {"euler": dpm_solver_2m})  # under a name that the option knows
+    path = samplers.sample_path(gaussian, noise, config)
     assert len(path) == 21 and torch.equal(path[0], euler[0])
     assert (path[-1] - exact).abs().mean() < 0.25 * (euler[-1] - exact).abs().mean()
 
 
 def flow_agent(agent: Agent, monkeypatch: Patch) -> diamond.Diamond:
     """The small agent's world model with another denoiser."""
-    monkeypatch.setattr(diamond, "DENOISERS", {**diamond.DENOISERS, "flow": FlowDenoiser})
-    network = FrameNetworkConfig(4, cond_channels=16, depths=(1,), channels=(8,), attn_depths=(False,))
-    denoiser = DenoiserConfig(network, diffusion="flow")  # type: ignore[arg-type]
+    monkeypatch.setattr(diamond, "DENOISERS", {**diamond.DENOISERS, FlowConfig: FlowDenoiser})
+    network = FrameNetworkConfig(
+        context_length=4, cond_channels=16, depths=(1,), channels=(8,), attn_depths=(False,)
+    )
+    denoiser: Any = FlowConfig(network=network)
     config = replace(agent.config.world_model, denoiser=denoiser, sampler=SamplerConfig(num_steps=4))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -16,7 +16,7 @@ from adamas.rl.actor_critic import ActorCritic, ActorCriticConfig
 if TYPE_CHECKING:
     from tests.conftest import LoadReference
 
-SMALL = ActorCriticConfig(8, (8, 8), (True, False))
+SMALL = ActorCriticConfig(lstm_dim=8, channels=(8, 8), down=(True, False))
 
 
 def seeded(seed: int = 0) -> Generator:
@@ -27,7 +27,11 @@ def test_four_frames_as_recorded(reference: LoadReference) -> None:
     config, weights, io = reference("actor_critic")
     size = config["img_size"]
     policy = ActorCritic(
-        ActorCriticConfig(config["lstm_dim"], tuple(config["channels"]), tuple(map(bool, config["down"]))),
+        ActorCriticConfig(
+            lstm_dim=config["lstm_dim"],
+            channels=tuple(config["channels"]),
+            down=tuple(map(bool, config["down"])),
+        ),
         (config["img_channels"], size, size),
         ActionSpec.numbered(config["num_actions"]),
     )

@@ -74,7 +74,7 @@ def test_entropy_is_rewarded() -> None:
 def test_parts_add_up() -> None:
     torch.manual_seed(0)
     rollout = make_rollout(torch.randn(1, 2, 2), torch.randn(1, 2))
-    config = ActorCriticLossConfig(0.9, 0.8, entropy_weight=0.2, value_weight=0.5)
+    config = ActorCriticLossConfig(gamma=0.9, lambda_=0.8, entropy_weight=0.2, value_weight=0.5)
     loss, m = actor_critic_loss(rollout, config)
     torch.testing.assert_close(loss, m["loss_policy"] + 0.5 * m["loss_value"] - 0.2 * m["entropy"])
     assert torch.equal(loss, m["loss"])

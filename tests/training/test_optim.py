@@ -163,7 +163,12 @@ def test_a_parameter_without_a_gradient_stays() -> None:
 def test_every_weight_decays_and_nothing_else() -> None:
     config = preset("debug")
     agent = Agent(
-        AgentConfig((3, 16, 16), ActionSpec.discrete(("a", "b")), config.world_model, config.actor_critic)
+        AgentConfig(
+            obs_shape=(3, 16, 16),
+            actions=ActionSpec.discrete(("a", "b")),
+            world_model=config.world_model,
+            actor_critic=config.actor_critic,
+        )
     )
     decayed, others = parameter_groups(agent, 0.01)
     assert (decayed["weight_decay"], others["weight_decay"]) == (0.01, 0.0)

@@ -119,7 +119,12 @@ def test_it_resumes_bit_by_bit(recordings: Path, tmp_path: Path) -> None:
 def two_stages(recordings: Path) -> Config:
     base = config(recordings)
     upsampler = UpsamplerConfig(
-        FrameNetworkConfig(1, 8, (1,), (8,), (False,)), factor=2, sampler=SamplerConfig(1), sigma_change=0.1
+        network=FrameNetworkConfig(
+            context_length=1, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
+        ),
+        factor=2,
+        sampler=SamplerConfig(num_steps=1),
+        sigma_change=0.1,
     )
     return replace(
         base,

@@ -11,7 +11,8 @@ from torch import Generator, nn
 from adamas.core.actions import ActionSpec
 from adamas.core.seeding import draw
 from adamas.core.types import Batch, to_model_range, to_pixels
-from adamas.diffusion.denoiser import DenoiserConfig, sample
+from adamas.diffusion.denoiser import sample
+from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.world_models.diamond import Diamond, DiamondConfig
@@ -19,8 +20,19 @@ from adamas.world_models.reward_end import RewardEndConfig
 
 L = 3
 CONFIG = DiamondConfig(
-    DenoiserConfig(FrameNetworkConfig(L, 12, (1, 1), (8, 8), (False, False))),
-    RewardEndConfig(8, 8, (1, 1), (8, 8), (False, False), segment_length=9),
+    denoiser=EdmConfig(
+        network=FrameNetworkConfig(
+            context_length=L, cond_channels=12, depths=(1, 1), channels=(8, 8), attn_depths=(False, False)
+        )
+    ),
+    reward_end=RewardEndConfig(
+        lstm_dim=8,
+        cond_channels=8,
+        depths=(1, 1),
+        channels=(8, 8),
+        attn_depths=(False, False),
+        segment_length=9,
+    ),
 )
 
 

@@ -18,7 +18,9 @@ from adamas.world_models.reward_end import RewardEndConfig, RewardEndModel, conf
 if TYPE_CHECKING:
     from tests.conftest import LoadReference, Reference
 
-SMALL = RewardEndConfig(8, 8, (1, 1), (8, 8), (False, True), segment_length=4)
+SMALL = RewardEndConfig(
+    lstm_dim=8, cond_channels=8, depths=(1, 1), channels=(8, 8), attn_depths=(False, True), segment_length=4
+)
 Recorded = tuple[RewardEndModel, dict[str, Tensor]]
 
 
@@ -32,11 +34,11 @@ def recorded(reference: LoadReference) -> Recorded:
     config = loaded.config
     model = RewardEndModel(
         RewardEndConfig(
-            config["lstm_dim"],
-            config["cond_channels"],
-            tuple(config["depths"]),
-            tuple(config["channels"]),
-            tuple(map(bool, config["attn_depths"])),
+            lstm_dim=config["lstm_dim"],
+            cond_channels=config["cond_channels"],
+            depths=tuple(config["depths"]),
+            channels=tuple(config["channels"]),
+            attn_depths=tuple(map(bool, config["attn_depths"])),
         ),
         (config["img_channels"], config["img_size"], config["img_size"]),
         ActionSpec.numbered(config["num_actions"]),

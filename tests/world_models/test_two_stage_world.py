@@ -11,7 +11,8 @@ from torch import Generator, nn
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch, to_model_range, to_pixels
-from adamas.diffusion.denoiser import DenoiserConfig, sample
+from adamas.diffusion.denoiser import sample
+from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
@@ -20,10 +21,20 @@ from adamas.world_models.reward_end import RewardEndConfig
 
 L = 3
 SECOND = UpsamplerConfig(
-    FrameNetworkConfig(2, 8, (1, 1), (8, 8), (False, False)), factor=2, sampler=SamplerConfig(2)
+    network=FrameNetworkConfig(
+        context_length=2, cond_channels=8, depths=(1, 1), channels=(8, 8), attn_depths=(False, False)
+    ),
+    factor=2,
+    sampler=SamplerConfig(num_steps=2),
 )
 CONFIG = DiamondConfig(
-    DenoiserConfig(FrameNetworkConfig(L, 12, (1, 1), (8, 8), (False, False))), None, upsampler=SECOND
+    denoiser=EdmConfig(
+        network=FrameNetworkConfig(
+            context_length=L, cond_channels=12, depths=(1, 1), channels=(8, 8), attn_depths=(False, False)
+        )
+    ),
+    reward_end=None,
+    upsampler=SECOND,
 )
 SPEC = ActionSpec(buttons=("left", "right"))
 
@@ -94,7 +105,14 @@ def test_without_a_reward_end_model_nothing_is_gained_and_nothing_ends() -> None
 
 
 def test_the_reward_end_model_judges_small_frames() -> None:
-    judge = RewardEndConfig(8, 8, (1, 1), (8, 8), (False, False), segment_length=5)
+    judge = RewardEndConfig(
+        lstm_dim=8,
+        cond_channels=8,
+        depths=(1, 1),
+        channels=(8, 8),
+        attn_depths=(False, False),
+        segment_length=5,
+    )
     model = make(replace(CONFIG, reward_end=judge))
     assert model.reward_end is not None and model.reward_end.lstm.input_size == 8 * 3 * 5
     state = model.initial_state(make_batch(L))
@@ -106,7 +124,14 @@ def test_the_reward_end_model_judges_small_frames() -> None:
 
 
 def test_each_part_learns_from_frames_of_its_size() -> None:
-    judge = RewardEndConfig(8, 8, (1, 1), (8, 8), (False, False), segment_length=5)
+    judge = RewardEndConfig(
+        lstm_dim=8,
+        cond_channels=8,
+        depths=(1, 1),
+        channels=(8, 8),
+        attn_depths=(False, False),
+        segment_length=5,
+    )
     model = make(replace(CONFIG, reward_end=judge))
     sizes: dict[str, set[tuple[int, ...]]] = {}
     for name, part in model.components(15).items():
