@@ -286,7 +286,18 @@ def test_convolutions_are_placed_for_speed(tmp_path: Path) -> None:
 
 def test_the_public_surface() -> None:
     assert adamas.__version__ == "0.2.0"
-    assert set(adamas.__all__) == {"Agent", "__version__", "load", "make_dream", "sample"}
+    assert set(adamas.__all__) == {
+        "Agent",
+        "AtariConfig",
+        "GymnasiumConfig",
+        "MinAtarConfig",
+        "VizdoomConfig",
+        "__version__",
+        "load",
+        "make_dream",
+        "make_env",
+        "sample",
+    }
     assert all(getattr(adamas, name) is not None for name in adamas.__all__)
     with pytest.raises(AttributeError, match="module 'adamas' has no attribute 'lode'"):
         adamas.lode  # noqa: B018
