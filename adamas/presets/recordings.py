@@ -114,6 +114,40 @@ def static_small() -> Config:
     )
 
 
+def _maze_world_model() -> DiamondConfig:
+    """Two stages, 24x32 and 120x160, that each draw a frame in one step."""
+    one_step = SamplerConfig(num_steps=1, scale_initial_noise=True)
+    return DiamondConfig(
+        denoiser=EdmConfig(
+            network=FrameNetworkConfig(
+                context_length=4,
+                cond_channels=128,
+                depths=(1, 1, 1),
+                channels=(32, 64, 64),
+                attn_depths=(False,) * 3,
+            ),
+            sigma_offset=0.1,
+            log_sigma_mean=0.4,
+            sigma_change=0.2,
+        ),
+        reward_end=None,
+        sampler=one_step,
+        upsampler=UpsamplerConfig(
+            network=FrameNetworkConfig(
+                context_length=1,
+                cond_channels=64,
+                depths=(1, 1, 1, 1),
+                channels=(16, 24, 32, 64),
+                attn_depths=(False,) * 4,
+            ),
+            log_sigma_mean=1.2,
+            log_sigma_std=1.0,
+            sigma_change=0.075,
+            sampler=one_step,
+        ),
+    )
+
+
 def vizdoom() -> Config:
     """World model of a ViZDoom maze in two stages, 24x32 and 120x160, in less than an hour on two CPU cores.
 
@@ -122,38 +156,9 @@ def vizdoom() -> Config:
     sampling step starts. At this size, both train faster than the published settings. Sampling starts from EDM's
     initial noise, since dreams that start from DIAMOND's went dark (docs/scenes.md).
     """
-    one_step = SamplerConfig(num_steps=1, scale_initial_noise=True)
     return Config(
         data="doom",
-        world_model=DiamondConfig(
-            denoiser=EdmConfig(
-                network=FrameNetworkConfig(
-                    context_length=4,
-                    cond_channels=128,
-                    depths=(1, 1, 1),
-                    channels=(32, 64, 64),
-                    attn_depths=(False,) * 3,
-                ),
-                sigma_offset=0.1,
-                log_sigma_mean=0.4,
-                sigma_change=0.2,
-            ),
-            reward_end=None,
-            sampler=one_step,
-            upsampler=UpsamplerConfig(
-                network=FrameNetworkConfig(
-                    context_length=1,
-                    cond_channels=64,
-                    depths=(1, 1, 1, 1),
-                    channels=(16, 24, 32, 64),
-                    attn_depths=(False,) * 4,
-                ),
-                log_sigma_mean=1.2,
-                log_sigma_std=1.0,
-                sigma_change=0.075,
-                sampler=one_step,
-            ),
-        ),
+        world_model=_maze_world_model(),
         actor_critic=STAND_IN,
         denoiser=ComponentTraining(
             optimizer=OptimizerConfig(lr=2e-3, weight_decay=1e-2),

@@ -11,7 +11,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-WRAPPED = [path for path in PAGES if path.name not in ("export.md", "play.md")]  # those two still have to be
+WRAPPED = PAGES
 WIDTH = 100
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 

@@ -13,7 +13,6 @@ from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import load_config, save_config, to_dict
 from adamas.envs.config import AtariConfig, MinAtarConfig
-from adamas.interop.two_stage import STAND_IN
 from adamas.presets import preset
 from adamas.training.config import Config
 
@@ -42,14 +41,12 @@ def as_if_recorded(run: Path, name: str) -> None:
     config = load_config(run / "config.yaml", Config)
     world_model = replace(config.world_model, reward_end=None)
     recordings = (run.parent / name).absolute()
-    config = replace(
-        config, data=str(recordings), env=AtariConfig(), world_model=world_model, actor_critic=STAND_IN
-    )
+    config = replace(config, data=str(recordings), env=AtariConfig(), world_model=world_model)
     agent = AgentConfig(
         obs_shape=(3, 10, 10),
         actions=ActionSpec.discrete(("noop", "left", "right")),
         world_model=world_model,
-        actor_critic=STAND_IN,
+        actor_critic=config.actor_critic,
     )
     weights = Agent(agent).state_dict()
     save_checkpoint(run / "checkpoints", 2, weights, {"agent": to_dict(agent), "run": to_dict(config)}, {})

@@ -142,8 +142,11 @@ def test_all_weights_learn() -> None:
 def test_every_model_of_frames_trains_on_rectangles(config: DenoiserConfig) -> None:
     """The upsampler's small frame lies where the noisy one does, so it stays stacked with it."""
     torch.manual_seed(0)
-    upsampler = isinstance(config, UpsamplerConfig)
-    model: Any = Upsampler(config, 3) if upsampler else DENOISERS[type(config)](config, 3, SPEC)
+    model: Any = (
+        Upsampler(config, 3)
+        if isinstance(config, UpsamplerConfig)
+        else DENOISERS[type(config)](config, 3, SPEC)
+    )
     shake(model)
     obs = torch.randint(256, (2, config.segment_length, 3, 8, 12), dtype=torch.uint8)
     action = torch.ones(obs.shape[:2], dtype=torch.long)[:, 1:]
