@@ -95,7 +95,7 @@ def test_actions_follow_the_policy_and_the_global_seed(agent: Agent) -> None:
     ("obs", "got"),
     [
         (np.zeros((3, 8, 8), np.float32), r"torch.float32 \(3, 8, 8\)"),
-        (np.zeros((8, 8, 3), np.uint8), r"torch.uint8 \(8, 8, 3\)"),
+        (np.zeros((8, 3, 8), np.uint8), r"torch.uint8 \(8, 3, 8\)"),
         (np.zeros((2, 3, 16, 16), np.uint8), r"torch.uint8 \(3, 16, 16\)"),
         (np.zeros((8, 8), np.uint8), r"torch.uint8"),
     ],

@@ -242,7 +242,8 @@ def test_a_model_of_recordings_shows_no_policy_and_no_game(
     dreamer: Path, open_page: Callable[..., Page]
 ) -> None:
     as_if_recorded(dreamer, "drives-split")
-    with Server(dreamer) as server:
+    server = Server(dreamer)
+    try:
         page = open_page(server)
         expect(page.locator("#game")).to_have_text("recording drives-split")
         for hidden in (
@@ -260,3 +261,5 @@ def test_a_model_of_recordings_shows_no_policy_and_no_game(
         expect(page.locator("#episode-rows tr").first).to_be_visible(timeout=PATIENCE)
         assert page.locator("#episode-table th:visible").all_inner_texts() == ["episode", "frames"]
         page.close()
+    finally:
+        assert "no real game beside the dream" in server.close()
