@@ -33,7 +33,7 @@ COMMANDS = {
     "bench": Command(bench, "[PRESET]", "measure how fast this machine trains and dreams", BenchOptions),
     "suite": Command(suite, "PRESET", "run a preset on every game and seed", SuiteOptions),
     "suite status": Command(show_status, "PRESET|FOLDER", "show how far these runs are", SuiteOptions),
-    "play": Command(play, "RUN", "watch and play a dream in the browser", Play),
+    "play": Command(play, "[RUN]", "watch and play a dream in the browser", Play),
     "dream": Command(dream, "RUN", "film dreams", Dream),
     "evaluate": Command(evaluate, "RUN", "score an agent in the real game", Evaluate),
     "fidelity": Command(fidelity, "RUN", "compare dreams with what really happened", Fidelity),

@@ -96,7 +96,7 @@ class AtariConfig(SuiteConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class MinAtarConfig(SuiteConfig):
-    """A MinAtar game (suite minatar). Needs ``pip install 'adamas[minatar]'``."""
+    """A MinAtar game (suite minatar). Needs: pip install 'adamas[minatar]'."""
 
     suite: Literal["minatar"] = "minatar"
     """Library that the game comes from: atari, minatar, vizdoom or gymnasium."""
@@ -153,7 +153,7 @@ class _RenderedConfig(SuiteConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class VizdoomConfig(_RenderedConfig):
-    """A scenario of ViZDoom (suite vizdoom). Needs ``pip install 'adamas[vizdoom]'``."""
+    """A scenario of ViZDoom (suite vizdoom). Needs: pip install 'adamas[vizdoom]'."""
 
     suite: Literal["vizdoom"] = "vizdoom"
     """Library that the game comes from: atari, minatar, vizdoom or gymnasium."""
