@@ -11,7 +11,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast, get_args, get_type_hints
 
-from adamas.core.errors import UserError, nearest
+from adamas.core.errors import UserError
 
 Config = TypeVar("Config")
 
@@ -63,7 +63,8 @@ def choose_kinds(config: Config, names: Mapping[str, str], where: str = "") -> C
             name = names.get(f"{key}.{tag}")
             if name is not None:
                 if name not in kinds:
-                    raise UserError(f"unknown {key}.{tag} {name!r}; {nearest(name, kinds)}")
+                    shown = f"{key}.{tag}".removeprefix("config.")
+                    raise UserError(f"`{shown}` is {name}; choose from {', '.join(kinds)}")
                 value = _as_kind(kinds[name], value)
         if dataclasses.is_dataclass(value):
             value = choose_kinds(value, names, key)

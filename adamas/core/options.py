@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import itertools
 import textwrap
@@ -86,9 +87,15 @@ def _num_values(kind: Any, switches: bool) -> int | None:
     return 0 if kind is bool and switches else 1
 
 
+@functools.cache
+def all_options(cls: type) -> tuple[Option, ...]:
+    """The same as :func:`options_of`, remembered: docstrings are parsed, which takes a moment."""
+    return tuple(options_of(cls))
+
+
 def flags_of(cls: type) -> dict[str, str]:
     """The options of a dataclass on the command line by field, such as ``{"env.game": "--env.game"}``."""
-    return {option.field: option.flag for option in options_of(cls)}
+    return {option.field: option.flag for option in all_options(cls)}
 
 
 def positionals_first(cls: type, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -101,7 +108,7 @@ def positionals_first(cls: type, arguments: Sequence[str]) -> tuple[list[str], l
         cls: the dataclass of the options.
         arguments: the command line, without the command.
     """
-    num_values = {option.flag: option.num_values for option in options_of(cls)}
+    num_values = {option.flag: option.num_values for option in all_options(cls)}
     words, positionals, options = list(arguments), list[str](), list[str]()
     while words:
         word = words.pop(0)

@@ -81,7 +81,7 @@ def recorded(config: Config) -> tuple[Config, AgentConfig]:
         raise UserError(f"there are no recordings in {place}; name their folder with `data`")
     if is_dataset(place):
         raise UserError(
-            f"{place} is not split into train and test; split it first: adamas data split {place} --out {place}-split"
+            f"{place} is not split into train and test; split it, and train on the result: adamas data split {place}"
         )
     train, test = (EpisodeStore.open(join(place, name)) for name in ("train", "test"))
     if (train.obs_shape, train.action_spec) != (test.obs_shape, test.action_spec):

@@ -141,6 +141,7 @@ def test_presets_on_recordings_have_stand_ins_of_their_shape(name: str) -> None:
     agent = agent_config(config)
     expected = {
         "static": ((3, 64, 64), (), torch.int64),
+        "static-small": ((3, 32, 32), (), torch.int64),
         "vizdoom": ((3, 120, 160), (), torch.int64),
         "driving": ((3, 96, 96), (3,), torch.float32),
         "csgo": ((3, 150, 280), (51,), torch.float32),
@@ -291,9 +292,9 @@ def test_command_writes_json_and_keeps_what_is_there(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rows", "replay drow"], "there is no row 'replay drow'; did you mean 'replay draw'?"),
-        (["--rounds", "0"], "rounds must be at least 1 and seconds at least 0, got 0 and 1.0"),
-        (["--seconds", "nan"], "rounds must be at least 1"),
+        (["--rows", "replay drow"], "--rows has no 'replay drow'; did you mean 'replay draw'?"),
+        (["--rounds", "0"], "--rounds must be at least 1 and --seconds at least 0, got 0 and 1.0"),
+        (["--seconds", "nan"], "--rounds must be at least 1"),
     ],
 )
 def test_mistakes(arguments: list[str], message: str) -> None:

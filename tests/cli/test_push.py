@@ -166,8 +166,7 @@ def test_the_model_card_says_what_is_known(hub: StandIn, run_dir: Path) -> None:
         "tags": ["reinforcement-learning", "world-model", "diffusion", "minatar", "breakout"],
     }
     assert "| agent | 1.50 | [1.00, 2.00] | 2 |\n| random policy | 0.25 | [0.00, 0.50] | 2 |\n" in card
-    assert "size 10, width default, frame_skip 4, noop_max 30, sticky_actions default, " in card
-    assert "max_episode_steps 50, frames auto, frames_key default, kwargs {}.\n" in card
+    assert "size 10, max_episode_steps 50, sticky_actions 0.1.\n" in card
     assert "Actions sampled at temperature 0.5, seed 7.\n" in card
     assert 'agent = adamas.load("hf://me/breakout")\n' in card
     assert "| actions | noop, left, right |" in card and "| seed | 3 |" in card

@@ -63,7 +63,7 @@ def test_a_process_that_is_killed_and_one_that_hangs_are_named() -> None:
     host = socket.gethostname()
     assert line == (
         f"adamas: process 0 of 3 cannot go on alone: rank 1 on {host} and rank 2 on {host} ended, or did not respond "
-        "within 0.0166667 minutes; start all again with --resume"
+        "within 0.0166667 minutes; start all processes again to resume the run"
     )
     group[2].kill()
     assert [process.wait() for process in group[1:]] == [-signal.SIGKILL] * 2

@@ -130,7 +130,7 @@ def go_on_recording() -> None:
     try:
         cli.run(RECORD)
     except UserError as error:
-        assert "steps in" in str(error) and "add to them with `append`" in str(error)
+        assert "steps in" in str(error) and "add to them with --append" in str(error)
         cli.run([*RECORD, "--append"])
 
 

@@ -311,7 +311,7 @@ def test_a_transfer_that_breaks_off_leaves_nothing_that_looks_whole(
 
 
 def test_the_device_is_checked_before_anything_is_fetched(hub: StandIn) -> None:
-    with pytest.raises(UserError, match="did you mean 'cpu'"):
+    with pytest.raises(UserError, match="`device` is 'gpu'; choose from"):
         adamas.load("hf://me/agent", "gpu")
     assert not hub.requests
 

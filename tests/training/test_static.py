@@ -266,7 +266,7 @@ def test_a_preset_without_final_epochs_trains_as_many_epochs_as_in_its_game(
 def test_a_dataset_that_is_not_split_is_told_how(tmp_path: Path) -> None:
     record(tmp_path / "mine", 2, 0)
     with pytest.raises(
-        UserError, match=r"mine is not split into train and test; .*adamas data split .*mine --out"
+        UserError, match=r"mine is not split into train and test; .*adamas data split .*mine$"
     ):
         new_run(config(tmp_path / "mine"), tmp_path / "run", quiet=True)
     cli.run(["data", "pack", str(tmp_path / "mine"), "--out", "memory://whole/mine"])
