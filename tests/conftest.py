@@ -15,17 +15,12 @@ from filelock import FileLock
 from safetensors import safe_open
 from torch import Tensor
 
-from adamas.agent import Agent, AgentConfig
+from adamas.agent import Agent
 from adamas.core import runtime
-from adamas.core.actions import ActionSpec
 from adamas.core.runtime import RuntimeConfig
-from adamas.diffusion.edm import EdmConfig
-from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
-from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.world_models.diamond import DiamondConfig
-from adamas.world_models.reward_end import RewardEndConfig
 from tests.helpers.small_runs import make_breakout_run
+from tests.helpers.tiny_agent import tiny_agent_config
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -116,21 +111,7 @@ def dreamer(dreamer_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def agent() -> Agent:
     """A tiny untrained agent for MinAtar Breakout."""
     pytest.importorskip("minatar")
-    network = FrameNetworkConfig(
-        context_length=4, cond_channels=16, depths=(1,), channels=(8,), attn_depths=(False,)
-    )
-    config = AgentConfig(
-        obs_shape=(3, 10, 10),
-        actions=ActionSpec.discrete(("noop", "left", "right")),
-        world_model=DiamondConfig(
-            denoiser=EdmConfig(network=network),
-            reward_end=RewardEndConfig(
-                lstm_dim=8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
-            ),
-            sampler=SamplerConfig(num_steps=1),
-        ),
-        actor_critic=ActorCriticConfig(lstm_dim=8, channels=(8,), down=(True,)),
-    )
+    config = tiny_agent_config(context_length=4, num_steps=1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return Agent(config)

@@ -11,45 +11,25 @@ import numpy as np
 import pytest
 import torch
 
-from adamas.agent import Agent, AgentConfig
-from adamas.core.actions import ActionSpec
+from adamas.agent import Agent
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import save_config, to_dict
 from adamas.data import EpisodeStore
-from adamas.diffusion.edm import EdmConfig
-from adamas.diffusion.samplers import SamplerConfig
 from adamas.dreaming.starts import PlayedStarts
-from adamas.nn.unet import FrameNetworkConfig
 from adamas.play.controls import Moves
 from adamas.play.messages import Settings
 from adamas.play.recording import Recordings
 from adamas.play.scene import PlayContext
-from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.training.collect import Collector
 from adamas.training.config import Config
-from adamas.world_models.diamond import DiamondConfig
-from adamas.world_models.reward_end import RewardEndConfig
 from tests.helpers.play_server import ENV, L, Table, breakout
+from tests.helpers.tiny_agent import tiny_agent_config
 
 
 @pytest.fixture(scope="session")
 def agent() -> Agent:
     pytest.importorskip("minatar")
-    network = FrameNetworkConfig(
-        context_length=L, cond_channels=16, depths=(1,), channels=(8,), attn_depths=(False,)
-    )
-    config = AgentConfig(
-        obs_shape=(3, 10, 10),
-        actions=ActionSpec.discrete(("noop", "left", "right")),
-        world_model=DiamondConfig(
-            denoiser=EdmConfig(network=network),
-            reward_end=RewardEndConfig(
-                lstm_dim=8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
-            ),
-            sampler=SamplerConfig(num_steps=2),
-        ),
-        actor_critic=ActorCriticConfig(lstm_dim=8, channels=(8,), down=(True,)),
-    )
+    config = tiny_agent_config(context_length=L, num_steps=2)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         agent = Agent(config).eval()
