@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +20,7 @@ from adamas.diffusion.samplers import OLD_NAMES
 from adamas.dreaming.action_file import read_actor
 from adamas.dreaming.film_dreams import FilmOptions, Source, film_dreams, game_for_dreams
 from adamas.dreaming.starts import first_with_starts
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.interop.load import load
 from adamas.media.films import check_film, save_film
 
@@ -34,7 +34,7 @@ class Dream(FilmOptions):
     grey after their end, and the film ends with the last of them.
     """
 
-    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff]
+    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff] = field(default_factory=AtariConfig)
     """The game. It is played where there are no episodes to start from, and beside the dreams if it is asked for."""
     out: Path
     """File of the film. Its ending, .mp4 or .gif, chooses the format; if it exists, a number is added to its name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +12,7 @@ import tyro
 from adamas.commands.common import Device, Target, check_env, check_seed, find_target, print_scores
 from adamas.core import runtime
 from adamas.core.arguments import parse
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.evaluation.results import evaluate_agent, write_results
 from adamas.interop.load import load
 
@@ -21,7 +21,7 @@ from adamas.interop.load import load
 class Evaluate:
     """Score an agent, and a random policy, in the real game."""
 
-    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff]
+    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff] = field(default_factory=AtariConfig)
     """The game. Options that are not given keep the values of the agent's run."""
     episodes: int = 100
     """Number of episodes for each of the two policies, at least 1. The interval of a score narrows with their

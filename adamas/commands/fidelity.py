@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.console import console
 from adamas.core.errors import UserError
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.fidelity.figures import few_episodes, results_table
 from adamas.fidelity.networks import LpipsChoice, load_networks
 from adamas.fidelity.run import FidelityOptions, Labels, measure_fidelity
@@ -25,7 +25,7 @@ from adamas.interop.load import load
 class Fidelity(FidelityOptions):
     """Dream on from held-out frames under the actions that were really taken, and compare with what happened."""
 
-    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff]
+    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff] = field(default_factory=AtariConfig)
     """The game, for what is measured in moments of it."""
     dataset: str | None = None
     """Folder or URL of episodes on which the model was not trained. None: the held-out episodes of the run."""

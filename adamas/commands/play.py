@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, get_args
 
@@ -24,7 +24,7 @@ from adamas.data import EpisodeStore
 from adamas.data.locations import Place, parse_place
 from adamas.diffusion.samplers import SAMPLERS
 from adamas.dreaming.starts import PlayedStarts, RecordedStarts, Starts
-from adamas.envs.config import EnvConfig
+from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.interop.load import load
@@ -46,7 +46,7 @@ DEMO = Path(adamas.play.__file__).parent / "demo"
 class Play:
     """Watch and play a dream in the browser, beside the real game. Without a RUN, play the agent in the package."""
 
-    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff]
+    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff] = field(default_factory=AtariConfig)
     dataset: str | None = None
     """Folder or URL of the real episodes that dreams start from. By default these are the run's held-out episodes. An
     agent without any plays the real game to get its starts."""

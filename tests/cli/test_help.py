@@ -53,7 +53,9 @@ def test_every_command_has_help_without_a_target(name: str, capsys: pytest.Captu
         for line in ([*words, "--help"], ["--help", *words], ["help", *words], [*words, "-h"])
     }
     assert len(texts) == 1
-    assert texts.pop().startswith(f"usage: adamas {name}")
+    text = texts.pop()
+    assert text.startswith(f"usage: adamas {name}")
+    assert "{env:" not in text, "the kinds of a part are options, not subcommands"
 
 
 @pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if command.arguments == "RUN"])
