@@ -292,5 +292,5 @@ def test_ids_and_files_that_are_named_exist() -> None:
     used = set(re.findall(r'static/([^"#]+)', page))
     used |= {found for js in text("*.js").values() for found in re.findall(r'from "\./([^"]+)"', js)}
     assert used | {"index.html"} == set(files)
-    symbols = set(re.findall(r'<symbol id="([^"]+)"', files["icons.svg"]))
-    assert set(re.findall(r"icons\.svg#([a-z]+)", page)) == symbols
+    icons = set(re.findall(r'<symbol id="icon-([^"]+)"', page))
+    assert set(re.findall(r'href="#icon-([a-z]+)"', page)) == icons

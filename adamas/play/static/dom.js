@@ -22,7 +22,7 @@ export function setPressed(button, pressed) {
 export function setAction(button, on, label, icon) {
   button.dataset.on = String(on);
   setText(button.querySelector(".label"), label);
-  button.querySelector("use")?.setAttribute("href", `static/icons.svg#${icon}`);
+  button.querySelector("use")?.setAttribute("href", `#icon-${icon}`);
 }
 
 /** A button that cannot be used gives the reason in its title, and in a notice when it is pressed. */
