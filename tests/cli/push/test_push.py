@@ -5,126 +5,19 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from adamas import cli
-from adamas.agent import Agent, AgentConfig
-from adamas.commands.push import model_card, scores_of
-from adamas.core.actions import ActionSpec, Axis
-from adamas.core.checkpoint import find_checkpoint, save_checkpoint
-from adamas.core.config import save_config, to_dict
-from adamas.core.errors import UserError
-from adamas.envs.config import MinAtarConfig
+from adamas.core.checkpoint import find_checkpoint
 from adamas.interop.load import load
-from adamas.presets import preset
 from tests.helpers.hub_stand_in import READ_TOKEN, TOKEN, StandIn, connect, stand_in
-
-CONFIG = replace(preset("debug"), env=MinAtarConfig(game="breakout", size=10, max_episode_steps=50), seed=3)
-
-SCORES = {
-    "protocol": {
-        "env": to_dict(CONFIG.env),
-        "actions": "sampled",
-        "temperature": 0.5,
-        "episodes": 2,
-        "seed": 7,
-    },
-    "agent": {"mean": 1.5, "mean_interval_95": [1.0, 2.0], "returns": [1.0, 2.0]},
-    "random_policy": {"mean": 0.25, "mean_interval_95": [0.0, 0.5], "returns": [0.0, 0.5]},
-    "provenance": {},
-    "run": {"real_steps": 12345},
-}
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
-    with stand_in() as (hub, _):
-        connect(monkeypatch, hub.endpoint, tmp_path / "home", TOKEN)
-        yield hub
-
-
-@pytest.fixture
-def run_dir(tmp_path: Path) -> Path:
-    """A run with two checkpoints and no scores, of an agent that knows nothing."""
-    run = tmp_path / "run"
-    agent_config = AgentConfig(
-        obs_shape=(3, 10, 10),
-        actions=ActionSpec.discrete(("noop", "left", "right")),
-        world_model=CONFIG.world_model,
-        actor_critic=CONFIG.actor_critic,
-    )
-    for step in (1, 2):
-        torch.manual_seed(step)
-        config = {"agent": to_dict(agent_config), "run": to_dict(CONFIG)}
-        save_checkpoint(run / "checkpoints", step, Agent(agent_config).state_dict(), config, {"secret": step})
-    save_config(run / "config.yaml", CONFIG)
-    (run / "metrics").mkdir()
-    for name in ("metrics", "timing"):
-        (run / "metrics" / f"{name}.jsonl").touch()
-    (run / "dataset").mkdir()
-    (run / "dataset" / "frames.bin").write_bytes(b"private")
-    return run
-
-
-VECTOR = ActionSpec(buttons=("fire", "jump"), axes=(Axis("steer"),))
-
-
-def vector_run(run: Path) -> Path:
-    """A run of an agent with two buttons and an axis."""
-    agent_config = AgentConfig(
-        obs_shape=(3, 10, 10),
-        actions=VECTOR,
-        world_model=CONFIG.world_model,
-        actor_critic=CONFIG.actor_critic,
-    )
-    config = {"agent": to_dict(agent_config), "run": to_dict(CONFIG)}
-    save_checkpoint(run / "checkpoints", 1, Agent(agent_config).state_dict(), config, {})
-    save_config(run / "config.yaml", CONFIG)
-    return run
-
-
-def test_vector_actions_are_described(hub: StandIn, tmp_path: Path) -> None:
-    (tmp_path / "vector").mkdir()
-    run = vector_run(tmp_path / "vector")
-    (run / "metrics").mkdir()
-    for name in ("metrics", "timing"):
-        (run / "metrics" / f"{name}.jsonl").touch()
-    cli.run(["push", str(run), "hf://me/driver", "--yes"])
-    card = hub.repos["me/driver"].head["README.md"].decode()
-    assert "| actions | actions of 3 numbers (fire, jump, steer) |" in card
-    assert load("hf://me/driver", "cpu").action_spec == VECTOR
-
-
-@pytest.mark.parametrize("protocol", [None, {}, {"env": 3}, {"env": {}, "actions": "sampled"}])
-def test_scores_that_cannot_be_shown_are_not_uploaded(hub: StandIn, run_dir: Path, protocol: object) -> None:
-    (run_dir / "results").mkdir()
-    scores = {name: value for name, value in SCORES.items() if name != "protocol"}
-    if protocol is not None:
-        scores["protocol"] = protocol
-    (run_dir / "results" / "scores.json").write_text(json.dumps(scores))
-    with pytest.raises(UserError, match=r"the scores in .*results are damaged \("):
-        cli.run(["push", str(run_dir), "hf://me/breakout", "--yes"])
-    assert not hub.repos
-
-
-def score(run_dir: Path, name: str = "scores.json", mean: float = 1.5) -> None:
-    (run_dir / "results").mkdir(exist_ok=True)
-    scores = SCORES | {"agent": SCORES["agent"] | {"mean": mean}}  # type: ignore[operator]
-    (run_dir / "results" / name).write_text(json.dumps(scores, indent=2) + "\n")
-
-
-def head(card: str) -> dict[str, object]:
-    """The YAML of a model card."""
-    return yaml.safe_load(card.split("---\n")[1])
+from tests.helpers.pushed_run import score
 
 
 def test_pushed_and_loaded_again(hub: StandIn, run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,48 +47,6 @@ def test_pushed_and_loaded_again(hub: StandIn, run_dir: Path, capsys: pytest.Cap
         torch.manual_seed(1)
         actions.append(agent.act(obs)[0])
     assert torch.equal(*actions) and len(actions[0].unique()) > 1
-
-
-def test_the_model_card_says_what_is_known(hub: StandIn, run_dir: Path) -> None:
-    score(run_dir)
-    cli.run(["push", str(run_dir), "hf://me/breakout", "--yes", "--licence", "cc-by-4.0"])
-    card = hub.repos["me/breakout"].head["README.md"].decode()
-    assert head(card) == {
-        "license": "cc-by-4.0",
-        "library_name": "adamas",
-        "tags": ["reinforcement-learning", "world-model", "diffusion", "minatar", "breakout"],
-    }
-    assert "| agent | 1.50 | [1.00, 2.00] | 2 |\n| random policy | 0.25 | [0.00, 0.50] | 2 |\n" in card
-    assert "size 10, max_episode_steps 50, sticky_actions 0.1.\n" in card
-    assert "Actions sampled at temperature 0.5, seed 7.\n" in card
-    assert 'agent = adamas.load("hf://me/breakout")\n' in card
-    assert "| actions | noop, left, right |" in card and "| seed | 3 |" in card
-    assert "| steps of the real game | 12,345 |" in card and "[config.yaml](config.yaml)" in card
-    assert "learnt in its dreams alone" in card
-
-
-def test_what_is_not_known_is_not_said(hub: StandIn, run_dir: Path) -> None:
-    cli.run(["push", str(run_dir), "hf://me/breakout", "--yes"])
-    files = hub.repos["me/breakout"].head
-    assert list(files) == ["agent.safetensors", "config.yaml", "README.md"]
-    card = files["README.md"].decode()
-    assert "This agent was uploaded without scores in the real game." in card
-    assert "mean return" not in card and "steps of the real game |" not in card
-    free = model_card("hf://me/x", load(run_dir, "cpu"), replace(CONFIG, imagination="off"), None, "mit")
-    assert "dreams" not in free and "was never trained" in free
-
-
-def test_scores_are_those_of_the_checkpoint(run_dir: Path) -> None:
-    first, last = sorted((run_dir / "checkpoints").glob("step-*"))
-    assert scores_of(last) is None
-    score(run_dir)
-    score(run_dir, "scores-2.json", mean=4.0)
-    scores = scores_of(last)
-    assert scores is not None and scores["agent"]["mean"] == 4.0
-    assert scores_of(first) is None
-    alone = run_dir.parent / "alone"
-    shutil.copytree(last, alone)
-    assert scores_of(alone) is None
 
 
 def test_a_checkpoint_and_a_private_repository(hub: StandIn, run_dir: Path) -> None:
