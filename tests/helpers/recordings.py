@@ -75,3 +75,13 @@ def write_csgo(path: Path, pictures: np.ndarray, actions: np.ndarray) -> Path:
         for i, (picture, action) in enumerate(zip(pictures, actions, strict=True)):
             file[f"frame_{i}_x"], file[f"frame_{i}_y"] = picture[..., ::-1], action
     return path
+
+
+def imported_store(path: Path, actions: Path | None = None, **options: object) -> EpisodeStore:
+    out = path.parent / f"imported {path.name}"
+    return import_recordings(path, out, actions, ImportOptions(**options))  # type: ignore[arg-type]
+
+
+def pixels(store: EpisodeStore, episode: int = 0) -> np.ndarray:
+    """(T + 1, H, W, 3)."""
+    return store.episode(episode).obs.transpose(0, 2, 3, 1)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -272,78 +270,3 @@ def test_a_folder_that_only_looks_like_an_interrupted_import(tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"out\.importing is not an interrupted import; rename it"):
         import_recordings(path, tmp_path / "out", None, ImportOptions())
     assert (tmp_path / "out.importing" / "store" / "notes.txt").read_text() == "mine"
-
-
-def _beyond_the_space(file: h5py.File) -> None:
-    file["episode_0/actions"][0] = 3
-
-
-def _two_images(file: h5py.File) -> None:
-    file["episode_0/observations/map"] = frames(3)
-
-
-def _no_image(file: h5py.File) -> None:
-    del file["episode_0/observations/camera"]
-
-
-def _no_actions(file: h5py.File) -> None:
-    del file["episode_0/actions"]
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (
-            _beyond_the_space,
-            r"episode_0: action is 3; it must be a whole number in \[0, 2\], as metadata.json",
-        ),
-        (
-            _two_images,
-            "exactly one part .* must be an image .*there is observations/camera, observations/map",
-        ),
-        (_no_image, "must be an image .*there is none"),
-        (_no_actions, "episode_0 has no array called action or actions"),
-    ],
-)
-def test_faulty_datasets_of_minari(tmp_path: Path, damage: Callable[[h5py.File], None], message: str) -> None:
-    data = tmp_path / "game-v0" / "data"
-    data.mkdir(parents=True)
-    (data / "metadata.json").write_text(
-        json.dumps({"action_space": '{"type": "Discrete", "n": 3, "start": 0}'})
-    )
-    with h5py.File(data / "main_data.hdf5", "w") as file:
-        file["episode_0/actions"] = [0, 2]
-        file["episode_0/observations/camera"] = frames(3)
-        damage(file)
-    with pytest.raises(UserError, match=message):
-        import_recordings(data.parent, tmp_path / "out", None, ImportOptions())
-    (data / "metadata.json").write_text("{}")
-    with pytest.raises(UserError, match="data cannot be read as a Minari dataset"):
-        import_recordings(data.parent, tmp_path / "out", None, ImportOptions())
-
-
-@pytest.mark.parametrize(
-    ("missing", "message"),
-    [
-        (False, r"data cannot be read as a Minari dataset \(.*arrow"),
-        (True, r"pyarrow is not installed; .*adamas\[parquet\]"),
-    ],
-)
-def test_minari_s_arrow_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: bool, message: str
-) -> None:
-    pytest.importorskip("pyarrow")
-    episode = tmp_path / "game-v0" / "data" / "0"
-    episode.mkdir(parents=True)
-    (episode / "part-0.arrow").write_bytes(b"damaged")
-    about = {
-        "data_format": "arrow",
-        "action_space": '{"type": "Discrete", "n": 3}',
-        "observation_space": "{}",
-    }
-    (episode.parent / "metadata.json").write_text(json.dumps(about))
-    if missing:
-        monkeypatch.setitem(sys.modules, "pyarrow.dataset", None)
-    with pytest.raises(UserError, match=message) as error:
-        import_recordings(tmp_path / "game-v0", tmp_path / "out", None, ImportOptions())
-    assert "\n" not in str(error.value)
