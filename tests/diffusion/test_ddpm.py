@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
@@ -18,6 +18,7 @@ from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.world_models.diamond import Diamond, DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
+from tests.helpers.tensors import close, seeded
 
 if TYPE_CHECKING:
     from tests.conftest import LoadReference
@@ -27,14 +28,6 @@ NETWORK = FrameNetworkConfig(
 )
 CONFIG = DdpmConfig(network=NETWORK)
 Recorded = tuple[DdpmDenoiser, dict[str, Tensor]]
-
-
-def seeded(seed: int = 0) -> Generator:
-    return Generator().manual_seed(seed)
-
-
-def close(x: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(x, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.fixture
