@@ -1,15 +1,9 @@
-"""Dreams as Gymnasium environments, mostly in a world model that counts.
-
-Frame t of episode e in the dataset is 10 e + t in its first channel. A dream goes on from the last frame of its
-context: each step adds its action, and the dream ends at 50 and beyond.
-"""
+"""Dreams as Gymnasium environments, mostly in a world model that counts."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,109 +12,16 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.error import ResetNeeded
-from gymnasium.spaces import Box, Dict, MultiBinary, MultiDiscrete, Space
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
-from torch import Generator, Tensor, nn
 
 import adamas
-from adamas.agent import Agent, AgentConfig
-from adamas.core.actions import ActionSpec, Axis, Choice
-from adamas.core.checkpoint import save_checkpoint
-from adamas.core.config import to_dict
+from adamas.agent import Agent
 from adamas.core.errors import UserError
-from adamas.core.protocols import DreamState, Prediction
-from adamas.core.types import Batch
-from adamas.data import NEW, EpisodeStore
-from adamas.diffusion.edm import EdmConfig
+from adamas.data import EpisodeStore
 from adamas.interop.dream_env import DreamEnv, DreamEnvs
-from adamas.nn.unet import FrameNetworkConfig
-from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.world_models.diamond import DiamondConfig
-from adamas.world_models.reward_end import RewardEndConfig
-
-L = 3
-SHAPE = (3, 8, 4)
-CONFIG = AgentConfig(
-    obs_shape=SHAPE,
-    actions=ActionSpec.discrete(("stay", "go", "leap")),
-    world_model=DiamondConfig(
-        denoiser=EdmConfig(
-            network=FrameNetworkConfig(
-                context_length=L, cond_channels=12, depths=(1,), channels=(8,), attn_depths=(False,)
-            )
-        ),
-        reward_end=RewardEndConfig(
-            lstm_dim=8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
-        ),
-    ),
-    actor_critic=ActorCriticConfig(lstm_dim=8, channels=(8,), down=(True,)),
-)
-STEP = torch.tensor([0, 1, 60])  # what each action adds
-MAKE = "adamas.interop.dream_env:adamas/Dream-v0"
-
-
-def frames(count: Tensor) -> Tensor:
-    """(B,) to (B, 3, 8, 4): the number, then the row and the column of each pixel."""
-    row, column = torch.meshgrid(torch.arange(8), torch.arange(4), indexing="ij")
-    places = torch.stack((row, column)).expand(len(count), 2, 8, 4)
-    number = count[:, None, None, None].expand(-1, 1, 8, 4)
-    return torch.cat((number, places), dim=1).to(torch.uint8)
-
-
-class CountingModel(nn.Module):
-    context_length = L
-
-    def initial_state(self, context: Batch) -> DreamState:
-        self.last_context = context
-        return {"count": context.obs[:, -1, 0, 0, 0].long()}
-
-    def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Prediction]:
-        count = state["count"] + STEP[action]
-        sign = action.float() - 1
-        return {"count": count}, Prediction(frames(count), sign, count >= 50)
-
-
-def write(
-    folder: Path,
-    lengths: Sequence[int],
-    shape: tuple[int, int, int] = SHAPE,
-    action: Any = (2,),
-    spec: ActionSpec | None = None,
-) -> Path:
-    store = EpisodeStore.create(folder, shape, spec)
-    for e, length in enumerate(lengths):
-        obs = [np.full((1, *shape), 10 * e + t, np.uint8) for t in range(length)]
-        number, no = np.array([NEW]), np.zeros(1, bool)
-        for one in obs[:-1]:
-            number = store.append(number, one, np.asarray(action), np.zeros(1, np.float32), no, no)
-        store.append_final(number, obs[-1])
-    store.commit()
-    return folder
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    """Its contexts end in frames 12, 22, 23 and 24; no frame follows the only one of episode 0."""
-    return write(tmp_path / "dataset", (3, 4, 6))
-
-
-@pytest.fixture
-def counting() -> Agent:
-    agent = Agent(CONFIG)
-    agent.world_model = CountingModel()  # type: ignore[assignment]
-    return agent
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A run with an agent of random weights."""
-    torch.manual_seed(0)
-    agent = Agent(CONFIG)
-    save_checkpoint(tmp_path / "run" / "checkpoints", 1, agent.state_dict(), {"agent": to_dict(CONFIG)}, {})
-    write(tmp_path / "run" / "dataset" / "train", (20, 20))
-    return tmp_path / "run"
+from tests.helpers.counting_model import MAKE, SHAPE, L, write
 
 
 def numbers(obs: np.ndarray) -> list[int]:
@@ -269,84 +170,6 @@ def test_one_dream_waits_for_a_reset(counting: Agent, dataset: Path) -> None:
     assert dream.reset()[0][0, 0, 0] in (12, 22, 23, 24)
     assert dream.step(2)[2:4] == (True, False)
     assert DreamEnv(counting, dataset).render() is None
-
-
-@pytest.mark.parametrize("actions", [[0], [0, 3], [-1, 0], [0.5, 0.5], [1.0, 1.0]])
-def test_impossible_actions_are_refused(actions: list[float], counting: Agent, dataset: Path) -> None:
-    dreams = adamas.make_dream(counting, dataset, num_envs=2)
-    with pytest.raises(ResetNeeded):
-        dreams.step(np.array([0, 0]))
-    dreams.reset()
-    with pytest.raises(ValueError, match=r"expected 2 actions in Discrete\(3\)"):
-        dreams.step(np.array(actions))
-
-
-def steer(folder: Path, spec: ActionSpec, action: np.ndarray) -> Path:
-    """An agent of random weights with these actions, and one episode of 20 frames under the same action."""
-    torch.manual_seed(0)
-    config = replace(CONFIG, actions=spec)
-    agent = Agent(config)
-    save_checkpoint(folder / "checkpoints", 1, agent.state_dict(), {"agent": to_dict(config)}, {})
-    write(folder / "dataset" / "train", (20,), action=action, spec=spec)
-    return folder
-
-
-MIXED = ActionSpec(
-    (Choice(("left", "right"), "way"), Choice(("low", "middle", "high"), "gear")),
-    ("horn",),
-    (Axis("gas"),),
-)
-
-
-@pytest.mark.parametrize(
-    ("spec", "space"),
-    [
-        (ActionSpec(MIXED.choices), MultiDiscrete([2, 3])),
-        (ActionSpec(buttons=("a", "b")), MultiBinary(2)),
-        (ActionSpec(axes=(Axis("x"),)), Box(-1, 1, (1,))),
-        (MIXED, Dict(choices=MultiDiscrete([2, 3]), buttons=MultiBinary(1), axes=Box(-1, 1, (1,)))),
-    ],
-)
-def test_actions_of_several_parts(spec: ActionSpec, space: Space[Any], tmp_path: Path) -> None:
-    run = steer(tmp_path, spec, np.zeros((1, spec.size), np.float32))
-    dream = gymnasium.make(MAKE, checkpoint=run, horizon=4)
-    assert dream.action_space == space
-    check_env(dream.unwrapped)  # its warnings are errors here
-    dreams = adamas.make_dream(run, num_envs=3)
-    dreams.action_space.seed(0)
-    dreams.reset(seed=0)
-    for _ in range(3):
-        assert dreams.step(dreams.action_space.sample())[0].shape == (3, 8, 4, 3)
-
-
-def test_every_part_arrives_at_its_place(counting: Agent, tmp_path: Path) -> None:
-    run = steer(tmp_path, MIXED, np.zeros((1, 4), np.float32))
-    agent = Agent(replace(CONFIG, actions=MIXED))
-    seen: list[Tensor] = []
-
-    class Listening(CountingModel):
-        def step(
-            self, state: DreamState, action: Tensor, generator: Generator
-        ) -> tuple[DreamState, Prediction]:
-            seen.append(action)
-            return super().step(state, action[:, 0].long(), generator)
-
-    agent.world_model = Listening()  # type: ignore[assignment]
-    dreams = adamas.make_dream(agent, run / "dataset" / "train", num_envs=2)
-    dreams.reset(seed=0)
-    action = {"axes": [[-1.0], [0.5]], "buttons": [[0], [1]], "choices": [[1, 2], [0, 0]]}
-    dreams.step(action)
-    torch.testing.assert_close(seen[0], torch.tensor([[1, 2, 0, -1.0], [0, 0, 1, 0.5]]))
-    wrong = [
-        (action["axes"], "expected a dict of choices and buttons and axes"),
-        (action | {"horn": 1}, "expected a dict"),
-        (action | {"axes": [[-1.01], [0.5]]}, "expected 2 actions in Dict"),
-        (action | {"choices": [[1, 2.5], [0, 0]]}, "expected 2 actions in Dict"),
-    ]
-    for other, message in wrong:
-        with pytest.raises(ValueError, match=message):
-            dreams.step(other)
-    assert len(seen) == 1
 
 
 def test_mistakes_get_one_line(counting: Agent, dataset: Path, run: Path, tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""An agent in both formats that the hub holds, and what loading it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import adamas
+from adamas.agent import Agent, AgentConfig
+from adamas.core.actions import ActionSpec
+from adamas.core.checkpoint import save_checkpoint
+from adamas.core.config import to_dict
+from adamas.core.errors import UserError
+from adamas.diffusion.edm import EdmConfig
+from adamas.interop.published import save_published
+from adamas.nn.unet import FrameNetworkConfig
+from adamas.rl.actor_critic import ActorCriticConfig
+from adamas.world_models.diamond import DiamondConfig
+from adamas.world_models.reward_end import RewardEndConfig
+
+CONFIG = AgentConfig(
+    obs_shape=(3, 8, 8),
+    actions=ActionSpec.discrete(("stay", "go")),
+    world_model=DiamondConfig(
+        denoiser=EdmConfig(
+            network=FrameNetworkConfig(
+                context_length=2, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
+            )
+        ),
+        reward_end=RewardEndConfig(
+            lstm_dim=8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
+        ),
+    ),
+    actor_critic=ActorCriticConfig(lstm_dim=8, channels=(8,), down=(True,)),
+)
+
+
+def agent(seed: int) -> Agent:
+    torch.manual_seed(seed)
+    return Agent(CONFIG).eval()
+
+
+def checkpoint(agent: Agent, folder: Path) -> dict[str, bytes]:
+    """The two files that an agent needs, as a run writes them."""
+    config = {"agent": to_dict(CONFIG), "run": {"seed": 0}}
+    path = save_checkpoint(folder, 1, agent.state_dict(), config, {})
+    return {name: (path / name).read_bytes() for name in ("agent.safetensors", "config.yaml")}
+
+
+def published(agent: Agent, folder: Path) -> bytes:
+    """A file in the published format."""
+    save_published(agent, folder / "agent.pt")
+    content = (folder / "agent.pt").read_bytes()
+    (folder / "agent.pt").unlink()
+    return content
+
+
+def same(a: Agent, b: Agent) -> bool:
+    first, second = a.state_dict(), b.state_dict()
+    return list(first) == list(second) and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def refusal(word: str) -> str:
+    """The one line that loading ``word`` ends with."""
+    with pytest.raises(UserError) as error:
+        adamas.load(word, "cpu")
+    assert "\n" not in str(error.value)
+    return str(error.value)
