@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import struct
 import subprocess
 import tempfile
 import time
@@ -13,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 import adamas
@@ -144,3 +148,35 @@ def fetch(address: str, method: str = "GET", **headers: str) -> tuple[int, dict[
     except urllib.error.HTTPError as error:
         with error:
             return error.code, dict(error.headers), error.read()
+
+
+def moment(page: ClientConnection) -> dict[str, Any]:
+    """The next moment's description; notes before it are skipped."""
+    while True:
+        message = page.recv(timeout=20)
+        if isinstance(message, bytes):
+            (length,) = struct.unpack("<I", message[:4])
+            header = json.loads(message[4 : 4 + length])
+            assert len(message) == 4 + length + 300 * len(header["images"])
+            return header
+
+
+def note(page: ClientConnection, kind: str) -> dict[str, Any]:
+    """The next note of a kind."""
+    while True:
+        message = page.recv(timeout=20)
+        if isinstance(message, str) and json.loads(message)["type"] == kind:
+            return json.loads(message)
+
+
+def ask(page: ClientConnection, **message: Any) -> None:
+    page.send(json.dumps(message))
+
+
+def closed(page: ClientConnection) -> tuple[int, str]:
+    """The code and the reason with which the server closes."""
+    with pytest.raises(ConnectionClosed) as stop:
+        while True:
+            page.recv(timeout=20)
+    assert stop.value.rcvd is not None
+    return stop.value.rcvd.code, stop.value.rcvd.reason
