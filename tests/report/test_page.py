@@ -3,92 +3,19 @@
 from __future__ import annotations
 
 import base64
-import functools
-import json
-import os
 import re
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from adamas import cli
 from adamas.core.config import to_dict
-from adamas.core.errors import UserError
 from adamas.evaluation.scores import normalise, references
 from adamas.presets import preset
 from adamas.report.page import aggregate_table, config_differences, render
 from adamas.report.runs import find_runs, scores_of
-
-GIF = base64.b64decode("R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs=")  # one pixel
-
-
-def make_run(
-    folder: Path, game: str = "Breakout", seed: int = 0, score: float | None = 10.0, **changes: Any
-) -> Path:
-    config = to_dict(preset("debug"))
-    config |= {"seed": seed, **changes}
-    config["env"]["game"] = game
-    metrics = [
-        {"step": 5, "epoch": 0, "phase": "collect", "real_steps": 500},
-        {"step": 8, "epoch": 1, "phase": "denoiser", "loss": 0.5},
-        {"step": 9, "epoch": 1, "phase": "evaluate", "return": 2.5, "exact_1": 0.5},
-    ]
-    timing = [{"step": 9, "epoch": 1, "phase": "evaluate", "seconds": 1800}]
-    (folder / "metrics").mkdir(parents=True)
-    (folder / "results").mkdir()
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    for name, records in (("metrics", metrics), ("timing", timing)):
-        (folder / f"metrics/{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
-    if score is not None:
-        write_score(folder / "results/scores.json", score)
-        (folder / "results/agent.gif").write_bytes(GIF)
-    return folder
-
-
-def write_score(path: Path, score: float) -> None:
-    summary = {"mean": score, "mean_interval_95": [score - 1, score + 1], "returns": [score] * 3}
-    provenance = {
-        "cpu": "A Processor",
-        "cores": 2,
-        "gpu": None,
-        "packages": {"torch": "2"},
-        "git": {"commit": "c0ffee"},
-    }
-    scores = {"agent": summary, "random_policy": {**summary, "mean": 0.5}, "provenance": provenance}
-    path.write_text(json.dumps(scores))
-
-
-class Words(HTMLParser):
-    """The words of a page, without figures and style; fails on tags that do not match."""
-
-    VOID = frozenset({"meta", "img", "br"})
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.words: list[str] = []
-        self.feed(page)
-        assert not self.open
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not {"svg", "style", "script"} & set(self.open):
-            self.words.append(data)
-
-
-def words(folder: Path, *against: str) -> str:
-    return Words(render(find_runs([folder]), against)).text
+from tests.helpers.report_runs import GIF, Words, make_recordings_run, make_run, words, write_score
 
 
 def test_runs_of_one_configuration_belong_together(tmp_path: Path) -> None:
@@ -175,18 +102,6 @@ def test_a_run_that_has_only_just_begun(tmp_path: Path) -> None:
     assert "0 0.00 not finished" in words(tmp_path)
 
 
-def make_recordings_run(folder: Path, data: str = "/somewhere/drives", **changes: Any) -> Path:
-    """A run on recordings: no returns, no scores, and a film of a dream."""
-    make_run(folder, score=None, data=data, **changes)
-    records = [
-        {"step": 8, "epoch": 1, "phase": "denoiser", "loss": 0.5},
-        {"step": 9, "epoch": 1, "phase": "evaluate", "psnr_1": 25.0, "exact_1": 0.5},
-    ]
-    (folder / "metrics/metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
-    (folder / "results/dream.gif").write_bytes(GIF)
-    return folder
-
-
 def test_runs_on_recordings_show_their_world_model_and_no_scores(tmp_path: Path) -> None:
     make_recordings_run(tmp_path / "mine/a")
     page = render(find_runs([tmp_path]), [])
@@ -226,76 +141,6 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     make_run(tmp_path / "<b>&/a")
     page = render(find_runs([tmp_path]), [])
     assert "<b>" not in page and "&lt;b&gt;&amp;" in page
-
-
-def test_mistakes(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"there is no run in .*; start one with"):
-        find_runs([tmp_path])
-    with pytest.raises(UserError, match=r"is no folder"):
-        find_runs([tmp_path / "nowhere"])
-    folder = make_run(tmp_path / "a")
-    (folder / "results/scores.json").write_text("{}")
-    with pytest.raises(UserError, match=r"is damaged \(KeyError: 'agent'\)"):
-        find_runs([tmp_path])
-    write_score(folder / "results/scores.json", 10**400)
-    with pytest.raises(UserError, match=r"is damaged \(OverflowError"):
-        find_runs([tmp_path])
-    (folder / "config.yaml").unlink()
-    with pytest.raises(UserError, match=r"cannot read .*config.yaml"):
-        find_runs([tmp_path])
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        (("agent", "mean"), "7"),
-        (("agent", "mean"), True),
-        (("agent", "mean"), float("nan")),
-        (("agent", "returns"), []),
-        (("agent", "returns"), 3),
-        (("random_policy", "mean_interval_95"), [1]),
-        (("provenance", "packages"), "torch"),
-        (("provenance", "git"), []),
-        (("agent",), "good"),
-    ],
-)
-def test_scores_of_another_make_are_damaged(key: tuple[str, ...], value: Any, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
-    file = run / "results/scores.json"
-    scores = json.loads(file.read_text())
-    functools.reduce(lambda part, name: part[name], key[:-1], scores)[key[-1]] = value
-    file.write_text(json.dumps(scores))
-    with pytest.raises(UserError, match="is damaged"):
-        find_runs([run])
-
-
-@pytest.mark.parametrize(
-    "content", [b"[" * 100_000, b"\xff", b"3", b"[]", b'{"agent": 1' + 5000 * b"1" + b"}"]
-)
-def test_scores_that_are_none_are_damaged(content: bytes, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
-    (run / "results/scores.json").write_bytes(content)
-    with pytest.raises(UserError, match="is damaged"):
-        find_runs([run])
-
-
-def test_what_is_no_file_of_scores(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", score=None)
-    os.mkfifo(run / "results/scores.json")
-    with pytest.raises(
-        UserError, match=r"cannot read .*scores.json: it is no regular file"
-    ):  # and does not wait
-        find_runs([run])
-    (run / "results/scores.json").unlink()
-    (run / "results/scores.json").mkdir()
-    with pytest.raises(UserError, match=r"cannot read .*scores.json: Is a directory"):
-        find_runs([run])
-
-
-def test_an_empty_file_of_scores_counts_for_nothing(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", score=7.0)
-    (run / "results/scores-2.json").touch()  # a killed process of an older version
-    assert find_runs([run])[0].score == 7.0
 
 
 def test_command_writes_a_page_and_never_over_another(

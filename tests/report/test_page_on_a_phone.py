@@ -9,7 +9,7 @@ import pytest
 
 from adamas.report.page import render
 from adamas.report.runs import find_runs
-from tests.report.test_page import make_run
+from tests.helpers.report_runs import make_run
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
