@@ -19,9 +19,9 @@ from adamas.core.errors import UserError
 from adamas.interop.published import save_published
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
+from tests.helpers.small_recordings import config as recordings_config
+from tests.helpers.small_recordings import record
 from tests.helpers.tiny_config import tiny_config
-from tests.training.test_static import config as recordings_config
-from tests.training.test_static import record
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:

@@ -26,9 +26,9 @@ from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
 from adamas.training.resuming import Changes
 from adamas.training.trainer import Trainer
+from tests.helpers.small_recordings import config as recordings_config
+from tests.helpers.small_recordings import record
 from tests.helpers.tiny_config import differing, fingerprint, tiny_config
-from tests.training.test_static import config as recordings_config
-from tests.training.test_static import record
 
 CUDA_STATE = torch.arange(
     16, dtype=torch.uint8

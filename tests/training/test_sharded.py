@@ -30,9 +30,9 @@ from adamas.training.config import Config
 from adamas.training.parts import read_whole, whole_state, write_parts
 from adamas.training.resuming import saved_config
 from adamas.training.sharded import ShardedPhase
+from tests.helpers.small_recordings import config, record
 from tests.training.test_distributed import adamas as command_line
 from tests.training.test_distributed import finish, kill_two_at
-from tests.training.test_static import config, record
 
 
 def state(run_dir: Path) -> dict[str, Any]:

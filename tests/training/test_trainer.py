@@ -15,17 +15,12 @@ import pytest
 import torch
 
 from adamas.core.checkpoint import find_checkpoint
-from adamas.core.config import save_config
 from adamas.core.errors import Interrupted, UserError
-from adamas.core.types import Batch
 from adamas.evaluation.protocol import play_episodes
 from adamas.training import evaluate
 from adamas.training.build import new_run, resume_run
-from adamas.training.config import Config
-from adamas.training.learning import ComponentPhase
-from adamas.training.optim import NonFiniteLossError
 from adamas.training.trainer import Trainer
-from tests.helpers.tiny_config import differing, fingerprint, flat, tiny_config
+from tests.helpers.tiny_config import differing, fingerprint, tiny_config
 
 UNITS = 24  # of work in a tiny run
 
@@ -186,20 +181,6 @@ def test_steps_that_were_collected_are_never_thrown_away(tmp_path: Path) -> None
         new_run(tiny_config(), tmp_path / "run", quiet=True)
 
 
-@pytest.mark.parametrize(
-    "mine", ["thesis.txt", "dataset/notes.csv", "dataset/train/more.bin", "metrics/mine.json"]
-)
-def test_a_folder_that_holds_anything_else_is_left_alone(tmp_path: Path, mine: str) -> None:
-    (tmp_path / mine).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / mine).write_text("years of work")
-    save_config(tmp_path / "config.yaml", tiny_config())
-    with pytest.raises(UserError, match="exists and is not empty"):
-        new_run(tiny_config(), tmp_path, quiet=True)
-    with pytest.raises(UserError, match="no usable checkpoint"):
-        resume_run(tmp_path, quiet=True)
-    assert (tmp_path / mine).read_text() == "years of work"
-
-
 def test_a_truncated_checkpoint_is_passed_over(tmp_path: Path, whole: dict[str, Any]) -> None:
     trainer = new_run(tiny_config(), tmp_path / "run", quiet=True)
     for unit in (16, 17):
@@ -217,61 +198,6 @@ def test_a_truncated_checkpoint_is_passed_over(tmp_path: Path, whole: dict[str, 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert differing(whole, finish(resumed)) == []
-
-
-def exploding(component: str) -> Config:
-    config = tiny_config()
-    training = getattr(config, component)
-    optimizer = replace(training.optimizer, lr=1e30, warmup_updates=0)
-    return replace(config, **{component: replace(training, optimizer=optimizer)})
-
-
-@pytest.mark.parametrize("component", ["denoiser", "reward_end"])
-def test_nan_stops_the_run_with_all_that_led_to_it(tmp_path: Path, component: str) -> None:
-    trainer = new_run(exploding(component), tmp_path / "run", quiet=True)
-    with pytest.raises(NonFiniteLossError, match=rf"{component}, epoch 1: the loss is \S+ and .*batch in "):
-        trainer.run()
-    phase = trainer.phases[component]
-    assert isinstance(phase, ComponentPhase)
-    checkpoint = find_checkpoint(tmp_path / "run" / "checkpoints")
-    assert checkpoint.step == trainer.clock.step
-    state = checkpoint.trainer()
-    saved = state["phases"][component]
-    assert saved["optimizer"]["num_updates"] == phase.optimizer.num_updates == state["clock"]["done"] >= 1
-    live = flat("", dict(phase.component.module.state_dict()))
-    weights = saved["module"] or {
-        name.removeprefix(f"world_model.{component}."): tensor for name, tensor in checkpoint.agent().items()
-    }
-    assert differing(live, {k: v for k, v in flat("", dict(weights)).items() if k in live}) == []
-    assert all(tensor.isfinite().all() for tensor in phase.component.module.state_dict().values())
-
-    content = torch.load(tmp_path / "run" / "failed-batch.pt", weights_only=True)
-    batch = Batch(**content)
-    assert len(batch.obs) == trainer.config.denoiser.batch_size
-    loss, _ = phase.component.loss(batch, torch.Generator().manual_seed(0))
-    assert not loss.isfinite()  # enough to find the cause
-    trainer.close()
-
-
-def test_nan_that_nobody_asked_about_stops_the_run_at_the_next_record(tmp_path: Path) -> None:
-    trainer = new_run(exploding("denoiser"), tmp_path / "run", quiet=True)
-    phase = trainer.phases["denoiser"]
-    assert isinstance(phase, ComponentPhase)
-    phase.optimizer._raise_at_once = False  # as on a GPU
-    with pytest.raises(NonFiniteLossError, match="denoiser, epoch 1: the loss or its gradient is not finite"):
-        trainer.run()
-    assert all(tensor.isfinite().all() for tensor in phase.component.module.state_dict().values())
-    saved = find_checkpoint(tmp_path / "run" / "checkpoints").trainer()["phases"]["denoiser"]["optimizer"]
-    assert 1 <= saved["num_updates"] < trainer.clock.done
-    trainer.close()
-
-
-def test_nan_of_the_policy_stops_the_run(tmp_path: Path) -> None:
-    trainer = new_run(exploding("policy"), tmp_path / "run", quiet=True)
-    with pytest.raises(NonFiniteLossError, match="actor_critic, epoch 1: the loss is"):
-        trainer.run()
-    assert find_checkpoint(tmp_path / "run" / "checkpoints").step == trainer.clock.step
-    trainer.close()
 
 
 def test_evaluating_does_not_alter_training(tmp_path: Path, whole: dict[str, Any]) -> None:
@@ -315,35 +241,3 @@ def test_what_people_see(tmp_path: Path, capsys: pytest.CaptureFixture[str], eve
     assert second[0].endswith("cpu, continuing from step 14")
     assert [line.split("  ")[0] for line in second[1:]] == ["epoch 2/2"]
     assert trainer.clock.step == shown
-
-
-def test_one_process_at_a_time_trains_in_a_folder(tmp_path: Path) -> None:
-    first = new_run(tiny_config(), tmp_path / "run", quiet=True)  # nothing saved yet: it could be begun anew
-    for begin in (
-        lambda: resume_run(tmp_path / "run", quiet=True),
-        lambda: new_run(tiny_config(), tmp_path / "run"),
-    ):
-        with pytest.raises(UserError, match="another process trains in"):
-            begin()
-    first.run()
-    with pytest.raises(UserError, match="another process trains in"):
-        resume_run(tmp_path / "run", quiet=True)
-    first.close()
-    resume_run(tmp_path / "run", quiet=True).close()
-
-
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"cannot make .*file/run: Not a directory; choose another `run_dir`"):
-        new_run(tiny_config(), tmp_path / "file" / "run", quiet=True)
-    with pytest.raises(UserError, match="exists and is not empty"):
-        new_run(tiny_config(), tmp_path / "file", quiet=True)
-
-
-def test_nothing_to_resume(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"there is no run in .*; start one with"):
-        resume_run(tmp_path / "nothing", quiet=True)
-    with pytest.raises(UserError, match="no usable checkpoint"):
-        resume_run(tmp_path, quiet=True)
-    save_config(tmp_path / "config.yaml", tiny_config())
-    resume_run(tmp_path, quiet=True).close()

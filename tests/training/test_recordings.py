@@ -7,17 +7,13 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 import adamas
 from adamas import cli
 from adamas.commands.common import find_target
-from adamas.core.actions import ActionSpec, Axis
-from adamas.core.config import to_dict
 from adamas.core.errors import UserError
-from adamas.data import NEW, EpisodeStore
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.envs import EnvConfig
@@ -27,42 +23,7 @@ from adamas.presets import preset
 from adamas.training import source
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
-
-SPEC = ActionSpec(buttons=("jump",), axes=(Axis("steer", -2.0, 2.0),))
-
-
-def record(
-    folder: Path,
-    episodes: int,
-    seed: int,
-    spec: ActionSpec | None = SPEC,
-    labels: bool = True,
-    game: EnvConfig | None = None,
-) -> None:
-    """Episodes of 12 frames, 12 x 20 pixels; without labels, nothing is rewarded and nothing ends by itself."""
-    rng = np.random.default_rng(seed)
-    store = EpisodeStore.create(folder, (3, 12, 20), spec, None if game is None else to_dict(game))
-    for _ in range(episodes):
-        number = np.array([NEW])
-        for t in range(11):
-            action = np.array([[rng.integers(2), rng.uniform(-2, 2)]]) if spec is SPEC else np.zeros(1)
-            frame = rng.integers(256, size=(1, 3, 12, 20), dtype=np.uint8)
-            last = np.array([t == 10])
-            reward = np.array([labels * (t % 3 - 1)])
-            number = store.append(number, frame, action, reward, last & labels, last & (not labels))
-        store.append_final(number, frame)
-    store.commit()
-
-
-@pytest.fixture
-def recordings(tmp_path: Path) -> Path:
-    record(tmp_path / "mine" / "train", 6, 0)
-    record(tmp_path / "mine" / "test", 3, 1)
-    return tmp_path / "mine"
-
-
-def config(recordings: Path) -> Config:
-    return replace(preset("debug"), data=str(recordings), final_epochs=2, tensorboard=False)
+from tests.helpers.small_recordings import SPEC, config, record
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -182,13 +143,6 @@ def test_two_stages_on_recordings_without_labels(tmp_path: Path, capsys: pytest.
         assert trainer.clock.epoch == 2
 
 
-def test_recordings_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"there are no recordings in .*nowhere; name their folder with `data`"
-    ):
-        new_run(config(tmp_path / "nowhere"), tmp_path / "run", quiet=True)
-
-
 def test_from_the_command_line_to_a_film(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -261,41 +215,3 @@ def test_a_preset_without_final_epochs_trains_as_many_epochs_as_in_its_game(
         assert trainer.clock.epoch == epochs + 1 and trainer.clock.step > epochs
     cli.run(["plan", "quickstart", "--data", str(recordings), "--denoiser.batch-size", "2"])
     assert "15 epochs\n" in capsys.readouterr().out
-
-
-def test_a_dataset_that_is_not_split_is_told_how(tmp_path: Path) -> None:
-    record(tmp_path / "mine", 2, 0)
-    with pytest.raises(
-        UserError, match=r"mine is not split into train and test; .*adamas data split .*mine$"
-    ):
-        new_run(config(tmp_path / "mine"), tmp_path / "run", quiet=True)
-    cli.run(["data", "pack", str(tmp_path / "mine"), "--out", "memory://whole/mine"])
-    with pytest.raises(UserError, match="memory://whole/mine is not split"):
-        new_run(replace(config(tmp_path), data="memory://whole/mine"), tmp_path / "run", quiet=True)
-
-
-@pytest.mark.parametrize("missing", ["train", "test"])
-def test_recordings_that_are_not_split(tmp_path: Path, missing: str) -> None:
-    record(tmp_path / "mine" / {"train": "test", "test": "train"}[missing], 1, 0)
-    with pytest.raises(UserError, match=rf"no replay in .*mine/{missing} "):
-        new_run(config(tmp_path / "mine"), tmp_path / "run", quiet=True)
-    assert not (tmp_path / "run").exists()
-
-
-def test_recordings_that_do_not_belong_together(tmp_path: Path) -> None:
-    record(tmp_path / "mine" / "train", 1, 0)
-    record(tmp_path / "mine" / "test", 1, 0, ActionSpec.numbered(3))
-    with pytest.raises(UserError, match="train and test differ in their frames or actions"):
-        new_run(config(tmp_path / "mine"), tmp_path / "run", quiet=True)
-
-
-def test_actions_that_nobody_described(tmp_path: Path) -> None:
-    for name in ("train", "test"):
-        record(tmp_path / "mine" / name, 1, 0, None)
-    with pytest.raises(UserError, match="does not say what its actions are"):
-        new_run(config(tmp_path / "mine"), tmp_path / "run", quiet=True)
-
-
-def test_a_policy_alone_needs_a_game(recordings: Path) -> None:
-    with pytest.raises(UserError, match="imagination off trains on a game alone"):
-        replace(config(recordings), imagination="off")
