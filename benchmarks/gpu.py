@@ -32,7 +32,7 @@ from adamas.bench.accelerator import describe, reset_peak_memory
 from adamas.bench.agreement import TOLERANCES, answers, fixed_agent, relative_error, replayed_answers
 from adamas.bench.contents import phases
 from adamas.bench.guarded import Finding, Outcome, guarded
-from adamas.bench.real_runs import kill_and_resume, train_for
+from adamas.bench.real_runs import cycling, kill_and_resume, train_for
 from adamas.bench.worker import Bench
 from adamas.bench.workloads import UPDATE_ROWS, small_run
 from adamas.core import runtime
@@ -119,17 +119,6 @@ def tiny() -> Sizes:
 def small_game() -> Config:
     """The debug preset without evaluations."""
     return replace(cycling(preset("debug"), denoiser=3, reward_end=3, actor_critic=3), tensorboard=False)
-
-
-def cycling(config: Config, denoiser: int, reward_end: int, actor_critic: int) -> Config:
-    """``config`` with so many updates in every epoch, the first one too, and without evaluations."""
-    return replace(
-        config,
-        denoiser=replace(config.denoiser, first_epoch_updates=denoiser, updates_per_epoch=denoiser),
-        reward_end=replace(config.reward_end, first_epoch_updates=reward_end, updates_per_epoch=reward_end),
-        policy=replace(config.policy, first_epoch_updates=actor_critic, updates_per_epoch=actor_critic),
-        evaluation=replace(config.evaluation, every_epochs=10**6),
-    )
 
 
 def in_mode(config: Config, device: str, mode: str) -> Config:

@@ -31,6 +31,17 @@ REPEATS_MAY_DIFFER = 10.0  # how much more a resumed run may differ than a repea
 ENDS = 10  # number of updates over which the first and the last loss are averaged; at most a quarter of all
 
 
+def cycling(config: Config, denoiser: int, reward_end: int, actor_critic: int) -> Config:
+    """Return ``config`` with these numbers of updates in every epoch, the first included, and no evaluations."""
+    return replace(
+        config,
+        denoiser=replace(config.denoiser, first_epoch_updates=denoiser, updates_per_epoch=denoiser),
+        reward_end=replace(config.reward_end, first_epoch_updates=reward_end, updates_per_epoch=reward_end),
+        policy=replace(config.policy, first_epoch_updates=actor_critic, updates_per_epoch=actor_critic),
+        evaluation=replace(config.evaluation, every_epochs=10**6),
+    )
+
+
 def kill_and_resume(config: Config) -> Iterator[Finding]:
     """Compare a run that is killed during an update and resumed with two uninterrupted runs.
 
