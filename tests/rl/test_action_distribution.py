@@ -16,6 +16,7 @@ from adamas.rl.action_distribution import (
     num_parameters,
     sample_action,
 )
+from tests.helpers.tensors import seeded
 
 DISCRETE = ActionSpec.numbered(3)
 KEYS = ActionSpec(buttons=("w", "a", "d"))
@@ -26,10 +27,6 @@ ALL = ActionSpec(
 SPECS = pytest.mark.parametrize(
     "spec", [DISCRETE, KEYS, WHEEL, ALL], ids=["choice", "buttons", "axes", "all"]
 )
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def parameters(spec: ActionSpec, *shape: int) -> Tensor:

@@ -6,21 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from torch import Generator, nn
+from torch import nn
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import to_pixels
 from adamas.rl.actor_critic import ActorCritic, ActorCriticConfig
+from tests.helpers.tensors import seeded
 
 if TYPE_CHECKING:
     from tests.conftest import LoadReference
 
 SMALL = ActorCriticConfig(lstm_dim=8, channels=(8, 8), down=(True, False))
-
-
-def seeded(seed: int = 0) -> Generator:
-    return Generator().manual_seed(seed)
 
 
 def test_four_frames_as_recorded(reference: LoadReference) -> None:

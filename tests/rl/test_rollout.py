@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from adamas.core.actions import ActionSpec
 from adamas.core.protocols import PolicyOutput
 from adamas.core.types import EnvReset, EnvStep, History
 from adamas.rl.rollout import OnHost, Position, Rollout, burn_in, rollout, start
+from tests.helpers.tensors import seeded
 
 
 class Counters:
@@ -83,10 +84,6 @@ class Memory(nn.Module):
         self.calls += 1
         after = self.decay * state[0] + obs.flatten(1).float()
         return PolicyOutput(after * torch.tensor([0.01, 0.0, -0.01]), after[:, 0], (after,))
-
-
-def seeded(seed: int = 0) -> Generator:
-    return Generator().manual_seed(seed)
 
 
 def run(env: Counters, num_steps: int, policy: Memory | None = None) -> tuple[Rollout, Position]:

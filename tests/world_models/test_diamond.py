@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Generator, nn
+from torch import nn
 
 from adamas.core.actions import ActionSpec
 from adamas.core.seeding import draw
@@ -17,6 +17,7 @@ from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.world_models.diamond import Diamond, DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
+from tests.helpers.tensors import seeded
 
 L = 3
 CONFIG = DiamondConfig(
@@ -34,10 +35,6 @@ CONFIG = DiamondConfig(
         segment_length=9,
     ),
 )
-
-
-def seeded(seed: int = 0) -> Generator:
-    return Generator().manual_seed(seed)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Generator, nn
+from torch import nn
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
@@ -18,6 +18,7 @@ from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.world_models.diamond import Diamond, DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
+from tests.helpers.tensors import seeded
 
 L = 3
 SECOND = UpsamplerConfig(
@@ -37,10 +38,6 @@ CONFIG = DiamondConfig(
     upsampler=SECOND,
 )
 SPEC = ActionSpec(buttons=("left", "right"))
-
-
-def seeded(seed: int = 0) -> Generator:
-    return Generator().manual_seed(seed)
 
 
 def make(config: DiamondConfig = CONFIG) -> Diamond:
