@@ -87,6 +87,6 @@ def test_command_writes_json_and_keeps_what_is_there(
         (["--seconds", "nan"], "--rounds must be at least 1"),
     ],
 )
-def test_mistakes(arguments: list[str], message: str) -> None:
+def test_mistakes_are_refused(arguments: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message.replace("?", r"\?")):
         run(["bench", "debug", *arguments])

@@ -12,7 +12,7 @@ from adamas.envs.config import GymnasiumConfig, read_env
 from tests.helpers.strange_game import GAME, Make
 
 
-def test_keyword_arguments(make: Make) -> None:
+def test_keyword_arguments_reach_the_environment(make: Make) -> None:
     env = make(config={"kwargs": '{"length": 3, "colour": 7}'}, length=5, colour=9)
     env.reset()
     steps = [env.step(torch.zeros(2, dtype=torch.int64)) for _ in range(3)]
@@ -29,7 +29,7 @@ def test_keyword_arguments(make: Make) -> None:
 
 
 @pytest.mark.parametrize("kwargs", ["", "[1]", "{a: 1}", '{"a": NaN}', "1" * 5000, "[" * 9999, "null"])
-def test_keyword_arguments_that_are_not_json(kwargs: str) -> None:
+def test_keyword_arguments_that_are_not_json_are_refused(kwargs: str) -> None:
     with pytest.raises(
         UserError, match=r"^env.kwargs is .*; it must be a JSON object, such as '\{\"domain_rando"
     ):
@@ -49,6 +49,6 @@ def test_keyword_arguments_that_are_not_json(kwargs: str) -> None:
         ),
     ],
 )
-def test_options_that_do_not_fit(config: dict[str, Any], message: str) -> None:
+def test_options_that_do_not_fit_are_refused(config: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_env(config)

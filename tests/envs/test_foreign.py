@@ -37,12 +37,12 @@ def fail() -> Any:
     ],
     ids=["obs-only", "no-info", "raises"],
 )
-def test_a_wrong_reset(make: Make, answer: Any, message: str) -> None:
+def test_a_wrong_reset_is_refused(make: Make, answer: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make(reset=answer)
 
 
-def test_a_reset_without_a_seed(make: Make) -> None:
+def test_a_reset_that_takes_no_seed_is_refused(make: Make) -> None:
     with pytest.raises(
         UserError, match=r"reset\(\) of AdamasStrange-v0 takes no seed, .* add the keyword seed"
     ):
@@ -81,7 +81,7 @@ def test_a_reset_without_a_seed(make: Make) -> None:
         "raises",
     ],
 )
-def test_a_wrong_step(make: Make, answer: Any, message: str) -> None:
+def test_a_wrong_step_is_one_line_that_names_the_game(make: Make, answer: Any, message: str) -> None:
     answers = iter([(FRAME, 0.0, False, False, {})] * 2 + [answer] * 2)  # of two environments each
 
     def step() -> Any:
@@ -97,7 +97,7 @@ def test_a_wrong_step(make: Make, answer: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize("limit", [None, 9])
-def test_a_step_of_the_old_kind(make: Make, limit: int | None) -> None:
+def test_a_step_of_the_old_kind_is_refused(make: Make, limit: int | None) -> None:
     env = make(step=(FRAME, 0.0, False, {}), limit=limit)
     env.reset()
     with pytest.raises(
@@ -125,7 +125,7 @@ def test_one_number_in_any_form_is_taken(make: Make, reward: Any, flag: Any) -> 
     assert step.terminated.tolist() == step.truncated.tolist() == [True, True]
 
 
-def test_frames_whose_size_changes(make: Make) -> None:
+def test_frames_whose_size_changes_are_resized(make: Make) -> None:
     sizes = iter([64, 32, 16, 8, 5, 7])
 
     def reset() -> Any:

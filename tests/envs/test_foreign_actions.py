@@ -29,7 +29,7 @@ class Offset(Strange):
         return FRAME, float(action["a"] + action["b"].sum() + action["c"][0]), False, False, {}
 
 
-def test_actions_of_odd_types_from_odd_numbers(make: Make) -> None:
+def test_actions_of_odd_types_from_odd_numbers_are_understood(make: Make) -> None:
     env = make(Offset)
     env.reset()
     lowest, highest = [0, 0, 0, 0, -1], [2, 1, 2, 9, 1]
@@ -51,7 +51,7 @@ class Boundless(Strange):
     action_space = Box(np.finfo(np.float32).min, np.finfo(np.float32).max, (1,), np.float32)
 
 
-def test_actions_that_nobody_can_learn(make: Make) -> None:
+def test_actions_that_nobody_can_learn_are_refused(make: Make) -> None:
     began = time.monotonic()
     with pytest.raises(
         UserError, match="action is a choice of 1,099,511,627,776; at most 10,000 are supported"

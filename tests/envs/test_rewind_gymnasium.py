@@ -83,6 +83,6 @@ def test_gymnasium_goes_back() -> None:
         (AtariConfig(game="Pongg"), "unknown Atari game 'Pongg'; did you mean 'Pong'"),
     ],
 )
-def test_games_that_cannot_be_made(config: EnvConfig, message: str) -> None:
+def test_games_that_cannot_go_back_are_refused(config: EnvConfig, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_branching(config)

@@ -73,7 +73,7 @@ def test_the_command(
         ("", "--out PATH is missing"),
     ],
 )
-def test_mistakes(
+def test_mistakes_are_one_line_and_write_nothing(
     arguments: str, message: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -84,7 +84,7 @@ def test_mistakes(
 
 
 @pytest.mark.parametrize("module", ["onnx", "onnxscript", "onnxruntime"])
-def test_without_a_package(
+def test_a_missing_package_is_named(
     module: str, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)

@@ -121,7 +121,7 @@ def test_every_answer_forbids_what_the_page_does_not_need(server: Server) -> Non
         "/api/datasets/nothing",
     ],
 )
-def test_paths_that_lead_nowhere(server: Server, others: Callable[[], None], path: str) -> None:
+def test_paths_that_lead_nowhere_are_not_found(server: Server, others: Callable[[], None], path: str) -> None:
     status, _, body = server.get(path)
     assert status == 404
     assert b"import" not in body and b"root:" not in body
@@ -162,7 +162,7 @@ def test_a_name_that_was_made_to_point_here_is_refused(server: Server) -> None:
     assert server.get("/", Host=f"localhost:{server.port}")[0] == 200
 
 
-def test_a_huge_message(server: Server, others: Callable[[], None]) -> None:
+def test_a_huge_message_closes_the_connection(server: Server, others: Callable[[], None]) -> None:
     with server.connect() as page:
         moment(page)
         with pytest.raises((ConnectionClosed, OSError)):
@@ -172,7 +172,9 @@ def test_a_huge_message(server: Server, others: Callable[[], None]) -> None:
         assert page.close_code in (1009, 1006)  # the connection may break before the reason comes through
 
 
-def test_a_huge_message_in_small_pieces(server: Server, others: Callable[[], None]) -> None:
+def test_a_huge_message_in_small_pieces_closes_the_connection(
+    server: Server, others: Callable[[], None]
+) -> None:
     with server.connect() as page:
         moment(page)
         with pytest.raises((ConnectionClosed, OSError)):
@@ -206,7 +208,9 @@ def test_a_connection_that_the_server_closed_before_anyone_was_told() -> None:
         '{"type": "settings", "horizon": ' + 400 * "9" + "}",
     ],
 )
-def test_malformed_messages(server: Server, others: Callable[[], None], text: str) -> None:
+def test_malformed_messages_are_answered_and_too_many_close_the_connection(
+    server: Server, others: Callable[[], None], text: str
+) -> None:
     with server.connect() as page:
         note(page, "hello")
         page.send(text)
@@ -218,13 +222,15 @@ def test_malformed_messages(server: Server, others: Callable[[], None], text: st
         assert closed(page) == (1008, "too many invalid messages")
 
 
-def test_a_binary_message(server: Server, others: Callable[[], None]) -> None:
+def test_a_binary_message_closes_the_connection(server: Server, others: Callable[[], None]) -> None:
     with server.connect() as page:
         page.send(b"\x00" * 100)
         assert closed(page)[0] == 1008
 
 
-def test_ten_thousand_messages_at_once(server: Server, others: Callable[[], None]) -> None:
+def test_ten_thousand_messages_at_once_close_the_connection(
+    server: Server, others: Callable[[], None]
+) -> None:
     with server.connect() as page:
         moment(page)
         began = time.monotonic()
@@ -280,7 +286,7 @@ def test_a_page_that_never_reads_gets_nothing_that_piles_up(
         assert server.memory() - before < 4 * 2**20
 
 
-def test_a_port_in_use(server: Server, run: Path) -> None:
+def test_a_port_in_use_is_refused_in_one_line(server: Server, run: Path) -> None:
     command = [sys.executable, "-m", "adamas", "play", str(run), "--port", str(server.port)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2

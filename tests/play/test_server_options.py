@@ -46,7 +46,7 @@ def test_a_server_for_others_wants_its_token(run: Path, tmp_path: Path) -> None:
         server.close()
 
 
-def test_behind_a_proxy(run: Path, tmp_path: Path) -> None:
+def test_a_page_behind_a_proxy_needs_its_origin_and_the_token(run: Path, tmp_path: Path) -> None:
     proxy = "https://play.example.org"
     with Server(run, "--recordings", str(tmp_path), "--allow-origin", proxy + "/") as server:
         query = "?" + server.address.partition("?")[2]

@@ -15,7 +15,7 @@ from adamas.report.runs import find_runs
 from tests.helpers.report_runs import make_run, write_score
 
 
-def test_mistakes(tmp_path: Path) -> None:
+def test_what_cannot_be_reported_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no run in .*; start one with"):
         find_runs([tmp_path])
     with pytest.raises(UserError, match=r"is no folder"):

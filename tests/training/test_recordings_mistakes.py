@@ -14,7 +14,7 @@ from adamas.training.build import new_run
 from tests.helpers.small_recordings import config, record
 
 
-def test_recordings_that_are_not_there(tmp_path: Path) -> None:
+def test_recordings_that_are_not_there_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"there are no recordings in .*nowhere; name their folder with `data`"
     ):
@@ -33,21 +33,21 @@ def test_a_dataset_that_is_not_split_is_told_how(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["train", "test"])
-def test_recordings_that_are_not_split(tmp_path: Path, missing: str) -> None:
+def test_recordings_that_are_not_split_are_refused(tmp_path: Path, missing: str) -> None:
     record(tmp_path / "mine" / {"train": "test", "test": "train"}[missing], 1, 0)
     with pytest.raises(UserError, match=rf"no replay in .*mine/{missing} "):
         new_run(config(tmp_path / "mine"), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
 
 
-def test_recordings_that_do_not_belong_together(tmp_path: Path) -> None:
+def test_recordings_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     record(tmp_path / "mine" / "train", 1, 0)
     record(tmp_path / "mine" / "test", 1, 0, ActionSpec.numbered(3))
     with pytest.raises(UserError, match="train and test differ in their frames or actions"):
         new_run(config(tmp_path / "mine"), tmp_path / "run", quiet=True)
 
 
-def test_actions_that_nobody_described(tmp_path: Path) -> None:
+def test_actions_that_nobody_described_are_refused(tmp_path: Path) -> None:
     for name in ("train", "test"):
         record(tmp_path / "mine" / name, 1, 0, None)
     with pytest.raises(UserError, match="does not say what its actions are"):

@@ -41,7 +41,7 @@ def test_one_process_at_a_time_trains_in_a_folder(tmp_path: Path) -> None:
     resume_run(tmp_path / "run", quiet=True).close()
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot make .*file/run: Not a directory; choose another `run_dir`"):
         new_run(tiny_config(), tmp_path / "file" / "run", quiet=True)
@@ -49,7 +49,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         new_run(tiny_config(), tmp_path / "file", quiet=True)
 
 
-def test_nothing_to_resume(tmp_path: Path) -> None:
+def test_resuming_needs_a_run_or_its_configuration(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no run in .*; start one with"):
         resume_run(tmp_path / "nothing", quiet=True)
     with pytest.raises(UserError, match="no usable checkpoint"):

@@ -81,7 +81,7 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize(
     ("said", "uploaded"), [("y\n", True), ("YES\n", True), ("\n", False), ("no\n", False)]
 )
-def test_it_asks(
+def test_it_asks_before_it_uploads(
     said: str,
     uploaded: bool,
     hub: StandIn,
@@ -130,7 +130,7 @@ def test_one_line_for_mistakes(
     assert not any(repo.commits for repo in hub.repos.values())
 
 
-def test_tokens(
+def test_a_token_that_may_write_is_needed(
     hub: StandIn, run_dir: Path, monkeypatch: pytest.MonkeyPatch, complaint: Callable[..., str]
 ) -> None:
     push = ("push", run_dir, "hf://me/breakout", "--yes")
@@ -154,7 +154,7 @@ def test_a_licence_that_the_hub_does_not_know_creates_nothing(
     assert not hub.repos
 
 
-def test_a_hub_that_does_not_answer(
+def test_a_hub_that_does_not_answer_is_one_line(
     run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: Callable[..., str]
 ) -> None:
     connect(monkeypatch, "http://127.0.0.1:9", tmp_path / "home", TOKEN)

@@ -40,7 +40,9 @@ def robomimic(path: Path, count: int = 12, cameras: bool = True) -> Path:
 
 
 @pytest.mark.parametrize(("key", "first"), [("agentview_image", 0), ("obs/robot0_eye_in_hand_image", 10)])
-def test_robomimic(tmp_path: Path, key: str, first: int) -> None:
+def test_robomimic_files_are_imported_in_the_order_of_their_numbers(
+    tmp_path: Path, key: str, first: int
+) -> None:
     store, notes = imported(robomimic(tmp_path / "all.hdf5"), frames=key)
     assert store.num_episodes == 12
     assert [store.episode(i).action[0, 0] for i in range(12)] == list(range(12))  # demo_10 comes after demo_9
@@ -64,7 +66,7 @@ def test_one_of_several_cameras_must_be_chosen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["obs/sensor_data/base_camera/rgb", "obs/image/base_camera/rgb"])
-def test_maniskill(tmp_path: Path, where: str) -> None:
+def test_maniskill_files_are_imported_as_recorded(tmp_path: Path, where: str) -> None:
     with h5py.File(tmp_path / "t.h5", "w") as file:
         for i in (10, 2):
             file[f"traj_{i}/actions"] = np.array([[i, 1.0], [0, 0], [1, 0.5]], np.float32)
@@ -85,7 +87,7 @@ def test_frames_of_npz_files_are_chosen_too(tmp_path: Path) -> None:
     assert grey_of(store) == [10, 11, 12, 13] and store.episode(0).reward.tolist() == [0, 0, 1]
 
 
-def test_arrays_in_fortran_s_order(tmp_path: Path) -> None:
+def test_arrays_in_fortran_s_order_are_imported_alike(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "one.npz", obs=np.asfortranarray(frames(4)), action=[0, 1, 2])
     store, _ = imported(tmp_path / "one.npz")
     assert np.array_equal(store.episode(0).obs.transpose(0, 2, 3, 1), frames(4))
@@ -105,7 +107,7 @@ def header_that_lies(path: Path) -> None:
         archive.writestr("action.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
 
 
-def test_headers_that_promise_too_much(tmp_path: Path) -> None:
+def test_headers_that_promise_too_much_are_refused(tmp_path: Path) -> None:
     header_that_lies(tmp_path / "one.npz")
     with pytest.raises(
         UserError, match=r"one\.npz cannot be read as an NPZ file .*action\.npy holds 0 bytes"
@@ -249,7 +251,7 @@ def csgo_with_a_hole(path: Path) -> None:
         (csgo_with_a_hole, r"one\.hdf5: frame_1_x is missing, but 1 frames come after it"),
     ],
 )
-def test_hdf5_files_that_cannot_be_understood(tmp_path: Path, make, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_hdf5_files_that_cannot_be_understood_are_refused(tmp_path: Path, make, message: str) -> None:  # type: ignore[no-untyped-def]
     make(tmp_path / "one.hdf5")
     with pytest.raises(UserError, match=message) as error:
         imported(tmp_path / "one.hdf5")
@@ -275,7 +277,7 @@ def test_damage_among_the_frames(tmp_path: Path, kind: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_one_huge_number_in_an_array(tmp_path: Path) -> None:
+def test_one_huge_number_in_an_array_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "one.npz", obs=greys(4), action=[0, 1712345678123, 1])
     with pytest.raises(
         UserError, match=r"one\.npz, row 2: action is 1712345678123, too large for the number"

@@ -20,7 +20,7 @@ from adamas.core.errors import UserError
 from tests.helpers.recordings import grey_of, greys, imported, write_csv, write_images, write_video
 
 
-def test_a_folder_of_several_kinds(tmp_path: Path) -> None:
+def test_recordings_of_several_kinds_in_a_folder_are_imported_in_order(tmp_path: Path) -> None:
     write_csv(write_video(tmp_path / "in" / "a.mp4", greys(4)).with_suffix(".CSV"), action=[0, 1, 2])
     np.savez(tmp_path / "in" / "b10.npz", obs=greys(14)[10:], action=[2, 1, 0])
     np.savez(tmp_path / "in" / "b9.npz", obs=greys(7)[3:], action=[2, 1, 0])
@@ -46,7 +46,7 @@ def test_files_that_are_left_out_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("deep", [True, False])
-def test_one_folder_a_recording(tmp_path: Path, deep: bool) -> None:
+def test_a_folder_with_a_video_and_a_table_is_one_recording(tmp_path: Path, deep: bool) -> None:
     for name in ("run2", "run10") if deep else (".",):
         folder = tmp_path / "in" / name
         write_video(folder / "recording.mp4", greys(4))
@@ -58,7 +58,7 @@ def test_one_folder_a_recording(tmp_path: Path, deep: bool) -> None:
     assert store.action_spec == ActionSpec(axes=(Axis("steer", -1.0, 10.0 if deep else 0.5),)) and notes == []
 
 
-def test_videos_without_tables(tmp_path: Path) -> None:
+def test_videos_without_tables_are_imported_only_if_asked(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     write_video(folder / "a.mp4", greys(4))
     write_video(folder / "b.mp4", greys(3))
@@ -76,12 +76,12 @@ def test_videos_without_tables(tmp_path: Path) -> None:
     ]
 
 
-def test_every_second_frame_without_a_table(tmp_path: Path) -> None:
+def test_every_second_frame_is_taken_without_a_table(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", greys(6))
     assert grey_of(imported(path, without_actions=True, every=2)[0]) == [0, 2, 4]
 
 
-def test_arrays_without_actions(tmp_path: Path) -> None:
+def test_arrays_without_actions_are_imported_only_if_asked(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", obs=greys(4), reward=[0, 0, 3])
     with pytest.raises(UserError, match="has no array called action or actions"):
         imported(tmp_path / "a.npz")
@@ -100,7 +100,7 @@ def test_arrays_without_actions(tmp_path: Path) -> None:
         ("nowhere.csv", {}, r"nowhere\.csv: No such file"),
     ],
 )
-def test_options_that_mean_nothing_here(
+def test_options_that_mean_nothing_here_are_refused(
     tmp_path: Path, actions: str | None, options: dict[str, Any], message: str
 ) -> None:
     for name in ("a", "b"):
@@ -111,7 +111,7 @@ def test_options_that_mean_nothing_here(
         imported(tmp_path / "in", None if actions is None else tmp_path / "in" / actions, **options)
 
 
-def test_the_same_recording_twice(tmp_path: Path) -> None:
+def test_one_table_of_two_recordings_is_refused(tmp_path: Path) -> None:
     write_csv(write_video(tmp_path / "in" / "a.mp4", greys(4)).with_suffix(".csv"), action=[0, 1, 2])
     write_images(tmp_path / "in" / "a", greys(4))
     with pytest.raises(UserError, match=r"a\.csv is the table of .*in/a and of another recording"):

@@ -95,7 +95,7 @@ def test_a_folder_of_images_in_the_order_of_their_numbers(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("channels_first", [False, True])
-def test_npz(tmp_path: Path, channels_first: bool) -> None:
+def test_npz_files_are_imported_as_recorded(tmp_path: Path, channels_first: bool) -> None:
     obs = frames(5).transpose(0, 3, 1, 2) if channels_first else frames(5)
     np.savez(tmp_path / "one.npz", obs=obs, actions=[0, 2, 1, 0], rewards=[0, 1, 0, 2], dones=[0, 0, 0, 1])
     store = imported_store(tmp_path / "one.npz")

@@ -124,7 +124,7 @@ MINARI = [
 @pytest.mark.parametrize("kind", ["hdf5", "arrow", "parquet"])
 @pytest.mark.parametrize("jpeg", [False, True])
 @pytest.mark.parametrize(("space", "action", "spec", "expected"), MINARI)
-def test_minari(
+def test_minari_datasets_are_imported_as_recorded(
     tmp_path: Path,
     space: dict[str, object],
     action: np.ndarray,
@@ -176,7 +176,9 @@ def _no_actions(file: h5py.File) -> None:
         (_no_actions, "episode_0 has no array called action or actions"),
     ],
 )
-def test_faulty_datasets_of_minari(tmp_path: Path, damage: Callable[[h5py.File], None], message: str) -> None:
+def test_faulty_datasets_of_minari_are_refused(
+    tmp_path: Path, damage: Callable[[h5py.File], None], message: str
+) -> None:
     data = tmp_path / "game-v0" / "data"
     data.mkdir(parents=True)
     (data / "metadata.json").write_text(
@@ -200,7 +202,7 @@ def test_faulty_datasets_of_minari(tmp_path: Path, damage: Callable[[h5py.File],
         (True, r"pyarrow is not installed; .*adamas\[parquet\]"),
     ],
 )
-def test_minari_s_arrow_files(
+def test_arrow_files_are_refused_if_damaged_or_without_pyarrow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: bool, message: str
 ) -> None:
     pytest.importorskip("pyarrow")

@@ -156,7 +156,7 @@ MISTAKES: list[tuple[str, list[Make], str]] = [
 
 
 @pytest.mark.parametrize(("make", "message"), [m[1:] for m in MISTAKES], ids=[m[0] for m in MISTAKES])
-def test_one_line_and_nothing_left(tmp_path: Path, make: list[Make], message: str) -> None:
+def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path: Path, make: list[Make], message: str) -> None:
     folder = tmp_path / "given"
     folder.mkdir()
     for one in make:
@@ -175,7 +175,7 @@ def test_one_line_and_nothing_left(tmp_path: Path, make: list[Make], message: st
         ({"axes": ("actoin",)}, "has no column 'actoin'; did you mean 'action'"),
     ],
 )
-def test_options_that_do_not_fit(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+def test_options_that_do_not_fit_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     path = write_video(tmp_path / "clip.mp4", frames(4))
     write_csv(tmp_path / "clip.csv", **OK)
     with pytest.raises(UserError, match=message):

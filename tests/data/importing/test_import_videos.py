@@ -121,7 +121,7 @@ def test_pixels_that_are_not_square(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("tag", "grey"), [(LIMITED, [0, 128, 255]), (FULL, [16, 126, 235])])
-def test_grey_videos(tmp_path: Path, tag: int, grey: list[int]) -> None:
+def test_grey_videos_stay_grey(tmp_path: Path, tag: int, grey: list[int]) -> None:
     found = [coloured(tmp_path / f"{y}.mp4", y, 128, 128, color_range=tag) for y in (16, 126, 235)]
     assert [first(path)[0, 0].tolist() for path in found] == [[level] * 3 for level in grey]
 
@@ -209,7 +209,7 @@ def test_the_name_of_a_video_is_no_protocol(tmp_path: Path, monkeypatch: pytest.
         imported(Path("concat:x.mkv"))
 
 
-def test_a_video_that_ends_early(tmp_path: Path) -> None:
+def test_a_video_that_ends_early_is_noted(tmp_path: Path) -> None:
     path = damaged(write_video(tmp_path / "clip.mkv", frames(30)), 0.5, 1)
     store, notes = imported(path, without_actions=True)
     assert store.num_transitions < 29

@@ -27,7 +27,7 @@ from tests.helpers.hub_stand_in import Repo, StandIn
         (Path("hf://me/agent/games"), ("me/agent", "games", None)),
     ],
 )
-def test_addresses(word: Path | str, expected: tuple[str, str, str | None]) -> None:
+def test_addresses_are_taken_apart(word: Path | str, expected: tuple[str, str, str | None]) -> None:
     assert is_address(word)
     assert parse_address(word) == expected
 

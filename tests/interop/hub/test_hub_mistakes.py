@@ -17,7 +17,7 @@ from tests.helpers.hub_agent import agent, checkpoint, published, refusal, same
 from tests.helpers.hub_stand_in import READ_TOKEN, StandIn
 
 
-def test_no_repository_and_private_ones(
+def test_missing_and_private_repositories_are_refused_alike(
     hub: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = (
@@ -37,7 +37,7 @@ def test_no_repository_and_private_ones(
     )
 
 
-def test_no_revision(hub: StandIn, tmp_path: Path) -> None:
+def test_a_missing_revision_is_refused(hub: StandIn, tmp_path: Path) -> None:
     hub.add("me/agent", checkpoint(agent(0), tmp_path))
     assert refusal("hf://me/agent@v9") == (
         "hf://me/agent@v9: the repository has no such revision; give a branch, a tag or a commit, as in "
@@ -45,7 +45,7 @@ def test_no_revision(hub: StandIn, tmp_path: Path) -> None:
     )
 
 
-def test_no_agent(hub: StandIn) -> None:
+def test_a_repository_without_an_agent_says_what_it_has(hub: StandIn) -> None:
     hub.add("me/model", {"model.bin": b"", "README.md": b""})
     assert refusal("hf://me/model") == (
         "no agent in hf://me/model: agent.safetensors and config.yaml should be there; me/model has README.md, "
@@ -62,7 +62,7 @@ def test_no_agent(hub: StandIn) -> None:
     assert refusal("hf://me/half").endswith("config.yaml should be there; me/half has agent.safetensors")
 
 
-def test_checkpoints_of_another_kind(hub: StandIn, tmp_path: Path) -> None:
+def test_checkpoints_of_another_kind_are_refused(hub: StandIn, tmp_path: Path) -> None:
     torch.save({"denoiser.x": torch.zeros(1)}, tmp_path / "csgo.pt")
     ours = checkpoint(agent(0), tmp_path)
     hub.add(
@@ -79,7 +79,7 @@ def test_checkpoints_of_another_kind(hub: StandIn, tmp_path: Path) -> None:
     assert "config.yaml does not describe an agent" in refusal("hf://me/other/model")
 
 
-def test_without_a_connection_and_without_a_copy(
+def test_without_a_connection_and_without_a_copy_one_line_says_so(
     server: tuple[StandIn, ThreadingHTTPServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub, http = server
@@ -102,7 +102,7 @@ def test_without_a_connection_and_without_a_copy(
         assert line.endswith(f"), {cache}; connect and try again")
 
 
-def test_other_answers_of_the_hub(hub: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_answers_of_the_hub_are_one_line(hub: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal("hf://me/a--b").startswith("hf://me/a--b: Cannot have -- or .. in repo_id")
     hub.add("me/agent", {"agent.safetensors": b""})
     assert "correct that, or try again" in refusal("hf://me/agent/../x")
@@ -147,7 +147,7 @@ def test_the_device_is_checked_before_anything_is_fetched(hub: StandIn) -> None:
     assert not hub.requests
 
 
-def test_without_huggingface_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_huggingface_hub_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert refusal("hf://me/agent") == (
         "huggingface_hub is not installed; install it with: pip install 'adamas[hub]'"
