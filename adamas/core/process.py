@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import sys
 import threading
@@ -11,12 +12,15 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 from adamas.core.errors import Interrupted, UserError
 
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 """Error numbers that the machine causes and the user can correct, such as a full disk."""
+
+BROKEN_PIPE = 128 + signal.SIGPIPE
+"""Exit code of a command whose output nobody reads any more, as shells report the end of other programs by SIGPIPE."""
 
 
 class Stopped(Exception):
@@ -27,10 +31,29 @@ def run_command(command: Callable[[], None]) -> None:
     """Run a command and end the process with its exit code.
 
     An error of the user or the machine, such as a full disk or too little memory, prints one line and exits with code
-    2. Ctrl-C exits with code 130. Any other exception is a bug and keeps its traceback. Each warning is one line.
+    2. Ctrl-C exits with code 130. If the program that reads the output ends, as ``head`` does, so does the command,
+    quietly and with code :data:`BROKEN_PIPE`. Any other exception is a bug and keeps its traceback. Each warning is one
+    line.
     """
     warnings.formatwarning = _one_line
     threading.excepthook = _on_thread_error
+    try:
+        try:
+            _run(command)
+        finally:
+            sys.stdout.flush()  # here, where an error can be handled, instead of at the exit of Python
+    except BrokenPipeError:
+        abandoned = [stream for stream in (sys.stdout, sys.stderr) if _is_abandoned(stream)]
+        if not abandoned:
+            raise
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in abandoned:  # what is left in them must go somewhere when Python exits
+            os.dup2(nowhere, stream.fileno())
+        sys.exit(BROKEN_PIPE)
+
+
+def _run(command: Callable[[], None]) -> None:
+    """Run a command. Errors that the user can correct end the process."""
     try:
         command()
     except UserError as error:
@@ -76,6 +99,13 @@ def _stop(message: str, code: int) -> None:
     # A message may quote a file name that contains line breaks.
     print(f"adamas: {' '.join(message.splitlines())}", file=sys.stderr)
     sys.exit(code)
+
+
+def _is_abandoned(stream: TextIO) -> bool:
+    """Whether the stream is a pipe whose reader has ended."""
+    poll = select.poll()
+    poll.register(stream, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def _is_machine_error(error: BaseException | None) -> bool:

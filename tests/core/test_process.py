@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import warnings
+from subprocess import PIPE
 
 import numpy as np
 import pytest
@@ -77,3 +81,48 @@ def test_an_interruption_that_saved_is_no_error(
         run_command(stopped)
     assert stop.value.code == 130
     assert capsys.readouterr().err == "adamas: stopped and saved; run the same command again\n"
+
+
+WRITES = """
+import sys
+from adamas.core.console import console
+from adamas.core.process import run_command
+
+def command():
+    sys.stdin.read()  # until the reader of the output has ended
+    write = console().print if sys.argv[1:] == ["table"] else print
+    write("a line")
+    if sys.argv[1:] == ["stop"]:
+        sys.exit(0)  # as after help
+
+run_command(command)
+"""
+
+
+@pytest.mark.parametrize(("option", "unbuffered"), [("", ""), ("", "1"), ("stop", ""), ("table", "")])
+def test_a_command_ends_quietly_when_nobody_reads_its_output(option: str, unbuffered: str) -> None:
+    words, env = [sys.executable, "-c", WRITES, option], os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=env) as command:
+        assert command.stdin and command.stdout and command.stderr
+        command.stdout.close()
+        command.stdin.close()
+        assert command.stderr.read() == b""
+        assert command.wait() == 141
+
+
+def test_another_broken_pipe_is_a_fault(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+
+    def fault() -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        try:
+            os.write(writing, b"to a worker that has ended")
+        finally:
+            os.close(writing)
+
+    with pytest.raises(BrokenPipeError):
+        run_command(fault)
