@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--full-size", action="store_true")
     parser.add_argument("--rows", nargs="+", default=["pace", "crowd"], choices=["pace", "crowd"])
     parser.add_argument("--fps", type=float, default=15.0)
-    parser.add_argument("--steps", type=int, nargs="+", default=[], help="denoising steps to try")
+    parser.add_argument("--denoising-steps", type=int, nargs="+", default=[], help="denoising steps to try")
     parser.add_argument("--players", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=20.0)
     options = parser.parse_args()
@@ -163,7 +163,7 @@ def main() -> None:
         target = full_size(Path(folder)) if options.full_size else options.run
         with server(target, options.fps) as (port, pid):
             if "pace" in options.rows:
-                for settings in [{"steps": n} for n in options.steps] or [{}]:
+                for settings in [{"denoising_steps": n} for n in options.denoising_steps] or [{}]:
                     asyncio.run(pace(port, options.fps, options.seconds, settings))
             if "crowd" in options.rows:
                 asyncio.run(crowd(port, pid, options.players, options.fps, options.seconds))

@@ -7,7 +7,6 @@ below. The server sends moments: a JSON header followed by the pixels of one or 
 from __future__ import annotations
 
 import json
-import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from adamas.core.checks import check_range
 from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError, nearest
 from adamas.diffusion.samplers import SamplerConfig, SamplerName
@@ -23,7 +23,7 @@ from adamas.diffusion.samplers import SamplerConfig, SamplerName
 MAX_MESSAGE = 512  # bytes
 LIMITS: Mapping[str, tuple[float, float]] = {
     "fps": (1, 60),
-    "steps": (1, 50),
+    "denoising_steps": (1, 50),
     "horizon": (0, 100_000),
     "temperature": (0, 5),
 }
@@ -41,7 +41,7 @@ class Settings:
 
     fps: float = DEFAULT_FPS
     """Steps a second, at most; a slow machine takes fewer."""
-    steps: int = 3
+    denoising_steps: int = 3
     """Number N of denoising steps for a frame."""
     method: SamplerName = "euler"
     """Sampler that draws a frame."""
@@ -56,13 +56,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():
-            value = getattr(self, name)
-            if not (math.isfinite(value) and low <= value <= high):
-                raise UserError(f"{name} is {value}; it must lie in [{low}, {high}]")
+            check_range(name, getattr(self, name), least=low, most=high)
 
     def sampler(self, trained: SamplerConfig) -> SamplerConfig:
-        """The agent's own sampler with the number of steps and the method of these settings."""
-        return replace(trained, num_steps=self.steps, method=self.method)
+        """The agent's own sampler with the number of denoising steps and the method of these settings."""
+        return replace(trained, num_steps=self.denoising_steps, method=self.method)
 
 
 @dataclass(frozen=True)
@@ -162,8 +160,8 @@ def parse(text: str, num_actions: int) -> Request:
         shown = repr(kind)[:60]
         raise UserError(f"unknown request {shown}; {nearest(shown, [*_REQUESTS, 'settings'])}")
     request = from_dict(_REQUESTS[kind], data, kind)
-    if isinstance(request, Action) and request.action is not None and not 0 <= request.action < num_actions:
-        raise UserError(f"action is {request.action}; it must lie in [0, {num_actions})")
+    if isinstance(request, Action):
+        check_range("action", request.action, least=0, below=num_actions)
     return request
 
 

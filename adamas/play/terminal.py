@@ -213,7 +213,7 @@ class Terminal(App[None]):
             self._request(key, self._moment.header)
 
     def _request(self, key: str, now: Mapping[str, Any]) -> None:
-        views, steps = self._hello["views"], now["settings"]["steps"]
+        views, steps = self._hello["views"], now["settings"]["denoising_steps"]
         if key == "v" and len(views) == 1:
             self._notice(self._hello["why_no_real"])
             return
@@ -225,8 +225,8 @@ class Terminal(App[None]):
             "f": Fork(),
             "v": ChangeView(views[(views.index(now["view"]) + 1) % len(views)]),
             "o": Record(not now["recording"]),
-            "plus": ChangeSettings({"steps": steps + 1}),
-            "minus": ChangeSettings({"steps": steps - 1}),
+            "plus": ChangeSettings({"denoising_steps": steps + 1}),
+            "minus": ChangeSettings({"denoising_steps": steps - 1}),
         }
         if key in requests:
             self._engine.request(self._player, requests[key])

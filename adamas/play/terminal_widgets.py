@@ -108,7 +108,7 @@ def chances(header: Mapping[str, Any]) -> str:
 
 def brief(header: Mapping[str, Any], actions: Sequence[str]) -> list[Line]:
     """Describe a moment in three lines."""
-    policy, steps, fps = header["policy"], header["settings"]["steps"], header["speed"]["fps"]
+    policy, steps, fps = header["policy"], header["settings"]["denoising_steps"], header["speed"]["fps"]
     opinion = (
         f"V {policy['value']:+.2f}  H {policy['entropy']:.2f}  {columns(policy['probabilities'])}"
         if policy
@@ -127,7 +127,10 @@ def panel(hello: Mapping[str, Any], header: Mapping[str, Any], height: int) -> l
         ("", PLAIN),
         (actor(header, actions), BOLD),
     ]
-    lines += [(f"{speed['fps']:.0f} fps  denoising steps {header['settings']['steps']}", FAINT), ("", PLAIN)]
+    lines += [
+        (f"{speed['fps']:.0f} fps  denoising steps {header['settings']['denoising_steps']}", FAINT),
+        ("", PLAIN),
+    ]
     if "dream" in header:
         if hello["has_rewards"]:
             lines += [("the dream's chances", FAINT), (chances(header), PLAIN)]

@@ -95,7 +95,7 @@ def test_evaluating_recording_and_filming(
     monkeypatch.chdir(tmp_path)
     cli.run(["evaluate", str(run), "--episodes", "2"])
     assert "random policy" in capsys.readouterr().out
-    cli.run(["collect", str(run), "--out", "recorded", "--steps", "40"])
+    cli.run(["data", "record", "recorded", "--agent", str(run), "--steps", "40"])
     assert EpisodeStore.open(tmp_path / "recorded").action_spec == adamas.load(run, "cpu").action_spec
     cli.run(["dream", str(run), "--out", "film.gif", "--steps", "4", "--beside-real"])
     assert (tmp_path / "film.gif").is_file()
@@ -113,7 +113,9 @@ def test_playing(run: Path, tmp_path: Path) -> None:
     recordings = Recordings(tmp_path, agent.config.obs_shape, spec)
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     starts = RecordedStarts(EpisodeStore.open(run / "dataset" / "train"), agent)
-    engine = Engine(PlayContext(agent, moves, starts, game, recordings, Settings(steps=1), rng, generator))
+    engine = Engine(
+        PlayContext(agent, moves, starts, game, recordings, Settings(denoising_steps=1), rng, generator)
+    )
     moments: list[Moment] = []
     player = Player(moments.append, lambda note: None)
     engine.join(player)

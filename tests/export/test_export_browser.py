@@ -167,7 +167,7 @@ def test_it_is_played(page: Page) -> None:
     assert int(page.locator("#age").inner_text()) == age > 10
     page.keyboard.press("r")
     until(page, "age", lambda text: text == "0")
-    page.select_option("#steps", "1")
+    page.select_option("#denoising-steps", "1")
     page.keyboard.press("p")
     until(page, "age", lambda text: int(text) > 0)
     assert page.evaluate("document.documentElement.scrollWidth") == 360  # nothing sticks out

@@ -29,7 +29,7 @@ HEADER: dict[str, Any] = {
     "control": "agent",
     "paused": False,
     "recording": True,
-    "settings": {"steps": 3},
+    "settings": {"denoising_steps": 3},
     "action": 2,
     "policy": {"probabilities": [0.5, 0.0, 0.5], "value": -0.25, "entropy": 0.6931},
     "dream": {
@@ -117,7 +117,7 @@ def run(app: Terminal, engine: Engine, script: Script, size: tuple[int, int]) ->
 
 def play(shared: PlayContext, script: Script, size: tuple[int, int] = (80, 24), **hello: Any) -> None:
     """Play on an engine of one's own."""
-    engine = Engine(replace(shared, settings=Settings(fps=60, steps=2)))
+    engine = Engine(replace(shared, settings=Settings(fps=60, denoising_steps=2)))
     app = Terminal(engine, {**HELLO, **hello})
     with engine.running(app.failed.set):
         run(app, engine, script, size)

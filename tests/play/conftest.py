@@ -50,7 +50,7 @@ def shared(agent: Agent, tmp_path: Path) -> Iterator[PlayContext]:
         PlayedStarts(breakout(False), agent),
         breakout,
         recordings,
-        Settings(steps=2),
+        Settings(denoising_steps=2),
         np.random.default_rng(0),
         torch.Generator().manual_seed(0),
     )

@@ -158,7 +158,7 @@ def test_denoising_steps_are_shown_and_set(server: Server, open_page: Callable[.
     page = open_page(server)
     page.locator("#setting-strip").check(force=True)
     expect(page.locator("#strip canvas")).to_have_count(3, timeout=PATIENCE)  # the noise, and N = 2
-    page.locator("#setting-steps").fill("4")
+    page.locator("#setting-denoising_steps").fill("4")
     expect(page.locator("#strip canvas")).to_have_count(5, timeout=PATIENCE)
 
 

@@ -19,7 +19,7 @@ from tests.helpers.play_server import Table
 
 def test_players_who_draw_alike_share_a_step(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     players = [table.join() for _ in range(3)]
-    table.ask(players[2], ChangeSettings({"steps": 5}))
+    table.ask(players[2], ChangeSettings({"denoising_steps": 5}))
     batches = []
     original = type(table.engine._shared.agent.world_model).imagine
 

@@ -175,7 +175,7 @@ def test_a_game_that_is_over_stays_a_moment_and_begins_anew(table: Table) -> Non
 
 def test_the_strip_shows_the_way_from_noise_to_frame(table: Table) -> None:
     player = table.join()
-    table.ask(player, ChangeSettings({"strip": True, "steps": 3}))
+    table.ask(player, ChangeSettings({"strip": True, "denoising_steps": 3}))
     table.step()
     moment = table.moments[player][-1]
     assert moment.header["images"] == ["dream", *(f"noise {i}" for i in range(4))]

@@ -58,7 +58,7 @@ def test_recording_goes_on_from_episode_to_episode(table: Table, tmp_path: Path)
         (Fork(), "no game beside the dream"),
         (ChangeView("real"), "no real game here"),
         (Record(True), "nothing can be recorded"),
-        (ChangeSettings({"steps": 99}), "steps is 99"),
+        (ChangeSettings({"denoising_steps": 99}), "`denoising_steps` is 99"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_harms_nothing(

@@ -63,7 +63,7 @@ async function run() {
       await new Promise((resolve) => { wake = resolve; });
       continue;
     } else {
-      const moment = await ask({ type: "step", action: state.agent ? null : pressed(), steps: Number(byId("steps").value) });
+      const moment = await ask({ type: "step", action: state.agent ? null : pressed(), numSteps: Number(byId("denoising-steps").value) });
       show(moment);
       if (moment.ended) {
         await sleep(SHOWN_AFTER_THE_END);
@@ -125,7 +125,7 @@ function draw(pixels) {
 // --- what can be pressed -----------------------------------------------------------------------------------
 
 function buildControls() {
-  fill(byId("steps"), STEPS, world.sampler.num_steps, String);
+  fill(byId("denoising-steps"), STEPS, world.sampler.num_steps, String);
   fill(byId("speed"), SPEEDS, world.fps, (fps) => `${fps} frames/s`);
   byId("speed").append(make("option", { value: String(AS_FAST_AS_POSSIBLE) }, "as fast as possible"));
 

@@ -1,6 +1,6 @@
 // The dream in a thread of its own, so that the page never waits for it.
 //
-// Page to worker: {type: "reset"} or {type: "step", action, steps}, where an action of null leaves it to the agent.
+// Page to worker: {type: "reset"} or {type: "step", action, numSteps}, where an action of null leaves it to the agent.
 // Worker to page: {type: "loading", text}, then {type: "ready", world, backend, threads}; to every request
 // one {type: "moment", ..}; or {type: "error", text}.
 
@@ -72,7 +72,7 @@ async function answer(request) {
     return { type: "moment", fresh: true };
   }
   const start = performance.now();
-  const step = await dream.step(request.action ?? dream.suggest(), request.steps);
+  const step = await dream.step(request.action ?? dream.suggest(), request.numSteps);
   return { type: "moment", ...step, milliseconds: performance.now() - start };
 }
 

@@ -2,7 +2,7 @@
 
 import { byId, recall, remember, setPressed, setText } from "./dom.js";
 
-const NUMBERS = ["fps", "steps", "horizon", "temperature"];
+const NUMBERS = ["fps", "denoising_steps", "horizon", "temperature"];
 const SWITCHES = ["strip", "training"];
 const SHOWN = ["action", "policy", "value", "reward", "prediction", "history", "difference", "touch"];
 const QUIET = 700; // ms after a change in which the server's echo of older ones is not shown
@@ -84,7 +84,7 @@ export class Settings {
   }
 
   #describe() {
-    for (const name of ["fps", "steps", "temperature"]) setText(byId(`shown-${name}`), input(name).value);
+    for (const name of ["fps", "denoising_steps", "temperature"]) setText(byId(`shown-${name}`), input(name).value);
     const greedy = input("temperature").valueAsNumber === 0;
     if (greedy) setText(byId("shown-temperature"), "greedy");
     setText(byId("shown-horizon"), input("horizon").valueAsNumber === 0 ? "no limit" : "steps");

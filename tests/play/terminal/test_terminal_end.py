@@ -25,7 +25,7 @@ from tests.helpers.terminal_player import HELLO, Script, Seen, run
 @pytest.fixture
 def in_terminal(shared: PlayContext, monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], None]:
     """``play_in_terminal``, with a script instead of a terminal."""
-    engine = Engine(replace(shared, settings=Settings(fps=60, steps=2)))
+    engine = Engine(replace(shared, settings=Settings(fps=60, denoising_steps=2)))
 
     def play(script: Script) -> None:
         for stream in (sys.stdin, sys.stdout, sys.stderr):

@@ -57,7 +57,7 @@ def test_keys_ask_for_everything(shared: PlayContext) -> None:
         await seen.press("plus", lambda: "denoising steps 3" in seen.text("panel"))
         await seen.press("minus", lambda: "denoising steps 2" in seen.text("panel"))
         await seen.press("minus", lambda: "denoising steps 1" in seen.text("panel"))
-        await seen.press("minus", lambda: "steps is 0; it must lie in [1, 50]" in seen.text("line"))
+        await seen.press("minus", lambda: "`denoising_steps` is 0; it must be" in seen.text("line"))
         await seen.press("f", lambda: "there is no game beside the dream" in seen.text("line"))
         await seen.press("v", lambda: now()["view"] == "both" and seen.text("real"))
         await seen.press("v", lambda: now()["view"] == "real" and not seen.text("dream"))
@@ -69,10 +69,10 @@ def test_keys_ask_for_everything(shared: PlayContext) -> None:
         assert seen.asked == [
             *(Pause(True), Step(), Reset()),
             *(
-                ChangeSettings({"steps": 3}),
-                ChangeSettings({"steps": 2}),
-                ChangeSettings({"steps": 1}),
-                ChangeSettings({"steps": 0}),
+                ChangeSettings({"denoising_steps": 3}),
+                ChangeSettings({"denoising_steps": 2}),
+                ChangeSettings({"denoising_steps": 1}),
+                ChangeSettings({"denoising_steps": 0}),
             ),
             *(Fork(), ChangeView("both"), ChangeView("real"), Fork()),
             *(Control("human"), Control("agent"), Pause(False), Pause(True)),
