@@ -9,7 +9,6 @@ import adamas
 from adamas.bench.command import BenchOptions, bench
 from adamas.bench.plan import PlanOptions, show_plan
 from adamas.commands import data, export
-from adamas.commands.collect import Collect, collect
 from adamas.commands.dream import Dream, dream
 from adamas.commands.evaluate import Evaluate, evaluate
 from adamas.commands.fidelity import Fidelity, fidelity
@@ -18,6 +17,7 @@ from adamas.commands.play import Play, play
 from adamas.commands.presets import show_presets
 from adamas.commands.push import Push, push
 from adamas.commands.record import Record, record
+from adamas.commands.renamed import refuse_old_names
 from adamas.commands.train import Resume, Train, train
 from adamas.core.errors import UserError, nearest, with_flags
 from adamas.core.options import flags_of, positionals_first
@@ -38,8 +38,7 @@ COMMANDS = {
     "evaluate": Command(evaluate, "RUN", "score an agent in the real game", Evaluate),
     "fidelity": Command(fidelity, "RUN", "compare dreams with what really happened", Fidelity),
     "report": Command(report, "RUN ...", "write one page about runs", ReportOptions),
-    "collect": Command(collect, "RUN", "record an agent's play as a dataset", Collect),
-    "data record": Command(record, "FOLDER", "record a game as a dataset", Record),
+    "data record": Command(record, "FOLDER", "record a game, played by an agent or by you", Record),
     "data import": Command(
         data.import_, "VIDEO|FOLDER", "make a dataset of your own recordings", data.Import
     ),
@@ -71,6 +70,7 @@ def run(arguments: Sequence[str]) -> None:
     if words in (["--version"], ["version"]):
         return print(adamas.__version__)
     name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
+    refuse_old_names(name, words[len(name.split()) :])
     if name not in COMMANDS:
         return _run_group(name, words[1:], wants_help)
     command = COMMANDS[name]

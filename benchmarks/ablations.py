@@ -3,7 +3,8 @@
 ``python benchmarks/ablations.py train DATA HELDOUT RESULTS --preset ablation-ddpm --seed 0`` trains a denoiser alone
 on the episodes of MinAtar Breakout in ``DATA`` and dreams on from those in ``HELDOUT`` with every sampler in question,
 under the actions that were really taken (after the end of an episode, random ones). ``python benchmarks/ablations.py
-show RESULTS`` prints the table and draws the figure. Datasets are those of runs, or what ``adamas collect`` records.
+show RESULTS`` prints the table and draws the figure. Datasets are those of runs, or what ``adamas data record``
+makes.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.errors import UserError
 from adamas.data.store import EpisodeStore
-from adamas.diffusion.samplers import OLD_NAMES
 from adamas.dreaming.action_file import read_actor
 from adamas.dreaming.film_dreams import FilmOptions, Source, film_dreams, game_for_dreams
 from adamas.dreaming.starts import first_with_starts
@@ -38,7 +37,7 @@ class Dream(FilmOptions):
     """The game. It is played where there are no episodes to start from, and beside the dreams if it is asked for."""
     out: Path
     """File of the film. Its ending, .mp4 or .gif, chooses the format; if it exists, a number is added to its name."""
-    by: str | None = None
+    policy: str | None = None
     """Who acts: agent, random, or a text file with an action on every line, given by its number or its name. None: the
     agent; but with --beside-real and held-out episodes, the actions that were recorded in them."""
     dataset: str | None = None
@@ -53,11 +52,11 @@ class Dream(FilmOptions):
 def dream(arguments: Sequence[str]) -> None:
     """Read the arguments, film the dreams, and print where the film is."""
     target, config, rest = find_target(arguments, "dream")
-    options = parse(Dream, _with_method(rest), f"dream {target}", Dream(env=config.env, out=tyro.MISSING))
+    options = parse(Dream, rest, f"dream {target}", Dream(env=config.env, out=tyro.MISSING))
     check_film(options.out, options.fps)
     runtime.keep_freed_memory()
     agent = load(target.path, options.device)
-    actor = None if options.by is None else read_actor(options.by, agent.config.actions)
+    actor = None if options.policy is None else read_actor(options.policy, agent.config.actions)
     with _source(target, agent, options) as (source, where):
         film = film_dreams(agent, source, actor, options)
         print(f"filming dreams from {where}", flush=True)
@@ -69,9 +68,9 @@ def dream(arguments: Sequence[str]) -> None:
 def _source(target: Target, agent: Agent, options: Dream) -> Iterator[tuple[Source, str]]:
     """The dataset or the game in which dreams start, and what it is called."""
     dataset: EpisodeStore | None = None
-    if options.beside_real and options.by is not None:
+    if options.beside_real and options.policy is not None:
         if options.dataset is not None:
-            raise UserError("--by decides what is done in the game: leave out --dataset, or --by")
+            raise UserError("`policy` decides what is done in the game; leave out `dataset`, or `policy`")
     elif options.dataset is not None:
         dataset = EpisodeStore.open(options.dataset)
     else:
@@ -83,17 +82,3 @@ def _source(target: Target, agent: Agent, options: Dream) -> Iterator[tuple[Sour
         return
     with game_for_dreams(agent, options.env, seed=options.seed, agent_name=str(target)) as game:
         yield game, f"the game, {options.env.game}"
-
-
-def _with_method(arguments: Sequence[str]) -> list[str]:
-    """The options with ``--order 1`` and ``--order 2`` of version 0.1 as ``--method euler`` and ``--method heun``."""
-    words: list[str] = []
-    for word in arguments:
-        option, equals, value = word.partition("=")
-        if words[-1:] == ["--order"]:
-            words[-1:] = ["--method", OLD_NAMES.get(word, word)]
-        elif option == "--order" and equals:
-            words += ["--method", OLD_NAMES.get(value, value)]
-        else:
-            words.append(word)
-    return words

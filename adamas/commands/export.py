@@ -95,8 +95,8 @@ def web(arguments: Sequence[str]) -> None:
     dataset = options.dataset or _own_dataset(target)
     if dataset is None:
         raise UserError(
-            f"{target} has no real frames for dreams to start from; give some with `dataset` (adamas collect "
-            "records them)"
+            f"{target} has no real frames for dreams to start from; give some with `dataset` (adamas data "
+            "record makes them)"
         )
     contexts = _contexts(agent, dataset)
     controls = [Path(adamas.play.__file__).parent / "static" / name for name in CONTROLS]

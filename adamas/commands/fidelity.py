@@ -32,7 +32,7 @@ class Fidelity(FidelityOptions):
     baseline: Path | None = None
     """Another agent, which dreams on from the same frames for comparison, such as an agent that learnt without actions
     (adamas data split --without-actions prepares its data). None: no such comparison."""
-    steps: tuple[str, ...] = ()
+    denoising_steps: tuple[str, ...] = ()
     """Numbers of denoising steps to compare, such as 1,2,3,5,10. Time grows with their sum. None given: the number
     with which the agent was trained."""
     lpips: LpipsChoice = "auto"
@@ -59,11 +59,11 @@ def fidelity(arguments: Sequence[str]) -> None:
         moments=0 if target.is_recorded else Fidelity.moments,
     )
     options = parse(Fidelity, rest, f"fidelity {target}", default)
-    denoising_steps = parse_steps(options.steps)
+    denoising_steps = parse_steps(options.denoising_steps)
     dataset = options.dataset or target.datasets.get("test")
     if dataset is None:
         raise UserError(
-            f"{target} has no held-out episodes; give some with --dataset (adamas collect records them)"
+            f"{target} has no held-out episodes; give some with `dataset` (adamas data record makes them)"
         )
     runtime.keep_freed_memory()
     agent = load(target.path, options.device)
@@ -102,5 +102,5 @@ def parse_steps(words: Sequence[str]) -> list[int]:
     numbers = [word for words_ in words for word in words_.split(",") if word]
     for word in numbers:
         if not word.isdecimal() or int(word) < 1:
-            raise UserError(f"steps: {word!r} is not a number of denoising steps; give such as 1,2,3,5,10")
+            raise UserError(f"`denoising_steps` is {word}; give positive whole numbers such as 1,2,3,5,10")
     return [int(word) for word in numbers]

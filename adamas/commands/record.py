@@ -5,88 +5,127 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import tyro
 from torch import Generator, Tensor
 
-from adamas.commands.collect import (
-    CHUNK,
-    Playing,
-    kept,
-    record_agent,
-    recorded_before,
-    recording_store,
-    seed_after,
-)
-from adamas.commands.common import find_target, first_argument
+from adamas.commands.common import Device, check_env, find_target, first_argument
+from adamas.commands.recorded_dataset import kept, recorded_before, seed_after, store_for
+from adamas.core import runtime
 from adamas.core.actions import ActionSpec
-from adamas.core.arguments import parse
-from adamas.core.errors import UserError, nearest, require
+from adamas.core.arguments import parse, value_of
+from adamas.core.checks import check_range
+from adamas.core.errors import UserError, require
 from adamas.data.inspect import summary
 from adamas.data.locations import local, parse_place
 from adamas.data.recording import Recording, only_writer
 from adamas.data.store import EpisodeStore
+from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.envs.make import make_env
-from adamas.rl.action_distribution import num_parameters, sample_action
+from adamas.interop.load import load
+from adamas.rl.action_distribution import check_temperature, num_parameters, sample_action
+from adamas.rl.rollout import OnHost
+from adamas.training.collect import Collector
 
-PLAYERS = ("random", "agent", "keyboard")
+CHUNK = 20  # steps between two writes to the disk
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record(Playing):
+class Record:
     """Record a game as a dataset. The keyboard plays a single game, until you stop."""
 
-    policy: str = "random"
-    """The policy that plays. random: uniformly random actions. agent: the agent that --agent names. keyboard: you, in
-    this terminal. MODULE:FUNCTION: a function of your own from frames, (B, 3, H, W) uint8, to B actions."""
+    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff] = field(default_factory=AtariConfig)
+    """The game. If an agent plays, options that are not given keep the values of its run."""
     agent: str | None = None
-    """The agent that plays with --policy agent: a run, a checkpoint, a published .pt file or hf://owner/name. By
-    default, it plays the game that it was trained for."""
+    """The agent that plays: a run, a checkpoint, a published .pt file or hf://owner/name. By default, it plays the game
+    that it was trained for, and as many games at the same time as its run did."""
+    policy: str | None = None
+    """The policy that plays where no agent does. random: uniformly random actions. keyboard: you, in this terminal.
+    MODULE:FUNCTION: a function of your own from frames, (B, 3, H, W) uint8, to B actions. By default, random."""
+    steps: int = 10_000
+    """Number of steps to record, of all games together. Every game needs at least two."""
+    num_envs: int = 4
+    """Number of games that are played at the same time, at least 1."""
+    epsilon: float = 0.0
+    """Probability of a uniformly random action instead of the policy's, from 0 (never) to 1 (always)."""
+    temperature: float = 1.0
+    """Number that an agent's logits are divided by before an action is drawn. 0 takes the most likely action; large
+    numbers make all actions equally likely."""
     repeat: float = 0.0
     """Probability of repeating the last action, so that actions last longer, from 0 (never) to below 1. It applies to
     random and MODULE:FUNCTION."""
     fps: float = 15.0
     """Steps of the game per second while the keyboard plays, above 0. 5 suits MinAtar, and 15 suits Atari."""
+    seed: int = 0
+    """Seed of the games and the actions, at least 0."""
+    device: Device = "auto"
+    """Device that an agent computes on. auto takes the first that exists of cuda, mps and cpu."""
+    append: bool = False
+    """Add new episodes to the dataset if it exists already. They use other random numbers than those that are
+    there."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.policy not in PLAYERS and ":" not in self.policy:
-            hint = nearest(self.policy, PLAYERS)
+        if self.agent is not None and self.policy is not None:
+            raise UserError("`agent` and `policy` both say who plays; leave one of them out")
+        policy = self.policy or "random"
+        if policy not in ("random", "keyboard") and ":" not in policy:
             raise UserError(
-                f"`policy` is {self.policy!r}; {hint} Or MODULE:FUNCTION for a function of your own"
+                f"`policy` is {policy!r}; give random, keyboard or MODULE:FUNCTION, or let an agent play with "
+                "`agent` RUN"
             )
-        if (self.policy == "agent") != (self.agent is not None):
-            raise UserError("`policy` agent and `agent` RUN go together; give both, or neither")
-        if self.steps < 2 * self.num_envs or self.num_envs < 1 or not 0 <= self.repeat < 1:
+        check_range("num_envs", self.num_envs, least=1)
+        if self.steps < 2 * self.num_envs:
             raise UserError(
-                "`num_envs` must be at least 1, `steps` at least twice as many, and `repeat` in [0, 1), got "
-                f"{self.num_envs}, {self.steps} and {self.repeat}"
+                f"`steps` is {self.steps}; it must be at least {2 * self.num_envs}, two for each game of `num_envs`"
             )
-        if not self.fps > 0:
-            raise UserError(f"`fps` is {self.fps}; it must be greater than 0")
+        check_range("epsilon", self.epsilon, least=0, most=1)
+        check_temperature(self.temperature)
+        check_range("repeat", self.repeat, least=0, below=1)
+        check_range("fps", self.fps, above=0)
+        check_range("seed", self.seed, least=0)
 
 
 def record(arguments: Sequence[str]) -> None:
     """Play and record, and print what is in the dataset."""
     word, rest = first_argument(arguments, "data record", "a folder for the dataset")
     path = local(parse_place(word))
-    options = parse(Record, rest, f"data record {path}", Record())
-    if options.agent is not None:
-        store = _record_agent(path, rest, options.agent)
-    elif options.policy == "keyboard":
-        store = _record_keyboard(path, options)
+    agent = value_of("agent", rest)
+    if agent is not None:
+        store = _record_agent(path, rest, agent)
     else:
-        store = _record_function(path, options)
+        options = parse(Record, rest, f"data record {path}", Record())
+        play = _record_keyboard if options.policy == "keyboard" else _record_function
+        store = play(path, options)
     print("\n".join(summary(store)))
 
 
-def _record_agent(path: Path, rest: Sequence[str], agent: str) -> EpisodeStore:
-    target, config, _ = find_target([agent], "data record --agent")
-    options = parse(Record, rest, f"data record {path}", Record(env=config.env))
-    return record_agent(target, options, path)
+def _record_agent(path: Path, rest: Sequence[str], agent_word: str) -> EpisodeStore:
+    """Record an agent. Its run gives the values of the options that are not in ``rest``."""
+    target, config, _ = find_target([agent_word], "data record --agent")
+    default = Record(env=config.env, num_envs=config.collection.num_envs)
+    options = parse(Record, rest, f"data record {path}", default)
+    runtime.keep_freed_memory()
+    known = recorded_before(path, options.append)
+    agent = load(target.path, options.device)
+    check_env(agent, options.env, target)
+    seed = seed_after(known, options.seed)
+    with contextlib.closing(make_env(options.env, options.num_envs, seed, training=True)) as env:
+        policy = OnHost(agent.actor_critic, runtime.device_of(agent))
+        store = store_for(path, known, env, options.env)
+        collector = Collector(policy, env, store, Generator().manual_seed(seed))
+        left = -(-options.steps // options.num_envs)  # of every environment
+        with kept(store) as stored:
+            while left > 0:
+                chunk = min(left, CHUNK)
+                collector.collect(chunk, options.temperature, options.epsilon)
+                stored()
+                left -= chunk
+    return store
 
 
 def _record_keyboard(path: Path, options: Record) -> EpisodeStore:
@@ -96,10 +135,10 @@ def _record_keyboard(path: Path, options: Record) -> EpisodeStore:
     except ModuleNotFoundError as error:
         raise require(str(error.name), "play") from error
     check_terminal("adamas data record --policy keyboard", "let another policy play")
-    known = recorded_before(path, options)
+    known = recorded_before(path, options.append)
     seed = seed_after(known, options.seed)
     with contextlib.closing(make_env(options.env, 1, seed, training=True)) as env:
-        store = recording_store(path, known, env, options)
+        store = store_for(path, known, env, options.env)
         with only_writer(store):
             record_keyboard(store, env, options.fps)
         return store
@@ -107,14 +146,14 @@ def _record_keyboard(path: Path, options: Record) -> EpisodeStore:
 
 def _record_function(path: Path, options: Record) -> EpisodeStore:
     """Record random actions, or those of a function of the user."""
-    known = recorded_before(path, options)
+    known = recorded_before(path, options.append)
     seed = seed_after(known, options.seed)
     with contextlib.closing(make_env(options.env, options.num_envs, seed, training=True)) as env:
         spec, generator = env.action_spec, Generator().manual_seed(seed)
         draw = _player(options, spec, generator)
         obs = env.reset().obs
         action = draw(obs)
-        store = recording_store(path, known, env, options)
+        store = store_for(path, known, env, options.env)
         recording = Recording(store, env.num_envs)
         with kept(store) as stored:
             for t in range(-(-options.steps // env.num_envs)):
@@ -135,7 +174,7 @@ def _player(options: Record, spec: ActionSpec, generator: Generator) -> Callable
     def at_random(obs: Tensor) -> Tensor:
         return sample_action(spec, nothing, generator, epsilon=1.0)
 
-    if options.policy == "random":
+    if options.policy is None or options.policy == "random":
         return at_random
     act = _function(options.policy)
 

@@ -16,7 +16,7 @@ from tyro.constructors import ConstructorRegistry, StructConstructorSpec, Struct
 from adamas.core.config import check_numbers
 from adamas.core.errors import UserError
 from adamas.core.kinds import choose_kinds
-from adamas.core.options import field_help
+from adamas.core.options import field_help, flat_parts
 
 Options = TypeVar("Options")
 
@@ -55,8 +55,21 @@ def parse(
         if not stop.code:
             raise
         raise UserError(f"{_gist(printed.getvalue())} (adamas {command} --help lists the options)") from None
-    check_numbers(parsed)
+    for field in fields(cast(Any, options)):
+        check_numbers(getattr(parsed, field.name), "" if field.name in flat_parts(options) else field.name)
     return cast(Options, parsed)
+
+
+def value_of(field: str, arguments: Sequence[str]) -> str | None:
+    """The value of an option, before ``arguments`` are parsed; None if it is not given.
+
+    For options that decide which values the others have if they are not given.
+
+    Args:
+        field: dotted name of the field, such as ``"env.suite"``.
+        arguments: the words after the command.
+    """
+    return _values(arguments).get(field)
 
 
 def _values(arguments: Sequence[str]) -> dict[str, str]:

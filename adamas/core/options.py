@@ -74,11 +74,18 @@ def options_of(cls: type, prefix: str = "", switches: bool = True) -> Iterator[O
         parts = [member for member in alternatives if is_dataclass(member)]
         as_switches = switches and tyro.conf.FlagConversionOff not in marks
         for part in parts:
-            is_flat = any(getattr(mark, "name", None) == "" for mark in marks)
-            yield from options_of(part, prefix if is_flat else f"{prefix}{field.name}.", as_switches)  # type: ignore[arg-type]
+            inner = prefix if field.name in flat_parts(cls) else f"{prefix}{field.name}."
+            yield from options_of(part, inner, as_switches)  # type: ignore[arg-type]
         if not parts:
             text = field_help(cls, field.name) or ""
             yield Option(prefix + field.name, text, _num_values(alternatives[0], as_switches))
+
+
+def flat_parts(cls: type) -> set[str]:
+    """The names of the fields of a dataclass whose own fields are options without a prefix."""
+    hints = get_type_hints(cls, include_extras=True)
+    marks = {field.name: getattr(hints[field.name], "__metadata__", ()) for field in fields(cls)}
+    return {name for name, given in marks.items() if any(getattr(mark, "name", None) == "" for mark in given)}
 
 
 def _num_values(kind: Any, switches: bool) -> int | None:

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Generator, Tensor
 
+from adamas.core.checks import check_range
 from adamas.core.errors import UserError, nearest
 from adamas.diffusion.schedules import karras_sigmas
 
@@ -30,13 +31,13 @@ class SamplerConfig:
     """How a frame is drawn from noise. DDPM uses num_steps and s_noise alone."""
 
     num_steps: int = 3
-    """Number N of denoising steps."""
+    """Number N of denoising steps, at least 1."""
     method: SamplerName = "euler"
     """Rule of a step. heun calls the network twice in every step but the last, and makes a smaller error."""
     sigma_min: float = 2e-3
     """Noise level of the last step before 0, above 0 (edm only)."""
     sigma_max: float = 5.0
-    """Noise level of the first step (edm only)."""
+    """Noise level of the first step, at least sigma_min (edm only)."""
     rho: float = 7.0
     """Exponent of the schedule of noise levels, above 0 (edm only). Larger values take more of the steps at low
     noise."""
@@ -56,18 +57,15 @@ class SamplerConfig:
     adds none."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.num_steps <= MAX_STEPS:
-            raise UserError(f"sampler: num_steps in [1, {MAX_STEPS:,}], got {self.num_steps}")
+        check_range("sampler.num_steps", self.num_steps, least=1, most=MAX_STEPS)
         if self.method not in get_args(SamplerName):
             hint = nearest(str(self.method), get_args(SamplerName))
-            raise UserError(f"sampler: unknown method {self.method!r}; {hint}")
-        if not (self.rho > 0 and self.s_churn >= 0 and self.s_noise >= 0 and self.s_cond >= 0):
-            raise UserError(
-                "sampler: rho > 0, s_churn >= 0, s_noise >= 0 and s_cond >= 0, got "
-                f"{self.rho}, {self.s_churn}, {self.s_noise} and {self.s_cond}"
-            )
-        if not 0 < self.sigma_min <= self.sigma_max:
-            raise UserError(f"sampler: 0 < sigma_min <= sigma_max, got {self.sigma_min} and {self.sigma_max}")
+            raise UserError(f"`sampler.method` is {self.method!r}; {hint}")
+        check_range("sampler.rho", self.rho, above=0)
+        for name in ("s_churn", "s_noise", "s_cond"):
+            check_range(f"sampler.{name}", getattr(self, name), least=0)
+        check_range("sampler.sigma_min", self.sigma_min, above=0)
+        check_range("sampler.sigma_max", self.sigma_max, least=self.sigma_min)
 
     @classmethod
     def upgrade(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -76,11 +74,8 @@ class SamplerConfig:
             return data
         renamed = dict(data)
         order = renamed.pop("order")
-        return {**renamed, "method": OLD_NAMES[str(int(order))] if order in (1, 2) else order}
+        return {**renamed, "method": "euler" if order == 1 else "heun" if order == 2 else order}
 
-
-OLD_NAMES: Mapping[str, SamplerName] = {"1": "euler", "2": "heun"}
-"""What version 0.1 called the samplers: by their order."""
 
 Sampler = Callable[[Denoise, Tensor, Tensor, SamplerConfig, Generator | None], list[Tensor]]
 """``(denoise, x (B, C, H, W), sigmas (N + 1,), config, generator) -> path of N + 1 points``; see :func:`euler`."""

@@ -55,9 +55,11 @@ def test_train_takes_the_settings_that_a_game_needs(options: list[str], temperat
 def test_evaluate_collect_and_export_in_processes(trained: tuple[Path, str], tmp_path: Path) -> None:
     run_dir, _ = trained
     evaluate = adamas("evaluate", run_dir, "--episodes", "1", "--out", tmp_path / "scores.json")
-    collect = adamas("collect", run_dir, "--steps", "30", "--num-envs", "2", "--out", tmp_path / "data")
+    record = adamas(
+        "data", "record", tmp_path / "data", "--agent", run_dir, "--steps", "30", "--num-envs", "2"
+    )
     export = adamas("export", "published", run_dir, "--out", tmp_path / "agent.pt")
-    for process, shown in ((evaluate, "mean return"), (collect, "30 steps in "), (export, "agent.pt")):
+    for process, shown in ((evaluate, "mean return"), (record, "30 steps in "), (export, "agent.pt")):
         out, err = output(process)
         assert (process.returncode, err) == (0, [])
         assert shown in out
@@ -83,7 +85,19 @@ def test_an_exported_file_scores_as_its_run(
 
 def test_a_checkpoint_folder_is_a_target_too(trained: tuple[Path, str], tmp_path: Path) -> None:
     checkpoint = find_checkpoint(trained[0] / "checkpoints").path
-    cli.run(["collect", str(checkpoint), "--steps", "3", "--num-envs", "1", "--out", str(tmp_path / "data")])
+    cli.run(
+        [
+            "data",
+            "record",
+            str(tmp_path / "data"),
+            "--agent",
+            str(checkpoint),
+            "--steps",
+            "3",
+            "--num-envs",
+            "1",
+        ]
+    )
     assert EpisodeStore.open(tmp_path / "data").obs_shape == (3, 16, 16)
 
 

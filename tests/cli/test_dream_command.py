@@ -105,7 +105,7 @@ def test_the_seed_chooses_starts_and_chance(dreamer: Path, monkeypatch: pytest.M
     Path("actions.txt").write_text("left")
     calls = spied(monkeypatch, "continue_dreams")
     for seed in ("1", "2"):
-        film("--by", "actions.txt", "--worlds", "4", "--seed", seed)
+        film("--policy", "actions.txt", "--worlds", "4", "--seed", seed)
     (_, first, one), (_, second, other) = (arguments for arguments, _ in calls)
     assert not torch.equal(first.obs, second.obs)
     assert one.initial_seed() != other.initial_seed()
@@ -119,12 +119,14 @@ def test_dreams_of_the_agent_start_again_after_one_grey_frame(dreamer: Path) -> 
     assert (over[:-1] & ~over[1:]).any(), "no dream started again"
 
 
-@pytest.mark.parametrize(("by", "epsilon"), [([], 0.0), (["--by", "agent"], 0.0), (["--by", "random"], 1.0)])
+@pytest.mark.parametrize(
+    ("policy", "epsilon"), [([], 0.0), (["--policy", "agent"], 0.0), (["--policy", "random"], 1.0)]
+)
 def test_who_acts_in_dreams(
-    by: list[str], epsilon: float, dreamer: Path, monkeypatch: pytest.MonkeyPatch
+    policy: list[str], epsilon: float, dreamer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = spied(monkeypatch, "rollout")
-    film("--steps", "2", "--temperature", "0.5", *by)
+    film("--steps", "2", "--temperature", "0.5", *policy)
     assert [arguments[-2:] for arguments, _ in calls] == [(0.5, epsilon)] * 2
 
 
@@ -157,11 +159,11 @@ def test_beside_held_out_episodes(dreamer: Path, monkeypatch: pytest.MonkeyPatch
     assert all(among(frame, test) for frame in panels[0])
 
 
-@pytest.mark.parametrize("by", ["agent", "random", "actions.txt"])
-def test_beside_the_game(by: str, dreamer: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+@pytest.mark.parametrize("policy", ["agent", "random", "actions.txt"])
+def test_beside_the_game(policy: str, dreamer: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     Path("actions.txt").write_text("left\nright\n" * 10)
     windows = dreamt_windows(monkeypatch)
-    options = ["--beside-real", "--by", by, "--temperature", "0", "--worlds", "3", "--same-start"]
+    options = ["--beside-real", "--policy", policy, "--temperature", "0", "--worlds", "3", "--same-start"]
     whole = film(*options, "--steps", "9")
     assert "from the game, breakout" in capsys.readouterr().out
     actions, known = windows().action[:, LENGTH - 1 :], windows().transition_mask[:, LENGTH - 1 :]
@@ -172,10 +174,10 @@ def test_beside_the_game(by: str, dreamer: Path, monkeypatch: pytest.MonkeyPatch
         "agent": [0] * len(taken),
         "actions.txt": [1, 2] * 10,
     }  # the agent has no preference: 0 is first
-    if by == "random":
+    if policy == "random":
         assert len(set(taken)) > 1
     else:
-        assert taken == expected[by][: len(taken)]
+        assert taken == expected[policy][: len(taken)]
     real, first, second = worlds(whole, [(0, 0), (0, 1), (0, 3)], LABEL_HEIGHT)
     assert torch.equal(real, windows().obs[0, LENGTH - 1 :][: len(real)])
     assert torch.equal(first[0], real[0]) and not torch.equal(first[1:], second[1:])
@@ -189,7 +191,7 @@ def test_the_game_may_end(dreamer: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         return steps[-1]
 
     monkeypatch.setattr(RealVectorEnv, "step", recording)
-    whole = film("--beside-real", "--by", "random", "--env.max-episode-steps", "8", "--steps", "9")
+    whole = film("--beside-real", "--policy", "random", "--env.max-episode-steps", "8", "--steps", "9")
     lasted = len(whole) - 1
     assert 1 <= lasted < 9
     assert windows().mask[0, LENGTH:].tolist() == [True] * lasted + [False] * (9 - lasted)
@@ -200,12 +202,12 @@ def test_the_game_may_end(dreamer: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_file_of_actions(dreamer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("actions.txt").write_text("\n".join(["LEFT", "", " 2 "] + ["noop"] * 40))
     windows = dreamt_windows(monkeypatch)
-    whole = film("--by", "actions.txt", "--worlds", "2")
+    whole = film("--policy", "actions.txt", "--worlds", "2")
     assert windows().action[:, LENGTH - 1 :].tolist() == [[1, 2, *[0] * 40]] * 2
     over = torch.stack([grey(dreamt) for dreamt in worlds(whole, [(0, 0), (0, 1)])])  # (2, T)
     assert torch.equal(over, over.cummax(dim=1).values), "what is over stays over"
     assert len(whole) < 43 and not over[:, -1].all(), "the film ends with the last dream"
-    film("--by", "actions.txt", "--steps", "2")
+    film("--policy", "actions.txt", "--steps", "2")
     assert windows().action[:, LENGTH - 1 :].tolist() == [[1, 2]]
 
 
@@ -229,7 +231,7 @@ def test_where_dreams_start(dreamer: Path, capsys: pytest.CaptureFixture[str]) -
 def test_how_frames_are_drawn(dreamer: Path) -> None:
     assert preset("debug").world_model.sampler.num_steps == 2
     own = film("--steps", "1")
-    assert torch.equal(own, film("--steps", "1", "--denoising-steps", "2", "--order", "1"))
-    for other in (["--denoising-steps", "1"], ["--order", "2"]):
+    assert torch.equal(own, film("--steps", "1", "--denoising-steps", "2", "--method", "euler"))
+    for other in (["--denoising-steps", "1"], ["--method", "heun"]):
         changed = film("--steps", "1", *other)
         assert torch.equal(changed[0], own[0]) and not torch.equal(changed[1], own[1])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adamas.commands.dream import dream
+from adamas import cli
 from adamas.core.errors import UserError
 from adamas.data.store import EpisodeStore
 
@@ -17,17 +17,17 @@ from adamas.data.store import EpisodeStore
     [
         ("", "--out PATH is missing"),
         ("--out film.avi", "film.avi is no film: its name must end in .mp4 or .gif"),
-        ("--out film.gif --fps 51", "fps is 51.0; for .gif it must lie in [0.1, 50]"),
-        ("--out film.gif --steps 0", "steps is 0; it must be at least 1"),
-        ("--out film.gif --worlds 0", "worlds is 0; it must be at least 1"),
-        ("--out film.gif --worlds 65", "worlds is 65; at most 64 fit into a film"),
-        ("--out film.gif --scale 0", "scale is 0; it must be at least 1"),
+        ("--out film.gif --fps 51", "--fps is 51.0; it must be at least 0.1 and at most 50"),
+        ("--out film.gif --steps 0", "--steps is 0; it must be at least 1"),
+        ("--out film.gif --worlds 0", "--worlds is 0; it must be at least 1 and at most 64"),
+        ("--out film.gif --worlds 65", "--worlds is 65; it must be at least 1 and at most 64"),
+        ("--out film.gif --scale 0", "--scale is 0; it must be at least 1"),
         ("--out film.gif --scale 410", "no side longer than 4096 pixels"),
-        ("--out film.gif --denoising-steps 0", "denoising_steps is 0; it must be at least 1"),
-        ("--out film.gif --order 3", "--method is 3; choose from "),
-        ("--out film.gif --temperature -1", "temperature is -1.0; it must be at least 0"),
-        ("--out film.gif --seed -1", "seed is -1; it must be at least 0"),
-        ("--out film.gif --device tpu", "`device` is 'tpu'; choose from auto, cuda, mps, cpu"),
+        ("--out film.gif --denoising-steps 0", "--denoising-steps is 0; it must be at least 1"),
+        ("--out film.gif --order 2", "--order is now --method (adamas dream --help lists the options)"),
+        ("--out film.gif --temperature -1", "--temperature is -1.0; it must be at least 0"),
+        ("--out film.gif --seed -1", "--seed is -1; it must be at least 0"),
+        ("--out film.gif --device tpu", "--device is 'tpu'; choose from auto, cuda, mps, cpu"),
         ("--out film.gif --wolds 2", "did you mean --worlds?"),
         ("--out actions.txt/film.gif", "cannot write actions.txt/film.gif: "),
         ("--out film.gif --dataset nowhere", "no replay in nowhere"),
@@ -39,39 +39,39 @@ from adamas.data.store import EpisodeStore
         ("--out film.gif --dataset other --beside-real", "other holds actions that the agent does not have"),
         ("--out film.gif --dataset other", "other holds actions that the agent does not have"),
         (
-            "--out film.gif --by agnet",
+            "--out film.gif --policy agnet",
             "agnet must be agent, random, or a text file with an action on every line (No such file",
         ),
         (
-            "--out film.gif --by RUN",
+            "--out film.gif --policy RUN",
             "RUN must be agent, random, or a text file with an action on every line (Is a directory)",
         ),
         (
-            "--out film.gif --by bytes",
+            "--out film.gif --policy bytes",
             "bytes must be agent, random, or a text file with an action on every line (it is not text)",
         ),
-        ("--out film.gif --by empty.txt", "empty.txt is empty; give an action on every line"),
+        ("--out film.gif --policy empty.txt", "empty.txt is empty; give an action on every line"),
         (
-            "--out film.gif --by actions.txt",
+            "--out film.gif --policy actions.txt",
             "actions.txt, line 3: no action 'jump'; give one of noop, left, right, or",
         ),
         (
-            "--out film.gif --by numbers.txt",
+            "--out film.gif --policy numbers.txt",
             "numbers.txt, line 1: no action '3'; give one of noop, left, right, or a",
         ),
         (
-            "--out film.gif --by good.txt --steps 3",
-            "steps is 3, but there are 2 actions; give more actions, or fewer steps",
+            "--out film.gif --policy good.txt --steps 3",
+            "--steps is 3, but there are 2 actions; give more actions, or fewer steps",
         ),
         (
-            "--out film.gif --by agent --beside-real --dataset RUN/dataset/test",
-            "leave out --dataset, or --by",
+            "--out film.gif --policy agent --beside-real --dataset RUN/dataset/test",
+            "--policy decides what is done in the game; leave out --dataset, or --policy",
         ),
         (
-            "--out film.gif --by agent --beside-real --env.size 16",
+            "--out film.gif --policy agent --beside-real --env.size 16",
             "was trained on frames of shape (3, 10, 10)",
         ),
-        ("--out film.gif --by agent --beside-real --env.game pacman", "unknown MinAtar game 'pacman'"),
+        ("--out film.gif --policy agent --beside-real --env.game pacman", "unknown MinAtar game 'pacman'"),
     ],
 )
 def test_mistakes_get_one_line_and_leave_nothing(options: str, message: str, dreamer: Path) -> None:
@@ -90,6 +90,6 @@ def test_mistakes_get_one_line_and_leave_nothing(options: str, message: str, dre
         store.commit()
     before = sorted(Path().rglob("*"))
     with pytest.raises(UserError) as refusal:
-        dream(["RUN", *options.split()])
+        cli.run(["dream", "RUN", *options.split()])
     assert message in str(refusal.value) and "\n" not in str(refusal.value)
     assert sorted(Path().rglob("*")) == before

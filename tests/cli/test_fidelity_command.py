@@ -17,7 +17,7 @@ OPTIONS = ["--windows", "4", "--horizon", "6", "--lpips", "none", "--device", "c
 def test_dreams_of_a_run_beside_its_held_out_episodes(
     trained: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(["fidelity", str(trained[0]), "--steps", "1,2", "--out", str(tmp_path / "found"), *OPTIONS])
+    run(["fidelity", str(trained[0]), "--denoising-steps", "1,2", "--out", str(tmp_path / "found"), *OPTIONS])
     printed = capsys.readouterr().out
     result = json.loads((tmp_path / "found" / "fidelity.json").read_text())
     assert list(result["dreams"]) == ["N = 1", "N = 2", "other actions", "still frame"]
@@ -89,9 +89,9 @@ def test_moments_of_the_game(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--steps", "1,x"], "steps: 'x' is not a number of denoising steps"),
-        (["--steps", "0"], "steps: '0' is not a number of denoising steps"),
-        (["--windows", "1"], "horizon >= 1, windows >= 2, moments >= 0 and draws >= 1, got 6, 1, 0 and 64"),
+        (["--denoising-steps", "1,x"], "--denoising-steps is x; give positive whole numbers"),
+        (["--denoising-steps", "0"], "--denoising-steps is 0; give positive whole numbers"),
+        (["--windows", "1"], "--windows is 1; it must be at least 2"),
         (["--dataset", "nowhere"], "nowhere"),
         (["--baseline", "nowhere"], "nowhere"),
         (["--weights-inception", "absent.pt"], "absent.pt does not exist"),

@@ -27,7 +27,6 @@ SHORT = {  # what makes a command end in a second, where it runs for long or wai
     "evaluate": ["--episodes", "2"],
     "fidelity": ["--windows", "4", "--horizon", "3", "--moments", "0"],
     "dream": ["--worlds", "1"],
-    "collect": [],
     "data": [],
     "report": [],
     "export": [],

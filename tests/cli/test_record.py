@@ -13,11 +13,13 @@ import pytest
 import torch
 
 from adamas import cli
+from adamas.core.config import load_config, to_dict
 from adamas.core.errors import Interrupted
 from adamas.data import EpisodeStore
 from adamas.data.recording import Recording, only_writer
 from adamas.envs import make_env
 from adamas.envs.config import MinAtarConfig
+from adamas.training.config import Config
 
 BREAKOUT = ["--env.suite", "minatar", "--env.game", "breakout", "--env.size", "10"]
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -63,15 +65,20 @@ def test_a_function_of_ones_own() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--policy rondom", "policy is 'rondom'; did you mean 'random'? Or MODULE:FUNCTION"),
-        ("--policy agent", "--policy agent and --agent RUN go together"),
-        ("--agent runs/a", "--policy agent and --agent RUN go together"),
-        ("--policy agent --agent nowhere", "nowhere"),
+        (
+            "--policy rondom",
+            "--policy is 'rondom'; give random, keyboard or MODULE:FUNCTION, or let an agent",
+        ),
+        ("--policy agent", "or let an agent play with --agent RUN"),
+        ("--policy random --agent nowhere", "--agent and --policy both say who plays; leave one of them out"),
+        ("--agent nowhere", "nowhere"),
+        ("--agent", "data record --agent needs a run folder, a checkpoint folder or a published .pt file"),
+        ("--agent=", "data record --agent needs a run folder, a checkpoint folder or a published .pt file"),
         ("--policy nowhere:play", "there is no nowhere:play (No module named 'nowhere')"),
         ("--policy player_of_breakout:win", "there is no player_of_breakout:win"),
         ("--policy player_of_breakout:too_few", "player_of_breakout:too_few: gave 1 for 2 frames"),
         ("--policy player_of_breakout:too_far", "too_far: action is 7; it must be a whole number in [0, 2]"),
-        ("--policy random --epsilon 2", "epsilon is 2.0; a probability lies in [0, 1]"),
+        ("--policy random --epsilon 2", "--epsilon is 2.0; it must be at least 0 and at most 1"),
         (
             "--policy keyboard",
             "stdin is not a terminal; run adamas data record --policy keyboard in one, or let",
@@ -83,12 +90,21 @@ def test_mistakes_leave_nothing_behind(complaint: Callable[..., str], words: str
     assert not Path("new").exists()
 
 
-def test_an_agent_plays_as_in_collect(dreamer: Path) -> None:
-    words = ["--steps", "60", "--num-envs", "2", "--seed", "3", "--epsilon", "0.1", "--device", "cpu"]
-    cli.run(["collect", str(dreamer), "--out", "collected", *words])
-    cli.run(["data", "record", "recorded", "--policy", "agent", "--agent", str(dreamer), *words])
-    for name in ("frames.bin", "rows.bin"):
-        assert Path("collected", name).read_bytes() == Path("recorded", name).read_bytes()
+def test_an_agent_plays_as_in_its_run(dreamer: Path) -> None:
+    """It plays the same game, and as many games at the same time."""
+    words = ["--agent", str(dreamer), "--steps", "60", "--seed", "3", "--epsilon", "0.1", "--device", "cpu"]
+    num_envs = load_config(dreamer / "config.yaml", Config).collection.num_envs
+    for folder, given in (
+        ("own", []),
+        ("same", ["--num-envs", f"{num_envs}"]),
+        ("more", ["--num-envs", "5"]),
+    ):
+        cli.run(["data", "record", folder, *words, *given])
+    frames = {name: Path(name, "frames.bin").read_bytes() for name in ("own", "same", "more")}
+    assert frames["own"] == frames["same"] != frames["more"]
+    assert EpisodeStore.open("own").game == to_dict(
+        MinAtarConfig(game="breakout", size=10, max_episode_steps=50)
+    )
 
 
 def test_the_keyboard_plays_and_records(tmp_path: Path) -> None:
@@ -224,7 +240,19 @@ def test_an_agent_that_is_killed_loses_a_chunk(dreamer: Path, monkeypatch: pytes
     monkeypatch.setattr(EpisodeStore, "commit", counted)
     monkeypatch.setattr("adamas.data.recording.COMMIT_SECONDS", 1e9)
     cli.run(
-        ["collect", str(dreamer), "--out", "mine", "--steps", "600", "--num-envs", "2", "--device", "cpu"]
+        [
+            "data",
+            "record",
+            "mine",
+            "--agent",
+            str(dreamer),
+            "--steps",
+            "600",
+            "--num-envs",
+            "2",
+            "--device",
+            "cpu",
+        ]
     )
     ended = np.flatnonzero(EpisodeStore.open("mine").view.rows["final"])
     assert len(ended) >= 3 and len(seen) >= 3

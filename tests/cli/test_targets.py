@@ -107,7 +107,7 @@ def test_scores_of_checkpoints_on_the_hub(hub: StandIn, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^hf://me/breakout.v2 has no held-out episodes"):
         cli.run(["fidelity", "hf://me/breakout.v2"])
     with pytest.raises(UserError, match=r"^hf://me/breakout.v2 was trained on frames of shape \(3, 10, 10\)"):
-        cli.run(["collect", "hf://me/breakout.v2", "--out", "data", "--env.size", "16"])
+        cli.run(["data", "record", "data", "--agent", "hf://me/breakout.v2", "--env.size", "16"])
     with pytest.raises(UserError, match=r"adamas export published hf://me/breakout.v2 --help"):
         cli.run(["export", "published", "hf://me/breakout.v2"])
 

@@ -98,11 +98,10 @@ def imported(theirs: Path) -> Callable[[], bool]:
 DOORS: dict[str, tuple[str, ...]] = {
     "evaluate": ("evaluate", "RUN", "--episodes", "1"),
     "evaluate a checkpoint": ("evaluate", "CHECKPOINT", "--episodes", "1"),
-    "dream beside the game": ("dream", "RUN", "--beside-real", "--by", "agent", "--out", "x.gif", "--steps", "2"),
+    "dream beside the game": ("dream", "RUN", "--beside-real", "--policy", "agent", "--out", "x.gif", "--steps", "2"),
     "fidelity": ("fidelity", "RUN", "--lpips", "none", "--windows", "2", "--horizon", "2", "--moments", "1",
                  "--draws", "1"),
-    "collect": ("collect", "RUN", "--out", "out", "--steps", "8"),
-    "record": ("data", "record", "out", "--policy", "agent", "--agent", "RUN", "--steps", "8"),
+    "record": ("data", "record", "out", "--agent", "RUN", "--steps", "8"),
     "resume": ("train", "--resume", "RUN", "--quiet"),
 }  # fmt: skip
 

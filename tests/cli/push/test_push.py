@@ -177,8 +177,8 @@ def test_other_commands_take_agents_on_the_hub(
     cli.run(["export", "published", "hf://me/breakout", "--out", "agent.pt"])
     hub.add("me/games", {"Breakout.pt": Path("agent.pt").read_bytes()})
     env = ["--env.suite", "minatar", "--env.game", "breakout", "--env.size", "10"]
-    data = ["--steps", "3", "--num-envs", "1", "--out", "data"]
-    cli.run(["collect", "hf://me/games/Breakout.pt", *env, *data])
+    steps = ["--steps", "3", "--num-envs", "1"]
+    cli.run(["data", "record", "data", "--agent", "hf://me/games/Breakout.pt", *env, *steps])
     assert Path("data", "index.json").exists()
     assert "has no held-out episodes; give some with --dataset" in complaint("fidelity", "hf://me/breakout")
     assert complaint("evaluate", "hf://me/nothing").startswith("hf://me/nothing: there is no such repository")
