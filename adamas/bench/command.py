@@ -18,6 +18,7 @@ from adamas.bench.flops import run_flops
 from adamas.bench.peak import peak_gflops, precision_of
 from adamas.bench.workloads import ROWS, rows_of
 from adamas.core.arguments import parse
+from adamas.core.checks import check_range
 from adamas.core.config import to_dict
 from adamas.core.console import console
 from adamas.core.errors import UserError, nearest
@@ -49,10 +50,8 @@ class BenchOptions:
         for row in self.rows:
             if row not in ROWS:
                 raise UserError(f"`rows` has no {row!r}; {nearest(row, ROWS)}")
-        if self.rounds < 1 or not self.seconds >= 0:
-            raise UserError(
-                f"`rounds` must be at least 1 and `seconds` at least 0, got {self.rounds} and {self.seconds}"
-            )
+        check_range("rounds", self.rounds, least=1)
+        check_range("seconds", self.seconds, least=0)
 
 
 def bench(arguments: Sequence[str]) -> None:

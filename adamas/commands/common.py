@@ -101,9 +101,9 @@ def first_argument(arguments: Sequence[str], command: str, what: str) -> tuple[s
         what: what the first argument is, for errors.
 
     Raises:
-        UserError: there is none, or it is an option.
+        UserError: there is none, or it is empty or an option.
     """
-    if not arguments or arguments[0].startswith("-"):
+    if not arguments or arguments[0][:1] in ("", "-"):
         raise UserError(f"{command} needs {what} (adamas {command} --help)")
     return arguments[0], arguments[1:]
 
@@ -125,12 +125,6 @@ def check_env(agent: Agent, config: EnvConfig, target: Target) -> None:
         )
     with contextlib.closing(make_env(config, 1, 0, training=False)) as env:
         check_fits(agent.config, env.obs_shape, env.action_spec, str(target))
-
-
-def check_seed(seed: int) -> None:
-    """Refuse a negative seed, as UserError."""
-    if seed < 0:
-        raise UserError(f"`seed` is {seed}; it must be at least 0")
 
 
 def print_scores(scores: Mapping[str, Any]) -> None:

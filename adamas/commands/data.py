@@ -13,8 +13,9 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from adamas.commands.common import check_seed, first_argument
+from adamas.commands.common import first_argument
 from adamas.core.arguments import parse
+from adamas.core.checks import check_range
 from adamas.core.console import counted
 from adamas.core.errors import Interrupted, UserError, with_flags
 from adamas.core.files import creating
@@ -74,11 +75,9 @@ class Split:
     (adamas fidelity --baseline)."""
 
     def __post_init__(self) -> None:
-        check_seed(self.seed)
-        if self.cut is not None and self.cut < 1:
-            raise UserError(f"`cut` is {self.cut}; it must be at least 1")
-        if not 0 < self.test < 1:
-            raise UserError(f"`test` is {self.test}; it must lie between 0 and 1")
+        check_range("seed", self.seed, least=0)
+        check_range("cut", self.cut, least=1)
+        check_range("test", self.test, above=0, below=1)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import tyro
 
-from adamas.commands.common import Device, Target, check_env, check_seed, find_target, print_scores
+from adamas.commands.common import Device, Target, check_env, find_target, print_scores
 from adamas.core import runtime
 from adamas.core.arguments import parse
+from adamas.core.checks import check_range
 from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.evaluation.results import evaluate_agent, write_results
 from adamas.interop.load import load
@@ -40,7 +41,7 @@ class Evaluate:
     """Device that the agent computes on. auto takes the first that exists of cuda, mps and cpu."""
 
     def __post_init__(self) -> None:
-        check_seed(self.seed)
+        check_range("seed", self.seed, least=0)
 
 
 def evaluate(arguments: Sequence[str]) -> None:

@@ -14,11 +14,13 @@ import tyro
 
 import adamas.play
 from adamas.agent import Agent
-from adamas.commands.common import Target, check_env, check_seed, find_target
+from adamas.commands.common import Target, check_env, find_target
 from adamas.core import runtime
 from adamas.core.arguments import parse
+from adamas.core.checks import check_range
 from adamas.core.config import from_dict
-from adamas.core.errors import UserError, require
+from adamas.core.errors import UserError, require, with_flags
+from adamas.core.options import flags_of
 from adamas.core.runtime import RuntimeConfig
 from adamas.data import EpisodeStore
 from adamas.data.locations import Place, parse_place
@@ -78,21 +80,20 @@ class Play:
     """Compile the networks, which makes steps faster after a first minute or two."""
 
     def __post_init__(self) -> None:
-        check_seed(self.seed)
-        if not 0 <= self.port < 65536:
-            raise UserError(f"port is {self.port}; it must lie in [0, 65535]")
-        if self.max_players < 1:
-            raise UserError(f"max_players is {self.max_players}; it must be at least 1")
+        check_range("seed", self.seed, least=0)
+        check_range("port", self.port, least=0, most=65_535)
+        check_range("max_players", self.max_players, least=1)
         if self.fps is not None:
             Settings(fps=self.fps)  # raises UserError if it is out of range
 
 
 def play(arguments: Sequence[str]) -> None:
     """Run the command until Ctrl-C."""
-    target, config, rest = find_target(
-        arguments if names_target(arguments) else [str(DEMO), *arguments], "play"
-    )
-    options = parse(Play, rest, f"play {target}", Play(config.env))
+    is_demo = not names_target(arguments)
+    target, config, rest = find_target([str(DEMO), *arguments] if is_demo else arguments, "play")
+    if is_demo:
+        target = replace(target, word="the agent in the package")
+    options = parse(Play, rest, "play" if is_demo else f"play {target}", Play(config.env))
     fps = options.fps or human_fps(options.env.suite)
     runtime.setup(RuntimeConfig(device=options.device, precision=options.precision, compile=options.compile))
     cores = torch.get_num_threads()
@@ -105,7 +106,7 @@ def play(arguments: Sequence[str]) -> None:
     make_real, why_no_real = _real_game(agent, options, target)
     if not datasets and make_real is None:
         raise UserError(
-            f"dreams have nothing to start from: {why_no_real}; or give real episodes with --dataset"
+            f"dreams have nothing to start from: {why_no_real}; or give real episodes with `dataset`"
         )
     folder = options.recordings or (run or Path()) / "recordings"
     recordings = Recordings(folder, agent.config.obs_shape, agent.action_spec)
@@ -116,7 +117,7 @@ def play(arguments: Sequence[str]) -> None:
         _starts(agent, datasets, make_real),
         make_real,
         recordings,
-        from_dict(Settings, {"fps": fps, "steps": trained.num_steps, "method": trained.method}),
+        from_dict(Settings, {"fps": fps, "denoising_steps": trained.num_steps, "method": trained.method}),
         np.random.default_rng(options.seed),
         torch.Generator(runtime.device_of(agent)).manual_seed(options.seed),
         has_policy=not is_recorded(agent, config),
@@ -172,7 +173,7 @@ def _real_game(agent: Agent, options: Play, target: Target) -> tuple[MakeEnv | N
     try:
         check_env(agent, options.env, target)
     except UserError as error:
-        return None, str(error)
+        return None, with_flags(str(error), flags_of(Play))
     return make, ""
 
 

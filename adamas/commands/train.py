@@ -173,7 +173,7 @@ def _check_game(options: Resume) -> None:
     words = ["".join(filter(str.isalnum, word)).lower() for word in (named, game)]
     if words[0] != words[1]:
         raise UserError(
-            f"--env.game is {named}, but the game of the run is {game}; leave the option out, or name that game"
+            f"`env.game` is {named}, but the game of the run is {game}; leave the option out, or name that game"
         )
 
 

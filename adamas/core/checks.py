@@ -19,7 +19,7 @@ def check_range(
     """Refuse a number that is out of range, or NaN.
 
     Args:
-        name: what the error calls the number, such as ``"sampler.rho"``.
+        name: the field or argument that holds the number, such as ``"sampler.rho"``.
         value: the number; None is an option that was not given, and passes.
         least: the number must be at least this.
         above: the number must be greater than this.
@@ -38,4 +38,4 @@ def check_range(
     given = [(words, limit, holds) for words, limit, holds in limits if limit is not None]
     if value is not None and not all(holds(value, limit) for _, limit, holds in given):
         wanted = " and ".join(f"{words} {limit:,}" for words, limit, _ in given)
-        raise UserError(f"{name} is {value}; it must be {wanted}")
+        raise UserError(f"`{name}` is {value}; it must be {wanted}")

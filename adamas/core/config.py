@@ -187,10 +187,10 @@ def check_numbers(config: Any, where: str = "") -> None:
 
 def _check_number(value: Any, where: str) -> None:
     if isinstance(value, float) and math.isnan(value):
-        raise UserError(f"{where} is nan, which is no number; give a number")
+        raise UserError(f"`{where}` is nan, which is no number; give a number")
     limit = _SEED_LIMIT if where.endswith("seed") else _INT_LIMIT
     if isinstance(value, int) and not -limit <= value < limit:
-        raise UserError(f"{where} is {_shown(value)}; it must be below {limit} and at least -{limit}")
+        raise UserError(f"`{where}` is {_shown(value)}; it must be below {limit} and at least -{limit}")
 
 
 def _join(where: str, key: object) -> str:

@@ -26,11 +26,20 @@ class Interrupted(Exception):
 def with_flags(message: str, flags: Mapping[str, str]) -> str:
     """A message of a :class:`UserError` for the command line: ```env.game``` becomes ``--env.game``.
 
+    A field of a part, such as ```loss.gamma```, may leave out where the part is, if only one option ends in it.
+
     Args:
         message: the message.
         flags: the options of the command by field; other words in backquotes stay as they are.
     """
-    return re.sub(r"`([\w.]+)`", lambda found: flags.get(found[1], found[0]), message)
+    return re.sub(r"`([\w.]+)`", lambda found: _flag(found[1], flags) or found[0], message)
+
+
+def _flag(field: str, flags: Mapping[str, str]) -> str | None:
+    if field in flags or "." not in field:
+        return flags.get(field)
+    found = [flag for name, flag in flags.items() if name.endswith(f".{field}")]
+    return found[0] if len(found) == 1 else None
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils._triton import has_triton
 from torch.utils.checkpoint import checkpoint
 
+from adamas.core.checks import check_range
 from adamas.core.errors import UserError
 
 
@@ -56,8 +57,7 @@ class RuntimeConfig:
     decides."""
 
     def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            raise UserError(f"runtime.threads must be at least 1, got {self.threads}")
+        check_range("runtime.threads", self.threads, least=1)
 
 
 def setup(config: RuntimeConfig) -> torch.device:

@@ -52,7 +52,7 @@ class Workers:
         """
         if num_shards < group.size:
             raise UserError(
-                f"num_shards is {num_shards}, but {group.size} processes need at least one shard each; "
+                f"`num_shards` is {num_shards}, but {group.size} processes need at least one shard each; "
                 f"use `num_shards` {group.size}"
             )
         counts = even_parts(num_shards, group.size)

@@ -43,7 +43,7 @@ class SegmentSampler:
         if age_weights is not None and (
             min(age_weights, default=0) < 0 or not np.isclose(sum(age_weights), 1)
         ):
-            raise UserError(f"age weights {age_weights} must be at least 0 and sum to 1")
+            raise UserError(f"`age_weights` is {age_weights}; the weights must be at least 0 and sum to 1")
         self.store = store
         self.age_weights = age_weights
         self.weighting: EpisodeWeighting = weighting

@@ -48,7 +48,7 @@ class DdpmConfig(FrameDiffusionConfig):
         """Check the values."""
         super().__post_init__()
         if self.network.noise_cond:
-            raise UserError("denoiser: network.noise_cond is for edm, not ddpm; leave it out")
+            raise UserError("`network.noise_cond` is for edm, not ddpm; leave it out")
 
     @classmethod
     def upgrade(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:

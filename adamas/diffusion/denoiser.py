@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from adamas.core.actions import ActionSpec
+from adamas.core.checks import check_range
 from adamas.core.errors import UserError
 from adamas.core.runtime import fixed_shapes
 from adamas.core.types import Batch, to_model_range
@@ -41,11 +42,8 @@ class FrameDiffusionConfig:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if self.sigma_offset < 0 or self.num_autoregressive_steps < 0:
-            raise UserError(
-                "denoiser: sigma_offset >= 0 and num_autoregressive_steps >= 0, got "
-                f"{self.sigma_offset} and {self.num_autoregressive_steps}"
-            )
+        check_range("sigma_offset", self.sigma_offset, least=0)
+        check_range("num_autoregressive_steps", self.num_autoregressive_steps, least=0)
 
     @property
     def segment_length(self) -> int:
@@ -56,8 +54,8 @@ class FrameDiffusionConfig:
         """Raise UserError if the sampler adds noise to past frames but the network is not conditioned on it."""
         if sampler.s_cond > 0 and not self.network.noise_cond:
             raise UserError(
-                f"sampler: s_cond is {sampler.s_cond}, but the denoiser's network is not conditioned on noise in past "
-                "frames; use s_cond 0, or train with network.noise_cond and noise_previous_obs"
+                f"`sampler.s_cond` is {sampler.s_cond}, but the network is not conditioned on noise in past frames; "
+                "use 0, or train with `network.noise_cond` and `noise_previous_obs`"
             )
 
 

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from adamas.core.checks import check_range
 from adamas.core.errors import UserError
 from adamas.diffusion.denoiser import (
     Denoiser,
@@ -41,7 +42,7 @@ class EdmConfig(FrameDiffusionConfig):
     sigma_min: float = 2e-3
     """Smallest noise level in training, above 0; smaller ones are clipped to it."""
     sigma_max: float = 20.0
-    """Largest noise level in training; larger ones are clipped to it."""
+    """Largest noise level in training, at least sigma_min; larger ones are clipped to it."""
     noise_previous_obs: bool = False
     """Whether past frames carry noise in training, of a level that the network receives (network.noise_cond). The
     network learns to continue from imperfect frames, as in the published two-stage model."""
@@ -49,15 +50,13 @@ class EdmConfig(FrameDiffusionConfig):
     def __post_init__(self) -> None:
         """Check the values."""
         super().__post_init__()
-        if not 0 < self.sigma_min <= self.sigma_max:
-            raise UserError(f"denoiser: 0 < sigma_min <= sigma_max, got {self.sigma_min}, {self.sigma_max}")
-        if self.sigma_data <= 0 or (self.sigma_change is not None and self.sigma_change <= 0):
-            raise UserError(
-                f"denoiser: sigma_data > 0 and sigma_change > 0, got {self.sigma_data} and {self.sigma_change}"
-            )
+        check_range("sigma_min", self.sigma_min, above=0)
+        check_range("sigma_max", self.sigma_max, least=self.sigma_min)
+        check_range("sigma_data", self.sigma_data, above=0)
+        check_range("sigma_change", self.sigma_change, above=0)
         if self.noise_previous_obs and not self.network.noise_cond:
             raise UserError(
-                "denoiser: noise_previous_obs needs a network conditioned on that noise; set network.noise_cond"
+                "`noise_previous_obs` needs a network conditioned on that noise; set `network.noise_cond`"
             )
 
 

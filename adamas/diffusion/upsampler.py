@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from adamas.core.errors import UserError
+from adamas.core.checks import check_range
 from adamas.core.types import Batch, to_model_range
 from adamas.diffusion.denoiser import draw_path
 from adamas.diffusion.edm import Edm, EdmConfig
@@ -47,8 +47,7 @@ class UpsamplerConfig(EdmConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.factor < 1:
-            raise UserError(f"upsampler: factor is {self.factor}; it must be at least 1")
+        check_range("upsampler.factor", self.factor, least=1)
 
 
 class Upsampler(Edm):

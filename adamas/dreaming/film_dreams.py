@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from adamas.agent import Agent, check_fits
 from adamas.core import runtime
+from adamas.core.checks import check_range
 from adamas.core.errors import UserError
 from adamas.core.seeding import derive_seed
 from adamas.core.types import Batch
@@ -66,14 +67,10 @@ class FilmOptions:
     """Seed of all random numbers, at least 0. The same seed makes the same film on the same machine."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "worlds", "scale", "denoising_steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{name} is {value}; it must be at least 1")
-        if self.worlds > MAX_WORLDS:
-            raise UserError(f"worlds is {self.worlds}; at most {MAX_WORLDS} fit into a film")
-        if self.seed < 0:
-            raise UserError(f"seed is {self.seed}; it must be at least 0")
+        for name in ("steps", "scale", "denoising_steps"):
+            check_range(name, getattr(self, name), least=1)
+        check_range("worlds", self.worlds, least=1, most=MAX_WORLDS)
+        check_range("seed", self.seed, least=0)
         check_temperature(self.temperature)
 
 
@@ -103,7 +100,7 @@ def film_dreams(
     steps = options.steps or (len(actor) if isinstance(actor, Tensor) else STEPS)
     if isinstance(actor, Tensor) and steps > len(actor):
         raise UserError(
-            f"steps is {steps}, but there are {len(actor)} actions; give more actions, or fewer steps"
+            f"`steps` is {steps}, but there are {len(actor)} actions; give more actions, or fewer steps"
         )
     starts = (
         RecordedStarts(source, agent) if isinstance(source, EpisodeStore) else PlayedStarts(source, agent)

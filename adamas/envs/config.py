@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias, cast
 
+from adamas.core.checks import check_range
 from adamas.core.config import from_dict
 from adamas.core.errors import UserError
 
@@ -38,15 +39,13 @@ class SuiteConfig:
     def __post_init__(self) -> None:
         """Check the values."""
         if not self.game.isprintable():
-            raise UserError(f"env.game is {self.game!r}; a name has no line breaks and no control characters")
+            raise UserError(
+                f"`env.game` is {self.game!r}; a name has no line breaks and no control characters"
+            )
         minima = {"size": 1, "width": 1, "frame_skip": 1, "noop_max": 0, "max_episode_steps": 1}
         for name, minimum in minima.items():
-            value = getattr(self, name, None)
-            if value is not None and value < minimum:
-                raise UserError(f"env.{name} is {value}; it must be at least {minimum}")
-        sticky = getattr(self, "sticky_actions", 0.0)
-        if not 0 <= sticky <= 1:
-            raise UserError(f"env.sticky_actions is {sticky}; a probability lies in [0, 1]")
+            check_range(f"env.{name}", getattr(self, name, None), least=minimum)
+        check_range("env.sticky_actions", getattr(self, "sticky_actions", None), least=0, most=1)
 
     @property
     def obs_shape(self) -> tuple[int, int, int]:
@@ -124,11 +123,11 @@ class _RenderedConfig(SuiteConfig):
         super().__post_init__()
         if self.frames == "render" and self.frames_key is not None:
             raise UserError(
-                "env.frames_key is an entry of the observation, but env.frames is render; leave one out"
+                "`env.frames_key` is an entry of the observation, but `env.frames` is render; leave one out"
             )
         if not isinstance(_json(self.kwargs), dict):
             raise UserError(
-                f"env.kwargs is {self.kwargs[:100]!r}; it must be a JSON object, such as "
+                f"`env.kwargs` is {self.kwargs[:100]!r}; it must be a JSON object, such as "
                 "'{\"domain_randomize\": true}'"
             )
 

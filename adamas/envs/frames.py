@@ -104,7 +104,7 @@ def observed_image(env: gymnasium.Env[Any, Any], config: RenderedConfig) -> Imag
         chosen = [image for image in images if image.key == config.frames_key]
         if not chosen:
             raise UserError(
-                f"env.frames_key is {config.frames_key!r}, but observations of {config.game} have no such image "
+                f"`env.frames_key` is {config.frames_key!r}, but observations of {config.game} have no such image "
                 f"(images: {names}); choose one that they have"
             )
         return chosen[0]
@@ -113,7 +113,7 @@ def observed_image(env: gymnasium.Env[Any, Any], config: RenderedConfig) -> Imag
         return rgb[0]
     if config.frames == "observation" and len(images) != 1:
         problem = f"several images ({names}); choose one with `env.frames_key`" if images else "no image"
-        raise UserError(f"env.frames is observation, but observations of {config.game} have {problem}")
+        raise UserError(f"`env.frames` is observation, but observations of {config.game} have {problem}")
     return images[0] if config.frames == "observation" else None
 
 

@@ -56,7 +56,7 @@ class GymnasiumEnvs(RealVectorEnv):
         self._game = config.game
         if taken := set(config.arguments) & {*options, *RESERVED}:
             raise UserError(
-                f"env.kwargs cannot set {', '.join(sorted(taken))}, which Adamas sets itself; leave it out"
+                f"`env.kwargs` cannot set {', '.join(sorted(taken))}, which Adamas sets itself; leave it out"
             )
         options |= config.arguments
         options |= {"max_episode_steps": config.max_episode_steps, "disable_env_checker": True}
@@ -156,7 +156,7 @@ def _drawing(make: Callable[[str | None], Env], env: Env, config: RenderedConfig
     draws = can_render(env)
     if config.frames == "render" and draws is False:
         raise UserError(
-            f"env.frames is render, but {config.game} does not render RGB pixels; choose another value"
+            f"`env.frames` is render, but {config.game} does not render RGB pixels; choose another value"
         )
     if draws or config.frames == "render":
         return make("rgb_array")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from adamas.core.errors import UserError
+from adamas.core.checks import check_range
 from adamas.envs.atari import AtariEnvs
 from adamas.envs.config import AtariConfig, EnvConfig, GymnasiumConfig, MinAtarConfig, VizdoomConfig
 from adamas.envs.gymnasium_pixels import GymnasiumEnvs
@@ -34,8 +34,7 @@ def make_env(config: EnvConfig, num_envs: int, seed: int, training: bool) -> Rea
     Raises:
         UserError: if the game is unknown or not installed, or if its pixels or actions are not supported.
     """
-    if num_envs < 1:
-        raise UserError(f"num_envs is {num_envs}; at least one environment is needed")
+    check_range("num_envs", num_envs, least=1)
     if isinstance(config, AtariConfig) and not training:
         config = replace(config, life_loss_ends=False)
     return _SUITES[type(config)](config, num_envs, seed)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from adamas.core.actions import ActionSpec
+from adamas.core.checks import check_range
 from adamas.core.errors import UserError, nearest, require
 from adamas.envs.config import MinAtarConfig
 from adamas.envs.vector import MAX_STEPS, Flags, Frames, Integers, RawStep, RealVectorEnv, say_cut_off
@@ -65,8 +66,7 @@ class MinAtarEnvs(RealVectorEnv):
     def __init__(self, config: MinAtarConfig, num_envs: int, seed: int) -> None:
         """Make the games. Raises UserError if the game is unknown, MinAtar is missing, or frames are too small."""
         game = game_name(config.game)
-        if config.size < NATIVE_SIZE:
-            raise UserError(f"env.size is {config.size}; MinAtar needs at least {NATIVE_SIZE}")
+        check_range("env.size", config.size, least=NATIVE_SIZE)
         environment = import_environment()
         self._games = [environment(game, sticky_action_prob=config.sticky_actions) for _ in range(num_envs)]
         for instance in self._games:

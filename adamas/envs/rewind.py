@@ -92,7 +92,7 @@ class AtariGame(BranchingGame):
         height, width = self._ale.getScreenDims()
         if max(config.obs_shape) > width:
             raise UserError(
-                f"env.size is {config.size}; frames larger than {width}, the width of the screen, cannot be "
+                f"`env.size` is {config.size}; frames larger than {width}, the width of the screen, cannot be "
                 "compared with the game: choose an agent with smaller frames"
             )
         self._skip = config.frame_skip

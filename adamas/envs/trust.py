@@ -63,7 +63,7 @@ def _danger(config: EnvConfig) -> str:
     if isinstance(config, VizdoomConfig) and is_doom_file(config.game):
         return "is a configuration file of ViZDoom"
     if isinstance(config, RenderedConfig) and _holds_text(config.arguments):
-        return "takes text as keyword arguments (env.kwargs)"
+        return "takes text as keyword arguments (`env.kwargs`)"
     return ""
 
 

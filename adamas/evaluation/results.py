@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from adamas.agent import Agent, check_fits
+from adamas.core.checks import check_range
 from adamas.core.config import to_dict
-from adamas.core.errors import UserError
 from adamas.core.files import write_numbered
 from adamas.core.protocols import Policy
 from adamas.core.runtime import multiplies_bf16
@@ -62,8 +62,7 @@ def evaluate_agent(
     Raises:
         UserError: if the protocol is invalid, or the agent was not trained for the environment.
     """
-    if episodes < 1:
-        raise UserError(f"episodes is {episodes}; a score needs at least 1")
+    check_range("episodes", episodes, least=1)
     check_temperature(temperature)
     num_envs = min(num_envs, episodes)
     # The random policy is always sampled. Greedy, it would always take its first action.

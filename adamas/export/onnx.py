@@ -29,6 +29,7 @@ from torch import Generator, Tensor
 import adamas
 from adamas.agent import Agent
 from adamas.core.actions import ActionSpec
+from adamas.core.checks import check_range
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError, require
 from adamas.diffusion.edm import EdmDenoiser
@@ -105,9 +106,10 @@ def check_export(agent: Agent, opset: int) -> None:
     if agent.config.world_model.upsampler is not None:
         raise UserError("a world model of two stages cannot be exported; choose one of a single stage")
     if agent.config.world_model.sampler.s_cond > 0:
-        raise UserError("the sampler puts noise on past frames and exported models do not; set s_cond to 0")
-    if opset not in OPSETS:
-        raise UserError(f"`opset` is {opset}; it must lie in [{OPSETS[0]}, {OPSETS[-1]}]")
+        raise UserError(
+            "the sampler puts noise on past frames and exported models do not; set `sampler.s_cond` to 0"
+        )
+    check_range("opset", opset, least=OPSETS[0], most=OPSETS[-1])
     for module in ("onnx", "onnxscript", "onnxruntime"):
         if importlib.util.find_spec(module) is None:
             raise require(module, "export")

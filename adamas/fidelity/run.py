@@ -12,6 +12,7 @@ import torch
 
 from adamas.agent import Agent, check_dataset_fits
 from adamas.core import runtime
+from adamas.core.checks import check_range
 from adamas.core.errors import UserError
 from adamas.core.files import Draft, creating_numbered
 from adamas.core.seeding import derive_seed
@@ -52,13 +53,11 @@ class FidelityOptions:
     """Seed of all random numbers, at least 0. The same seed measures the same on the same machine."""
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise UserError(f"seed is {self.seed}; it must be at least 0")
-        if self.horizon < 1 or self.windows < 2 or self.moments < 0 or self.draws < 1:
-            raise UserError(
-                "horizon >= 1, windows >= 2, moments >= 0 and draws >= 1, got "
-                f"{self.horizon}, {self.windows}, {self.moments} and {self.draws}"
-            )
+        check_range("horizon", self.horizon, least=1)
+        check_range("windows", self.windows, least=2)
+        check_range("moments", self.moments, least=0)
+        check_range("draws", self.draws, least=1)
+        check_range("seed", self.seed, least=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from torch import Generator
 
 from adamas.agent import Agent
 from adamas.core import runtime
+from adamas.core.checks import check_range
 from adamas.core.errors import UserError
 from adamas.data import EpisodeStore
 from adamas.dreaming.imagination import Imagination
@@ -35,8 +36,7 @@ class DreamEnvs(PixelVectorEnv):
     ) -> None:
         """Prepare the dreams; see :func:`make_dream`."""
         for name, value in (("num_envs", num_envs), ("horizon", horizon)):
-            if value < 1:
-                raise UserError(f"{name} is {value}; it must be at least 1")
+            check_range(name, value, least=1)
         agent = checkpoint if isinstance(checkpoint, Agent) else load(checkpoint)
         device = runtime.device_of(agent)
         starts = RecordedStarts(EpisodeStore.open(_folder(dataset, checkpoint)), agent)
@@ -98,7 +98,7 @@ def _folder(dataset: Path | str | None, checkpoint: Agent | Path | str) -> Path:
     if isinstance(checkpoint, Agent) or not (Path(checkpoint) / "dataset").is_dir():
         what = "an agent by itself" if isinstance(checkpoint, Agent) else checkpoint
         raise UserError(
-            f"{what} has no real frames for dreams to start from; give dataset, such as RUN/dataset/train"
+            f"{what} has no real frames for dreams to start from; give `dataset`, such as RUN/dataset/train"
         )
     dataset = Path(checkpoint) / "dataset"
     return dataset / "train" if (dataset / "train").is_dir() else dataset / "test"

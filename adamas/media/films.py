@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adamas.core.checks import check_range
 from adamas.core.errors import UserError, require
 from adamas.core.files import creating_numbered
 from adamas.media.pictures import enlarge, fitting_scale, save_gif
@@ -40,8 +41,7 @@ def check_film(path: Path, fps: float) -> None:
     ending = path.suffix.lower()
     if ending not in FASTEST:
         raise UserError(f"{path} is no film: its name must end in {' or '.join(FASTEST)}")
-    if not 0.1 <= fps <= FASTEST[ending]:
-        raise UserError(f"fps is {fps}; for {ending} it must lie in [0.1, {FASTEST[ending]}]")
+    check_range("fps", fps, least=0.1, most=FASTEST[ending])
     if ending == ".mp4":
         _pyav()
 
@@ -97,7 +97,7 @@ def _enlarged(frames: Iterable[Tensor], scale: int | None) -> Iterator[Tensor]:
         factor = film_scale(height) if scale is None else scale
         if factor < 1 or factor * max(height, width) > MAX_SIDE:
             raise UserError(
-                f"scale is {factor}; it must be at least 1, and no side longer than {MAX_SIDE} pixels: frames are "
+                f"`scale` is {factor}; it must be at least 1, and no side longer than {MAX_SIDE} pixels: frames are "
                 f"{width}x{height}"
             )
         if shape not in (None, frame.shape):

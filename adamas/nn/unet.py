@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adamas.core.actions import ActionSpec
+from adamas.core.checks import check_range
 from adamas.core.errors import UserError
 from adamas.core.runtime import in_chosen_mode
 from adamas.nn.actions import action_encoder
@@ -108,21 +109,22 @@ class FrameNetworkConfig:
     def __post_init__(self) -> None:
         if not len(self.depths) == len(self.channels) == len(self.attn_depths) >= 1:
             raise UserError(
-                "denoiser network: depths, channels and attn_depths need one entry per level, got "
+                "`network.depths`, `network.channels` and `network.attn_depths` need one entry per level, got "
                 f"{len(self.depths)}, {len(self.channels)} and {len(self.attn_depths)}"
             )
-        if self.context_length < 1:
-            raise UserError(f"denoiser network: context_length must be at least 1, got {self.context_length}")
-        check_channels("denoiser network", self.channels)
+        check_range("network.context_length", self.context_length, least=1)
+        check_channels("`network.channels`", self.channels)
         above = (self.channels[0], *self.channels)
         joined = [2 * c for c in self.channels] + [a + c for a, c in zip(above, self.channels, strict=False)]
-        check_channels("denoiser network, where skip connections concatenate channels", joined)
+        check_channels("`network.channels`, where skip connections concatenate them", joined)
         if self.context == "cross_attention" and len(self.channels) < 2:
-            raise UserError("denoiser network: context cross_attention needs two levels; add one to channels")
+            raise UserError(
+                "`network.context` cross_attention needs two levels; add one to `network.channels`"
+            )
         if self.cond_channels % (2 * self.context_length):
             raise UserError(
-                f"denoiser network: cond_channels ({self.cond_channels}) must be even and a multiple of "
-                f"context_length ({self.context_length}); use {2 * self.context_length * 8}, for example"
+                f"`network.cond_channels` is {self.cond_channels}; it must be a multiple of {2 * self.context_length}, "
+                f"twice `network.context_length`, such as {2 * self.context_length * 8}"
             )
 
 

@@ -108,7 +108,9 @@ def check_origin(origin: str) -> str:
         parts, port = urlsplit(""), None
     plain = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username)
     if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
-        raise UserError(f"allow_origin is {origin!r}; give scheme and host, such as https://play.example.org")
+        raise UserError(
+            f"`allow_origin` is {origin!r}; give scheme and host, such as https://play.example.org"
+        )
     name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     usual = {"http": 80, "https": 443}[parts.scheme]
     return f"{parts.scheme}://{name}" + (f":{port}" if port not in (None, usual) else "")

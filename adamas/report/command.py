@@ -44,12 +44,12 @@ def report(arguments: Sequence[str]) -> None:
     if options.published:
         return _print_published(against or list(published()))
     if not options.runs:
-        raise UserError("report needs the folders of runs, or --published")
+        raise UserError("report needs the folders of runs, or `published`")
     runs = find_runs(options.runs)
     if against and not any(normalise(scores_of(runs, run.method)) for run in runs):
         raise UserError(
             f"nothing can be compared with {', '.join(against)}: published scores are of the 26 games of Atari 100k, "
-            "and none of these runs has a final score on one of them; leave out --against"
+            "and none of these runs has a final score on one of them; leave out `against`"
         )
     page = render(runs, against)
     print(f"  {write_numbered(options.out, page)}")

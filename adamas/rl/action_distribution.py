@@ -33,7 +33,7 @@ def num_parameters(spec: ActionSpec) -> int:
 def check_temperature(temperature: float) -> None:
     """Raise UserError for a temperature that :func:`sample_action` cannot use."""
     if not 0 <= temperature < math.inf:  # also true for NaN
-        raise UserError(f"temperature is {temperature}; it must be at least 0 (0 is greedy) and finite")
+        raise UserError(f"`temperature` is {temperature}; it must be at least 0 (0 is greedy) and finite")
 
 
 def sample_action(

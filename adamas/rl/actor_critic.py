@@ -31,10 +31,10 @@ class ActorCriticConfig:
     def __post_init__(self) -> None:
         if not len(self.channels) == len(self.down) >= 1:
             raise UserError(
-                "actor_critic: channels and down need one entry per level, got "
+                "`actor_critic.channels` and `actor_critic.down` need one entry per level, got "
                 f"{len(self.channels)} and {len(self.down)}"
             )
-        check_channels("actor_critic", self.channels)
+        check_channels("`actor_critic.channels`", self.channels)
 
 
 class ActorCriticEncoder(nn.Module):
@@ -69,7 +69,7 @@ class ActorCritic(nn.Module):
         features = config.channels[-1] * (height // factor) * (width // factor)
         if not features:
             raise UserError(
-                f"actor_critic: {sum(config.down)} poolings leave nothing of a {height}x{width} image; use fewer"
+                f"`actor_critic.down`: {sum(config.down)} poolings leave nothing of a {height}x{width} image; use fewer"
             )
         self.encoder = ActorCriticEncoder(config, img_channels)
         self.lstm = nn.LSTMCell(features, config.lstm_dim)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from adamas.core.errors import UserError
+from adamas.core.checks import check_range
 from adamas.rl.action_distribution import log_prob_and_entropy
 from adamas.rl.returns import lambda_returns
 from adamas.rl.rollout import Rollout
@@ -29,10 +29,8 @@ class ActorCriticLossConfig:
     """Weight of the squared error of the value. 0 leaves the value untrained."""
 
     def __post_init__(self) -> None:
-        if not (0 <= self.gamma <= 1 and 0 <= self.lambda_ <= 1):
-            raise UserError(
-                f"actor-critic loss: gamma and lambda_ must be in [0, 1], got {self.gamma} and {self.lambda_}"
-            )
+        check_range("loss.gamma", self.gamma, least=0, most=1)
+        check_range("loss.lambda_", self.lambda_, least=0, most=1)
 
 
 def actor_critic_loss(rollout: Rollout, config: ActorCriticLossConfig) -> tuple[Tensor, Mapping[str, Tensor]]:

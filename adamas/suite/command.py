@@ -13,6 +13,7 @@ from rich.table import Table
 
 from adamas.commands.common import first_argument
 from adamas.core.arguments import parse
+from adamas.core.checks import check_range
 from adamas.core.console import console
 from adamas.core.errors import Interrupted, UserError
 from adamas.evaluation.scores import references
@@ -47,10 +48,9 @@ class SuiteOptions:
     """Number of GPUs that Ray reserves for each run. Fractions share a GPU; 0 reserves none."""
 
     def __post_init__(self) -> None:
-        if self.workers < 1 or self.cpus < 0 or self.gpus < 0:
-            raise UserError(
-                f"workers must be >= 1, cpus and gpus >= 0, got {self.workers}, {self.cpus} and {self.gpus}"
-            )
+        check_range("workers", self.workers, least=1)
+        check_range("cpus", self.cpus, least=0)
+        check_range("gpus", self.gpus, least=0)
 
 
 def suite(arguments: Sequence[str]) -> None:

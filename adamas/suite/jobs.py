@@ -129,5 +129,5 @@ def parse_seeds(text: str) -> list[int]:
     parts = [re.fullmatch(r"(\d+)(?:-(\d+))?", part) for part in text.split(",")]
     ranges = [range(int(part[1]), int(part[2] or part[1]) + 1) for part in parts if part]
     if None in parts or not all(ranges):
-        raise UserError(f"seeds are written like 0-4 or 0,2,5, got {text!r}")
+        raise UserError(f"`seeds` is {text!r}; write seeds like 0-4 or 0,2,5")
     return [seed for several in ranges for seed in several]

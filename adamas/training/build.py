@@ -110,7 +110,7 @@ def _build(
     lock: FileLock | None = None,
 ) -> Trainer:
     if config.imagination == "off" and group.size > 1:
-        raise UserError("imagination off is for one process; start it without torchrun")
+        raise UserError("`imagination` off is for one process; start it without torchrun")
     device = runtime.setup(config.runtime)
     if not quiet:  # the next steps may take seconds
         print(f"{run_dir}: {_about(config, device, checkpoint)}", flush=True)
@@ -225,8 +225,8 @@ def _learning_phases(
     workers = Workers(config.num_shards, group, threads=device.type == "cpu" and not sharded)
     if sharded and config.num_shards % group.size:
         raise UserError(
-            f"runtime.shard_parameters: all {group.size} processes need equally many shards, so num_shards must be a "
-            f"multiple of {group.size}, got {config.num_shards}"
+            f"`num_shards` is {config.num_shards}; with `runtime.shard_parameters` it must be a multiple of "
+            f"{group.size}, the number of processes"
         )
     shards = range(config.num_shards)[workers.here]
     weighting = config.collection.age_weights, config.collection.episode_weighting

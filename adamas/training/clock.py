@@ -31,6 +31,6 @@ class Clock:
         begun = self.epoch if self.phase or self.done else self.epoch - 1
         if now < before and self.num_epochs < begun:
             raise UserError(
-                f"final_epochs {now} would end the run after epoch {self.num_epochs}, but it has begun epoch {begun}; "
-                f"give at least {now + begun - self.num_epochs}"
+                f"`final_epochs` {now} would end the run after epoch {self.num_epochs}, but it has begun epoch "
+                f"{begun}; give at least {now + begun - self.num_epochs}"
             )

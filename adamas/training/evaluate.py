@@ -104,7 +104,7 @@ class EvaluationPhase(Phase):
         model, config, store = self.agent.world_model, self.config, self.store
         transitions = store.lengths - 1  # (E,)
         if not store.num_transitions:
-            raise UserError("nothing is held out yet; evaluate first, or lower evaluation.every_epochs")
+            raise UserError("nothing is held out yet; evaluate first, or lower `evaluation.every_epochs`")
         rng = np.random.default_rng(self._seed("windows"))
         # The first dreamt frame is t + 1.
         episode, t = draw_uniformly(transitions, config.evaluation.heldout_windows, rng)

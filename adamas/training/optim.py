@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from adamas.core.checks import check_range
 from adamas.core.distributed import ALONE, Group
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
@@ -34,16 +35,10 @@ class OptimizerConfig:
     """Largest norm of a gradient, above 0. Larger gradients are scaled down to it."""
 
     def __post_init__(self) -> None:
-        if not (self.lr > 0 and self.eps > 0 and self.max_grad_norm > 0):
-            raise UserError(
-                "optimizer: lr, eps and max_grad_norm must be positive, got "
-                f"{self.lr}, {self.eps} and {self.max_grad_norm}"
-            )
-        if not (self.weight_decay >= 0 and self.warmup_updates >= 0):
-            raise UserError(
-                "optimizer: weight_decay and warmup_updates must be at least 0, got "
-                f"{self.weight_decay} and {self.warmup_updates}"
-            )
+        for name in ("lr", "eps", "max_grad_norm"):
+            check_range(f"optimizer.{name}", getattr(self, name), above=0)
+        for name in ("weight_decay", "warmup_updates"):
+            check_range(f"optimizer.{name}", getattr(self, name), least=0)
 
 
 class NonFiniteLossError(UserError):

@@ -34,8 +34,8 @@ try:
     from torch.distributed.tensor import DTensor, distribute_tensor
 except ImportError as error:
     raise UserError(
-        f"runtime.shard_parameters needs PyTorch 2.7 or newer, this is {torch.__version__}; update it, or leave "
-        "shard_parameters out"
+        f"`runtime.shard_parameters` needs PyTorch 2.7 or newer, this is {torch.__version__}; update it, or leave the "
+        "option out"
     ) from error
 
 

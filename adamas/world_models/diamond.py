@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from adamas.core.actions import ActionSpec
+from adamas.core.checks import check_range
 from adamas.core.errors import UserError
 from adamas.core.protocols import Component, DreamState, Loss, Prediction
 from adamas.core.runtime import fixed_shapes
@@ -46,17 +47,16 @@ class DiamondConfig:
     """The second stage, which enlarges frames. None: frames are dreamt at their full size."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.denoiser, DdpmConfig) and self.sampler.num_steps > NUM_TIMESTEPS:
-            raise UserError(
-                f"sampler: ddpm draws a frame in at most {NUM_TIMESTEPS} steps, got num_steps {self.sampler.num_steps}"
-            )
+        if isinstance(self.denoiser, DdpmConfig):
+            check_range("sampler.num_steps", self.sampler.num_steps, most=NUM_TIMESTEPS)
         self.denoiser.check(self.sampler)
         if self.upsampler is not None:
             self.upsampler.check(self.upsampler.sampler)
             past, length = self.upsampler.network.context_length, self.denoiser.network.context_length
             if past > length:
                 raise UserError(
-                    f"upsampler: context_length is {past}, but dreams start from {length} frames; use {length} or less"
+                    f"`upsampler.network.context_length` is {past}, but dreams start from {length} frames; use "
+                    f"{length} or less"
                 )
 
     def small_shape(self, obs_shape: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -69,7 +69,8 @@ class DiamondConfig:
         channels, height, width = obs_shape
         if height % factor or width % factor:
             raise UserError(
-                f"upsampler: factor {factor} does not divide frames of {height}x{width}; choose another size or factor"
+                f"`upsampler.factor` is {factor}, which does not divide frames of {height}x{width}; choose another "
+                "size or factor"
             )
         return channels, height // factor, width // factor
 

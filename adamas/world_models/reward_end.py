@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from adamas.core.actions import ActionSpec
+from adamas.core.checks import check_range
 from adamas.core.errors import UserError
 from adamas.core.runtime import in_chosen_mode
 from adamas.core.types import Batch, to_model_range
@@ -42,12 +43,11 @@ class RewardEndConfig:
     def __post_init__(self) -> None:
         if not len(self.depths) == len(self.channels) == len(self.attn_depths) >= 1:
             raise UserError(
-                "reward_end: depths, channels and attn_depths need one entry per level, got "
+                "`reward_end.depths`, `reward_end.channels` and `reward_end.attn_depths` need one entry per level, got "
                 f"{len(self.depths)}, {len(self.channels)} and {len(self.attn_depths)}"
             )
-        check_channels("reward_end", self.channels)
-        if self.segment_length is not None and self.segment_length < 2:
-            raise UserError(f"reward_end: segment_length must be at least 2, got {self.segment_length}")
+        check_channels("`reward_end.channels`", self.channels)
+        check_range("reward_end.segment_length", self.segment_length, least=2)
 
 
 class RewardEndEncoder(nn.Module):

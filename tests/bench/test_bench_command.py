@@ -83,8 +83,8 @@ def test_command_writes_json_and_keeps_what_is_there(
     ("arguments", "message"),
     [
         (["--rows", "replay drow"], "--rows has no 'replay drow'; did you mean 'replay draw'?"),
-        (["--rounds", "0"], "--rounds must be at least 1 and --seconds at least 0, got 0 and 1.0"),
-        (["--seconds", "nan"], "--rounds must be at least 1"),
+        (["--rounds", "0"], "--rounds is 0; it must be at least 1"),
+        (["--seconds", "nan"], "--seconds is nan; it must be at least 0"),
     ],
 )
 def test_mistakes_are_refused(arguments: list[str], message: str) -> None:

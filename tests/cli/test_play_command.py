@@ -37,7 +37,7 @@ def test_dreams_start_from_held_out_episodes(trained: tuple[Path, str], served: 
     assert datasets["played-dream"] == run / "recordings" / "dream"
     assert (hello["views"], hello["title"]) == (["dream", "both", "real"], run.name)
     assert (shared.settings.fps, options.host) == (30.0, "127.0.0.1")
-    assert shared.settings.steps == shared.agent.config.world_model.sampler.num_steps
+    assert shared.settings.denoising_steps == shared.agent.config.world_model.sampler.num_steps
     assert not (run / "recordings").exists()  # before anybody records
 
 
@@ -67,6 +67,19 @@ def test_without_a_target_the_agent_in_the_package_plays(
     assert {parameter.dtype for parameter in engine._shared.agent.parameters()} == {torch.float32}
     size = sum(file.stat().st_size for file in command.DEMO.rglob("*") if file.is_file())
     assert 1e6 < size <= 4e6
+
+
+def test_errors_about_the_agent_in_the_package_do_not_name_its_folder(
+    served: list[Any], complaint: Complaint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("minatar")
+    monkeypatch.chdir(tmp_path)
+    said = complaint("play", "--prot", "80")
+    assert said.endswith(
+        "there is no option --prot; did you mean --port? (adamas play --help lists the options)"
+    )
+    cli.run(["play", "--env.size", "20", "--device", "cpu"])
+    assert served[2]["why_no_real"].startswith("the agent in the package was trained on frames of shape")
 
 
 def test_a_world_model_of_recordings_names_them(dreamer: Path, served: list[Any]) -> None:
@@ -108,11 +121,11 @@ def test_a_dataset_that_was_asked_for_must_do(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--port", "70000"], "port is 70000"),
-        (["--fps", "0"], "fps is 0.0"),
-        (["--fps", "1000"], "fps is 1000.0"),
-        (["--max-players", "0"], "max_players is 0"),
-        (["--seed", "-1"], "seed is -1"),
+        (["--port", "70000"], "--port is 70000; it must be at least 0 and at most 65,535"),
+        (["--fps", "0"], "--fps is 0.0; it must be at least 1 and at most 60"),
+        (["--fps", "1000"], "--fps is 1000.0"),
+        (["--max-players", "0"], "--max-players is 0; it must be at least 1"),
+        (["--seed", "-1"], "--seed is -1; it must be at least 0"),
         (["--hots", "x"], "--hots"),
     ],
 )

@@ -182,7 +182,7 @@ def test_broken_yaml_names_file_and_line(tmp_path: Path) -> None:
         (b"lr: 0x" + 5000 * b"f", "'lr' must be float, got a huge whole number (int)"),
         (b"? 0x" + 5000 * b"f" + b"\n: 1", "unknown configuration key 'a huge whole number'"),
         (b"lr: " + 3000 * b"[", "its brackets are nested too deep"),
-        (b"lr: .nan\n", "lr is nan, which is no number"),
+        (b"lr: .nan\n", "`lr` is nan, which is no number"),
         (2**21 * b"#", "has 2,097,152 bytes, too many for a configuration"),
     ],
 )
@@ -235,11 +235,11 @@ def test_line_breaks_of_other_alphabets_survive(character: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("run", "message"),
     [
-        (Run("a", seed=2**63), "seed is a huge whole number; it must be below 9223372036854775808"),
-        (Run("a", model=Model(channels=(8, 2**31))), r"model.channels[1] is 2147483648; it must be below"),
-        (Run("a", model=Model(channels=(-(2**31) - 1,))), r"model.channels[0] is -2147483649; it"),
-        (Run("a", model=Model(optim=Optim(lr=float("nan")))), "model.optim.lr is nan, which is no number"),
-        (Run("a", parts=(Optim(betas=(0.0, float("nan"))),)), "parts[0].betas[1] is nan"),
+        (Run("a", seed=2**63), "`seed` is a huge whole number; it must be below 9223372036854775808"),
+        (Run("a", model=Model(channels=(8, 2**31))), r"`model.channels[1]` is 2147483648; it must be below"),
+        (Run("a", model=Model(channels=(-(2**31) - 1,))), r"`model.channels[0]` is -2147483649; it"),
+        (Run("a", model=Model(optim=Optim(lr=float("nan")))), "`model.optim.lr` is nan, which is no number"),
+        (Run("a", parts=(Optim(betas=(0.0, float("nan"))),)), "`parts[0].betas[1]` is nan"),
     ],
 )
 def test_numbers_that_nothing_can_mean(run: Run, message: str) -> None:

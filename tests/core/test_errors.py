@@ -53,6 +53,20 @@ def test_messages_show_options_on_the_command_line_alone() -> None:
     assert with_flags(message, {"env.game": "--env.game"}) == "--env.game is Pnog; choose one of `games`"
 
 
+@pytest.mark.parametrize(
+    ("field", "shown"),
+    [
+        ("loss.gamma", "--policy.loss.gamma"),
+        ("optimizer.lr", "`optimizer.lr`"),  # two options end in it
+        ("lr", "`lr`"),  # this is not the name of a part's field
+        ("gamma.loss", "`gamma.loss`"),
+    ],
+)
+def test_a_field_of_a_part_is_shown_as_its_only_option(field: str, shown: str) -> None:
+    fields = ("policy.loss.gamma", "policy.optimizer.lr", "denoiser.optimizer.lr")
+    assert with_flags(f"`{field}` is 2", {name: f"--{name}" for name in fields}) == f"{shown} is 2"
+
+
 def test_errors_below_the_command_line_name_fields_instead_of_options() -> None:
     package = Path(adamas.__file__).parent
     found = []

@@ -67,7 +67,7 @@ def test_processes_share_the_shards_out() -> None:
     assert [shards[Workers(4, Group(rank, 2)).here] for rank in (0, 1)] == [["a", "b"], ["c", "d"]]
     assert [shards[Workers(4, Group(rank, 3)).here] for rank in (0, 1, 2)] == [["a", "b"], ["c"], ["d"]]
     with pytest.raises(
-        UserError, match="num_shards is 3, but 4 processes need at least one shard each; use `num_shards` 4"
+        UserError, match="`num_shards` is 3, but 4 processes need at least one shard each; use `num_shards` 4"
     ):
         Workers(3, Group(0, 4))
 

@@ -137,9 +137,9 @@ def test_segments_cover_context_and_targets() -> None:
 
 
 def test_impossible_settings_are_refused() -> None:
-    with pytest.raises(UserError, match="sigma_data > 0"):
+    with pytest.raises(UserError, match=r"`sigma_data` is 0.0; it must be above 0"):
         EdmConfig(sigma_data=0.0)
-    with pytest.raises(UserError, match="0 < sigma_min <= sigma_max"):
+    with pytest.raises(UserError, match=r"`sigma_max` is 20.0; it must be at least 30.0"):
         EdmConfig(sigma_min=30.0)
 
 

@@ -84,5 +84,5 @@ def test_the_network_sees_no_brighter_noise_of_brighter_frames() -> None:
 
 
 def test_changes_need_a_scale() -> None:
-    with pytest.raises(UserError, match=r"denoiser: sigma_data > 0 and sigma_change > 0, got 0\.5 and 0\.0"):
+    with pytest.raises(UserError, match=r"`sigma_change` is 0\.0; it must be above 0"):
         EdmConfig(network=NETWORK, sigma_change=0.0)

@@ -142,19 +142,19 @@ def test_sampling_with_noise_in_past_frames() -> None:
 
 
 def test_what_a_network_is_not_told_is_refused() -> None:
-    with pytest.raises(UserError, match=r"noise_previous_obs needs .*; set network.noise_cond"):
+    with pytest.raises(UserError, match=r"`noise_previous_obs` needs .*; set `network.noise_cond`"):
         EdmConfig(network=UNTOLD, noise_previous_obs=True)
-    with pytest.raises(UserError, match="noise_cond is for edm, not ddpm"):
+    with pytest.raises(UserError, match="noise_cond` is for edm, not ddpm"):
         DdpmConfig(network=TOLD)
     noisy = SamplerConfig(s_cond=0.1)
-    with pytest.raises(UserError, match=r"s_cond is 0.1, but .*; use s_cond 0"):
+    with pytest.raises(UserError, match=r"`sampler.s_cond` is 0.1, but .*; use 0"):
         DiamondConfig(denoiser=EdmConfig(network=UNTOLD), sampler=noisy)
     assert DiamondConfig(denoiser=EdmConfig(network=TOLD), sampler=noisy).sampler == noisy
     untold = make_denoiser(UNTOLD, noise_previous_obs=False)
     past, action = torch.zeros(1, 2, 3, 8, 8), torch.zeros(1, 2, 3)
-    with pytest.raises(UserError, match=r"s_cond is 0\.1"):
+    with pytest.raises(UserError, match=r"`sampler.s_cond` is 0\.1"):
         sample(untold, past, action, noisy)
     with pytest.raises(ValueError, match="not conditioned on noise in past frames"):
         untold.denoise(past[:, 0], torch.ones(()), past, action, torch.ones(1))
-    with pytest.raises(UserError, match=r"s_cond >= 0, got 7\.0, 0\.0, 1\.0 and -0\.1"):
+    with pytest.raises(UserError, match=r"`sampler.s_cond` is -0\.1; it must be at least 0"):
         SamplerConfig(s_cond=-0.1)

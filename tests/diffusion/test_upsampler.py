@@ -187,5 +187,5 @@ def test_an_upsampler_learns_to_enlarge() -> None:
 
 
 def test_impossible_upsamplers_are_refused() -> None:
-    with pytest.raises(UserError, match="factor is 0; it must be at least 1"):
+    with pytest.raises(UserError, match=r"`upsampler.factor` is 0; it must be at least 1"):
         UpsamplerConfig(factor=0)

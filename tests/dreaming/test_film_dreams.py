@@ -47,9 +47,9 @@ def test_a_film_beside_the_game_under_given_actions(agent: Agent) -> None:
 
 def test_arguments_that_do_not_fit_are_refused_at_once(agent: Agent, dreamer: Path) -> None:
     store = EpisodeStore.open("RUN/dataset/test")
-    with pytest.raises(UserError, match="worlds is 0; it must be at least 1"):
+    with pytest.raises(UserError, match="`worlds` is 0; it must be at least 1 and at most 64"):
         FilmOptions(worlds=0)
-    with pytest.raises(UserError, match="steps is 3, but there are 2 actions"):
+    with pytest.raises(UserError, match="`steps` is 3, but there are 2 actions"):
         film_dreams(agent, store, torch.tensor([0, 1]), FilmOptions(steps=3))
     with pytest.raises(UserError, match="recorded episodes have their own actions"):
         film_dreams(agent, store, "random", FilmOptions(beside_real=True))

@@ -23,7 +23,7 @@ def test_keyword_arguments_reach_the_environment(make: Make) -> None:
     ):
         make(config={"kwargs": '{"wheels": 4}'})
     with pytest.raises(
-        UserError, match="kwargs cannot set disable_env_checker, render_mode, which Adamas sets"
+        UserError, match=r"`env.kwargs` cannot set disable_env_checker, render_mode, which Adamas sets"
     ):
         make(config={"kwargs": '{"render_mode": 4, "disable_env_checker": true}'})
 
@@ -31,7 +31,7 @@ def test_keyword_arguments_reach_the_environment(make: Make) -> None:
 @pytest.mark.parametrize("kwargs", ["", "[1]", "{a: 1}", '{"a": NaN}', "1" * 5000, "[" * 9999, "null"])
 def test_keyword_arguments_that_are_not_json_are_refused(kwargs: str) -> None:
     with pytest.raises(
-        UserError, match=r"^env.kwargs is .*; it must be a JSON object, such as '\{\"domain_rando"
+        UserError, match=r"^`env.kwargs` is .*; it must be a JSON object, such as '\{\"domain_rando"
     ):
         GymnasiumConfig(game=GAME, kwargs=kwargs)
 
@@ -45,7 +45,7 @@ def test_keyword_arguments_that_are_not_json_are_refused(kwargs: str) -> None:
         ({"suite": "gymnasium", "frames_key": "a", "frames": "render"}, "leave one out"),
         (
             {"suite": "gymnasium", "game": "x\nadamas: fine"},
-            r"^env.game is 'x\\nadamas: fine'; a name has no",
+            r"^`env.game` is 'x\\nadamas: fine'; a name has no",
         ),
     ],
 )

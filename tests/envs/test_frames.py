@@ -133,7 +133,7 @@ def test_a_dictionary_of_images(show: Show) -> None:
     ):
         show(space, obs, frames="observation")
     with pytest.raises(
-        UserError, match=r"frames_key is 'right', but .* no such image \(images: left, more/right"
+        UserError, match=r"frames_key` is 'right', but .* no such image \(images: left, more/right"
     ):
         show(space, obs, frames_key="right")
     alone = Dict(more=Dict(right=box(BLUE)))

@@ -14,11 +14,11 @@ from adamas.envs.config import AtariConfig, GymnasiumConfig, MinAtarConfig, read
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 0}, r"env\.size is 0; it must be at least 1"),
-        ({"frame_skip": 0}, r"env\.frame_skip is 0"),
-        ({"noop_max": -1}, r"env\.noop_max is -1"),
-        ({"max_episode_steps": 0}, r"env\.max_episode_steps is 0"),
-        ({"sticky_actions": 1.5}, r"env\.sticky_actions is 1\.5; a probability"),
+        ({"size": 0}, r"`env\.size` is 0; it must be at least 1"),
+        ({"frame_skip": 0}, r"`env\.frame_skip` is 0"),
+        ({"noop_max": -1}, r"`env\.noop_max` is -1"),
+        ({"max_episode_steps": 0}, r"`env\.max_episode_steps` is 0"),
+        ({"sticky_actions": 1.5}, r"`env\.sticky_actions` is 1\.5; it must be at least 0 and at most 1"),
         ({"suite": "gymnasium", "sticky_actions": 0.1}, "unknown configuration key 'sticky_actions'"),
         ({"suite": "minatar", "width": 20}, "unknown configuration key 'width'"),
         ({"suite": "minatr"}, r"key 'suite' cannot be 'minatr'; did you mean 'minatar'"),
@@ -30,7 +30,7 @@ def test_values_out_of_range(options: dict[str, Any], message: str) -> None:
 
 
 def test_no_environments() -> None:
-    with pytest.raises(UserError, match="num_envs is 0"):
+    with pytest.raises(UserError, match="`num_envs` is 0"):
         make_env(AtariConfig(), 0, 0, training=True)
 
 

@@ -147,7 +147,7 @@ def test_no_time_limit_by_default() -> None:
 def test_bad_configurations() -> None:
     with pytest.raises(UserError, match="unknown MinAtar game 'brekout'; did you mean 'breakout'"):
         make("brekout")
-    with pytest.raises(UserError, match=r"env\.size is 9; MinAtar needs at least 10"):
+    with pytest.raises(UserError, match=r"`env\.size` is 9; it must be at least 10"):
         make(size=9)
 
 

@@ -79,7 +79,7 @@ def test_gymnasium_goes_back() -> None:
             "AdamasPickled-v0 cannot be saved .* start a new episode",
         ),
         (GymnasiumConfig(game="AdamasFrozen-v0", size=2), "cannot be saved .* 'module' object; use a game"),
-        (AtariConfig(game="Pong", size=161), "env.size is 161; frames larger than 160"),
+        (AtariConfig(game="Pong", size=161), "`env.size` is 161; frames larger than 160"),
         (AtariConfig(game="Pongg"), "unknown Atari game 'Pongg'; did you mean 'Pong'"),
     ],
 )

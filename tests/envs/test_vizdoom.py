@@ -144,5 +144,5 @@ def test_a_scenario_of_ones_own_that_is_missing(own: Path) -> None:
 
 
 def test_a_frame_skip_among_keyword_arguments() -> None:
-    with pytest.raises(UserError, match=r"env.kwargs cannot set frame_skip, which Adamas sets itself"):
+    with pytest.raises(UserError, match=r"`env.kwargs` cannot set frame_skip, which Adamas sets itself"):
         make_env(VizdoomConfig(game="basic", kwargs='{"frame_skip": 2}'), 1, 0, training=True)

@@ -81,8 +81,8 @@ def test_whole_games_are_played_by_both_policies(agent: Agent, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"episodes": 0}, "episodes is 0"),
-        ({"temperature": -1.0}, "temperature is -1.0"),
+        ({"episodes": 0}, "`episodes` is 0"),
+        ({"temperature": -1.0}, "`temperature` is -1.0"),
         ({"env_config": MinAtarConfig(game="breakout", size=20)}, "trained on frames"),
         ({"env_config": MinAtarConfig(game="asterix", size=10)}, "3 actions"),
     ],

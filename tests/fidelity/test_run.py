@@ -45,7 +45,7 @@ def test_nothing_is_written_unless_asked_for_and_moments_need_a_game(dreamer: Pa
 
 def test_what_does_not_fit_is_refused(dreamer: Path) -> None:
     agent = adamas.load("RUN", "cpu")
-    with pytest.raises(UserError, match="windows >= 2"):
+    with pytest.raises(UserError, match="`windows` is 1; it must be at least 2"):
         FidelityOptions(windows=1)
     with pytest.raises(UserError, match=r"the agent was trained on frames of shape \(3, 10, 10\)"):
         measure_fidelity(agent, "RUN/dataset/test", env=MinAtarConfig(game="breakout", size=20))

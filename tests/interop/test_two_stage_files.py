@@ -96,7 +96,7 @@ def test_there_and_back(reference: LoadReference, published: dict[str, Tensor], 
         ({"denoiser.inner_model.noise_cond_emb.weight": None}, "shapes do not fit together .*noise_cond"),
         (
             {"upsampler.inner_model.conv_in.weight": torch.zeros(16, 6, 3, 3)},
-            "context_length must be at least 1",
+            "`network.context_length` is 0; it must be at least 1",
         ),
         (
             {"upsampler.inner_model.conv_in.bias": None},

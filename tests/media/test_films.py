@@ -183,15 +183,19 @@ def test_a_place_that_cannot_be_written_to_is_found_before_the_frames(
     [
         ("film.avi", {}, "film.avi is no film: its name must end in .mp4 or .gif"),
         ("film", {}, "film is no film: its name must end in .mp4 or .gif"),
-        ("film.mp4", {"fps": 61}, "fps is 61; for .mp4 it must lie in [0.1, 60]"),
-        ("film.GIF", {"fps": 60}, "fps is 60; for .gif it must lie in [0.1, 50]"),
-        ("film.gif", {"fps": 0}, "fps is 0; for .gif it must lie in [0.1, 50]"),
-        ("film.mp4", {"fps": float("nan")}, "fps is nan; for .mp4 it must lie in [0.1, 60]"),
-        ("film.gif", {"scale": 0}, "scale is 0; it must be at least 1, and no side longer than 4096 pixels"),
+        ("film.mp4", {"fps": 61}, "`fps` is 61; it must be at least 0.1 and at most 60"),
+        ("film.GIF", {"fps": 60}, "`fps` is 60; it must be at least 0.1 and at most 50"),
+        ("film.gif", {"fps": 0}, "`fps` is 0; it must be at least 0.1 and at most 50"),
+        ("film.mp4", {"fps": float("nan")}, "`fps` is nan; it must be at least 0.1 and at most 60"),
+        (
+            "film.gif",
+            {"scale": 0},
+            "`scale` is 0; it must be at least 1, and no side longer than 4096 pixels",
+        ),
         (
             "film.mp4",
             {"scale": 513},
-            "scale is 513; it must be at least 1, and no side longer than 4096 pixels",
+            "`scale` is 513; it must be at least 1, and no side longer than 4096 pixels",
         ),
     ],
 )

@@ -174,7 +174,7 @@ def test_the_choice_is_kept_with_a_model_and_refused_where_it_cannot_be() -> Non
     assert from_dict(FrameNetworkConfig, before) == STACKED  # models from before there was a choice
     with pytest.raises(UserError, match="context"):
         from_dict(FrameNetworkConfig, to_dict(STACKED) | {"context": "attention"})
-    with pytest.raises(UserError, match="cross_attention needs two levels; add one to channels"):
+    with pytest.raises(UserError, match=r"cross_attention needs two levels; add one to `network\.channels`"):
         FrameNetworkConfig(
             context_length=2,
             cond_channels=16,

@@ -123,7 +123,8 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(UserError, match="one entry per level, got 3, 2 and 3"):
         dataclasses.replace(SMALL, channels=(8, 8))
     with pytest.raises(
-        UserError, match=r"cond_channels \(18\) must be even and a multiple of context_length"
+        UserError,
+        match=r"`network.cond_channels` is 18; it must be a multiple of 4, twice `network.context_length`",
     ):
         dataclasses.replace(SMALL, cond_channels=18)
 

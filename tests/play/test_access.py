@@ -116,5 +116,5 @@ def test_origins_are_written_as_browsers_do(word: str, origin: str) -> None:
     ],
 )
 def test_what_is_no_origin(word: str) -> None:
-    with pytest.raises(UserError, match=r"^allow_origin is .*; give scheme and host, such as https://"):
+    with pytest.raises(UserError, match=r"^`allow_origin` is .*; give scheme and host, such as https://"):
         check_origin(word)

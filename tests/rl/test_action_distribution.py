@@ -207,10 +207,10 @@ def test_temperatures_that_are_none(temperature: float) -> None:
     with pytest.raises(ValueError, match="temperature is"):
         sample_action(DISCRETE, parameters(DISCRETE, 1), seeded(), temperature)
     with pytest.raises(
-        UserError, match=r"temperature is .*; it must be at least 0 \(0 is greedy\) and finite"
+        UserError, match=r"`temperature` is .*; it must be at least 0 \(0 is greedy\) and finite"
     ):
         check_temperature(temperature)
-    with pytest.raises(UserError, match="temperature is inf"):
+    with pytest.raises(UserError, match="`temperature` is inf"):
         check_temperature(math.inf)
 
 

@@ -81,5 +81,5 @@ def test_parts_add_up() -> None:
 
 
 def test_impossible_settings_are_refused() -> None:
-    with pytest.raises(UserError, match=r"gamma and lambda_ must be in \[0, 1\], got 1.5 and 0.95"):
+    with pytest.raises(UserError, match=r"`loss.gamma` is 1.5; it must be at least 0 and at most 1"):
         ActorCriticLossConfig(gamma=1.5)

@@ -45,7 +45,7 @@ def test_seeds(text: str, seeds: list[int]) -> None:
 
 @pytest.mark.parametrize("text", ["", "a", "3-1", "1-", "-1", "0,,1"])
 def test_seeds_that_are_none(text: str) -> None:
-    with pytest.raises(UserError, match="seeds are written like"):
+    with pytest.raises(UserError, match=r"`seeds` is .*; write seeds like"):
         parse_seeds(text)
 
 
@@ -185,8 +185,8 @@ def test_all_of_atari_100k_by_default(capsys: pytest.CaptureFixture[str]) -> Non
         ("", "suite needs a preset"),
         ("debgu", "unknown preset 'debgu'; did you mean 'debug'"),
         ("status", "suite status needs a preset"),
-        ("debug --workers 0", "workers must be >= 1"),
-        ("debug --seeds x", "seeds are written like 0-4"),
+        ("debug --workers 0", "--workers is 0; it must be at least 1"),
+        ("debug --seeds x", "--seeds is 'x'; write seeds like 0-4"),
         ("debug --backend slum", "--backend is slum; choose from local, ray, slurm-script"),
     ],
 )

@@ -209,7 +209,7 @@ def test_an_average_lies_between_old_and_new(old: float, new: float, decay: floa
     ],
 )
 def test_impossible_settings_are_refused(values: dict[str, float]) -> None:
-    with pytest.raises(UserError, match=f"optimizer: .*{next(iter(values))}"):
+    with pytest.raises(UserError, match=f"`optimizer.{next(iter(values))}` is "):
         OptimizerConfig(**values)  # type: ignore[arg-type]
 
 

@@ -83,7 +83,7 @@ def test_more_epochs_than_planned(run_dir: Path, tmp_path: Path) -> None:
 
 def test_fewer_epochs_than_done(run_dir: Path) -> None:
     before = (run_dir / "config.yaml").read_bytes()
-    message = "final_epochs 0 would end the run after epoch 0, but it has begun epoch 1; give at least 1"
+    message = "`final_epochs` 0 would end the run after epoch 0, but it has begun epoch 1; give at least 1"
     with pytest.raises(UserError, match=message):
         resume_run(run_dir, True, changes=Changes(final_epochs=0))
     assert (run_dir / "config.yaml").read_bytes() == before

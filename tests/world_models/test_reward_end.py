@@ -152,5 +152,5 @@ def test_size_of_the_paper_s_model() -> None:
 def test_impossible_settings_are_refused() -> None:
     with pytest.raises(UserError, match="one entry per level, got 2, 1 and 2"):
         replace(SMALL, channels=(8,))
-    with pytest.raises(UserError, match="segment_length must be at least 2, got 1"):
+    with pytest.raises(UserError, match=r"`reward_end.segment_length` is 1; it must be at least 2"):
         replace(SMALL, segment_length=1)

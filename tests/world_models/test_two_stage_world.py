@@ -143,10 +143,15 @@ def test_each_part_learns_from_frames_of_its_size() -> None:
 
 
 def test_what_does_not_fit_together_is_refused() -> None:
-    with pytest.raises(UserError, match=r"factor 5 does not divide frames of 12x20; choose"):
+    with pytest.raises(
+        UserError, match=r"`upsampler.factor` is 5, which does not divide frames of 12x20; choose"
+    ):
         make(replace(CONFIG, upsampler=replace(SECOND, factor=5)))
     long = replace(SECOND, network=replace(SECOND.network, context_length=4))
-    with pytest.raises(UserError, match="context_length is 4, but dreams start from 3 frames; use 3 or less"):
+    with pytest.raises(
+        UserError,
+        match=r"`upsampler.network.context_length` is 4, but dreams start from 3 frames; use 3 or less",
+    ):
         replace(CONFIG, upsampler=long)
-    with pytest.raises(UserError, match=r"s_cond is 0.1, but the denoiser's network is not conditioned"):
+    with pytest.raises(UserError, match=r"`sampler.s_cond` is 0.1, but the network is not conditioned"):
         replace(CONFIG, upsampler=replace(SECOND, sampler=SamplerConfig(s_cond=0.1)))

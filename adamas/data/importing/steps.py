@@ -188,5 +188,7 @@ def _small(frame: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
         return np.ascontiguousarray(frame.transpose(2, 0, 1))
     height, width = size
     if height > frame.shape[0] or width > frame.shape[1]:
-        raise UserError(f"size {height}x{width} is larger than the frames, {frame.shape[0]}x{frame.shape[1]}")
+        raise UserError(
+            f"`size` is {height}x{width}, larger than the frames, {frame.shape[0]}x{frame.shape[1]}; give a smaller one"
+        )
     return shrink(np.array(frame)[None], height, width)[0]  # a copy, since PyTorch needs a writable array

@@ -170,7 +170,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path: Path, make: list[Mak
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": (99, 99)}, "size 99x99 is larger than the frames, 16x32"),
+        ({"size": (99, 99)}, "`size` is 99x99, larger than the frames, 16x32"),
         ({"buttons": ("action",)}, "action cannot be a button"),
         ({"axes": ("actoin",)}, "has no column 'actoin'; did you mean 'action'"),
     ],

@@ -178,8 +178,8 @@ def test_mistakes_get_one_line(counting: Agent, dataset: Path, run: Path, tmp_pa
     empty = EpisodeStore.create(tmp_path / "empty", SHAPE).folder
     mistakes: list[tuple[dict[str, Any], str]] = [
         ({"agent_or_path": tmp_path / "nowhere"}, "nowhere does not exist; give a run folder"),
-        ({"agent_or_path": checkpoint}, "step-00000001 has no real frames .* give dataset, such as RUN/"),
-        ({"agent_or_path": counting}, "an agent by itself has no real frames .* give dataset"),
+        ({"agent_or_path": checkpoint}, "step-00000001 has no real frames .* give `dataset`, such as RUN/"),
+        ({"agent_or_path": counting}, "an agent by itself has no real frames .* give `dataset`"),
         ({"agent_or_path": run, "dataset": tmp_path / "nowhere"}, "no replay in .*nowhere"),
         ({"agent_or_path": run, "dataset": empty}, "empty has no episode of more than 3 frames"),
         ({"agent_or_path": run, "dataset": short}, "short has no episode of more than 3 frames"),
@@ -187,8 +187,8 @@ def test_mistakes_get_one_line(counting: Agent, dataset: Path, run: Path, tmp_pa
             {"agent_or_path": run, "dataset": small},
             r"small holds frames of shape \(3, 4, 4\), .* \(3, 8, 4\)",
         ),
-        ({"agent_or_path": run, "horizon": 0}, "horizon is 0; it must be at least 1"),
-        ({"agent_or_path": run, "num_envs": 0}, "num_envs is 0; it must be at least 1"),
+        ({"agent_or_path": run, "horizon": 0}, "`horizon` is 0; it must be at least 1"),
+        ({"agent_or_path": run, "num_envs": 0}, "`num_envs` is 0; it must be at least 1"),
     ]
     for arguments, message in mistakes:
         with pytest.raises(UserError, match=message) as error:
