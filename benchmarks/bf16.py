@@ -26,7 +26,7 @@ from adamas.core.runtime import RuntimeConfig
 from adamas.core.types import Batch, SegmentSpec, to_model_range
 from adamas.data import EpisodeStore, SegmentSampler
 from adamas.dreaming.continuation import continue_dreams
-from adamas.evaluation.results import bootstrap_interval
+from adamas.evaluation.evaluate import bootstrap_interval
 from adamas.fidelity.distances import exact
 
 HORIZON = 50

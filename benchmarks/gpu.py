@@ -13,7 +13,6 @@ import argparse
 import json
 import math
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -28,10 +27,11 @@ import torch
 from rich.table import Table
 
 from adamas.agent import AgentConfig
-from adamas.bench.accelerator import describe, reset_peak_memory
+from adamas.bench.accelerator import cuda_details, device_name, reset_peak_memory
 from adamas.bench.agreement import TOLERANCES, answers, fixed_agent, relative_error, replayed_answers
 from adamas.bench.contents import phases
-from adamas.bench.guarded import Finding, Outcome, guarded
+from adamas.bench.finding import Finding
+from adamas.bench.guarded import Outcome, guarded
 from adamas.bench.real_runs import cycling, kill_and_resume, train_for
 from adamas.bench.worker import Bench
 from adamas.bench.workloads import UPDATE_ROWS, small_run
@@ -44,7 +44,7 @@ from adamas.core.process import run_command
 from adamas.core.runtime import RuntimeConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
-from adamas.evaluation.results import provenance
+from adamas.evaluation.provenance import provenance
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import preset
 from adamas.training.config import Config
@@ -128,9 +128,10 @@ def in_mode(config: Config, device: str, mode: str) -> Config:
 # --- the parts --------------------------------------------------------------------------------------------------
 
 
-def machine(name: str) -> Iterator[Finding]:
+def machine(name: str) -> Iterator[dict[str, Any]]:
     device = runtime.choose_device(name)
-    yield {**describe(device), "provenance": provenance()}
+    details = asdict(cuda_details()) if device.type == "cuda" else {}
+    yield {"device": device_name(device), **details, "provenance": asdict(provenance())}
 
 
 def agreement(sizes: Sizes, mode: str) -> Iterator[Finding]:
@@ -155,13 +156,13 @@ def agreement(sizes: Sizes, mode: str) -> Iterator[Finding]:
         for kind in ("outputs", "gradients") if expected.gradients else ("outputs",):
             error = relative_error(getattr(ours[network], kind), getattr(expected, kind))
             limit = getattr(tolerance, kind)
-            yield {
-                "what": f"{network}, {kind}",
-                "result": f"{error:.1e}",
-                "limit": f"{limit:.0e}",
-                "verdict": "pass" if error <= limit else "fail",
-                "error": error if math.isfinite(error) else None,
-            }
+            yield Finding(
+                what=f"{network}, {kind}",
+                result=f"{error:.1e}",
+                limit=f"{limit:.0e}",
+                verdict="pass" if error <= limit else "fail",
+                numbers={"error": error if math.isfinite(error) else None},
+            )
 
 
 def speed(sizes: Sizes, config: Config, mode: str) -> Iterator[Finding]:
@@ -173,16 +174,14 @@ def speed(sizes: Sizes, config: Config, mode: str) -> Iterator[Finding]:
             reset_peak_memory(trainer.device)
             began = time.perf_counter()
             measured = bench.measure(row, sizes.measure_seconds)
-            per_second = measured["units"] / statistics.median(measured["seconds"])
-            peak = measured["peak_bytes"]
-            yield {
-                "what": row,
-                "result": f"{per_second:,.3g} a second, {peak / 1e9:.2f} GB",
-                "verdict": "measured",
-                "per_second": per_second,
-                "peak_bytes": peak,
-                "first_seconds": time.perf_counter() - began - sum(measured["seconds"]),
-            }
+            per_second, peak = measured.units / measured.median, measured.peak_bytes
+            first = time.perf_counter() - began - sum(measured.seconds)
+            yield Finding(
+                what=row,
+                result=f"{per_second:,.3g} a second, {peak / 1e9:.2f} GB",
+                verdict="measured",
+                numbers={"per_second": per_second, "peak_bytes": peak, "first_seconds": first},
+            )
 
 
 def resume(sizes: Sizes) -> Iterator[Finding]:
@@ -253,11 +252,12 @@ def main(options: argparse.Namespace) -> int:
     results = {"tiny": options.tiny, "minutes": options.minutes, **here.findings[0], "parts": parts}
     for task in chosen:
         left = 60 * options.minutes - (time.monotonic() - began)
-        outcome = Outcome("out of time", error="not begun")
+        outcome: Outcome[Finding] = Outcome("out of time", error="not begun")
         if left > LEAST_SECONDS:
             outcome = guarded(task.work, min(left, task.seconds))
         named = {"part": task.part, "mode": task.mode, "judges": task.judges}
-        parts.append(named | asdict(outcome))
+        found = [finding.to_json() for finding in outcome.findings]
+        parts.append(named | asdict(outcome) | {"findings": found})
         results["seconds"] = time.monotonic() - began
         # After every part: who interrupts it keeps the parts before.
         write_file(out, json.dumps(results, indent=2, allow_nan=False) + "\n")

@@ -27,8 +27,8 @@ import adamas
 from adamas.core.config import load_config
 from adamas.core.protocols import Policy, PolicyOutput
 from adamas.envs.make import make_env
+from adamas.evaluation.evaluate import bootstrap_interval
 from adamas.evaluation.protocol import RandomPolicy, play_episodes
-from adamas.evaluation.results import bootstrap_interval
 from adamas.training.config import Config
 
 PARTS = 6  # of the training, each of which ends with a line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
@@ -31,18 +31,25 @@ def peak_bytes(device: torch.device) -> int:
     return peak * (1 if sys.platform == "darwin" else 1024)
 
 
-def describe(device: torch.device) -> dict[str, Any]:
-    """Describe a CUDA device by name, driver, CUDA version and memory in bytes, and other devices by type only."""
-    if device.type != "cuda":
-        return {"device": device.type}
+@dataclass(frozen=True, kw_only=True)
+class CudaDetails:
+    """Details of a CUDA device: the versions of its driver and of CUDA, and its memory in bytes."""
+
+    driver: str
+    cuda: str | None
+    free_bytes: int
+    total_bytes: int
+
+
+def device_name(device: torch.device) -> str:
+    """The name of a CUDA device, and the type of any other device."""
+    return torch.cuda.get_device_name() if device.type == "cuda" else device.type
+
+
+def cuda_details() -> CudaDetails:
+    """The details of the current CUDA device."""
     free, total = torch.cuda.mem_get_info()
-    return {
-        "device": torch.cuda.get_device_name(),
-        "driver": _driver(),
-        "cuda": torch.version.cuda,
-        "free_bytes": free,
-        "total_bytes": total,
-    }
+    return CudaDetails(driver=_driver(), cuda=torch.version.cuda, free_bytes=free, total_bytes=total)
 
 
 def _driver() -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import tyro
@@ -15,6 +15,7 @@ from adamas.agent import AgentConfig
 from adamas.bench.compare import compare, row_config
 from adamas.bench.contents import agent_config, stand_in_note
 from adamas.bench.flops import run_flops
+from adamas.bench.measurement import Comparison
 from adamas.bench.peak import peak_gflops, precision_of
 from adamas.bench.workloads import ROWS, rows_of
 from adamas.core.arguments import parse
@@ -23,7 +24,8 @@ from adamas.core.config import to_dict
 from adamas.core.console import console
 from adamas.core.errors import UserError, nearest
 from adamas.core.progress import duration
-from adamas.evaluation.results import provenance, write_results
+from adamas.evaluation.provenance import provenance
+from adamas.evaluation.result_file import write_results
 from adamas.presets import preset
 from adamas.training.config import Config
 
@@ -71,23 +73,29 @@ def bench(arguments: Sequence[str]) -> None:
     if not options.rows:
         rows = within_patience(rows, config, agent, peaks[precision_of(config.runtime)])
     screen.print(
-        f"{machine['cpu']}, {machine['cpu_vectors']}, {'' if machine['cpu_bf16'] else 'no '}bf16, "
-        f"{torch.get_num_threads()} threads, {machine['gpu'] or 'no GPU'}; bare convolutions: "
+        f"{machine.cpu}, {machine.cpu_vectors}, {'' if machine.cpu_bf16 else 'no '}bf16, "
+        f"{torch.get_num_threads()} threads, {machine.gpu or 'no GPU'}; bare convolutions: "
         + ", ".join(f"{gflops:,.0f} GFLOP/s in {precision}" for precision, gflops in peaks.items()),
         highlight=False,
     )
     results = []
     for result in compare(config, rows, options.rounds, options.seconds):
         results.append(result)
-        screen.print(f"{result['row']}: {result['ratio']:.2f} x", highlight=False)
+        screen.print(f"{result.row}: {result.ratio:.2f} x", highlight=False)
     screen.print(table(results, peaks))
-    for way in ("plain", "fast"):
-        used = [result[way] for result in results]
-        memory, start = max(u["peak_bytes"] for u in used), used[0]["startup_seconds"]
+    ways = {"plain": [result.plain for result in results], "fast": [result.fast for result in results]}
+    for way, used in ways.items():
+        memory, start = max(speed.peak_bytes for speed in used), used[0].startup_seconds
         screen.print(f"{way:5s}  peak memory {memory / 1e9:.1f} GB  start-up {start:.1f} s", highlight=False)
     if options.json is not None:
-        content = {"preset": name, "config": to_dict(config), "peaks": peaks, "rows": results}
-        print(f"  {write_results(options.json, content | {'provenance': machine})}")
+        content = {
+            "preset": name,
+            "config": to_dict(config),
+            "peaks": peaks,
+            "rows": [asdict(result) for result in results],
+            "provenance": asdict(machine),
+        }
+        print(f"  {write_results(options.json, content)}")
 
 
 def chosen_rows(asked: Sequence[str], name: str, config: Config, agent: AgentConfig) -> Sequence[str]:
@@ -117,7 +125,7 @@ def within_patience(rows: Sequence[str], config: Config, agent: AgentConfig, pea
     return [row for row in rows if row not in slow]
 
 
-def table(results: Sequence[Mapping[str, Any]], peaks: Mapping[str, float]) -> Table:
+def table(results: Sequence[Comparison], peaks: Mapping[str, float]) -> Table:
     """Rows of :func:`~adamas.bench.compare.compare`, in units per second.
 
     GFLOP/s are those of the fast way, shares of the peak are relative to a bare convolution in the same precision, and
@@ -129,15 +137,15 @@ def table(results: Sequence[Mapping[str, Any]], peaks: Mapping[str, float]) -> T
     """
     shown = Table("", "plain /s", "fast /s", "ratio", "GFLOP/s", "of peak", "system time", box=None)
     for result in results:
-        before, after = result["plain"], result["fast"]
-        gflops = after["gflops"]
+        before, after = result.plain, result.fast
+        gflops = after.gflops
         shown.add_row(
-            result["row"],
-            f"{before['per_second']:,.3g}",
-            f"{after['per_second']:,.3g}",
-            f"{result['ratio']:.2f}",
+            result.row,
+            f"{before.per_second:,.3g}",
+            f"{after.per_second:,.3g}",
+            f"{result.ratio:.2f}",
             f"{gflops:.0f}" if gflops else "",
-            f"{gflops / peaks[result['precision']]:.0%}" if gflops else "",
-            f"{before['system_share']:.0%} -> {after['system_share']:.0%}",
+            f"{gflops / peaks[result.precision]:.0%}" if gflops else "",
+            f"{before.system_share:.0%} -> {after.system_share:.0%}",
         )
     return shown

@@ -11,14 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
 
 from adamas.bench.contents import agent_config
 from adamas.bench.flops import run_flops
+from adamas.bench.measurement import Comparison, Measurement, speed_of
 from adamas.bench.peak import precision_of
 from adamas.bench.workloads import ROWS
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
+from adamas.core.json_data import from_json
 from adamas.core.runtime import choose_device
 from adamas.presets import preset
 from adamas.training.config import Config
@@ -51,16 +52,16 @@ class Child:
         self._ask(to_dict(config))
         self.startup_seconds = time.perf_counter() - began
 
-    def measure(self, row: str, seconds: float) -> dict[str, Any]:
+    def measure(self, row: str, seconds: float) -> Measurement:
         """See :meth:`adamas.bench.worker.Bench.measure`."""
-        return self._ask({"row": row, "seconds": seconds})
+        return from_json(Measurement, self._ask({"row": row, "seconds": seconds}))
 
     def close(self) -> None:
         """Kill the process."""
         self._process.kill()
         self._process.communicate()
 
-    def _ask(self, question: Any) -> dict[str, Any]:
+    def _ask(self, question: object) -> object:
         assert self._process.stdin and self._process.stdout
         try:
             print(json.dumps(question), file=self._process.stdin, flush=True)
@@ -74,7 +75,7 @@ class Child:
         return json.loads(answer)
 
 
-def compare(config: Config, rows: Sequence[str], rounds: int, seconds: float) -> Iterator[dict[str, Any]]:
+def compare(config: Config, rows: Sequence[str], rounds: int, seconds: float) -> Iterator[Comparison]:
     """Time rows of the benchmark table, one after another, with ``config`` (fast) and in plain PyTorch (plain).
 
     Args:
@@ -82,10 +83,6 @@ def compare(config: Config, rows: Sequence[str], rounds: int, seconds: float) ->
         rows: names in :data:`~adamas.bench.workloads.ROWS`.
         rounds: number of times that plain and fast alternate, so that disturbances affect both.
         seconds: how long to repeat the work in each round.
-
-    Yields:
-        For each row: ``row``, ``unit``, ``plain`` and ``fast`` (:func:`_summary` of each), ``precision`` of fast (fp32,
-        tf32 or bf16), and ``ratio``, the median over the rounds of plain time divided by fast time.
     """
     for name, group in groupby(rows, key=lambda row: ROWS[row].preset):
         settings = row_config(name, config)
@@ -93,43 +90,23 @@ def compare(config: Config, rows: Sequence[str], rounds: int, seconds: float) ->
         with _child(plain(settings)) as slow, _child(settings) as fast:
             for row in group:
                 pairs = [(slow.measure(row, seconds), fast.measure(row, seconds)) for _ in range(rounds)]
-                ratios = [_median(a) / _median(b) for a, b in pairs]
+                ratios = [a.median / b.median for a, b in pairs]
                 before, after = zip(*pairs, strict=True)
                 count = ROWS[row].flops
                 flops = 0.0 if count is None else count(counted)
-                yield {
-                    "row": row,
-                    "unit": ROWS[row].unit,
-                    "plain": _summary(before, flops, slow),
-                    "fast": _summary(after, flops, fast),
-                    "precision": precision_of(settings.runtime),
-                    "ratio": statistics.median(ratios),
-                }
+                yield Comparison(
+                    row=row,
+                    unit=ROWS[row].unit,
+                    plain=speed_of(before, flops, slow.startup_seconds),
+                    fast=speed_of(after, flops, fast.startup_seconds),
+                    precision=precision_of(settings.runtime),
+                    ratio=statistics.median(ratios),
+                )
 
 
 def row_config(preset_name: str | None, config: Config) -> Config:
     """The configuration that a row times: its own preset if it has one, otherwise ``config``."""
     return config if preset_name is None else preset(preset_name)
-
-
-def _median(measurement: dict[str, Any]) -> float:
-    return statistics.median(measurement["seconds"])
-
-
-def _summary(rounds: Sequence[dict[str, Any]], flops: float, child: Child) -> dict[str, Any]:
-    """Compute medians over the rounds, and the peak memory of the process so far.
-
-    ``gflops`` is 0 if the number of operations per call is unknown.
-    """
-    seconds = statistics.median(map(_median, rounds))
-    return {
-        "seconds": seconds,
-        "per_second": rounds[0]["units"] / seconds,
-        "gflops": flops / seconds / 1e9,
-        "system_share": statistics.median(r["system_share"] for r in rounds),
-        "peak_bytes": max(r["peak_bytes"] for r in rounds),
-        "startup_seconds": child.startup_seconds,
-    }
 
 
 @contextmanager

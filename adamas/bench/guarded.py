@@ -13,18 +13,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
-from typing import Any, Literal
+from typing import Generic, Literal, TypeVar
 
 import torch
 
 from adamas.core.errors import UserError
 
-Finding = dict[str, Any]
+Found = TypeVar("Found")
 Status = Literal["done", "failed", "out of memory", "out of time"]
 
 
 @dataclass
-class Outcome:
+class Outcome(Generic[Found]):
     """The outcome of work in a subprocess.
 
     Attributes:
@@ -36,17 +36,18 @@ class Outcome:
     """
 
     status: Status
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Found] = field(default_factory=list)
     error: str = ""
     traceback: str = ""
     seconds: float = 0.0
 
 
-def guarded(work: Callable[[], Iterator[Finding]], seconds: float) -> Outcome:
+def guarded(work: Callable[[], Iterator[Found]], seconds: float) -> Outcome[Found]:
     """Execute ``work`` in a forked process. After ``seconds``, kill that process and all processes that it started.
 
-    A forked process need not import anything again. The caller must not have used a GPU, because CUDA does not survive
-    a fork. Output of the work goes to standard error. Work may call this function itself.
+    What ``work`` yields must be values that can be pickled. A forked process need not import anything again. The caller
+    must not have used a GPU, because CUDA does not survive a fork. Output of the work goes to standard error. Work may
+    call this function itself.
     """
     began = time.monotonic()
     context = multiprocessing.get_context("fork")
@@ -56,8 +57,8 @@ def guarded(work: Callable[[], Iterator[Finding]], seconds: float) -> Outcome:
     process = context.Process(target=_do, args=(work, sender, own_group))
     process.start()
     sender.close()  # close this process's copy, so that the pipe ends when the other process does
-    findings: list[Finding] = []
-    outcome = Outcome("out of time", error=f"stopped after {seconds:.0f} s")
+    findings: list[Found] = []
+    outcome: Outcome[Found] = Outcome("out of time", error=f"stopped after {seconds:.0f} s")
     try:
         while receiver.poll(max(0.0, began + seconds - time.monotonic())):
             message = receiver.recv()
@@ -75,7 +76,7 @@ def guarded(work: Callable[[], Iterator[Finding]], seconds: float) -> Outcome:
     return outcome
 
 
-def _do(work: Callable[[], Iterator[Finding]], sender: Connection, own_group: bool) -> None:
+def _do(work: Callable[[], Iterator[object]], sender: Connection, own_group: bool) -> None:
     """Execute ``work`` in the forked process, and send its findings and outcome."""
     if own_group:
         os.setsid()  # a new process group, which includes all processes that it starts
@@ -84,7 +85,7 @@ def _do(work: Callable[[], Iterator[Finding]], sender: Connection, own_group: bo
         with contextlib.redirect_stdout(sys.stderr):
             for finding in work():
                 sender.send(finding)
-        outcome = Outcome("done")
+        outcome: Outcome[object] = Outcome("done")
     except Exception as error:
         no_memory = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
         message = str(error).strip().splitlines()[:1] or [""]

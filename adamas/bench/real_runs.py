@@ -18,7 +18,8 @@ from torch import Tensor
 
 from adamas.bench.agreement import relative_error
 from adamas.bench.contents import phases
-from adamas.bench.guarded import Finding, guarded
+from adamas.bench.finding import Finding
+from adamas.bench.guarded import guarded
 from adamas.core.checkpoint import find_checkpoint
 from adamas.core.errors import Interrupted, UserError
 from adamas.training.build import new_run, resume_run
@@ -62,17 +63,16 @@ def kill_and_resume(config: Config) -> Iterator[Finding]:
                 raise UserError(f"the run called {name!r}: {outcome.status}; {outcome.error}")
         whole, again, killed = (_weights(Path(folder) / name) for name in ("whole", "again", "killed"))
     repeated, resumed = relative_error(again, whole), relative_error(killed, whole)
-    yield {
-        "what": "weights of a killed and resumed run",
-        "result": "equal" if resumed == 0 else f"apart by {resumed:.1e}",
-        "limit": "equal" if repeated == 0 else f"{REPEATS_MAY_DIFFER:g} x {repeated:.1e}, a run repeated",
-        "verdict": "pass" if resumed <= REPEATS_MAY_DIFFER * repeated else "fail",
-        "resumed": resumed,
-        "repeated": repeated,
-    }
+    yield Finding(
+        what="weights of a killed and resumed run",
+        result="equal" if resumed == 0 else f"apart by {resumed:.1e}",
+        limit="equal" if repeated == 0 else f"{REPEATS_MAY_DIFFER:g} x {repeated:.1e}, a run repeated",
+        verdict="pass" if resumed <= REPEATS_MAY_DIFFER * repeated else "fail",
+        numbers={"resumed": resumed, "repeated": repeated},
+    )
 
 
-def _live(config: Config, run_dir: Path, death: int | None) -> Iterator[Finding]:
+def _live(config: Config, run_dir: Path, death: int | None) -> Iterator[None]:
     """Start or resume a run, until its end or until it kills itself during update number ``death``."""
     begun = any(run_dir.glob("checkpoints/step-*[0-9]"))
     with closing(resume_run(run_dir, True) if begun else new_run(config, run_dir, True)) as trainer:
@@ -83,7 +83,7 @@ def _live(config: Config, run_dir: Path, death: int | None) -> Iterator[Finding]
 
         watch_updates(trainer, die)
         trainer.run()
-    yield {}
+    yield  # guarded work is a generator
 
 
 def _weights(run_dir: Path) -> list[Tensor]:
@@ -138,17 +138,19 @@ def course(name: str, losses: Sequence[Tensor]) -> Finding:
         losses: scalar tensors, in order.
     """
     if not losses:
-        return {"what": f"{name} loss", "result": "no update in this time", "verdict": "out of time"}
+        return Finding(what=f"{name} loss", result="no update in this time", verdict="out of time")
     count = max(1, min(ENDS, len(losses) // 4))
     values = torch.stack(list(losses)).float().cpu()
     first, last = float(values[:count].mean()), float(values[-count:].mean())
     falls = name in ("actor_critic", "collect") or last < first
-    return {
-        "what": f"{name} loss, {len(losses)} updates",
-        "result": f"{first:.4g} -> {last:.4g}",
-        "limit": "finite" if name in ("actor_critic", "collect") else "falls",
-        "verdict": "pass" if math.isfinite(first + last) and falls else "fail",
-        "first": first if math.isfinite(first) else None,
-        "last": last if math.isfinite(last) else None,
-        "updates": len(losses),
-    }
+    return Finding(
+        what=f"{name} loss, {len(losses)} updates",
+        result=f"{first:.4g} -> {last:.4g}",
+        limit="finite" if name in ("actor_critic", "collect") else "falls",
+        verdict="pass" if math.isfinite(first + last) and falls else "fail",
+        numbers={
+            "first": first if math.isfinite(first) else None,
+            "last": last if math.isfinite(last) else None,
+            "updates": len(losses),
+        },
+    )

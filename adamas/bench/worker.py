@@ -12,10 +12,11 @@ import resource
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from adamas.bench.accelerator import peak_bytes
+from adamas.bench.measurement import Measurement
 from adamas.bench.workloads import ROWS, Work, small_run
 from adamas.core.config import from_dict
 from adamas.core.process import run_command
@@ -30,13 +31,8 @@ class Bench:
         self.trainer = trainer
         self._works: dict[str, Work] = {}
 
-    def measure(self, row: str, seconds: float) -> dict[str, Any]:
-        """Repeat the work of a row for ``seconds``, at least once. The first measurement starts with a warm-up call.
-
-        Returns:
-            ``seconds`` of each call; ``units`` per call; ``system_share``, the share of CPU time spent in the operating
-            system; ``peak_bytes`` of memory so far (:func:`~adamas.bench.accelerator.peak_bytes`).
-        """
+    def measure(self, row: str, seconds: float) -> Measurement:
+        """Repeat the work of a row for ``seconds``, at least once. The first measurement starts with a warm-up call."""
         if row not in self._works:
             self._works[row] = ROWS[row].work(self.trainer)
             self._works[row].do()
@@ -49,12 +45,12 @@ class Bench:
             times.append(time.perf_counter() - began)
         after = resource.getrusage(resource.RUSAGE_SELF)
         system, user = after.ru_stime - before.ru_stime, after.ru_utime - before.ru_utime
-        return {
-            "seconds": times,
-            "units": work.units,
-            "system_share": system / max(system + user, 1e-9),
-            "peak_bytes": peak_bytes(self.trainer.device),
-        }
+        return Measurement(
+            seconds=times,
+            units=work.units,
+            system_share=system / max(system + user, 1e-9),
+            peak_bytes=peak_bytes(self.trainer.device),
+        )
 
 
 def main() -> None:
@@ -68,7 +64,7 @@ def main() -> None:
         bench = Bench(small_run(config, Path(folder) / "run"))
         print(json.dumps({"ready": True}), file=answers, flush=True)
         for line in sys.stdin:
-            print(json.dumps(bench.measure(**json.loads(line))), file=answers, flush=True)
+            print(json.dumps(asdict(bench.measure(**json.loads(line)))), file=answers, flush=True)
 
 
 if __name__ == "__main__":

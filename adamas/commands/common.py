@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 from adamas.agent import Agent, check_fits
 from adamas.core.config import from_dict, read_yaml
@@ -16,6 +16,7 @@ from adamas.data.index import is_link
 from adamas.envs.atari import rom_name
 from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.envs.make import make_env
+from adamas.evaluation.results import Evaluation
 from adamas.interop.hub import fetch, is_address, parse_address
 from adamas.presets import preset
 from adamas.training.config import Config
@@ -127,10 +128,9 @@ def check_env(agent: Agent, config: EnvConfig, target: Target) -> None:
         check_fits(agent.config, env.obs_shape, env.action_spec, str(target))
 
 
-def print_scores(scores: Mapping[str, Any]) -> None:
+def print_scores(evaluation: Evaluation) -> None:
     """Print one line for the agent and one for the random policy."""
-    for name in ("agent", "random_policy"):
-        mean, (low, high) = scores[name]["mean"], scores[name]["mean_interval_95"]
-        count = len(scores[name]["returns"])
-        interval = f"[{low:.2f}, {high:.2f}] over {counted(count, 'episode')}"
-        print(f"{name.replace('_', ' '):14s} mean return {mean:8.2f}  {interval}")
+    for name, score in evaluation.scores.items():
+        low, high = score.mean_interval_95
+        interval = f"[{low:.2f}, {high:.2f}] over {counted(len(score.returns), 'episode')}"
+        print(f"{name:14s} mean return {score.mean:8.2f}  {interval}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +14,8 @@ from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.checks import check_range
 from adamas.envs.config import AtariConfig, EnvConfig
-from adamas.evaluation.results import evaluate_agent, write_results
+from adamas.evaluation.evaluate import evaluate_agent
+from adamas.evaluation.result_file import write_evaluation
 from adamas.interop.load import load
 
 
@@ -52,7 +53,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     runtime.keep_freed_memory()
     agent = load(target.path, options.device)
     check_env(agent, options.env, target)
-    scores = evaluate_agent(
+    evaluation = evaluate_agent(
         agent,
         options.env,
         episodes=options.episodes,
@@ -61,9 +62,9 @@ def evaluate(arguments: Sequence[str]) -> None:
         temperature=options.temperature,
         device=runtime.device_of(agent),
     )
-    scores |= {"target": str(target), "target_commit": target.commit}
-    path = write_results(options.out, scores)
-    print_scores(scores)
+    evaluation = replace(evaluation, target=str(target), target_commit=target.commit)
+    path = write_evaluation(options.out, evaluation)
+    print_scores(evaluation)
     print(f"  {path}")
 
 

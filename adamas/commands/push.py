@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -15,10 +13,13 @@ import adamas
 from adamas.agent import Agent
 from adamas.commands.common import find_target
 from adamas.core.arguments import parse
+from adamas.core.config import to_dict
 from adamas.core.errors import UserError
+from adamas.core.files import read_file
+from adamas.evaluation.result_file import newest_file, parse_evaluation
+from adamas.evaluation.results import Evaluation
 from adamas.interop.hub import AGENT_FILES, Repository, look_up, parse_address, upload
 from adamas.interop.load import checkpoint_in, load
-from adamas.report.runs import read_run
 from adamas.training.config import Config
 
 USE = "adamas push RUN|CHECKPOINT hf://owner/name"
@@ -54,13 +55,14 @@ def push(arguments: Sequence[str]) -> None:
     folder = checkpoint_in(Path(arguments[0])).path
     agent = load(folder, "cpu")  # fails before the upload if it is damaged
     _, config, _ = find_target([str(folder)], "push")
-    scores = scores_of(folder)
+    scores = scores_file(folder)
+    final = None if scores is None else read_scores(scores)
 
     # Files are named one by one, so that no optimiser state, recording or pickle is uploaded by accident.
     files: dict[str, Path | bytes] = {name: folder / name for name in AGENT_FILES}
     if scores is not None:
-        files["scores.json"] = (json.dumps(scores, indent=2) + "\n").encode()
-    files["README.md"] = model_card(word, agent, config, scores, options.licence).encode()
+        files["scores.json"] = scores
+    files["README.md"] = model_card(word, agent, config, final, options.licence).encode()
 
     there = look_up(word)
     if there is not None and options.private and not there.private:
@@ -75,35 +77,38 @@ def push(arguments: Sequence[str]) -> None:
     print(f'  adamas.load("{word}")')
 
 
-def scores_of(checkpoint: Path) -> Mapping[str, Any] | None:
-    """The final scores of a checkpoint's run; None if there are none, or they belong to another checkpoint.
-
-    Raises:
-        UserError: the run cannot be read.
-    """
+def scores_file(checkpoint: Path) -> Path | None:
+    """The file with the final scores of a checkpoint's run; None if there are none, or of another checkpoint."""
     newest, run = checkpoint.parent / "latest", checkpoint.parents[1]
     if not newest.is_file() or newest.read_bytes().strip() != checkpoint.name.encode():
         return None
-    scores = read_run(run).scores
+    return newest_file(run / "results")
+
+
+def read_scores(file: Path) -> Evaluation:
+    """Read the final scores of a run.
+
+    Raises:
+        UserError: the file cannot be read, or it is damaged.
+    """
     try:
-        _scores(scores)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return parse_evaluation(read_file(file))
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}; move it elsewhere") from error
+    except (ValueError, OverflowError, RecursionError) as error:
         raise UserError(
-            f"the scores in {run / 'results'} are damaged ({error!r}); move them elsewhere"
+            f"the scores in {file.parent} are damaged ({error!r}); move them elsewhere"
         ) from error
-    return scores
 
 
-def model_card(
-    word: str, agent: Agent, config: Config, scores: Mapping[str, Any] | None, licence: str
-) -> str:
+def model_card(word: str, agent: Agent, config: Config, final: Evaluation | None, licence: str) -> str:
     """The page of an agent on the hub: Markdown with a YAML header.
 
     Args:
         word: its address, ``hf://owner/name``.
         agent: the agent.
         config: the configuration of its run.
-        scores: its final scores, see :func:`adamas.evaluation.results.evaluate_agent`; None if it has none.
+        final: its final scores; None if it has none.
         licence: the hub's name of the licence.
     """
     env = config.env
@@ -122,8 +127,8 @@ def model_card(
         "denoising steps of a frame": agent.config.world_model.sampler.num_steps,
         "seed": config.seed,
     }
-    if scores is not None and "run" in scores:
-        rows["steps of the real game"] = f"{scores['run']['real_steps']:,}"
+    if final is not None and final.run is not None:
+        rows["steps of the real game"] = f"{final.run.real_steps:,}"
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return f"""---
 {yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---
@@ -141,7 +146,7 @@ action, state = agent.act(obs)  # obs: {tuple(agent.config.obs_shape)} uint8; pa
 
 ## Scores
 
-{_scores(scores)}
+{_scores(final)}
 
 ## Training
 
@@ -153,26 +158,24 @@ The whole configuration is in [config.yaml](config.yaml).
 """
 
 
-def _scores(scores: Mapping[str, Any] | None) -> str:
-    if scores is None:
+def _scores(final: Evaluation | None) -> str:
+    if final is None:
         return "This agent was uploaded without scores in the real game."
     lines = ["| policy | mean return | 95 % interval | episodes |", "| --- | --- | --- | --- |"]
-    for name in ("agent", "random_policy"):
-        of = scores[name]
-        low, high = of["mean_interval_95"]
-        count = len(of["returns"])
-        lines.append(f"| {name.replace('_', ' ')} | {of['mean']:.2f} | [{low:.2f}, {high:.2f}] | {count} |")
-    protocol = scores["protocol"]
+    for name, score in final.scores.items():
+        low, high = score.mean_interval_95
+        lines.append(f"| {name} | {score.mean:.2f} | [{low:.2f}, {high:.2f}] | {len(score.returns)} |")
+    protocol = final.protocol
     env = ", ".join(
         f"{name} {'default' if value is None else value}"
-        for name, value in protocol["env"].items()
+        for name, value in to_dict(protocol.env).items()
         if name != "life_loss_ends"  # concerns training alone
     )
     return "\n".join(lines) + (
         f"""
 
 Whole episodes of the real game; a lost life does not end one. Environment: {env}.
-Actions {protocol["actions"]} at temperature {protocol["temperature"]}, seed {protocol["seed"]}.
+Actions {protocol.actions} at temperature {protocol.temperature}, seed {protocol.seed}.
 The intervals cover evaluation noise only; other training seeds vary more.
 Every episode, the code and the machine are in [scores.json](scores.json)."""
     )

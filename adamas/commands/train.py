@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +19,9 @@ from adamas.core.distributed import Group
 from adamas.core.errors import Interrupted, UserError
 from adamas.core.progress import duration
 from adamas.dreaming.films import save_longest_dream
-from adamas.evaluation.results import evaluate_agent
+from adamas.evaluation.evaluate import evaluate_agent
+from adamas.evaluation.result_file import parse_evaluation
+from adamas.evaluation.results import TrainingSummary
 from adamas.presets import PRESETS, preset
 from adamas.report.run_results import write_report
 from adamas.training.build import follow, new_run, resume_run
@@ -124,10 +125,10 @@ def _is_finished(trainer: Trainer) -> bool:
     if trainer.config.data is not None:
         return results.is_dir()
     for path in results.glob("scores*.json"):
-        with contextlib.suppress(
-            OSError, ValueError, KeyError, TypeError
-        ):  # such a file is no score of this run
-            if json.loads(path.read_text())["run"]["seconds"] == clock.seconds:
+        # A file that cannot be read is no score of this run.
+        with contextlib.suppress(OSError, ValueError, OverflowError, RecursionError):
+            run = parse_evaluation(path.read_bytes()).run
+            if run is not None and run.seconds == clock.seconds:
                 return True
     return False
 
@@ -190,7 +191,7 @@ def _report(trainer: Trainer) -> None:
     if not trainer.quiet:
         episodes = counted(protocol.final_episodes, "episode")
         print(f"scoring the agent: {episodes} of the real game", flush=True)
-    scores = evaluate_agent(
+    evaluation = evaluate_agent(
         agent,
         config.env,
         episodes=protocol.final_episodes,
@@ -200,9 +201,17 @@ def _report(trainer: Trainer) -> None:
         device=trainer.device,
     )
     seconds, real_steps = trainer.clock.seconds, trainer.real_steps
-    scores["run"] = {"config": to_dict(config), "real_steps": real_steps, "seconds": seconds}
+    run = TrainingSummary(config=to_dict(config), real_steps=real_steps, seconds=seconds)
     heldout, has_dreams = trainer.heldout_dreams(), config.imagination == "on"
-    paths = write_report(run_dir, agent, config.env, scores, heldout, trainer.device, config.seed, has_dreams)
-    print_scores(scores)
+    paths = write_report(
+        run_dir,
+        agent,
+        replace(evaluation, run=run),
+        heldout=heldout,
+        device=trainer.device,
+        seed=config.seed,
+        dreams=has_dreams,
+    )
+    print_scores(evaluation)
     print(f"trained for {duration(seconds)} on {real_steps:,} real steps")
     print("\n".join(f"  {path}" for path in paths))

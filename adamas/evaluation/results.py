@@ -1,187 +1,112 @@
-"""Evaluation results as JSON: scores of all episodes, with the protocol and the provenance (code and machine)."""
+"""What :func:`~adamas.evaluation.evaluate.evaluate_agent` finds, as dataclasses."""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
-from contextlib import closing
-from datetime import datetime, timezone
-from importlib import metadata
-from pathlib import Path
-from typing import Any
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
-import numpy as np
-import torch
-
-from adamas.agent import Agent, check_fits
-from adamas.core.checks import check_range
-from adamas.core.config import to_dict
-from adamas.core.files import write_numbered
-from adamas.core.protocols import Policy
-from adamas.core.runtime import multiplies_bf16
-from adamas.core.seeding import derive_seed
 from adamas.envs.config import EnvConfig
-from adamas.envs.make import make_env
-from adamas.evaluation.protocol import EpisodeScore, RandomPolicy, play_episodes
-from adamas.rl.action_distribution import check_temperature
-from adamas.rl.rollout import OnHost
-
-PACKAGES = ("adamas", "torch", "numpy", "gymnasium", "ale-py", "minatar")
-PACKAGE_FOLDER = Path(__file__).parents[1]
+from adamas.evaluation.provenance import Provenance
 
 
-def evaluate_agent(
-    agent: Agent,
-    env_config: EnvConfig,
-    *,
-    episodes: int,
-    num_envs: int,
-    seed: int,
-    temperature: float = 1.0,
-    device: torch.device,
-) -> dict[str, Any]:
-    """Score an agent on whole episodes of the real environment, and a random policy under the same protocol.
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Statistics of the returns of n episodes, and the episodes.
 
-    Args:
-        agent: the agent, on ``device``.
-        env_config: the game. A lost life does not end an episode here.
-        episodes: number of episodes of each policy.
-        num_envs: number of environments that are played in parallel. They share the episodes.
-        seed: determines everything random, on the same machine.
+    Attributes:
+        mean: mean of the returns.
+        std: their standard deviation, dividing by n.
+        median: their median.
+        mean_interval_95: see :func:`~adamas.evaluation.evaluate.bootstrap_interval`.
+        mean_length: mean of the lengths.
+        returns: undiscounted sum of the unclipped rewards of each episode, (n,).
+        lengths: number of steps of each episode, (n,).
+
+    Raises:
+        ValueError: there are no episodes, or a number of the returns is not finite.
+    """
+
+    mean: float
+    std: float
+    median: float
+    mean_interval_95: tuple[float, float]
+    mean_length: float
+    returns: list[float]
+    lengths: list[int]
+
+    def __post_init__(self) -> None:
+        if not self.returns:
+            raise ValueError("a score has no episodes")
+        for value in (self.mean, *self.mean_interval_95, *self.returns):
+            if not math.isfinite(value):
+                raise ValueError(f"a score is {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationProtocol:
+    """How scores were measured: the arguments of :func:`~adamas.evaluation.evaluate.evaluate_agent`.
+
+    Attributes:
+        env: the game.
+        training: whether the rules of training held, by which a lost life ends an episode.
+        actions: whether the agent's actions were sampled, or the most likely ones.
         temperature: temperature of the agent's policy; 0 is greedy.
-        device: device on which the agent's network computes.
-
-    Returns:
-        ``protocol``, ``agent`` and ``random_policy`` (:func:`summary` of each), and ``provenance``. All values can be
-        written as JSON.
-
-    Raises:
-        UserError: if the protocol is invalid, or the agent was not trained for the environment.
+        episodes: number of episodes of each policy.
+        num_envs: number of environments that were played in parallel.
+        seed: seed of everything random.
+        device: device on which the agent's network computed.
     """
-    check_range("episodes", episodes, least=1)
-    check_temperature(temperature)
-    num_envs = min(num_envs, episodes)
-    # The random policy is always sampled. Greedy, it would always take its first action.
-    policies: dict[str, tuple[Policy, float]] = {
-        "agent": (OnHost(agent.actor_critic, device), temperature),
-        "random_policy": (RandomPolicy(agent.action_spec), 1.0),
-    }
-    summaries = {}
-    for name, (policy, policy_temperature) in policies.items():
-        env_seed = derive_seed(seed, "evaluation", "env")  # the same for both policies
-        with closing(make_env(env_config, num_envs, env_seed, training=False)) as env:
-            check_fits(agent.config, env.obs_shape, env.action_spec, "the agent")
-            generator = torch.Generator().manual_seed(derive_seed(seed, "evaluation", name))
-            scores = play_episodes(policy, env, episodes, generator, policy_temperature)
-        summaries[name] = summary(scores, derive_seed(seed, "bootstrap"))
-    protocol = {
-        "env": to_dict(env_config),
-        "training": False,
-        "actions": "sampled" if temperature > 0 else "greedy",
-        "temperature": temperature,
-        "episodes": episodes,
-        "num_envs": num_envs,
-        "seed": seed,
-        "device": str(device),
-    }
-    return {"protocol": protocol, **summaries, "provenance": provenance()}
+
+    env: EnvConfig
+    training: bool = False
+    actions: Literal["sampled", "greedy"]
+    temperature: float
+    episodes: int
+    num_envs: int
+    seed: int
+    device: str
 
 
-def summary(episodes: Sequence[EpisodeScore], seed: int) -> dict[str, Any]:
-    """Compute statistics of the returns of episodes, and list the episodes.
+@dataclass(frozen=True, kw_only=True)
+class TrainingSummary:
+    """The run at whose end an agent was scored.
 
-    Returns:
-        ``mean``, ``std`` (dividing by the number of episodes), ``median``, ``mean_interval_95`` (see
-        :func:`bootstrap_interval`), ``mean_length``, ``returns`` and ``lengths`` (of each episode).
+    Attributes:
+        config: its whole configuration as plain values.
+        real_steps: steps of the real game that it took.
+        seconds: duration of the training.
     """
-    returns = np.array([episode.score for episode in episodes])
-    lengths = [episode.length for episode in episodes]
-    return {
-        "mean": float(returns.mean()),
-        "std": float(returns.std()),
-        "median": float(np.median(returns)),
-        "mean_interval_95": bootstrap_interval(returns, seed),
-        "mean_length": float(np.mean(lengths)),
-        "returns": returns.tolist(),
-        "lengths": lengths,
-    }
+
+    config: Mapping[str, Any]
+    real_steps: int
+    seconds: float
 
 
-def bootstrap_interval(values: np.ndarray, seed: int, num_resamples: int = 10_000) -> list[float]:
-    """The 95 % percentile bootstrap interval of the mean of (n,) values (Efron 1979): its lower and upper end.
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Scores of an agent, and of a random policy under the same protocol.
 
-    For the episodes of one run, it covers evaluation noise only. Training runs with other seeds vary more.
+    Attributes:
+        protocol: how they were measured.
+        agent: the agent's score.
+        random_policy: the random policy's score.
+        provenance: the code and the machine.
+        run: the run that trained the agent; None if it was scored by itself.
+        target: the path or the address on the hub that named the agent; None if it was scored at the end of its run.
+        target_commit: commit of the hub's repository; None if the agent is not from the hub.
     """
-    rng = np.random.default_rng(seed)
-    means = rng.choice(values, (num_resamples, len(values))).mean(axis=1)
-    return [float(end) for end in np.quantile(means, [0.025, 0.975])]
 
+    protocol: EvaluationProtocol
+    agent: Score
+    random_policy: Score
+    provenance: Provenance
+    run: TrainingSummary | None = None
+    target: str | None = None
+    target_commit: str | None = None
 
-def provenance() -> dict[str, Any]:
-    """Describe the code, the machine and the time: package versions, git commit, hardware, UTC time."""
-    return {
-        "time_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "packages": {name: version for name in PACKAGES if (version := _version(name)) is not None},
-        "git": git_state(PACKAGE_FOLDER),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": _cpu_model(),
-        "cpu_vectors": torch.backends.cpu.get_cpu_capability(),
-        "cpu_bf16": multiplies_bf16(),
-        "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
-
-
-def git_state(folder: Path) -> dict[str, Any]:
-    """The git commit of ``folder``, and whether its files differ from that commit (``dirty``).
-
-    If git is missing or does not track the folder, the commit is "unknown" and ``dirty`` is None.
-    """
-    # A package that is installed inside another repository must not report the commit of that repository.
-    if _git(folder, "ls-files", "--error-unmatch", ".") is None:
-        return {"commit": "unknown", "dirty": None}
-    commit, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain", "--", ".")
-    return {"commit": commit or "unknown", "dirty": None if changes is None else bool(changes)}
-
-
-def _git(folder: Path, *command: str) -> str | None:
-    """Run a git command in ``folder``, and return its output; None if it fails or git is missing."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *command], capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _cpu_model() -> str:
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def write_results(path: Path, results: Mapping[str, Any]) -> Path:
-    """Write results as JSON, atomically, without overwriting earlier results.
-
-    Returns:
-        The path written: ``path``, or the first free of ``name-2.json``, ``name-3.json``, ... if it exists.
-
-    Raises:
-        UserError: if the folder cannot be written.
-    """
-    return write_numbered(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
+    @property
+    def scores(self) -> dict[str, Score]:
+        """The scores by the name of the policy, for people."""
+        return {"agent": self.agent, "random policy": self.random_policy}

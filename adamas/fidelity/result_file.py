@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import types
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from adamas.core.errors import UserError
 from adamas.core.files import read_file
-from adamas.envs.config import read_env
+from adamas.core.json_data import from_json
+from adamas.evaluation.provenance import Provenance
 from adamas.fidelity.results import DreamResults, FidelityProtocol, FidelityResult
 
 FILE = "fidelity.json"
@@ -22,7 +22,7 @@ def write_result(folder: Path, result: FidelityResult) -> None:
     data = {
         "protocol": asdict(result.protocol),
         "dreams": {name: _to_json(found) for name, found in result.dreams.items()},
-        "provenance": result.provenance,
+        "provenance": asdict(result.provenance),
     }
     (folder / FILE).write_text(json.dumps(data, indent=1), encoding="utf-8")
 
@@ -35,15 +35,16 @@ def read_result(folder: Path) -> FidelityResult:
     """
     try:
         data = json.loads(read_file(folder / FILE))
-        env = data["protocol"]["env"]
-        protocol = data["protocol"] | {"env": None if env is None else read_env(env)}
+        protocol = from_json(FidelityProtocol, data["protocol"], "protocol")
         dreams = {name: _from_json(found) for name, found in data["dreams"].items()}
-        return FidelityResult(FidelityProtocol(**protocol), dreams, data["provenance"], folder)
+        return FidelityResult(
+            protocol, dreams, from_json(Provenance, data["provenance"], "provenance"), folder
+        )
     except OSError as error:
         raise UserError(
             f"cannot read {folder / FILE}: {error.strerror}; measure the fidelity first"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(f"{folder / FILE} is damaged ({error}); measure the fidelity again") from error
 
 
@@ -77,19 +78,4 @@ def _from_json(json_data: Mapping[str, Any]) -> DreamResults:
         "margin": json_data.get("margin"),
         "moments": moments and {"outcomes": moments["outcomes"], "action_sensitivity": moments["obedience"]},
     }
-    found = _build(DreamResults, data)
-    assert isinstance(found, DreamResults)
-    return found
-
-
-def _build(kind: Any, data: Any) -> Any:
-    """Build a value of the annotated type ``kind`` from plain data; the inverse of ``asdict``."""
-    if get_origin(kind) in (Union, types.UnionType):  # such as Estimate | None
-        return None if data is None else _build(get_args(kind)[0], data)
-    if is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return kind(**{name: _build(hints[name], value) for name, value in data.items()})  # type: ignore[operator]
-    if get_origin(kind) is dict:
-        key_kind, value_kind = get_args(kind)
-        return {key_kind(key): _build(value_kind, value) for key, value in data.items()}
-    return data
+    return from_json(DreamResults, data)

@@ -5,12 +5,11 @@ Numbers that could not be measured are None: the mean of no values, a precision 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from adamas.envs.config import EnvConfig
+from adamas.evaluation.provenance import Provenance
 
 
 @dataclass(frozen=True)
@@ -186,11 +185,11 @@ class FidelityResult:
     Attributes:
         protocol: how.
         dreams: by name of the sampler, such as "N = 3", then the baselines by their names.
-        provenance: what :func:`~adamas.evaluation.results.provenance` returned.
+        provenance: the code and the machine.
         folder: where the results were written, if they were.
     """
 
     protocol: FidelityProtocol
     dreams: dict[str, DreamResults]
-    provenance: Mapping[str, Any]
+    provenance: Provenance
     folder: Path | None = None

@@ -24,7 +24,7 @@ from adamas.dreaming.films import save_longest_dream
 from adamas.dreaming.starts import with_actions_of
 from adamas.dreaming.windows import draw_windows
 from adamas.envs.config import EnvConfig
-from adamas.evaluation.results import provenance
+from adamas.evaluation.provenance import provenance
 from adamas.fidelity.action_sensitivity import Sensitivity, confusion_plot
 from adamas.fidelity.drift import BASELINE, OTHER_ACTIONS, STILL, still, under_other_actions
 from adamas.fidelity.figures import drift_curves

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from adamas.evaluation.results import bootstrap_interval
+from adamas.evaluation.evaluate import bootstrap_interval
 from adamas.fidelity.action_sensitivity import Sensitivity
 from adamas.fidelity.coverage import Agreement, OutcomeComparison
 from adamas.fidelity.results import (

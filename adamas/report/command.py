@@ -58,7 +58,7 @@ def report(arguments: Sequence[str]) -> None:
 def _print_published(methods: Sequence[str]) -> None:
     table = Table("", *STATISTICS, "games >= human", box=None)
     for row in aggregate_table({name: normalise(published_method(name)) for name in methods}):
-        table.add_row(row["method"], *map(_shown, row["estimates"].values()), str(row["superhuman"]))
+        table.add_row(row.method, *map(_shown, row.estimates.values()), str(row.superhuman))
     console().print(table)
     print("human-normalised, over 26 games x 5 runs; [95 % interval], stratified bootstrap")
     for (name, game), score in CORRECTED.items():

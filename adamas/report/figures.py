@@ -44,17 +44,16 @@ def learning_curves(runs: Sequence[RunRecord], colour: Mapping[str, str]) -> Fig
     """Plot returns during training of one game's runs against real steps, updates and hours; dots are final scores."""
     figure, axes = new_figure(1, 3)
     for run in runs:
-        real_steps, hours, returns = evaluations(list(run.metrics), list(run.timing))
-        updates = np.array([r["step"] for r in run.metrics if r["phase"] == "evaluate"], dtype=float)
-        ends = (float(run.real_steps), float(run.metrics[-1]["step"]) if run.metrics else 0.0, run.hours)
-        score = run.score
+        real_steps, hours, returns = evaluations(run.metrics, run.timing)
+        updates = np.array([r.step for r in run.metrics if r.phase == "evaluate"], dtype=float)
+        ends = (float(run.real_steps), float(run.metrics[-1].step) if run.metrics else 0.0, run.hours)
         for ax, x, end in zip(axes, (real_steps, updates, hours), ends, strict=True):
             ax.plot(x, returns, color=colour[run.method], alpha=0.6, linewidth=1.2, label=run.method)
-            if run.scores is not None and score is not None:
-                low, high = run.scores["agent"]["mean_interval_95"]
-                ax.plot([end, end], [low, high], color=colour[run.method], linewidth=1)
-                ax.plot(end, score, "o", color=colour[run.method], markersize=5)
-    random = [run.scores["random_policy"]["mean"] for run in runs if run.scores is not None]
+            if run.final is not None:
+                score = run.final.agent
+                ax.plot([end, end], score.mean_interval_95, color=colour[run.method], linewidth=1)
+                ax.plot(end, score.mean, "o", color=colour[run.method], markersize=5)
+    random = [run.final.random_policy.mean for run in runs if run.final is not None]
     for ax, label in zip(axes, ("real steps", "steps of the whole run", "hours"), strict=True):
         if random:
             ax.axhline(float(np.mean(random)), color=GREY, linestyle="--", label="random policy")
@@ -196,7 +195,7 @@ def recorded_panels(runs: Sequence[RunRecord]) -> list[Panel]:
     return [
         panel
         for panel in PANELS
-        if any(len(curve(list(run.metrics), panel.phase, name)[0]) for run in runs for name in panel.metrics)
+        if any(len(curve(run.metrics, panel.phase, name)[0]) for run in runs for name in panel.metrics)
     ]
 
 
@@ -215,7 +214,7 @@ def world_models(runs: Sequence[RunRecord], panels: Sequence[Panel], colour: Map
     for ax, panel in zip(axes, panels, strict=False):
         for run in runs:
             for name, style, alpha in zip(panel.metrics, ("-", "--"), (0.7, 0.5), strict=False):
-                x, y = curve(list(run.metrics), panel.phase, name)
+                x, y = curve(run.metrics, panel.phase, name)
                 if len(x):
                     label = run.method if style == "-" else None
                     marker = "o" if len(x) == 1 else ""

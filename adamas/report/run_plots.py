@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from adamas.evaluation.results import Evaluation, Score
 from adamas.media.plots import BLUE, GREEN, GREY, ORANGE, new_figure, save_figure
 from adamas.report.records import Record, curve, evaluations, read_records
 
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def save_plots(run_dir: Path, scores: Mapping[str, Any], folder: Path) -> list[Path]:
+def save_plots(run_dir: Path, final: Evaluation, folder: Path) -> list[Path]:
     """Draw all plots of a run as PNG files.
 
     Args:
         run_dir: the run's folder.
-        scores: what :func:`~adamas.evaluation.results.evaluate_agent` returned.
+        final: the evaluation of the final agent.
         folder: where the files go.
 
     Returns:
@@ -32,10 +33,10 @@ def save_plots(run_dir: Path, scores: Mapping[str, Any], folder: Path) -> list[P
     """
     metrics, timing = (read_records(run_dir / "metrics" / f"{name}.jsonl") for name in ("metrics", "timing"))
     figures = {
-        "learning_curve": learning_curve(metrics, timing, scores),
+        "learning_curve": learning_curve(metrics, timing, final),
         "world_model": world_model(metrics),
         "dream_rates": dream_rates(metrics),
-        "returns": returns(scores),
+        "returns": returns(final),
     }
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -45,19 +46,18 @@ def save_plots(run_dir: Path, scores: Mapping[str, Any], folder: Path) -> list[P
     return paths
 
 
-def learning_curve(metrics: list[Record], timing: list[Record], scores: Mapping[str, Any]) -> Figure:
+def learning_curve(metrics: Sequence[Record], timing: Sequence[Record], final: Evaluation) -> Figure:
     """Plot the return of every evaluation against real steps and against hours, with the final scores."""
     real_steps, hours, values = evaluations(metrics, timing)
     figure, axes = new_figure(1, 2)
-    counted = any("real_steps" in r for r in metrics)
+    counted = any("real_steps" in record.values for record in metrics)
     labels = ("steps in the real game" if counted else "epoch", "hours since the start")
     for ax, x, label in zip(axes, (real_steps, hours), labels, strict=True):
         _line(ax, x, values, BLUE, "during training", marker="o")
-        for name, what, colour in (("agent", "final agent", GREEN), ("random_policy", "random policy", GREY)):
-            score = scores[name]
-            low, high = score["mean_interval_95"]
-            ax.axhspan(low, high, color=colour, alpha=0.2, linewidth=0)
-            ax.axhline(score["mean"], color=colour, linestyle="--", label=f"{what}: {_interval(score)}")
+        shown = ((final.agent, "final agent", GREEN), (final.random_policy, "random policy", GREY))
+        for score, what, colour in shown:
+            ax.axhspan(*score.mean_interval_95, color=colour, alpha=0.2, linewidth=0)
+            ax.axhline(score.mean, color=colour, linestyle="--", label=f"{what}: {_interval(score)}")
         ax.set(xlabel=label, ylabel="return of an episode")
     axes[0].locator_params(axis="x", integer=True)
     axes[0].xaxis.set_major_formatter("{x:,.0f}")
@@ -65,7 +65,7 @@ def learning_curve(metrics: list[Record], timing: list[Record], scores: Mapping[
     return figure
 
 
-def world_model(metrics: list[Record]) -> Figure:
+def world_model(metrics: Sequence[Record]) -> Figure:
     """Plot the losses of the world model's parts, and how close dreamt frames are to held-out frames."""
     figure, axes = new_figure(2, 2)
     from matplotlib.ticker import LogLocator
@@ -73,7 +73,7 @@ def world_model(metrics: list[Record]) -> Figure:
     _line(axes[0], *curve(metrics, "denoiser", "loss"), BLUE, "denoiser")
     _line(axes[1], *curve(metrics, "reward_end", "loss_reward"), BLUE, "reward")
     _line(axes[1], *curve(metrics, "reward_end", "loss_end"), ORANGE, "end")
-    names = [name for record in metrics if record["phase"] == "evaluate" for name in record]
+    names = [name for record in metrics if record.phase == "evaluate" for name in record.values]
     steps = sorted({int(name.removeprefix("psnr_")) for name in names if name.startswith("psnr_")})
     for step, colour in zip(steps, (BLUE, ORANGE), strict=False):
         what = "next frame" if step == 1 else f"frame {step} steps on"
@@ -98,7 +98,7 @@ def world_model(metrics: list[Record]) -> Figure:
     return figure
 
 
-def dream_rates(metrics: list[Record]) -> Figure:
+def dream_rates(metrics: Sequence[Record]) -> Figure:
     """Plot the rates of rewards and ends in dreams and in the real game; a good world model has the same rates."""
     figure, axes = new_figure(1, 2)
     for ax, what, label in zip(axes, ("reward", "end"), ("reward (sign) a step", "ends a step"), strict=True):
@@ -115,19 +115,15 @@ def dream_rates(metrics: list[Record]) -> Figure:
     return figure
 
 
-def returns(scores: Mapping[str, Any]) -> Figure:
+def returns(final: Evaluation) -> Figure:
     """Plot histograms of the final episodes' returns, of the agent and of a random policy."""
     figure, (ax,) = new_figure(1, 1)
-    both = {name: np.array(scores[name]["returns"]) for name in ("agent", "random_policy")}
-    bins = _bins(np.concatenate(list(both.values())))
-    labels = [
-        f"{what}: mean (triangle) {_interval(scores[name])}"
-        for name, what in zip(both, ("agent", "random policy"), strict=True)
-    ]
-    ax.hist(list(both.values()), bins.tolist(), color=(BLUE, ORANGE), label=labels)
-    for name, colour in zip(both, (BLUE, ORANGE), strict=True):
+    both = [np.array(score.returns) for score in final.scores.values()]
+    labels = [f"{what}: mean (triangle) {_interval(score)}" for what, score in final.scores.items()]
+    ax.hist(both, _bins(np.concatenate(both)).tolist(), color=(BLUE, ORANGE), label=labels)
+    for score, colour in zip(final.scores.values(), (BLUE, ORANGE), strict=True):
         above = ax.get_xaxis_transform()
-        ax.plot(scores[name]["mean"], 1.03, "v", color=colour, transform=above, clip_on=False)
+        ax.plot(score.mean, 1.03, "v", color=colour, transform=above, clip_on=False)
     ax.set(xlabel="return of an episode", ylabel="episodes")
     ax.locator_params(integer=True)
     _legend_below(figure, ax)
@@ -160,9 +156,9 @@ def _bins(values: np.ndarray) -> np.ndarray:
     return np.arange(low - 0.5, high + width, width)
 
 
-def _interval(score: Mapping[str, Any]) -> str:
-    low, high = score["mean_interval_95"]
-    return f"{score['mean']:.4g} (95 % interval {low:.4g} to {high:.4g}, {len(score['returns'])} episodes)"
+def _interval(score: Score) -> str:
+    low, high = score.mean_interval_95
+    return f"{score.mean:.4g} (95 % interval {low:.4g} to {high:.4g}, {len(score.returns)} episodes)"
 
 
 def _legend_below(figure: Figure, ax: Axes, ncols: int = 1) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,8 +12,8 @@ from adamas.agent import Agent
 from adamas.core.errors import require
 from adamas.dreaming.continuation import Continuation
 from adamas.dreaming.films import agent_and_dream, save_longest_dream
-from adamas.envs.config import EnvConfig
-from adamas.evaluation.results import write_results
+from adamas.evaluation.result_file import write_evaluation
+from adamas.evaluation.results import Evaluation
 from adamas.media.pictures import save_pair
 from adamas.report.run_plots import save_plots
 
@@ -26,8 +24,8 @@ NUM_STEPS = 100  # steps in the film of the agent
 def write_report(
     run_dir: Path,
     agent: Agent,
-    env_config: EnvConfig,
-    scores: Mapping[str, Any],
+    final: Evaluation,
+    *,
     heldout: Continuation | None,
     device: torch.device,
     seed: int,
@@ -41,8 +39,7 @@ def write_report(
     Args:
         run_dir: folder of the run, with its ``metrics``.
         agent: the agent, on ``device``.
-        env_config: the game of the agent.
-        scores: what :func:`~adamas.evaluation.results.evaluate_agent` returned.
+        final: the evaluation of the final agent.
         heldout: dreams beside the true continuation of held-out frames, of which the longest is filmed. None: no film.
         device: where the agent computes.
         seed: seed of the episode in the film of the agent.
@@ -55,11 +52,16 @@ def write_report(
         UserError: the run has no metrics, or the folder cannot be written.
     """
     folder = run_dir / "results"
-    paths = [write_results(folder / "scores.json", scores)]
-    temperature = scores["protocol"]["temperature"]
+    paths = [write_evaluation(folder / "scores.json", final)]
+    protocol = final.protocol
     if dreams:
         real, dream = agent_and_dream(
-            agent, env_config, seed=seed, num_steps=NUM_STEPS, temperature=temperature, device=device
+            agent,
+            protocol.env,
+            seed=seed,
+            num_steps=NUM_STEPS,
+            temperature=protocol.temperature,
+            device=device,
         )
         save_pair(folder / "agent.gif", real, dream, FPS)
         paths.append(folder / "agent.gif")
@@ -68,4 +70,4 @@ def write_report(
     if importlib.util.find_spec("matplotlib") is None:
         warnings.warn(f"no plots were drawn: {require('matplotlib', 'report')}", stacklevel=2)
         return paths
-    return paths + save_plots(run_dir, scores, folder)
+    return paths + save_plots(run_dir, final, folder)

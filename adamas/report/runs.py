@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from adamas.core.config import diff, load_config, to_dict
+from adamas.core.config import ABSENT, diff, load_config, to_dict
 from adamas.core.errors import UserError
 from adamas.core.files import read_file
-from adamas.envs.config import read_env
+from adamas.evaluation.result_file import newest_file, parse_evaluation
+from adamas.evaluation.results import Evaluation
 from adamas.evaluation.scores import Runs
 from adamas.presets.atari import atari100k, game_overrides
 from adamas.report.records import Record, read_records
@@ -31,51 +30,57 @@ class RunRecord:
 
     Attributes:
         folder: the run's folder.
-        config: its configuration, as plain values.
+        config: its configuration.
         metrics: the records of ``metrics.jsonl``.
         timing: the records of ``timing.jsonl``.
-        scores: the newest final score; None if the run has none.
+        final: the newest evaluation of the final agent; None if the run has none.
         method: name that all runs of one configuration share, filled in by :func:`group`.
     """
 
     folder: Path
-    config: Mapping[str, Any]
+    config: Config
     metrics: Sequence[Record]
     timing: Sequence[Record]
-    scores: Mapping[str, Any] | None
+    final: Evaluation | None
     method: str = ""
 
     @property
     def on_recordings(self) -> bool:
         """Whether the run learnt from recordings instead of a game. It then has no policy and no score."""
-        return self.config["data"] is not None
+        return self.config.data is not None
 
     @property
     def game(self) -> str:
         """Name of the real game, or of the recordings."""
-        if self.on_recordings:
-            return f"recordings {str(self.config['data']).rstrip('/').rpartition('/')[2]}"
-        return str(self.config["env"]["game"])
+        if self.config.data is not None:
+            return f"recordings {self.config.data.rstrip('/').rpartition('/')[2]}"
+        return self.config.env.game
 
     @property
     def seed(self) -> int:
         """Seed of the run."""
-        return int(self.config["seed"])
+        return self.config.seed
+
+    @functools.cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """The configuration as plain values, see :func:`~adamas.core.config.to_dict`."""
+        return to_dict(self.config)
 
     @property
     def score(self) -> float | None:
         """Mean return of the final agent's episodes."""
-        return None if self.scores is None else float(self.scores["agent"]["mean"])
+        return None if self.final is None else self.final.agent.mean
 
     @property
     def real_steps(self) -> int:
         """Steps of the real game so far."""
-        return int(next((r["real_steps"] for r in reversed(self.metrics) if "real_steps" in r), 0))
+        counts = (r.values["real_steps"] for r in reversed(self.metrics) if "real_steps" in r.values)
+        return int(next(counts, 0))
 
     @property
     def hours(self) -> float:
         """Hours of training so far."""
-        return float(self.timing[-1]["seconds"]) / 3600 if self.timing else 0.0
+        return self.timing[-1].values["seconds"] / 3600 if self.timing else 0.0
 
     def clip(self, name: str) -> bytes | None:
         """Content of a film in the run's results; None if there is no such film."""
@@ -108,48 +113,17 @@ def read_run(folder: Path) -> RunRecord:
         UserError: a file is missing or damaged.
     """
     try:
-        config = to_dict(
-            load_config(folder / "config.yaml", Config)
-        )  # fields that older runs lack get their defaults
-        # An older version that was killed may have left an empty file.
-        files = sorted((folder / "results").glob("scores*.json"), key=_number)
-        scores = [json.loads(content) for content in map(read_file, files) if content]
-        for content in scores:
-            check_scores(content)
+        config = load_config(folder / "config.yaml", Config)
+        newest = newest_file(folder / "results")
+        final = None if newest is None else parse_evaluation(read_file(newest))
     except OSError as error:
         raise UserError(
             f"cannot read {error.filename}: {error.strerror}; give the folder of a run"
         ) from error
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{folder} is damaged ({type(error).__name__}: {error}); leave it out") from error
     metrics, timing = (read_records(folder / "metrics" / f"{name}.jsonl") for name in ("metrics", "timing"))
-    return RunRecord(folder, config, metrics, timing, scores[-1] if scores else None)
-
-
-def check_scores(scores: Any) -> None:
-    """Check that scores have the entries that a report and a model card show; see ``evaluation/results.py``.
-
-    Raises:
-        KeyError, TypeError, ValueError, AttributeError: an entry is missing, or has the wrong type.
-    """
-    for name in ("agent", "random_policy"):
-        low, high = scores[name]["mean_interval_95"]
-        for value in (scores[name]["mean"], low, high, *scores[name]["returns"]):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise ValueError(f"{name} has the score {str(value)[:40]!r}")
-        if not scores[name]["returns"]:
-            raise ValueError(f"{name} has no episodes")
-    provenance = scores["provenance"]
-    parts = [provenance, provenance.get("packages", {}), provenance.get("git", {})]
-    parts += [scores.get("protocol", {}), scores.get("run", {})]
-    if not all(isinstance(part, Mapping) for part in parts):
-        raise TypeError("parts of it are no tables of names and values")
-
-
-def _number(file: Path) -> int:
-    """Return 1 for scores.json, 2 for scores-2.json, and so on."""
-    _, _, number = file.stem.partition("-")
-    return int(number) if number.isdecimal() else 1
+    return RunRecord(folder, config, metrics, timing, final)
 
 
 def differences(a: RunRecord, b: RunRecord) -> list[str]:
@@ -159,7 +133,7 @@ def differences(a: RunRecord, b: RunRecord) -> list[str]:
     no difference if the other run has the usual value. Between runs on recordings, the recorded game is no difference.
     """
     usual = {} if a.game == b.game else {**_usual(own_settings(a), b), **_usual(own_settings(b), a)}
-    keys = [key for key in diff(a.config, b.config) if key not in NOT_THE_METHOD and key not in usual]
+    keys = [key for key in diff(a.settings, b.settings) if key not in NOT_THE_METHOD and key not in usual]
     if a.on_recordings and b.on_recordings:
         return [key for key in keys if not key.startswith("env.")]
     return keys if a.on_recordings == b.on_recordings else ["data", *keys]
@@ -168,20 +142,23 @@ def differences(a: RunRecord, b: RunRecord) -> list[str]:
 def _usual(keys: Collection[str], run: RunRecord) -> dict[str, Any]:
     """Return those of the settings ``keys`` for which ``run`` has the value of the published configuration."""
     published = to_dict(atari100k()) if keys else {}
-    return {key: value for key in keys if (value := value_at(run.config, key)) == value_at(published, key)}
+    return {key: value for key in keys if (value := value_at(run.settings, key)) == value_at(published, key)}
 
 
 def own_settings(run: RunRecord) -> dict[str, Any]:
     """Return the settings that a run has because its game needs them, by dotted key."""
     if run.on_recordings:
         return {}
-    env = read_env(run.config["env"])
-    return {key: value for key, value in game_overrides(env).items() if value_at(run.config, key) == value}
+    own = game_overrides(run.config.env)
+    return {key: value for key, value in own.items() if value_at(run.settings, key) == value}
 
 
-def value_at(config: Any, key: str) -> Any:
-    """Return the value under a dotted key of a configuration of plain values."""
-    return functools.reduce(lambda part, name: part[name], key.split("."), config)
+def value_at(settings: Mapping[str, Any], key: str) -> Any:
+    """Return the value under a dotted key of a configuration of plain values; ABSENT if it has no such key."""
+    value: Any = settings
+    for name in key.split("."):
+        value = value.get(name, ABSENT) if isinstance(value, Mapping) else ABSENT
+    return value
 
 
 def group(runs: Sequence[RunRecord]) -> list[RunRecord]:

@@ -115,7 +115,7 @@ def _print_status(jobs: Sequence[Job]) -> None:
             table.add_row(job.run_dir.name, "not begun", "", "", "")
             continue
         run = read_run(job.run_dir)
-        epoch = str(run.metrics[-1]["epoch"]) if run.metrics else "0"
+        epoch = str(run.metrics[-1].epoch) if run.metrics else "0"
         score = "" if run.score is None else f"{run.score:,.2f}"
         state = "finished" if job.finished else "begun"
         table.add_row(job.run_dir.name, state, epoch, f"{run.real_steps:,}", score)

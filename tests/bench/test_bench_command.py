@@ -19,15 +19,15 @@ CHEAP = ["denoiser forward, batch 1", "replay draw"]
 
 def test_rows_are_compared_in_two_processes() -> None:
     results = list(compare(preset("debug"), CHEAP, rounds=2, seconds=0.0))
-    assert [result["row"] for result in results] == CHEAP
+    assert [result.row for result in results] == CHEAP
     for result in results:
-        slow, fast = result["plain"], result["fast"]
-        assert result["ratio"] > 0
-        assert slow["per_second"] == pytest.approx(ROWS_UNITS[result["row"]] / slow["seconds"])
-        assert slow["gflops"] * slow["seconds"] == pytest.approx(fast["gflops"] * fast["seconds"])
-        assert fast["peak_bytes"] > 50e6
-        assert result["precision"] == "fp32"  # as the preset says
-    shown = table(results, {"fp32": results[0]["fast"]["gflops"]})
+        slow, fast = result.plain, result.fast
+        assert result.ratio > 0
+        assert slow.per_second == pytest.approx(ROWS_UNITS[result.row] / slow.seconds)
+        assert slow.gflops * slow.seconds == pytest.approx(fast.gflops * fast.seconds)
+        assert fast.peak_bytes > 50e6
+        assert result.precision == "fp32"  # as the preset says
+    shown = table(results, {"fp32": results[0].fast.gflops})
     assert shown.row_count == len(CHEAP)
     assert next(iter(shown.columns[5].cells)) == "100%"  # of its own speed
     assert list(shown.columns[4].cells)[1] == ""  # drawing segments multiplies nothing

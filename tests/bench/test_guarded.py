@@ -13,35 +13,35 @@ import torch
 
 from adamas.agent import AgentConfig
 from adamas.bench.agreement import SMALL, answers, fixed_agent, relative_error, replayed_answers
-from adamas.bench.guarded import Finding, guarded
+from adamas.bench.guarded import guarded
 from adamas.bench.real_runs import course
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.presets import preset
 
 
-def finds_two() -> Iterator[Finding]:
+def finds_two() -> Iterator[dict[str, int]]:
     print("not for the table")
     yield {"what": 1}
     yield {"what": 2}
 
 
-def fails() -> Iterator[Finding]:
+def fails() -> Iterator[dict[str, int]]:
     yield {"what": 1}
     raise ValueError("the first line\nthe second")
 
 
-def is_a_mistake() -> Iterator[Finding]:
+def is_a_mistake() -> Iterator[dict[str, int]]:
     yield from ()
     raise UserError("it must be so; do this")
 
 
-def needs_much_memory() -> Iterator[Finding]:
+def needs_much_memory() -> Iterator[dict[str, int]]:
     yield {"what": 1}
     raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 TiB")
 
 
-def dies() -> Iterator[Finding]:
+def dies() -> Iterator[dict[str, int]]:
     yield {"what": 1}
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -71,13 +71,13 @@ def test_outcomes(work, status, error, found, capfd):  # type: ignore[no-untyped
 def test_work_out_of_time_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
 
-    def inner() -> Iterator[Finding]:
+    def inner() -> Iterator[dict[str, int]]:
         with pids.open("a") as file:
             file.write(f"{os.getpid()}\n")
         time.sleep(60)
         yield {}
 
-    def outer() -> Iterator[Finding]:
+    def outer() -> Iterator[dict[str, int]]:
         with pids.open("a") as file:
             file.write(f"{os.getpid()}\n")
         yield {"what": 1}
@@ -149,4 +149,4 @@ def test_a_wrong_weight_shows_in_outputs_and_gradients() -> None:
 )
 def test_courses_of_losses(name: str, losses: list[float], verdict: str, result: str) -> None:
     found = course(name, [torch.tensor(loss) for loss in losses])
-    assert (found["verdict"], found["result"]) == (verdict, result)
+    assert (found.verdict, found.result) == (verdict, result)

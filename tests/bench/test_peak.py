@@ -8,15 +8,18 @@ import torch
 
 from adamas.bench import command, peak
 from adamas.bench.command import table
+from adamas.bench.measurement import Comparison, Speed
 from adamas.cli import run
 from adamas.core import runtime
 from adamas.core.runtime import RuntimeConfig
 
 
-def result(row: str, gflops: float, precision: str) -> dict[str, Any]:
+def result(row: str, gflops: float, precision: str) -> Comparison:
     """What measuring a row gives, made up."""
-    used = {"per_second": 1.0, "gflops": gflops, "system_share": 0.0, "peak_bytes": 1, "startup_seconds": 1.0}
-    return {"row": row, "plain": used, "fast": used, "ratio": 1.0, "precision": precision}
+    used = Speed(
+        seconds=1.0, per_second=1.0, gflops=gflops, system_share=0.0, peak_bytes=1, startup_seconds=1.0
+    )
+    return Comparison(row=row, unit="frames", plain=used, fast=used, precision=precision, ratio=1.0)
 
 
 def test_a_row_is_compared_with_the_peak_of_its_own_precision(

@@ -32,6 +32,7 @@ from adamas.report.runs import find_runs
 from adamas.training.config import Config
 from tests.helpers.faults import EFFORT, content
 from tests.helpers.fuzzing import NUMBERS, WORDS, Fuzz, damage, damage_yaml, replace_leaf, restore
+from tests.helpers.scores import scores_json
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -105,11 +106,10 @@ def test_scores_and_metrics(fuzz: Fuzz, run: Path) -> None:
     (run / "metrics").mkdir()
     (run / "results").mkdir()
     record = {"step": 5, "epoch": 0, "phase": "collect", "real_steps": 500}
-    summary = {"mean": 1.0, "mean_interval_95": [0.0, 2.0], "returns": [1.0]}
     files: dict[Path, Any] = {
         run / "metrics/metrics.jsonl": record,
         run / "metrics/timing.jsonl": {**record, "seconds": 3.0},
-        run / "results/scores.json": {"agent": summary, "random_policy": summary, "provenance": {"git": {}}},
+        run / "results/scores.json": scores_json(1.0, real_steps=500),
     }
     for path, data in files.items():
         path.write_text(json.dumps(data) + "\n")

@@ -14,6 +14,7 @@ from adamas.core.config import to_dict
 from adamas.presets import preset
 from adamas.report.page import render
 from adamas.report.runs import find_runs
+from tests.helpers.scores import scores_json
 
 GIF = base64.b64decode("R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs=")  # one pixel
 
@@ -42,16 +43,7 @@ def make_run(
 
 
 def write_score(path: Path, score: float) -> None:
-    summary = {"mean": score, "mean_interval_95": [score - 1, score + 1], "returns": [score] * 3}
-    provenance = {
-        "cpu": "A Processor",
-        "cores": 2,
-        "gpu": None,
-        "packages": {"torch": "2"},
-        "git": {"commit": "c0ffee"},
-    }
-    scores = {"agent": summary, "random_policy": {**summary, "mean": 0.5}, "provenance": provenance}
-    path.write_text(json.dumps(scores))
+    path.write_text(json.dumps(scores_json(score)))
 
 
 class Words(HTMLParser):

@@ -31,8 +31,8 @@ def test_runs_of_one_configuration_belong_together(tmp_path: Path) -> None:
     assert config_differences(runs) == [("final_epochs", ["0", "7"])]
     (row, other) = aggregate_table({m: normalise(scores_of(runs, m)) for m in ("base", "base (2)")})
     breakout, pong = references()["Breakout"], references()["Pong"]
-    assert row["num_runs"] == 3 and other["num_runs"] == 1
-    assert row["estimates"]["mean"].value == pytest.approx((breakout.normalise(4) + pong.normalise(-20)) / 2)
+    assert row.num_runs == 3 and other.num_runs == 1
+    assert row.estimates["mean"].value == pytest.approx((breakout.normalise(4) + pong.normalise(-20)) / 2)
 
 
 def test_what_one_game_needs_is_shown_and_makes_no_other_method(tmp_path: Path) -> None:

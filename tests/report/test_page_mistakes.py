@@ -22,7 +22,7 @@ def test_what_cannot_be_reported_is_refused(tmp_path: Path) -> None:
         find_runs([tmp_path / "nowhere"])
     folder = make_run(tmp_path / "a")
     (folder / "results/scores.json").write_text("{}")
-    with pytest.raises(UserError, match=r"is damaged \(KeyError: 'agent'\)"):
+    with pytest.raises(UserError, match=r"is damaged \(ValueError: protocol is missing\)"):
         find_runs([tmp_path])
     write_score(folder / "results/scores.json", 10**400)
     with pytest.raises(UserError, match=r"is damaged \(OverflowError"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,19 @@ import pytest
 from PIL import Image
 
 from adamas.core.errors import UserError
+from adamas.evaluation.evaluate import score_episodes
 from adamas.evaluation.protocol import EpisodeScore
-from adamas.evaluation.results import summary
-from adamas.report.records import curve, evaluations, read_records
+from adamas.evaluation.result_file import parse_evaluation
+from adamas.evaluation.results import Evaluation
+from adamas.report.records import Record, curve, evaluations, read_records
 from adamas.report.run_plots import dream_rates, learning_curve, returns, save_plots, world_model
+from tests.helpers.scores import scores_json
 
-Record = dict[str, Any]
 
-
-def make_scores(agent: list[float], random: list[float]) -> dict[str, Any]:
-    both = {"agent": agent, "random_policy": random}
-    return {name: summary([EpisodeScore(x, 1) for x in values], seed=0) for name, values in both.items()}
+def make_scores(agent: list[float], random: list[float]) -> Evaluation:
+    scores = [score_episodes([EpisodeScore(x, 1) for x in values], seed=0) for values in (agent, random)]
+    whole = parse_evaluation(json.dumps(scores_json(0.0)).encode())
+    return replace(whole, agent=scores[0], random_policy=scores[1])
 
 
 SCORES = make_scores([3.0, 4.0, 4.0, 9.0], [0.0, 0.0, 1.0, 3.0])
@@ -42,10 +45,11 @@ def test_records_that_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     with pytest.raises(UserError, match="cannot read"):
         read_records(path)
-    one = {"step": 1, "epoch": 0, "phase": "denoiser", "loss": "nan"}
+    one = {"step": 1, "epoch": 0, "phase": "denoiser", "loss": "inf"}
     line = json.dumps(one) + "\n"
     path.write_text(2 * line + '{"st')
-    assert read_records(path) == [one, one], "a line that is being written is not there yet"
+    record = Record(step=1, epoch=0, phase="denoiser", values={"loss": float("inf")})
+    assert read_records(path) == [record, record], "a line that is being written is not there yet"
     deep = 100_000 * "["
     values: tuple[Any, ...] = ("much", None, [1], {})
     for damaged in (
@@ -79,8 +83,10 @@ def test_evaluations_against_real_steps_and_hours(records: tuple[list[Record], l
     real_steps, hours, values = evaluations(metrics, timing)
     assert real_steps.tolist() == [600, 700] and values.tolist() == [2.5, 3.5]
     assert hours.tolist() == pytest.approx([2.09, 2.12])
-    for record in metrics:
-        record.pop("real_steps", None)
+    metrics = [
+        replace(record, values={name: x for name, x in record.values.items() if name != "real_steps"})
+        for record in metrics
+    ]
     assert evaluations(metrics, timing)[0].tolist() == [1, 2], "epochs instead"
     assert [len(x) for x in evaluations([], [])] == [0, 0, 0]
 
@@ -120,10 +126,10 @@ def test_dream_rates(records: tuple[list[Record], list[Record]]) -> None:
         make_scores([-21.0, 1e4], [0.0, 3.0]),
     ],
 )
-def test_no_episode_is_left_out_of_the_histogram(scores: dict[str, Any]) -> None:
+def test_no_episode_is_left_out_of_the_histogram(scores: Evaluation) -> None:
     (ax,) = returns(scores).axes
-    for bars, name in zip(ax.containers, ("agent", "random_policy"), strict=True):
-        assert sum(bar.get_height() for bar in bars) == len(scores[name]["returns"])
+    for bars, score in zip(ax.containers, scores.scores.values(), strict=True):
+        assert sum(bar.get_height() for bar in bars) == len(score.returns)
 
 
 def test_whole_returns_have_a_bin_each() -> None:

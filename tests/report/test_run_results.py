@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,7 +12,9 @@ from PIL import Image
 from adamas.agent import Agent
 from adamas.dreaming.continuation import Continuation
 from adamas.envs.config import MinAtarConfig
-from adamas.evaluation.results import evaluate_agent
+from adamas.evaluation.evaluate import evaluate_agent
+from adamas.evaluation.result_file import parse_evaluation
+from adamas.evaluation.results import Evaluation
 from adamas.report.run_results import write_report
 
 CPU = torch.device("cpu")
@@ -23,7 +23,7 @@ PLOTS = ["learning_curve.png", "world_model.png", "dream_rates.png", "returns.pn
 
 
 @pytest.fixture
-def scores(agent: Agent) -> dict[str, Any]:
+def scores(agent: Agent) -> Evaluation:
     return evaluate_agent(agent, BREAKOUT, episodes=2, num_envs=2, seed=0, device=CPU)
 
 
@@ -35,11 +35,11 @@ def heldout() -> Continuation:
     return Continuation(obs, 100 + obs, zeros, zeros, zeros.bool(), zeros.bool(), mask)
 
 
-def test_a_report_is_complete(run_dir: Path, agent: Agent, scores: dict[str, Any]) -> None:
-    paths = write_report(run_dir, agent, BREAKOUT, scores, heldout(), CPU, seed=0)
+def test_a_report_is_complete(run_dir: Path, agent: Agent, scores: Evaluation) -> None:
+    paths = write_report(run_dir, agent, scores, heldout=heldout(), device=CPU, seed=0)
     assert [p.name for p in paths] == ["scores.json", "agent.gif", "dream.gif", "dream.png", *PLOTS]
     assert sorted(paths) == sorted((run_dir / "results").iterdir())
-    assert json.loads(paths[0].read_text()) == scores
+    assert parse_evaluation(paths[0].read_bytes()) == scores
     with Image.open(paths[1]) as film:
         assert film.height >= 160 and film.n_frames > 4
     with Image.open(paths[2]) as film:
@@ -50,10 +50,10 @@ def test_a_report_is_complete(run_dir: Path, agent: Agent, scores: dict[str, Any
 
 
 def test_without_matplotlib_there_are_scores_and_films(
-    run_dir: Path, agent: Agent, scores: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    run_dir: Path, agent: Agent, scores: Evaluation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.warns(UserWarning, match=r"no plots.*pip install 'adamas\[report\]'"):
-        paths = write_report(run_dir, agent, BREAKOUT, scores, None, CPU, seed=0)
+        paths = write_report(run_dir, agent, scores, heldout=None, device=CPU, seed=0)
     assert [p.name for p in paths] == ["scores.json", "agent.gif"]
     assert all(path.stat().st_size > 0 for path in paths)

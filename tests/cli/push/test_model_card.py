@@ -12,7 +12,7 @@ import yaml
 
 from adamas import cli
 from adamas.agent import Agent, AgentConfig
-from adamas.commands.push import model_card, scores_of
+from adamas.commands.push import model_card, read_scores, scores_file
 from adamas.core.actions import ActionSpec, Axis
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import save_config, to_dict
@@ -76,7 +76,7 @@ def test_the_model_card_says_what_is_known(hub: StandIn, run_dir: Path) -> None:
         "library_name": "adamas",
         "tags": ["reinforcement-learning", "world-model", "diffusion", "minatar", "breakout"],
     }
-    assert "| agent | 1.50 | [1.00, 2.00] | 2 |\n| random policy | 0.25 | [0.00, 0.50] | 2 |\n" in card
+    assert "| agent | 1.50 | [0.50, 2.50] | 3 |\n| random policy | 0.25 | [-0.75, 1.25] | 3 |\n" in card
     assert "size 10, max_episode_steps 50, sticky_actions 0.1.\n" in card
     assert "Actions sampled at temperature 0.5, seed 7.\n" in card
     assert 'agent = adamas.load("hf://me/breakout")\n' in card
@@ -98,12 +98,12 @@ def test_what_is_not_known_is_not_said(hub: StandIn, run_dir: Path) -> None:
 
 def test_scores_are_those_of_the_checkpoint(run_dir: Path) -> None:
     first, last = sorted((run_dir / "checkpoints").glob("step-*"))
-    assert scores_of(last) is None
+    assert scores_file(last) is None
     score(run_dir)
     score(run_dir, "scores-2.json", mean=4.0)
-    scores = scores_of(last)
-    assert scores is not None and scores["agent"]["mean"] == 4.0
-    assert scores_of(first) is None
+    newest = scores_file(last)
+    assert newest == run_dir / "results" / "scores-2.json" and read_scores(newest).agent.mean == 4.0
+    assert scores_file(first) is None
     alone = run_dir.parent / "alone"
     shutil.copytree(last, alone)
-    assert scores_of(alone) is None
+    assert scores_file(alone) is None
