@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tarfile
 import threading
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from adamas import cli
 from adamas.core.config import load_config
 from adamas.data import EpisodeStore
 from adamas.play.engine import Engine, Player
-from adamas.play.messages import Moment
+from adamas.play.server_messages import Hello, Moment
 from adamas.report.runs import find_runs
 from adamas.training.build import resume_run
 from adamas.training.config import Config
@@ -106,7 +105,7 @@ def test_agents_are_evaluated(old: Path) -> None:
 def test_agents_play(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine of the page computes ten moments of a dream beside its game."""
     moments: list[Moment] = []
-    hellos: list[Mapping[str, Any]] = []
+    hellos: list[Hello] = []
     enough = threading.Event()
 
     def show(moment: Moment) -> None:
@@ -114,7 +113,7 @@ def test_agents_play(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if len(moments) == 10:
             enough.set()
 
-    def serve(engine: Engine, library: object, hello: Mapping[str, Any], *address: object) -> None:
+    def serve(engine: Engine, library: object, hello: Hello, *address: object) -> None:
         hellos.append(hello)
         with engine.running(on_fault=enough.set):
             engine.join(Player(show, lambda note: None))
@@ -122,8 +121,8 @@ def test_agents_play(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("adamas.play.run_server.serve", serve)
     cli.run(["play", "game", "--fps", "60", "--device", "cpu"])
-    assert hellos[0]["why_no_real"] == "" and len(moments) >= 10
-    assert moments[-1].header["frame"] > moments[0].header["frame"]
+    assert hellos[0].why_no_real == "" and len(moments) >= 10
+    assert moments[-1].header.frame > moments[0].header.frame
     assert moments[-1].images[0].shape == (10, 10, 3)
 
 

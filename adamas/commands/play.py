@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from adamas.play.engine import Engine
 from adamas.play.messages import DEFAULT_FPS, LIMITS, Settings, View, human_fps
 from adamas.play.recording import KINDS, Recordings
 from adamas.play.scene import PlayContext
+from adamas.play.server_messages import Hello
 from adamas.play.worlds import MakeEnv
 from adamas.training.config import Config
 
@@ -138,7 +139,7 @@ def play(arguments: Sequence[str]) -> None:
         recordings.close()
 
 
-def _serve(engine: Engine, datasets: Mapping[str, Place], hello: Mapping[str, Any], options: Play) -> None:
+def _serve(engine: Engine, datasets: Mapping[str, Place], hello: Hello, options: Play) -> None:
     try:
         from adamas.play.dataset_api import DatasetApi
         from adamas.play.run_server import serve
@@ -155,7 +156,7 @@ def _serve(engine: Engine, datasets: Mapping[str, Place], hello: Mapping[str, An
     )
 
 
-def _play_in_terminal(engine: Engine, hello: Mapping[str, Any]) -> None:
+def _play_in_terminal(engine: Engine, hello: Hello) -> None:
     try:
         from adamas.play.terminal import play_in_terminal
     except ModuleNotFoundError as error:
@@ -208,22 +209,19 @@ def _origin(agent: Agent, config: Config, env: EnvConfig, target: Target) -> str
     return "recording" if config.data is None else f"recording {PurePosixPath(config.data).name}"
 
 
-def _hello(agent: Agent, target: Target, origin: str, why_no_real: str, has_policy: bool) -> dict[str, Any]:
+def _hello(agent: Agent, target: Target, origin: str, why_no_real: str, has_policy: bool) -> Hello:
     """The first message to a page."""
     _, height, width = agent.config.obs_shape
-    return {
-        "type": "hello",
-        "title": "demo agent" if target.path == DEMO else target.name,
-        "game": origin,
-        "has_policy": has_policy,
-        "has_rewards": agent.world_model.reward_end is not None,
-        "height": height,
-        "width": width,
-        "actions": list(Moves(agent.action_spec).names),
-        "views": ["dream"] if why_no_real else list(get_args(View)),
-        "why_no_real": why_no_real,
-        "samplers": list(SAMPLERS),
-        "limits": {name: list(limits) for name, limits in LIMITS.items()},
-        "can_record": True,
-        "why_no_record": "",
-    }
+    return Hello(
+        title="demo agent" if target.path == DEMO else target.name,
+        game=origin,
+        has_policy=has_policy,
+        has_rewards=agent.world_model.reward_end is not None,
+        height=height,
+        width=width,
+        actions=Moves(agent.action_spec).names,
+        views=("dream",) if why_no_real else get_args(View),
+        why_no_real=why_no_real,
+        samplers=tuple(SAMPLERS),
+        limits=LIMITS,
+    )

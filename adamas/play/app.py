@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib import resources
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 from starlette.applications import Starlette
@@ -22,7 +21,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from adamas.core.errors import UserError
 from adamas.play.dataset_api import DatasetApi, NotFound
 from adamas.play.engine import Engine, Player
-from adamas.play.messages import Moment, encode, parse
+from adamas.play.messages import parse
+from adamas.play.server_messages import Hello, Moment, Note, Notice, encode_moment, encode_note
 
 MAX_RATE = 100  # messages a second from one page, on average
 BURST = 200  # of them at once
@@ -47,14 +47,14 @@ class Mailbox:
         self._loop = asyncio.get_running_loop()
         self._waiting = asyncio.Event()
         self._newest: deque[Moment] = deque(maxlen=1)
-        self._notes: deque[dict[str, Any]] = deque(maxlen=16)
+        self._notes: deque[Note] = deque(maxlen=16)
 
     def show(self, moment: Moment) -> None:
         """Replace the moment that waits to be sent. May be called from any thread."""
         self._newest.append(moment)
         self._wake()
 
-    def notify(self, note: dict[str, Any]) -> None:
+    def notify(self, note: Note) -> None:
         """Add a note; if the queue is full, the oldest note is dropped. May be called from any thread."""
         self._notes.append(note)
         self._wake()
@@ -74,9 +74,9 @@ class Mailbox:
             await self._waiting.wait()
             self._waiting.clear()
             while self._notes:
-                await _deliver(socket.send_text, json.dumps(self._notes.popleft()))
+                await _deliver(socket.send_text, encode_note(self._notes.popleft()))
             if self._newest:
-                await _deliver(socket.send_bytes, encode(self._newest.pop()))
+                await _deliver(socket.send_bytes, encode_moment(self._newest.pop()))
 
 
 async def _deliver(send: Callable[[Content], Awaitable[None]], content: Content) -> None:
@@ -103,9 +103,7 @@ class RateLimit:
         return self._left >= 0
 
 
-def make_app(
-    engine: Engine, dataset_api: DatasetApi, hello: Mapping[str, Any], max_players: int
-) -> Starlette:
+def make_app(engine: Engine, dataset_api: DatasetApi, hello: Hello, max_players: int) -> Starlette:
     """Build the application.
 
     Args:
@@ -129,12 +127,12 @@ def make_app(
             await socket.close(TRY_LATER, f"{max_players} are playing already; try again later")
             return
         mailbox = Mailbox()
-        mailbox.notify(dict(hello))
+        mailbox.notify(hello)
         player = Player(mailbox.show, mailbox.notify)
         players.add(player)
         engine.join(player)
         try:
-            await _serve(socket, mailbox, engine, player, len(hello["actions"]))
+            await _serve(socket, mailbox, engine, player, len(hello.actions))
         finally:
             players.discard(player)
             engine.leave(player)
@@ -185,7 +183,7 @@ async def _receive(socket: WebSocket, engine: Engine, player: Player, num_action
         try:
             engine.request(player, parse(text, num_actions))
         except UserError as error:
-            player.notify({"type": "notice", "text": str(error)})
+            player.notify(Notice(text=str(error)))
             mistakes += 1
             if mistakes > MAX_MISTAKES:
                 return "too many invalid messages"

@@ -9,15 +9,16 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from adamas.core import runtime
 from adamas.diffusion.samplers import SamplerConfig
-from adamas.play.messages import Moment, Request
+from adamas.play.messages import Request
 from adamas.play.scene import PlayContext
+from adamas.play.server_messages import Moment, Note
 from adamas.play.session import Session
 from adamas.play.worlds import Dream
 
@@ -29,7 +30,7 @@ class Player(NamedTuple):
     """The callbacks of a player: ``show`` receives moments, ``notify`` all other messages. Any thread may call them."""
 
     show: Callable[[Moment], None]
-    notify: Callable[[dict[str, Any]], None]
+    notify: Callable[[Note], None]
 
 
 class Engine:
@@ -156,9 +157,9 @@ class Engine:
             return
         outputs = self._policy_outputs(shown)
         now = time.perf_counter()
-        speed = {"ms": round(1000 * (now - began), 1), "players": len(shown)}
+        milliseconds = round(1000 * (now - began), 1)
         for session, output in zip(shown, outputs, strict=True):
-            session.show(now, output, speed)
+            session.show(now, output, milliseconds, len(shown))
 
     def _dream(self, moving: Sequence[Session]) -> dict[Session, Callable[[Dream], None]]:
         """Step the running dreams, in one batch per sampler. Each session gets a function that applies its result."""

@@ -16,6 +16,7 @@ from adamas.data.recording import Recording
 from adamas.data.store import EpisodeStore
 from adamas.envs.vector import RealVectorEnv
 from adamas.play.controls import Controls, Moves
+from adamas.play.server_messages import WorldStatus
 from adamas.play.terminal import KEYS, Pressed
 from adamas.play.terminal_widgets import FAINT, Lines, Picture
 
@@ -113,5 +114,5 @@ class Keyboard(App[None]):
         return self._controls.action(self._pressed.held(now))
 
     def _draw(self) -> None:
-        world = {"reward": self._reward, "return": self._return, "age": self._age, "over": self._over}
+        world = WorldStatus(reward=self._reward, total=self._return, age=self._age, over=self._over)
         self.query_one("#game", Picture).show(world, self._obs[0].permute(1, 2, 0).numpy())

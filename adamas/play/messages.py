@@ -1,19 +1,11 @@
-"""The messages between a player's page and the server.
-
-The page sends requests: JSON of at most :data:`MAX_MESSAGE` bytes, which :func:`parse` turns into one of the classes
-below. The server sends moments: a JSON header followed by the pixels of one or more pictures (:func:`encode`).
-"""
+"""The requests of a player's page: JSON of at most :data:`MAX_MESSAGE` bytes, one of the classes below each."""
 
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Literal
 
 from adamas.core.checks import check_range
 from adamas.core.config import from_dict, to_dict
@@ -168,16 +160,3 @@ def parse(text: str, num_actions: int) -> Request:
 def human_fps(suite: str) -> float:
     """Steps a second at which a person can play a game of this suite."""
     return HUMAN_FPS.get(suite, DEFAULT_FPS)
-
-
-class Moment(NamedTuple):
-    """One update of a player's view: a header, and the pictures that its ``images`` names, (H, W, 3) uint8 each."""
-
-    header: Mapping[str, Any]
-    images: list[NDArray[np.uint8]]
-
-
-def encode(moment: Moment) -> bytes:
-    """Encode a moment: the length of the header (4 bytes, little-endian), the header as JSON, and the pixels."""
-    header = json.dumps(moment.header, allow_nan=False, separators=(",", ":")).encode()
-    return b"".join((struct.pack("<I", len(header)), header, *(image.tobytes() for image in moment.images)))

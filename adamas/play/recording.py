@@ -14,6 +14,7 @@ from adamas.agent import check_dataset_fits
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.data.store import NEW, EpisodeStore
+from adamas.play.server_messages import Note, Notice, Saved
 from adamas.play.worlds import World
 
 KINDS = ("dream", "real")
@@ -135,7 +136,7 @@ class PlayerRecorder:
         on: whether recording is on.
     """
 
-    def __init__(self, recordings: Recordings | None, notify: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, recordings: Recordings | None, notify: Callable[[Note], None]) -> None:
         """Record into ``recordings`` (None if recording is not possible). ``notify`` sends messages to the player."""
         self._recordings = recordings
         self._notify = notify
@@ -185,9 +186,9 @@ class PlayerRecorder:
             return
         if number is not None:
             dataset = f"played-{name}"
-            self._notify({"type": "saved", "dataset": dataset, "episode": number, "steps": recorder.steps})
+            self._notify(Saved(dataset=dataset, episode=number, steps=recorder.steps))
 
     def _fail(self, error: UserError) -> None:
         self._recorders.clear()
         self.on = False
-        self._notify({"type": "notice", "text": f"no longer recording: {error}"})
+        self._notify(Notice(text=f"no longer recording: {error}"))

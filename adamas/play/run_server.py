@@ -6,8 +6,7 @@ import contextlib
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import uvicorn
 
@@ -17,6 +16,7 @@ from adamas.play.app import make_app
 from adamas.play.dataset_api import DatasetApi
 from adamas.play.engine import Engine
 from adamas.play.messages import MAX_MESSAGE
+from adamas.play.server_messages import Hello
 
 BACKLOG = 64  # connections that wait to be accepted
 MAX_CONNECTIONS = 256  # of any kind at once
@@ -25,7 +25,7 @@ MAX_CONNECTIONS = 256  # of any kind at once
 def serve(
     engine: Engine,
     dataset_api: DatasetApi,
-    hello: Mapping[str, Any],
+    hello: Hello,
     host: str,
     port: int,
     max_players: int,
@@ -70,7 +70,7 @@ def serve(
     _handle_signals(stop)
     query = f"?token={token}" if token else ""
     print(
-        f"open http://{_name(host)}:{port}/{query} to play {hello['title']} (Ctrl-C stops the server)",
+        f"open http://{_name(host)}:{port}/{query} to play {hello.title} (Ctrl-C stops the server)",
         flush=True,
     )
     for origin in origins:

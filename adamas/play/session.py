@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -13,9 +12,10 @@ from torch import Tensor
 from adamas.core.errors import UserError
 from adamas.core.types import to_pixels
 from adamas.play import messages
-from adamas.play.messages import Actor, Moment, Settings
+from adamas.play.messages import Actor, Settings
 from adamas.play.recording import PlayerRecorder
 from adamas.play.scene import PlayContext, Scene
+from adamas.play.server_messages import Header, Moment, Note, Notice, PolicyStatus, Speed
 from adamas.play.worlds import Dream
 from adamas.rl.action_distribution import log_prob_and_entropy, sample_action
 
@@ -34,7 +34,7 @@ class Session:
     """
 
     def __init__(
-        self, shared: PlayContext, show: Callable[[Moment], None], notify: Callable[[dict[str, Any]], None]
+        self, shared: PlayContext, show: Callable[[Moment], None], notify: Callable[[Note], None]
     ) -> None:
         """Start a session. ``show`` receives its moments and ``notify`` all other messages."""
         self._shared = shared
@@ -56,7 +56,7 @@ class Session:
         try:
             self._handle(request)
         except UserError as error:
-            self._notify({"type": "notice", "text": str(error)})
+            self._notify(Notice(text=str(error)))
 
     def _handle(self, request: messages.Request) -> None:
         training = self.settings.training
@@ -152,13 +152,16 @@ class Session:
         for name, world, before in self.scene.steps(action, dream_step):
             self._recorder.add(name, before, action, world)
 
-    def show(self, now: float, output: tuple[Tensor, Tensor] | None, speed: dict[str, float]) -> None:
+    def show(
+        self, now: float, output: tuple[Tensor, Tensor] | None, milliseconds: float, players: int
+    ) -> None:
         """Send a moment to the player, and set the time of the next step.
 
         Args:
             now: seconds of ``time.perf_counter``.
             output: the policy's logits (1, A) and value (1,) for the current frame; None without a policy.
-            speed: the time of the batched step in milliseconds, ``ms``, and the number of ``players`` who shared it.
+            milliseconds: duration of the batched step.
+            players: number of players who shared it.
         """
         if output is not None:
             self._logits = output[0].float()
@@ -169,48 +172,52 @@ class Session:
         self.fresh = False
         self._times.append(now)
         self._frame += 1
-        header, images = self._describe(None if output is None else output[1])
         seconds = now - self._times[0]
         fps = (len(self._times) - 1) / seconds if seconds > 0 else 0.0
-        self._show(
-            Moment({**header, "speed": {"fps": round(fps, 1), **speed}}, [_picture(x) for x in images])
+        pictures = self._pictures()
+        header = Header(
+            dream=None if self.scene.dream is None else self.scene.dream.status(),
+            real=None if self.scene.game is None else self.scene.game.status(),
+            difference=self._difference(),
+            frame=self._frame,
+            ack=self._pressed.seq,
+            view=self.scene.view,
+            control=self._who,
+            paused=self._paused,
+            recording=self._recorder.on,
+            settings=self.settings,
+            images=list(pictures),
+            action=None if self.action is None else self._shared.moves.number(self.action),
+            policy=None if output is None else self._policy_status(output[1]),
+            speed=Speed(fps=round(fps, 1), ms=milliseconds, players=players),
         )
+        self._show(Moment(header, [_picture(x) for x in pictures.values()]))
 
-    def _describe(self, value: Tensor | None) -> tuple[dict[str, Any], list[Tensor]]:
-        """The header of a moment, and its pictures, (C, H, W) uint8 each. ``value`` is the policy's, (1,)."""
-        scene = self.scene
-        pictures = {name: world.obs for name, world in scene.worlds.items()}
-        header: dict[str, Any] = {name: world.describe() for name, world in scene.worlds.items()}
-        if scene.dream is not None and scene.game is not None:
-            difference = (scene.dream.obs.float() - scene.game.obs.float()).abs().mean()
-            header["difference"] = round(float(difference), 2)
-        if scene.dream is not None and self.settings.strip:
-            path = [to_pixels(point).cpu() for point in scene.dream.path]
+    def _pictures(self) -> dict[str, Tensor]:
+        """The pictures of a moment by name, (C, H, W) uint8 each."""
+        pictures = {name: world.obs for name, world in self.scene.worlds.items()}
+        if self.scene.dream is not None and self.settings.strip:
+            path = [to_pixels(point).cpu() for point in self.scene.dream.path]
             pictures.update({f"noise {i}": frame for i, frame in enumerate(path)})
-        header |= {
-            "frame": self._frame,
-            "ack": self._pressed.seq,
-            "view": scene.view,
-            "control": self._who,
-            "paused": self._paused,
-            "recording": self._recorder.on,
-            "settings": vars(self.settings),
-            "images": list(pictures),
-            "action": None if self.action is None else self._shared.moves.number(self.action),
-            "policy": None if value is None else self._describe_policy(value),
-        }
-        return header, list(pictures.values())
+        return pictures
 
-    def _describe_policy(self, value: Tensor) -> dict[str, Any]:
-        """The policy's probabilities, value and entropy. A policy of action vectors has no list of probabilities."""
+    def _difference(self) -> float | None:
+        """Mean absolute difference between the frames of dream and game; None unless both are shown."""
+        if self.scene.dream is None or self.scene.game is None:
+            return None
+        difference = (self.scene.dream.obs.float() - self.scene.game.obs.float()).abs().mean()
+        return round(float(difference), 2)
+
+    def _policy_status(self, value: Tensor) -> PolicyStatus:
+        """What the policy says of the current frame. ``value`` is the policy's, (1,)."""
         spec = self._shared.agent.action_spec
         any_action = self._shared.moves.actions[:1].to(self._logits.device)
         _, entropy = log_prob_and_entropy(spec, self._logits, any_action)
-        return {
-            "probabilities": self._logits[0].softmax(dim=-1).tolist() if spec.is_discrete else [],
-            "value": float(value[0]),
-            "entropy": float(entropy[0]),
-        }
+        return PolicyStatus(
+            probabilities=self._logits[0].softmax(dim=-1).tolist() if spec.is_discrete else [],
+            value=float(value[0]),
+            entropy=float(entropy[0]),
+        )
 
     def close(self) -> None:
         """End the session of a player who has left."""

@@ -9,9 +9,9 @@ import textwrap
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -27,13 +27,13 @@ from adamas.play.messages import (
     ChangeView,
     Control,
     Fork,
-    Moment,
     Pause,
     Record,
     Request,
     Reset,
     Step,
 )
+from adamas.play.server_messages import Header, Hello, Moment, Note
 from adamas.play.terminal_widgets import (
     BOLD,
     FAINT,
@@ -71,7 +71,7 @@ V value  H entropy of the agent
 N denoising steps""".splitlines()
 
 
-def play_in_terminal(engine: Engine, hello: Mapping[str, Any]) -> None:
+def play_in_terminal(engine: Engine, hello: Hello) -> None:
     """Play in this terminal until the player quits.
 
     Args:
@@ -161,15 +161,15 @@ class Terminal(App[None]):
     .small #pictures, .small #brief, .small #line, .small #help {{ display: none; }}
     """
 
-    def __init__(self, engine: Engine, hello: Mapping[str, Any]) -> None:
+    def __init__(self, engine: Engine, hello: Hello) -> None:
         super().__init__()
         self.failed = threading.Event()
-        self.notes: deque[Mapping[str, Any]] = deque(maxlen=16)
+        self.notes: deque[Note] = deque(maxlen=16)
         self._engine, self._hello = engine, hello
         self._newest: deque[Moment] = deque(maxlen=1)  # the moment to show next
         self._player = Player(self._newest.append, self.notes.append)
         self._moment: Moment | None = None  # the moment that is shown
-        self._pressed = Pressed(hello["actions"])
+        self._pressed = Pressed(hello.actions)
         self._action = Action(None)
         self._notice_ends = 0.0
 
@@ -206,25 +206,25 @@ class Terminal(App[None]):
         if key == "question_mark":
             self.screen.toggle_class("helping")
         elif self._pressed.press(key, time.monotonic()):
-            if self._moment is not None and self._moment.header["control"] == "agent":
+            if self._moment is not None and self._moment.header.control == "agent":
                 self._engine.request(self._player, Control("human"))  # a key takes over from the agent
             self._act()
         elif self._moment is not None:
             self._request(key, self._moment.header)
 
-    def _request(self, key: str, now: Mapping[str, Any]) -> None:
-        views, steps = self._hello["views"], now["settings"]["denoising_steps"]
+    def _request(self, key: str, now: Header) -> None:
+        views, steps = self._hello.views, now.settings.denoising_steps
         if key == "v" and len(views) == 1:
-            self._notice(self._hello["why_no_real"])
+            self._notice(self._hello.why_no_real)
             return
         requests: dict[str, Request] = {
-            "c": Control("human" if now["control"] == "agent" else "agent"),
-            "p": Pause(not now["paused"]),
-            "n": Step() if now["paused"] else Pause(True),
+            "c": Control("human" if now.control == "agent" else "agent"),
+            "p": Pause(not now.paused),
+            "n": Step() if now.paused else Pause(True),
             "r": Reset(),
             "f": Fork(),
-            "v": ChangeView(views[(views.index(now["view"]) + 1) % len(views)]),
-            "o": Record(not now["recording"]),
+            "v": ChangeView(views[(views.index(now.view) + 1) % len(views)]),
+            "o": Record(not now.recording),
             "plus": ChangeSettings({"denoising_steps": steps + 1}),
             "minus": ChangeSettings({"denoising_steps": steps - 1}),
         }
@@ -234,7 +234,7 @@ class Terminal(App[None]):
     def _act(self) -> None:
         """Send the action if it has changed. An action is held until at least one step has been taken with it."""
         action = self._pressed.action(time.monotonic())
-        taken = self._moment is not None and self._moment.header["ack"] >= self._action.seq
+        taken = self._moment is not None and self._moment.header.ack >= self._action.seq
         if action != self._action.action and (action is not None or taken):
             self._action = Action(action, self._action.seq + 1)
             self._engine.request(self._player, self._action)
@@ -274,12 +274,12 @@ class Terminal(App[None]):
         if self._moment is None:
             return
         header, images = self._moment
-        shown = dict(zip(header["images"], images, strict=True))
+        shown = dict(zip(header.images, images, strict=True))
         self.screen.set_class(width < PANEL + PICTURE * len(shown), "narrow")
         for name in ("dream", "real"):
             picture = self.query_one(f"#{name}", Picture)
             picture.display = name in shown
             if name in shown:
-                picture.show(header[name], shown[name])
+                picture.show(header.worlds[name], shown[name])
         self.query_one("#panel", Lines).put(panel(self._hello, header, height - 1))
-        self.query_one("#brief", Lines).put(brief(header, self._hello["actions"]))
+        self.query_one("#brief", Lines).put(brief(header, self._hello.actions))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,8 @@ from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
+
+from adamas.play.server_messages import Header, Hello, Note, Notice, Saved, WorldStatus
 
 SURROUND = 38  # grey level around pictures, one that a palette of 256 colours contains
 PLAIN, BOLD, FAINT = Style(), Style(bold=True), Style(dim=True)
@@ -72,78 +73,78 @@ def columns(fractions: Sequence[float]) -> str:
 # --- words ---------------------------------------------------------------------------------------------------
 
 
-def describe_note(note: Mapping[str, Any]) -> str:
-    """The text of a note: a notice, or a message about a recorded episode."""
-    if note["type"] == "saved":
-        return f"recorded: episode {note['episode']} of {note['dataset']}, {note['steps']} steps"
-    return str(note["text"])
+def describe_note(note: Note) -> str:
+    """The text of a note: a notice, or a message about a recorded episode. A hello has none."""
+    match note:
+        case Saved():
+            return f"recorded: episode {note.episode} of {note.dataset}, {note.steps} steps"
+        case Notice():
+            return note.text
+        case Hello():
+            return ""
 
 
-def caption(name: str, world: Mapping[str, Any], width: int) -> str:
+def caption(name: str, world: WorldStatus, width: int) -> str:
     """The caption of a world: its reward, return and step in words, or in numbers alone if ``width`` is too small."""
-    age, over = world["age"], f" {world['over']}" if world["over"] else ""
-    if world["reward"] is None:  # a world model without rewards
+    age, over = world.age, f" {world.over}" if world.over else ""
+    if world.reward is None:  # a world model without rewards
         return f"{name}: step {age}{over}"
-    reward, total = f"{world['reward']:+g}", f"{world['return']:g}"
+    reward, total = f"{world.reward:+g}", f"{world.total:g}"
     words = f"{name}: reward {reward} return {total} step {age}{over}"
     return words if len(words) <= width else f"{name} {reward} {total} {age}{over}"
 
 
-def actor(header: Mapping[str, Any], actions: Sequence[str]) -> str:
+def actor(header: Header, actions: Sequence[str]) -> str:
     """Who acts, the last action, and whether the worlds are paused or recorded."""
-    who = "you" if header["control"] == "human" else "agent"
-    action = header["action"]
-    action = "(start)" if action is None else actions[action] if isinstance(action, int) else action
-    return "  ".join([f"{who}: {action}", *(state for state in ("paused", "recording") if header[state])])
+    who = "you" if header.control == "human" else "agent"
+    action = header.action
+    words = "(start)" if action is None else actions[action] if isinstance(action, int) else action
+    states = {"paused": header.paused, "recording": header.recording}
+    return "  ".join([f"{who}: {words}", *(state for state, on in states.items() if on)])
 
 
-def chances(header: Mapping[str, Any]) -> str:
+def chances(header: Header) -> str:
     """Probabilities of rewards and of the end in the dream's last step; empty if there are none."""
-    dream = header.get("dream", {})
-    if not dream.get("reward_probabilities"):
+    dream = header.dream
+    if dream is None or dream.reward_probabilities is None:
         return ""
-    less, _, more = dream["reward_probabilities"]
-    return f"-1 {less:.0%}  +1 {more:.0%}  end {dream['end_probability']:.0%}"
+    less, _, more = dream.reward_probabilities
+    return f"-1 {less:.0%}  +1 {more:.0%}  end {dream.end_probability:.0%}"
 
 
-def brief(header: Mapping[str, Any], actions: Sequence[str]) -> list[Line]:
+def brief(header: Header, actions: Sequence[str]) -> list[Line]:
     """Describe a moment in three lines."""
-    policy, steps, fps = header["policy"], header["settings"]["denoising_steps"], header["speed"]["fps"]
-    opinion = (
-        f"V {policy['value']:+.2f}  H {policy['entropy']:.2f}  {columns(policy['probabilities'])}"
-        if policy
-        else ""
-    )
+    policy, steps, fps = header.policy, header.settings.denoising_steps, header.speed.fps
+    opinion = ""
+    if policy is not None:
+        opinion = f"V {policy.value:+.2f}  H {policy.entropy:.2f}  {columns(policy.probabilities)}"
     lines = (actor(header, actions), opinion, f"{chances(header)}  N {steps}  {fps:.0f} fps".strip())
     return [(line, PLAIN) for line in lines]
 
 
-def panel(hello: Mapping[str, Any], header: Mapping[str, Any], height: int) -> list[Line]:
+def panel(hello: Hello, header: Header, height: int) -> list[Line]:
     """The lines beside the pictures, with a bar for each action if there is room."""
-    actions, policy, speed = hello["actions"], header["policy"], header["speed"]
+    actions, policy = hello.actions, header.policy
     lines: list[Line] = [
-        (hello["title"], BOLD),
-        (hello["game"], FAINT),
+        (hello.title, BOLD),
+        (hello.game, FAINT),
         ("", PLAIN),
         (actor(header, actions), BOLD),
     ]
-    lines += [
-        (f"{speed['fps']:.0f} fps  denoising steps {header['settings']['denoising_steps']}", FAINT),
-        ("", PLAIN),
-    ]
-    if "dream" in header:
-        if hello["has_rewards"]:
+    lines += [(f"{header.speed.fps:.0f} fps  denoising steps {header.settings.denoising_steps}", FAINT), ("", PLAIN)]
+    if header.dream is not None:
+        if hello.has_rewards:
             lines += [("the dream's chances", FAINT), (chances(header), PLAIN)]
-        if "difference" in header:
-            lines.append((f"off by {header['difference']:.1f} of 255", PLAIN))
+        if header.difference is not None:
+            lines.append((f"off by {header.difference:.1f} of 255", PLAIN))
         lines.append(("", PLAIN))
     if policy is None:
         return lines
     lines += [("the agent's policy", FAINT)]
-    lines += [(f"value {policy['value']:+.2f}  entropy {policy['entropy']:.2f}", PLAIN)]
+    lines += [(f"value {policy.value:+.2f}  entropy {policy.entropy:.2f}", PLAIN)]
     if len(lines) + len(actions) > height:
-        return [*lines, (columns(policy["probabilities"]), PLAIN)]
-    bars = zip(actions, policy["probabilities"], strict=False)  # a policy of action vectors has none
+        return [*lines, (columns(policy.probabilities), PLAIN)]
+    bars = zip(actions, policy.probabilities, strict=False)  # a policy of action vectors has none
     return lines + [(f"{name:<13.13} {bar(p, 10)} {p:5.0%}", PLAIN) for name, p in bars]
 
 
@@ -178,10 +179,10 @@ class Lines(Widget):
 class Picture(Lines):
     """A frame, as large as fits, with a caption above it."""
 
-    world: Mapping[str, Any] | None = None
+    world: WorldStatus | None = None
     image: NDArray[np.uint8]
 
-    def show(self, world: Mapping[str, Any], image: NDArray[np.uint8]) -> None:
+    def show(self, world: WorldStatus, image: NDArray[np.uint8]) -> None:
         """Show the caption of a world and its frame, (H, W, 3)."""
         self.world, self.image = world, image
         self.on_resize()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from torch import Tensor
 
@@ -11,6 +10,7 @@ from adamas.core.protocols import DreamState, Prediction
 from adamas.core.types import Batch
 from adamas.dreaming.starts import Trail
 from adamas.envs.vector import RealVectorEnv
+from adamas.play.server_messages import DreamStatus, WorldStatus
 from adamas.world_models.diamond import Diamond, Thoughts
 
 MakeEnv = Callable[[bool], RealVectorEnv]
@@ -43,9 +43,9 @@ class World:
         self.total += reward
         self.age += 1
 
-    def describe(self) -> dict[str, Any]:
+    def status(self) -> WorldStatus:
         """The values that the page shows."""
-        return {"reward": self.reward, "return": self.total, "age": self.age, "over": self.over}
+        return WorldStatus(reward=self.reward, total=self.total, age=self.age, over=self.over)
 
 
 class Dream(World):
@@ -89,11 +89,17 @@ class Dream(World):
         elif horizon and self.age >= horizon:
             self.over = "horizon"
 
-    def describe(self) -> dict[str, Any]:
+    def status(self) -> DreamStatus:
         """The values that the page shows."""
         reward, end = self._chances
-        described = {**super().describe(), "reward_probabilities": reward, "end_probability": end}
-        return described if self._has_rewards else {**described, "reward": None, "return": None}
+        return DreamStatus(
+            reward=self.reward if self._has_rewards else None,
+            total=self.total if self._has_rewards else None,
+            age=self.age,
+            over=self.over,
+            reward_probabilities=reward,
+            end_probability=end,
+        )
 
 
 class Game(World):

@@ -35,7 +35,7 @@ def test_dreams_start_from_held_out_episodes(trained: tuple[Path, str], served: 
     assert isinstance(shared.starts, RecordedStarts)
     assert list(datasets) == ["test", "train", "played-dream", "played-real"]
     assert datasets["played-dream"] == run / "recordings" / "dream"
-    assert (hello["views"], hello["title"]) == (["dream", "both", "real"], run.name)
+    assert (hello.views, hello.title) == (("dream", "both", "real"), run.name)
     assert (shared.settings.fps, options.host) == (30.0, "127.0.0.1")
     assert shared.settings.denoising_steps == shared.agent.config.world_model.sampler.num_steps
     assert not (run / "recordings").exists()  # before anybody records
@@ -59,8 +59,8 @@ def test_without_a_target_the_agent_in_the_package_plays(
     monkeypatch.chdir(tmp_path)
     cli.run(["play", "--device", "cpu"])
     engine, datasets, hello, options = served
-    assert (hello["title"], hello["game"]) == ("demo agent", "breakout (minatar)")
-    assert hello["views"] == ["dream", "both", "real"] and hello["has_policy"] and hello["has_rewards"]
+    assert (hello.title, hello.game) == ("demo agent", "breakout (minatar)")
+    assert hello.views == ("dream", "both", "real") and hello.has_policy and hello.has_rewards
     assert engine._shared.settings.fps == options.fps == 5.0  # MinAtar at a pace for people
     assert next(iter(datasets)) == "test" and isinstance(engine._shared.starts, RecordedStarts)
     assert "adamas play RUN" in capsys.readouterr().out
@@ -86,9 +86,9 @@ def test_a_world_model_of_recordings_names_them(dreamer: Path, served: list[Any]
     as_if_recorded(dreamer, "drives-split")
     cli.run(["play", str(dreamer), "--device", "cpu"])
     engine, datasets, hello, _ = served
-    assert hello["game"] == "recording drives-split"
-    assert not hello["has_policy"] and not hello["has_rewards"] and hello["views"] == ["dream"]
-    assert "trained on recordings" in hello["why_no_real"]
+    assert hello.game == "recording drives-split"
+    assert not hello.has_policy and not hello.has_rewards and hello.views == ("dream",)
+    assert "trained on recordings" in hello.why_no_real
     assert not engine._shared.has_policy and engine._shared.settings.fps == 15.0
     assert list(datasets)[:2] == ["test", "train"]
 
@@ -97,7 +97,7 @@ def test_without_the_game_there_are_dreams_alone(trained: tuple[Path, str], serv
     cli.run(["play", str(trained[0]), "--env.suite", "gymnasium", "--env.game", "NoSuchGame-v0"])
     engine, _, hello, _ = served
     assert engine._shared.make_env is None
-    assert hello["views"] == ["dream"] and "NoSuchGame" in hello["why_no_real"]
+    assert hello.views == ("dream",) and "NoSuchGame" in hello.why_no_real
 
 
 def test_without_the_game_and_episodes_there_is_nothing(

@@ -132,10 +132,10 @@ def test_playing_beside_the_game(
         play_command, "_serve", lambda engine, datasets, hello, options: greeting.append(hello)
     )
     cli.run(["play", "RUN"])
-    assert greeting[0]["why_no_real"] == REFUSED and greeting[0]["views"] == ["dream"]
+    assert greeting[0].why_no_real == REFUSED and greeting[0].views == ("dream",)
     assert not imported()
     cli.run(["play", "RUN", *NAMED])
-    assert greeting[1]["views"] == ["dream", "both", "real"] and imported()
+    assert greeting[1].views == ("dream", "both", "real") and imported()
 
 
 def test_what_needs_no_game_imports_nothing(run: Path, imported: Callable[[], bool]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,10 @@ from adamas.export.onnx import describe_actions, export_model
 from adamas.play.controls import Moves
 from adamas.play.dataset_api import DatasetApi
 from adamas.play.engine import Engine, Player
-from adamas.play.messages import Action, ChangeView, Control, Moment, Pause, Record, Request, Settings, Step
+from adamas.play.messages import Action, ChangeView, Control, Pause, Record, Request, Settings, Step
 from adamas.play.recording import Recordings
 from adamas.play.scene import PlayContext
+from adamas.play.server_messages import Moment, header_json
 
 GAME = "AdamasLever-v0"
 
@@ -120,12 +121,12 @@ def test_playing(run: Path, tmp_path: Path) -> None:
     player = Player(moments.append, lambda note: None)
     engine.join(player)
 
-    def ask(*requests: Request) -> Mapping[str, Any]:
+    def ask(*requests: Request) -> dict[str, Any]:
         for request in requests:
             engine.request(player, request)
         engine._take_requests()
         engine._advance()
-        return moments[-1].header
+        return header_json(moments[-1].header)
 
     ask(ChangeView("both"), Pause(True), Record(True))
     agents = ask(Step())

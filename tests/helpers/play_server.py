@@ -11,7 +11,6 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,9 @@ from adamas.envs.config import MinAtarConfig
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.play.engine import Engine, Player
-from adamas.play.messages import Moment, Request
+from adamas.play.messages import Request
 from adamas.play.scene import PlayContext
+from adamas.play.server_messages import Moment, Note, Notice, header_json
 from adamas.play.session import Session
 from tests.helpers.processes import command
 
@@ -43,11 +43,11 @@ class Table:
     def __init__(self, shared: PlayContext) -> None:
         self.engine = Engine(shared)
         self.moments: dict[Player, list[Moment]] = {}
-        self.notes: dict[Player, list[dict[str, Any]]] = {}
+        self.notes: dict[Player, list[Note]] = {}
 
     def join(self) -> Player:
         moments: list[Moment] = []
-        notes: list[dict[str, Any]] = []
+        notes: list[Note] = []
         player = Player(moments.append, notes.append)
         self.moments[player], self.notes[player] = moments, notes
         self.engine.join(player)
@@ -79,8 +79,15 @@ class Table:
     def session(self, player: Player) -> Session:
         return self.engine._sessions[player]
 
-    def last(self, player: Player) -> Mapping[str, Any]:
-        return self.moments[player][-1].header
+    def last(self, player: Player) -> dict[str, Any]:
+        """The header of the player's last moment, as their page reads it."""
+        return header_json(self.moments[player][-1].header)
+
+    def notice(self, player: Player) -> str:
+        """The text of the player's last note, which must be a notice."""
+        note = self.notes[player][-1]
+        assert isinstance(note, Notice)
+        return note.text
 
 
 class Server:

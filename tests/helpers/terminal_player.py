@@ -16,28 +16,7 @@ from adamas.play.engine import Engine, Player
 from adamas.play.messages import Request, Settings
 from adamas.play.scene import PlayContext
 from adamas.play.terminal import Terminal
-
-HELLO: dict[str, Any] = {
-    "title": "tiny",
-    "game": "breakout (minatar)",
-    "actions": ["noop", "left", "right"],
-    "views": ["dream", "both", "real"],
-    "why_no_real": "",
-    "has_rewards": True,
-}
-HEADER: dict[str, Any] = {
-    "control": "agent",
-    "paused": False,
-    "recording": True,
-    "settings": {"denoising_steps": 3},
-    "action": 2,
-    "policy": {"probabilities": [0.5, 0.0, 0.5], "value": -0.25, "entropy": 0.6931},
-    "dream": {
-        **{"reward": 1.0, "return": 3.0, "age": 17, "over": ""},
-        **{"reward_probabilities": [0.0, 0.75, 0.25], "end_probability": 0.02},
-    },
-    "speed": {"fps": 14.9, "ms": 8.2, "players": 1},
-}
+from tests.helpers.server_messages import HELLO
 
 
 def colours(lines: list[Strip]) -> np.ndarray:
@@ -118,7 +97,7 @@ def run(app: Terminal, engine: Engine, script: Script, size: tuple[int, int]) ->
 def play(shared: PlayContext, script: Script, size: tuple[int, int] = (80, 24), **hello: Any) -> None:
     """Play on an engine of one's own."""
     engine = Engine(replace(shared, settings=Settings(fps=60, denoising_steps=2)))
-    app = Terminal(engine, {**HELLO, **hello})
+    app = Terminal(engine, replace(HELLO, **hello))
     with engine.running(app.failed.set):
         run(app, engine, script, size)
     assert not app.failed.is_set()

@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from adamas.play.app import Mailbox
+from adamas.play.server_messages import Notice
 from tests.helpers.play_server import Server, ask, closed, fetch, moment, note
 
 MOMENTS = 10  # that a page must get while others do harm
@@ -189,7 +190,7 @@ def test_a_connection_that_the_server_closed_before_anyone_was_told() -> None:
 
     async def send() -> None:
         mailbox = Mailbox()
-        mailbox.notify({"type": "notice"})
+        mailbox.notify(Notice(text="hello"))
         await mailbox.send_to(cast(WebSocket, Closed()))
 
     with pytest.raises(WebSocketDisconnect):

@@ -12,8 +12,9 @@ import torch
 
 from adamas.play import engine as engine_module
 from adamas.play.engine import Engine, Player
-from adamas.play.messages import Action, ChangeSettings, Control, Moment
+from adamas.play.messages import Action, ChangeSettings, Control
 from adamas.play.scene import PlayContext
+from adamas.play.server_messages import Moment
 from tests.helpers.play_server import Table
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from adamas.core.errors import UserError
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.play import messages
-from adamas.play.messages import Moment, Settings, encode, parse
+from adamas.play.messages import Settings, parse
+from adamas.play.server_messages import Moment, Notice, Saved, WorldStatus, encode_moment, encode_note
+from tests.helpers.server_messages import HEADER, HELLO
 
 
 @pytest.mark.parametrize(
@@ -107,7 +110,46 @@ def test_the_sampler_is_the_trained_one_but_for_steps_and_method() -> None:
 
 def test_a_moment_is_a_length_a_description_and_pixels() -> None:
     first, second = np.arange(12, dtype=np.uint8).reshape(2, 2, 3), np.full((2, 2, 3), 7, np.uint8)
-    data = encode(Moment({"images": ["dream", "real"], "text": "é"}, [first, second]))
+    game = WorldStatus(reward=0.0, total=2.0, age=4, over="ended")
+    header = replace(HEADER, real=game, difference=1.5, images=["dream", "real"], action="größer é")
+    data = encode_moment(Moment(header, [first, second]))
     (length,) = struct.unpack("<I", data[:4])
-    assert json.loads(data[4 : 4 + length]) == {"images": ["dream", "real"], "text": "é"}
+    assert json.loads(data[4 : 4 + length]) == {
+        "dream": {
+            **{"reward": 1, "return": 3, "age": 17, "over": ""},
+            **{"reward_probabilities": [0, 0.75, 0.25], "end_probability": 0.02},
+        },
+        "real": {"reward": 0, "return": 2, "age": 4, "over": "ended"},
+        "difference": 1.5,
+        **{"frame": 17, "ack": 0, "view": "dream", "control": "agent", "paused": False, "recording": True},
+        "settings": {
+            **{"fps": 15, "denoising_steps": 3, "method": "euler", "horizon": 0},
+            **{"temperature": 1, "strip": False, "training": False},
+        },
+        "images": ["dream", "real"],
+        "action": "größer é",
+        "policy": {"probabilities": [0.5, 0, 0.5], "value": -0.25, "entropy": 0.6931},
+        "speed": {"fps": 14.9, "ms": 8.2, "players": 1},
+    }
     assert data[4 + length :] == bytes(range(12)) + bytes([7] * 12)
+
+
+def test_the_description_leaves_out_what_is_not_shown() -> None:
+    data = encode_moment(Moment(replace(HEADER, dream=None, policy=None, action=None), []))
+    header = json.loads(data[4:])
+    assert not {"dream", "real", "difference"} & header.keys()
+    assert header["policy"] is None and header["action"] is None
+
+
+def test_notes_are_json_of_a_type() -> None:
+    assert json.loads(encode_note(Notice(text="no game"))) == {"type": "notice", "text": "no game"}
+    saved = Saved(dataset="played-dream", episode=3, steps=20)
+    assert json.loads(encode_note(saved)) == {
+        **{"type": "saved", "dataset": "played-dream", "episode": 3, "steps": 20}
+    }
+    assert json.loads(encode_note(HELLO)) == {
+        **{"type": "hello", "title": "tiny", "game": "breakout (minatar)", "has_policy": True},
+        **{"has_rewards": True, "height": 10, "width": 10, "actions": ["noop", "left", "right"]},
+        **{"views": ["dream", "both", "real"], "why_no_real": "", "samplers": ["euler", "heun"]},
+        **{"limits": {"fps": [1, 60]}, "can_record": True, "why_no_record": ""},
+    }

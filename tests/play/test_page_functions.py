@@ -7,13 +7,15 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from adamas.play.messages import Moment, encode
+from adamas.play.server_messages import Moment, encode_moment, header_json
+from tests.helpers.server_messages import HEADER
 
 STATIC = Path(__file__).parents[2] / "adamas" / "play" / "static"
 MINATAR = ["noop", "left", "up", "right", "down", "fire"]
@@ -151,8 +153,9 @@ def test_a_thumb_means_the_directions_that_the_game_has(run: Run) -> None:
 
 def test_a_moment_of_the_server_is_read(run: Run, tmp_path: Path) -> None:
     images = [np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) + 100 * i for i in range(2)]
-    header = {"frame": 7, "images": ["dream", "real"], "title": "größer"}
-    (tmp_path / "moment").write_bytes(encode(Moment(header, [image.astype(np.uint8) for image in images])))
+    header = replace(HEADER, images=["dream", "real"], action="größer")
+    moment = Moment(header, [image.astype(np.uint8) for image in images])
+    (tmp_path / "moment").write_bytes(encode_moment(moment))
     read = f"""
         const fs = await import("node:fs");
         const bytes = new Uint8Array(fs.readFileSync({json.dumps(str(tmp_path / "moment"))})).buffer;
@@ -164,7 +167,7 @@ def test_a_moment_of_the_server_is_read(run: Run, tmp_path: Path) -> None:
         return [header, Object.fromEntries([...images].map(([name, rgb]) => [name, [...rgb]]))];
     """
     )
-    assert found == [header, {"dream": list(range(18)), "real": list(range(100, 118))}]
+    assert found == [header_json(header), {"dream": list(range(18)), "real": list(range(100, 118))}]
     refused = run(
         read
         + """

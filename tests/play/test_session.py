@@ -29,7 +29,7 @@ def test_a_dream_begins_and_goes_on(table: Table) -> None:
     assert last["action"] in (0, 1, 2)
     assert sum(last["dream"]["reward_probabilities"]) == pytest.approx(1)
     assert sum(last["policy"]["probabilities"]) == pytest.approx(1)
-    rewards = [moment.header["dream"]["reward"] for moment in table.moments[player]]
+    rewards = [moment.header.worlds["dream"].reward or 0.0 for moment in table.moments[player]]
     assert last["dream"]["return"] == sum(rewards)
     assert table.moments[player][-1].images[0].shape == (10, 10, 3)
 
@@ -42,7 +42,7 @@ def test_the_agent_sees_every_frame_once(table: Table) -> None:
         table.step()
         table.ask(player, Control("agent"))  # shows the frame once more
         table.ask(player, Pause(False))
-    frames = [m.images[0] for m in table.moments[player] if m.header["view"] == "real"][::3]
+    frames = [m.images[0] for m in table.moments[player] if m.header.view == "real"][::3]
     policy = table.engine._shared.agent.actor_critic
     state = policy.initial_state(1)
     with torch.no_grad():
@@ -68,8 +68,8 @@ def test_people_act_with_what_they_press(table: Table) -> None:
 def test_reality_and_dream_begin_alike_and_get_the_same_actions(table: Table) -> None:
     player = table.join()
     moment = table.ask(player, ChangeView("both"), Control("human"), Action(1))
-    assert moment.header["images"] == ["dream", "real"]
-    assert np.array_equal(moment.images[0], moment.images[1]) and moment.header["difference"] == 0
+    assert moment.header.images == ["dream", "real"]
+    assert np.array_equal(moment.images[0], moment.images[1]) and moment.header.difference == 0
     with contextlib.closing(breakout(False)) as env:
         assert np.array_equal(moment.images[1], env.reset().obs[0].permute(1, 2, 0))
         for _ in range(5):
@@ -91,7 +91,7 @@ def test_a_fork_starts_from_the_last_real_frames_and_actions(table: Table) -> No
         table.ask(player, Action(action))
         table.step()
     moment = table.ask(player, Fork())
-    assert (moment.header["view"], moment.header["dream"]["age"], moment.header["real"]["age"]) == (
+    assert (moment.header.view, moment.header.worlds["dream"].age, moment.header.worlds["real"].age) == (
         "both",
         0,
         6,
@@ -102,7 +102,7 @@ def test_a_fork_starts_from_the_last_real_frames_and_actions(table: Table) -> No
     state = dream.state
     assert state["action"].tolist() == [[0, 2, 1]]
     frames = to_pixels(state["obs"][0]).permute(0, 2, 3, 1)
-    shown = [m.images[0] for m in table.moments[player][:-1] if m.header["view"] == "real"]
+    shown = [m.images[0] for m in table.moments[player][:-1] if m.header.view == "real"]
     assert np.array_equal(frames, shown[-L:])
 
 
@@ -110,11 +110,11 @@ def test_views_change_back_and_forth(table: Table) -> None:
     player = table.join()
     table.ask(player, ChangeView("both"))
     table.step(3)
-    assert table.ask(player, ChangeView("dream")).header["dream"]["age"] == 3  # the dream goes on alone
+    assert table.ask(player, ChangeView("dream")).header.worlds["dream"].age == 3  # the dream goes on alone
     table.step()
     moment = table.ask(player, ChangeView("real"))
-    assert (moment.header["images"], moment.header["real"]["age"]) == (["real"], 0)
-    assert "dream" not in moment.header
+    assert (moment.header.images, moment.header.worlds["real"].age) == (["real"], 0)
+    assert moment.header.dream is None
 
 
 def test_pause_and_single_steps(table: Table) -> None:
@@ -153,7 +153,7 @@ def test_a_dream_that_is_over_waits_for_its_game(table: Table) -> None:
     header = table.last(player)
     assert (header["dream"]["over"], header["dream"]["age"], header["real"]["age"]) == ("horizon", 2, 3)
     assert np.array_equal(table.moments[player][-1].images[0], frozen)
-    assert table.ask(player, Fork()).header["dream"]["over"] == ""
+    assert table.ask(player, Fork()).header.worlds["dream"].over == ""
 
 
 def test_a_game_that_is_over_stays_a_moment_and_begins_anew(table: Table) -> None:
@@ -168,7 +168,7 @@ def test_a_game_that_is_over_stays_a_moment_and_begins_anew(table: Table) -> Non
     wait = session.due - time.perf_counter()
     assert 0 < wait <= session_module.HOLD
     table.ask(player, Fork())
-    assert "over" in table.notes[player][-1]["text"]
+    assert "over" in table.notice(player)
     table.step()
     assert (table.last(player)["real"]["over"], table.last(player)["real"]["age"]) == ("", 0)
 
@@ -178,7 +178,7 @@ def test_the_strip_shows_the_way_from_noise_to_frame(table: Table) -> None:
     table.ask(player, ChangeSettings({"strip": True, "denoising_steps": 3}))
     table.step()
     moment = table.moments[player][-1]
-    assert moment.header["images"] == ["dream", *(f"noise {i}" for i in range(4))]
+    assert moment.header.images == ["dream", *(f"noise {i}" for i in range(4))]
     assert np.array_equal(moment.images[-1], moment.images[0])
     assert not np.array_equal(moment.images[1], moment.images[0])
 
@@ -192,7 +192,7 @@ def test_a_model_of_recordings_has_no_policy(shared: PlayContext) -> None:
     assert table.last(player)["action"] == 2 and table.last(player)["dream"]["age"] == 3
     table.ask(player, Control("agent"))
     assert table.last(player)["control"] == "human"
-    assert "has no agent" in table.notes[player][-1]["text"]
+    assert "has no agent" in table.notice(player)
 
 
 def test_a_dream_without_rewards_shows_none(shared: PlayContext) -> None:

@@ -12,6 +12,7 @@ from adamas.core.errors import UserError
 from adamas.data import EpisodeStore
 from adamas.play.messages import ChangeSettings, ChangeView, Fork, Record, Request, Reset
 from adamas.play.scene import PlayContext
+from adamas.play.server_messages import Saved
 from tests.helpers.play_server import Table
 
 
@@ -23,8 +24,8 @@ def test_what_is_recorded_is_what_was_shown(table: Table, tmp_path: Path) -> Non
     table.step(5)
     moments = table.moments[player][first:]
     table.ask(player, Record(False))
-    saved = [note for note in table.notes[player] if note["type"] == "saved"]
-    assert [(n["dataset"], n["episode"], n["steps"]) for n in saved] == [
+    saved = [note for note in table.notes[player] if isinstance(note, Saved)]
+    assert [(n.dataset, n.episode, n.steps) for n in saved] == [
         ("played-dream", 0, 5),
         ("played-real", 0, 5),
     ]
@@ -33,8 +34,8 @@ def test_what_is_recorded_is_what_was_shown(table: Table, tmp_path: Path) -> Non
         episode = store.episode(0)
         assert store.ended.tolist() == [True]
         assert np.array_equal(episode.obs.transpose(0, 2, 3, 1), [m.images[index] for m in moments])
-        assert episode.action.tolist() == [m.header["action"] for m in moments[1:]]
-        assert episode.reward.tolist() == [m.header[name]["reward"] for m in moments[1:]]
+        assert episode.action.tolist() == [m.header.action for m in moments[1:]]
+        assert episode.reward.tolist() == [m.header.worlds[name].reward for m in moments[1:]]
         assert episode.terminated.tolist() == [False] * 5
         assert episode.truncated.tolist() == [False] * 4 + [True]
 
@@ -67,7 +68,7 @@ def test_what_cannot_be_done_is_said_and_harms_nothing(
     table = Table(replace(shared, make_env=None, recordings=None))
     player = table.join()
     table.ask(player, request_)
-    assert complaint in table.notes[player][-1]["text"]
+    assert complaint in table.notice(player)
     table.step(2)
     assert table.last(player)["dream"]["age"] == 2
 
@@ -84,5 +85,5 @@ def test_a_full_disk_ends_the_recording_and_not_the_game(
 
     monkeypatch.setattr(EpisodeStore, "append", full)
     table.step(2)
-    assert "no longer recording: cannot write" in table.notes[player][-1]["text"]
+    assert "no longer recording: cannot write" in table.notice(player)
     assert (table.last(player)["dream"]["age"], table.last(player)["recording"]) == (4, False)

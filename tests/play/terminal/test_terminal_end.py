@@ -19,7 +19,8 @@ from adamas.play.messages import Record, Settings
 from adamas.play.scene import PlayContext
 from adamas.play.session import Session
 from adamas.play.terminal import Terminal, play_in_terminal
-from tests.helpers.terminal_player import HELLO, Script, Seen, run
+from tests.helpers.server_messages import HELLO
+from tests.helpers.terminal_player import Script, Seen, run
 
 
 @pytest.fixture
@@ -49,12 +50,12 @@ def test_quitting_ends_the_thread_and_keeps_what_is_recorded(
     async def script(seen: Seen) -> None:
         apps.append(seen.app)
         assert "engine" in threads()
-        await seen.press("o", lambda: seen.header["recording"] and "recording" in seen.text("panel"))
+        await seen.press("o", lambda: seen.header.recording and "recording" in seen.text("panel"))
         await seen.press("o", lambda: seen.text("line").startswith("recorded: episode 0 of played-dream"))
-        await seen.until(lambda: not seen.header["recording"])
-        await seen.press("o", lambda: seen.header["recording"])
-        age = seen.header["dream"]["age"]
-        await seen.until(lambda: seen.header["dream"]["age"] > age)
+        await seen.until(lambda: not seen.header.recording)
+        await seen.press("o", lambda: seen.header.recording)
+        age = seen.header.dream.age
+        await seen.until(lambda: seen.header.dream.age > age)
         await seen.press(key, lambda: not seen.app.is_running)
         assert seen.asked == [Record(True), Record(False), Record(True)]
 

@@ -50,22 +50,22 @@ def test_digits_are_actions_by_number() -> None:
 def test_keys_ask_for_everything(shared: PlayContext) -> None:
     async def script(seen: Seen) -> None:
         now = lambda: seen.header  # noqa: E731
-        await seen.press("p", lambda: now()["paused"] and "paused" in seen.text("panel"))
-        age = now()["dream"]["age"]
-        await seen.press("n", lambda: now()["dream"]["age"] == age + 1)
-        await seen.press("r", lambda: now()["dream"]["age"] == 0 and "(start)" in seen.text("panel"))
+        await seen.press("p", lambda: now().paused and "paused" in seen.text("panel"))
+        age = now().dream.age
+        await seen.press("n", lambda: now().dream.age == age + 1)
+        await seen.press("r", lambda: now().dream.age == 0 and "(start)" in seen.text("panel"))
         await seen.press("plus", lambda: "denoising steps 3" in seen.text("panel"))
         await seen.press("minus", lambda: "denoising steps 2" in seen.text("panel"))
         await seen.press("minus", lambda: "denoising steps 1" in seen.text("panel"))
         await seen.press("minus", lambda: "`denoising_steps` is 0; it must be" in seen.text("line"))
         await seen.press("f", lambda: "there is no game beside the dream" in seen.text("line"))
-        await seen.press("v", lambda: now()["view"] == "both" and seen.text("real"))
-        await seen.press("v", lambda: now()["view"] == "real" and not seen.text("dream"))
-        await seen.press("f", lambda: now()["view"] == "both" and seen.text("dream"))
+        await seen.press("v", lambda: now().view == "both" and seen.text("real"))
+        await seen.press("v", lambda: now().view == "real" and not seen.text("dream"))
+        await seen.press("f", lambda: now().view == "both" and seen.text("dream"))
         await seen.press("c", lambda: "you: " in seen.text("brief"))
         await seen.press("c", lambda: "agent: " in seen.text("brief"))
-        await seen.press("p", lambda: not now()["paused"])
-        await seen.press("n", lambda: now()["paused"])
+        await seen.press("p", lambda: not now().paused)
+        await seen.press("n", lambda: now().paused)
         assert seen.asked == [
             *(Pause(True), Step(), Reset()),
             *(
@@ -83,18 +83,18 @@ def test_keys_ask_for_everything(shared: PlayContext) -> None:
 
 def test_an_action_is_held_until_the_key_is_old(shared: PlayContext, clock: Clock) -> None:
     async def script(seen: Seen) -> None:
-        await seen.press("c", lambda: seen.header["control"] == "human")
-        await seen.press("a", lambda: seen.header["action"] == 1 and "you: left" in seen.text("panel"))
+        await seen.press("c", lambda: seen.header.control == "human")
+        await seen.press("a", lambda: seen.header.action == 1 and "you: left" in seen.text("panel"))
         clock.now += 0.2
         await seen.press("A", lambda: seen.app._pressed._times == {"left": 0.2})  # held down
         clock.now += 0.2
-        age = seen.header["dream"]["age"]
-        await seen.until(lambda: seen.header["dream"]["age"] > age + 2)
-        assert seen.header["action"] == 1
+        age = seen.header.dream.age
+        await seen.until(lambda: seen.header.dream.age > age + 2)
+        assert seen.header.action == 1
         clock.now += 0.1
-        await seen.until(lambda: seen.header["action"] == 0)  # noop
+        await seen.until(lambda: seen.header.action == 0)  # noop
         await seen.press("2", lambda: "you: right" in seen.text("panel"))
-        await seen.press("left", lambda: seen.header["action"] == 1)
+        await seen.press("left", lambda: seen.header.action == 1)
         actions = [request for request in seen.asked if isinstance(request, Action)]
         assert actions == [Action(1, 1), Action(None, 2), Action(2, 3), Action(1, 4)]
 
@@ -103,8 +103,8 @@ def test_an_action_is_held_until_the_key_is_old(shared: PlayContext, clock: Cloc
 
 def test_a_key_takes_over_from_the_agent(shared: PlayContext) -> None:
     async def script(seen: Seen) -> None:
-        assert seen.header["control"] == "agent"
-        await seen.press("right", lambda: seen.header["control"] == "human" and seen.header["action"] == 2)
+        assert seen.header.control == "agent"
+        await seen.press("right", lambda: seen.header.control == "human" and seen.header.action == 2)
         assert seen.asked[:2] == [Control("human"), Action(2, 1)]
 
     play(shared, script)
@@ -112,14 +112,14 @@ def test_a_key_takes_over_from_the_agent(shared: PlayContext) -> None:
 
 def test_an_action_waits_for_the_next_step_however_late(shared: PlayContext, clock: Clock) -> None:
     async def script(seen: Seen) -> None:
-        await seen.press("c", lambda: seen.header["control"] == "human")
-        await seen.press("p", lambda: seen.header["paused"])
+        await seen.press("c", lambda: seen.header.control == "human")
+        await seen.press("p", lambda: seen.header.paused)
         await seen.press("right", lambda: seen.asked[-1] == Action(2, 1))
         clock.now += 1
         await seen.pilot.pause(0.1)
-        age = seen.header["dream"]["age"]
-        await seen.press("n", lambda: seen.header["dream"]["age"] == age + 1)
-        assert seen.header["action"] == 2
+        age = seen.header.dream.age
+        await seen.press("n", lambda: seen.header.dream.age == age + 1)
+        assert seen.header.action == 2
         await seen.until(lambda: seen.asked[-1] == Action(None, 2))
 
     play(shared, script)

@@ -49,8 +49,8 @@ def test_frames_too_large_become_means() -> None:
 
 def test_pictures_are_those_of_the_newest_moment(shared: PlayContext) -> None:
     async def script(seen: Seen) -> None:
-        await seen.press("v", lambda: seen.header["view"] == "both")
-        await seen.press("p", lambda: seen.header["paused"])
+        await seen.press("v", lambda: seen.header.view == "both")
+        await seen.press("p", lambda: seen.header.paused)
         await seen.pilot.pause(0.1)
         assert seen.app._moment
         for name, image in zip(("dream", "real"), seen.app._moment.images, strict=True):
@@ -86,7 +86,7 @@ def test_forty_by_twelve_cells_will_do(shared: PlayContext) -> None:
         assert not seen.text("panel") and not seen.text("small")
         assert all("agent" in seen.text("brief") and seen.text(name) for name in ("dream", "real", "line"))
         assert seen.pixels("dream").shape == (14, 20, 3)
-        await seen.press("p", lambda: seen.header["paused"])
+        await seen.press("p", lambda: seen.header.paused)
         await seen.pilot.resize_terminal(39, 12)
         await seen.until(lambda: seen.text("small") == "40x12 cells needed; here 39x12")
         assert not any(seen.text(name) for name in ("dream", "real", "brief", "line"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("textual")
@@ -10,7 +12,8 @@ from adamas.play import terminal, terminal_widgets
 from adamas.play.messages import ChangeView
 from adamas.play.scene import PlayContext
 from tests.helpers.clock import Clock
-from tests.helpers.terminal_player import HEADER, HELLO, Seen, play, texts
+from tests.helpers.server_messages import DREAM, HEADER, HELLO
+from tests.helpers.terminal_player import Seen, play, texts
 
 
 def test_bars_are_exact_to_an_eighth() -> None:
@@ -25,12 +28,12 @@ def test_bars_are_exact_to_an_eighth() -> None:
 
 
 def test_what_is_said_of_a_moment() -> None:
-    assert texts(terminal_widgets.brief(HEADER, HELLO["actions"])) == [
+    assert texts(terminal_widgets.brief(HEADER, HELLO.actions)) == [
         "agent: right  recording",
         "V -0.25  H 0.69  ▅▁▅",
         "-1 0%  +1 25%  end 2%  N 3  15 fps",
     ]
-    beside = texts(terminal_widgets.panel(HELLO, {**HEADER, "difference": 3.14}, 30))
+    beside = texts(terminal_widgets.panel(HELLO, replace(HEADER, difference=3.14), 30))
     assert beside[:5] == [
         "tiny",
         "breakout (minatar)",
@@ -45,33 +48,32 @@ def test_what_is_said_of_a_moment() -> None:
 
 
 def test_what_is_said_of_the_first_moment_of_a_game() -> None:
-    header = {name: value for name, value in HEADER.items() if name != "dream"}
-    header |= {"action": None, "control": "human", "paused": True}
-    assert texts(terminal_widgets.brief(header, HELLO["actions"]))[::2] == [
+    header = replace(HEADER, dream=None, action=None, control="human", paused=True)
+    assert texts(terminal_widgets.brief(header, HELLO.actions))[::2] == [
         "you: (start)  paused  recording",
         "N 3  15 fps",
     ]
     assert not any("chances" in line for line in texts(terminal_widgets.panel(HELLO, header, 30)))
-    unknown = {**HEADER, "dream": {**HEADER["dream"], "reward_probabilities": None, "end_probability": None}}
-    assert texts(terminal_widgets.brief(unknown, HELLO["actions"]))[-1] == "N 3  15 fps"
+    unknown = replace(HEADER, dream=replace(DREAM, reward_probabilities=None, end_probability=None))
+    assert texts(terminal_widgets.brief(unknown, HELLO.actions))[-1] == "N 3  15 fps"
 
 
 def test_captions_are_as_long_as_there_is_room() -> None:
-    world = {**HEADER["dream"], "over": "ended"}
+    world = replace(DREAM, over="ended")
     words = "dream: reward +1 return 3 step 17 ended"
     assert terminal_widgets.caption("dream", world, len(words)) == words
     assert terminal_widgets.caption("dream", world, len(words) - 1) == "dream +1 3 17 ended"
 
 
 def test_without_a_policy_and_rewards_nothing_is_said_of_them() -> None:
-    dream = {**HEADER["dream"], "reward": None, "return": None, "reward_probabilities": None}
-    header = {**HEADER, "control": "human", "policy": None, "dream": dream}
-    assert texts(terminal_widgets.brief(header, HELLO["actions"])) == [
+    dream = replace(DREAM, reward=None, total=None, reward_probabilities=None)
+    header = replace(HEADER, control="human", policy=None, dream=dream)
+    assert texts(terminal_widgets.brief(header, HELLO.actions)) == [
         "you: right  recording",
         "",
         "N 3  15 fps",
     ]
-    beside = texts(terminal_widgets.panel({**HELLO, "has_rewards": False}, header, 30))
+    beside = texts(terminal_widgets.panel(replace(HELLO, has_rewards=False), header, 30))
     assert not any("value" in line or "policy" in line or "chances" in line for line in beside)
     assert terminal_widgets.caption("dream", dream, 40) == "dream: step 17"
 
@@ -89,4 +91,4 @@ def test_notices_stay_for_a_while(shared: PlayContext, clock: Clock) -> None:
         await seen.press("question_mark", lambda: not seen.text("help"))
         assert not any(isinstance(request, ChangeView) for request in seen.asked)
 
-    play(shared, script, views=["dream"], why_no_real="ale-py is not [installed]")
+    play(shared, script, views=("dream",), why_no_real="ale-py is not [installed]")
