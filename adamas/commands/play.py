@@ -113,14 +113,16 @@ def play(arguments: Sequence[str]) -> None:
     recordings = Recordings(folder, agent.config.obs_shape, agent.action_spec)
     trained = agent.config.world_model.sampler
     shared = PlayContext(
-        agent,
-        Moves(agent.action_spec),
-        _starts(agent, datasets, make_real),
-        make_real,
-        recordings,
-        from_dict(Settings, {"fps": fps, "denoising_steps": trained.num_steps, "method": trained.method}),
-        np.random.default_rng(options.seed),
-        torch.Generator(runtime.device_of(agent)).manual_seed(options.seed),
+        agent=agent,
+        moves=Moves(agent.action_spec),
+        starts=_starts(agent, datasets, make_real),
+        make_env=make_real,
+        recordings=recordings,
+        settings=from_dict(
+            Settings, {"fps": fps, "denoising_steps": trained.num_steps, "method": trained.method}
+        ),
+        rng=np.random.default_rng(options.seed),
+        generator=torch.Generator(runtime.device_of(agent)).manual_seed(options.seed),
         has_policy=not is_recorded(agent, config),
     )
     if target.path == DEMO:

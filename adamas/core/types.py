@@ -19,7 +19,7 @@ to floats in [-1, 1], and only :func:`to_pixels` converts them back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -51,7 +51,7 @@ class Episode:
         return len(self.action)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """B segments of T transitions from episodes, padded where they reach beyond an episode.
 
@@ -78,36 +78,40 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """Copy the batch to ``device``. Copies to a GPU are asynchronous."""
-        tensors = [getattr(self, f.name) for f in fields(self)]
-        if torch.device(device).type == "cuda":  # asynchronous copies need pinned (page-locked) memory
-            tensors = [tensor.pin_memory() for tensor in tensors]
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in tensors))
+        # Asynchronous copies need pinned (page-locked) memory.
+        pinned = self._each(Tensor.pin_memory) if torch.device(device).type == "cuda" else self
+        return pinned._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def first_frames(self, num_frames: int) -> Batch:
         """Take the first ``num_frames`` frames of every segment, and the transitions between them."""
         n = num_frames
         return Batch(
-            self.obs[:, :n],
-            self.action[:, : n - 1],
-            self.reward[:, : n - 1],
-            self.terminated[:, : n - 1],
-            self.truncated[:, : n - 1],
-            self.mask[:, :n],
+            obs=self.obs[:, :n],
+            action=self.action[:, : n - 1],
+            reward=self.reward[:, : n - 1],
+            terminated=self.terminated[:, : n - 1],
+            truncated=self.truncated[:, : n - 1],
+            mask=self.mask[:, :n],
         )
 
     def __getitem__(self, index: slice | Tensor) -> Batch:
         """Select some of the B segments."""
-        return Batch(*(getattr(self, f.name)[index] for f in fields(self)))
+        return self._each(lambda tensor: tensor[index])
 
     @staticmethod
     def concatenate(batches: Sequence[Batch]) -> Batch:
         """Join the segments of several batches, in order."""
-        return Batch(*(torch.cat([getattr(batch, f.name) for batch in batches]) for f in fields(Batch)))
+        names = [field.name for field in fields(Batch)]
+        return Batch(**{name: torch.cat([getattr(batch, name) for batch in batches]) for name in names})
 
     def split(self, sizes: Sequence[int]) -> list[Batch]:
         """Split into batches with these numbers of segments, in order. ``sizes`` must sum to B."""
-        parts = zip(*(getattr(self, f.name).split(list(sizes)) for f in fields(self)), strict=True)
-        return [Batch(*tensors) for tensors in parts]
+        parts = {field.name: getattr(self, field.name).split(list(sizes)) for field in fields(self)}
+        return [Batch(**{name: part[i] for name, part in parts.items()}) for i in range(len(sizes))]
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """Change every tensor in the same way."""
+        return Batch(**{field.name: change(getattr(self, field.name)) for field in fields(self)})
 
 
 def single_context(obs: Tensor, action: Tensor, length: int) -> Batch:
@@ -129,7 +133,9 @@ def single_context(obs: Tensor, action: Tensor, length: int) -> Batch:
         actions[0, padding:] = action
     none = torch.zeros(1, length - 1, dtype=torch.bool)
     mask = torch.arange(length)[None] >= padding
-    return Batch(frames, actions, none.float(), none, none.clone(), mask)
+    return Batch(
+        obs=frames, action=actions, reward=none.float(), terminated=none, truncated=none.clone(), mask=mask
+    )
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ class StoreFiles:
         Raises:
             UserError: the folder is not empty, or cannot be written.
         """
-        index = index._replace(checksums={FRAMES: [], ROWS: []})
+        index = replace(index, checksums={FRAMES: [], ROWS: []})
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not all(map(_is_leftover, folder.iterdir())):
@@ -80,7 +81,7 @@ class StoreFiles:
         Raises:
             UserError: the disk is full. The previous commit is still valid.
         """
-        self._commit(self._index._replace(num_rows=self.num_rows, checksums=self.checksums))
+        self._commit(replace(self._index, num_rows=self.num_rows, checksums=self.checksums))
 
     def truncate(self, num_rows: int) -> None:
         """Drop all rows after the first ``num_rows``, and commit.
@@ -97,7 +98,7 @@ class StoreFiles:
         if sums is not None:
             sums = {name: self._shorter(name, sums[name], num_rows) for name in self._entries}
         # Commit now: the next append overwrites rows that the previous commit still declares valid.
-        self._commit(self._index._replace(num_rows=num_rows, checksums=sums))
+        self._commit(replace(self._index, num_rows=num_rows, checksums=sums))
         self.num_rows, self.checksums = num_rows, sums
 
     def _shorter(self, name: str, sums: list[int], num_rows: int) -> list[int]:

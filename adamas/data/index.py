@@ -6,8 +6,9 @@ import errno
 import json
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from adamas.core.actions import ActionSpec
 from adamas.core.config import from_dict, to_dict
@@ -23,7 +24,8 @@ CHECKSUM = "crc32"  # key of the checksum of all other entries of the index
 LARGEST = 2**31  # most bytes in a frame
 
 
-class Index(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Index:
     """Description of a store.
 
     Attributes:
@@ -60,12 +62,12 @@ def read_index(folder: Place) -> Index:
             raise TypeError("packed is true or false")
         num_rows = _whole(index["num_rows"], 0)
         return Index(
-            (channels, height, width),
-            num_rows,
-            _action_spec(index.get("action_spec")),
-            packed,
-            _game(index.get("game")),
-            _checksums(index.get("checksums"), num_rows, packed),
+            obs_shape=(channels, height, width),
+            num_rows=num_rows,
+            action_spec=_action_spec(index.get("action_spec")),
+            packed=packed,
+            game=_game(index.get("game")),
+            checksums=_checksums(index.get("checksums"), num_rows, packed),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(join(folder, INDEX)) from error

@@ -91,7 +91,14 @@ def _write(store: EpisodeStore, files: Any, index: str, frames: str, blocks: str
     ):
         extend(sums.setdefault(name, []), 0, entries.tobytes(), entries.dtype.itemsize)
         _put(files, path, entries.tobytes())
-    packed = Index(store.obs_shape, store.num_rows, store.action_spec, True, store.game, sums)
+    packed = Index(
+        obs_shape=store.obs_shape,
+        num_rows=store.num_rows,
+        action_spec=store.action_spec,
+        packed=True,
+        game=store.game,
+        checksums=sums,
+    )
     _put(files, index, index_text(packed).encode())
 
 

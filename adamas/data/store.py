@@ -82,8 +82,8 @@ class EpisodeStore:
         Raises:
             UserError: the folder is in use or cannot be written.
         """
-        folder = Path(folder)
-        return cls(folder, StoreFiles.create(folder, Index(obs_shape, 0, action_spec, game=game)))
+        index = Index(obs_shape=obs_shape, num_rows=0, action_spec=action_spec, game=game)
+        return cls(Path(folder), StoreFiles.create(Path(folder), index))
 
     @classmethod
     def open(cls, folder: Place) -> EpisodeStore:

@@ -135,8 +135,8 @@ class View:
         obs[~mask] = 0
         step = self.rows[row[:, :-1]]  # (B, T)
         step[~(mask[:, :-1] & mask[:, 1:])] = 0
-        arrays = obs, *(step[name].copy() for name in TRANSITION), mask
-        return Batch(*map(torch.from_numpy, arrays))
+        arrays = {"obs": obs, "mask": mask} | {name: step[name].copy() for name in TRANSITION}
+        return Batch(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
 def damaged(path: Place) -> UserError:

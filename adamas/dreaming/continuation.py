@@ -14,7 +14,7 @@ from adamas.media.pictures import OVER
 DREAMS_AT_ONCE = 64  # limits the memory of many dreams
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Continuation:
     """B dreams of T steps beside the true continuation of the same frames under the same actions.
 
@@ -63,7 +63,8 @@ def continue_dreams(world_model: WorldModel, windows: Batch, generator: Generato
         _continue_together(world_model, windows[start : start + DREAMS_AT_ONCE], generator)
         for start in range(0, len(windows.mask), DREAMS_AT_ONCE)
     ]
-    return Continuation(*(torch.cat([getattr(x, f.name) for x in parts]) for f in fields(Continuation)))
+    names = [field.name for field in fields(Continuation)]
+    return Continuation(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
 
 def _continue_together(world_model: WorldModel, windows: Batch, generator: Generator) -> Continuation:

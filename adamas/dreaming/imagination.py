@@ -63,7 +63,14 @@ class Imagination:
             self._age = self._age.index_fill(0, index, 0)
             obs = obs.index_copy(0, index, context.obs[:, -1])
             history = _history(context)
-        return EnvStep(obs, prediction.reward, prediction.terminated, truncated, final_obs, history)
+        return EnvStep(
+            obs=obs,
+            reward=prediction.reward,
+            terminated=prediction.terminated,
+            truncated=truncated,
+            final_obs=final_obs,
+            history=history,
+        )
 
     def close(self) -> None:
         """Do nothing: dreams hold no resources."""

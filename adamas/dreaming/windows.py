@@ -117,8 +117,8 @@ def _extended(context: Batch, action: Tensor, obs: Tensor, mask: Tensor) -> Batc
     mask = torch.cat((context.mask, mask), dim=1)
     none = torch.zeros(len(mask), mask.shape[1] - 1)
     return Batch(
-        torch.cat((context.obs, obs), dim=1),
-        torch.cat((context.action, action), dim=1),
+        obs=torch.cat((context.obs, obs), dim=1),
+        action=torch.cat((context.action, action), dim=1),
         reward=none,
         terminated=none.bool(),
         truncated=none.bool(),

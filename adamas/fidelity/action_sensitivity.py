@@ -25,7 +25,7 @@ MAX_LABELLED = 9  # most actions with which numbers fit into the cells of a plot
 MAX_LABEL = 40  # most letters of all action names that fit below a plot
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sensitivity:
     """The effects of A actions in K moments.
 
@@ -126,12 +126,12 @@ def compare_actions(dreamt: Tensor, true: Tensor, horizon: int) -> Sensitivity:
         "correlation": (game_change * dream_change).sum(dim=(1, 2)) / norm.sqrt().clamp(min=1e-12),
     }
     return Sensitivity(
-        horizon,
-        decisive.numpy(),
-        game_change.square().mean(dim=2).sqrt().numpy(),
-        dream_change.square().mean(dim=2).sqrt().numpy(),
-        looks_like.numpy(),
-        perfect.numpy(),
+        horizon=horizon,
+        decisive=decisive.numpy(),
+        game_change=game_change.square().mean(dim=2).sqrt().numpy(),
+        dream_change=dream_change.square().mean(dim=2).sqrt().numpy(),
+        looks_like=looks_like.numpy(),
+        perfect=perfect.numpy(),
         told_apart=_told_apart(error).masked_fill(same, torch.nan).numpy(),
         **{name: x.where(decisive, torch.nan).numpy() for name, x in of_moments.items()},
     )

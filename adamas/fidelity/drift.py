@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -101,22 +102,39 @@ def means(values: np.ndarray, episode: np.ndarray, seed: int) -> StepMeans:
 def rewards_and_ends(dreams: Continuation) -> RewardsAndEnds:
     """Compare the rewards and ends of dreams with those of the game, over all steps before the true ends."""
     alive = dreams.mask
+    rewards = _rates(dreams.reward[alive], dreams.true_reward[alive])
+    ends = _rates(dreams.terminated[alive].float(), dreams.true_terminated[alive].float())
     return RewardsAndEnds(
-        float(alive.sum()),
-        *_rates(dreams.reward[alive], dreams.true_reward[alive]),
-        *_rates(dreams.terminated[alive].float(), dreams.true_terminated[alive].float()),
+        steps=float(alive.sum()),
+        reward_rate=rewards.dreamt,
+        true_reward_rate=rewards.true,
+        reward_precision=rewards.precision,
+        reward_recall=rewards.recall,
+        end_rate=ends.dreamt,
+        true_end_rate=ends.true,
+        end_precision=ends.precision,
+        end_recall=ends.recall,
     )
 
 
-def _rates(dreamt: Tensor, true: Tensor) -> tuple[float, float, float | None, float | None]:
-    """Of (N,) steps where 0 means that nothing happens: dreamt rate, true rate, precision and recall."""
+class _Rates(NamedTuple):
+    """How often something happens in dreams and in the game, and how often both agree."""
+
+    dreamt: float
+    true: float
+    precision: float | None
+    recall: float | None
+
+
+def _rates(dreamt: Tensor, true: Tensor) -> _Rates:
+    """Compute the rates over (N,) steps, where 0 means that nothing happens."""
     hits = float(((dreamt == true) & (true != 0)).sum())
     predicted, real = float((dreamt != 0).sum()), float((true != 0).sum())
-    return (
-        predicted / len(true),
-        real / len(true),
-        hits / predicted if predicted else None,
-        hits / real if real else None,
+    return _Rates(
+        dreamt=predicted / len(true),
+        true=real / len(true),
+        precision=hits / predicted if predicted else None,
+        recall=hits / real if real else None,
     )
 
 

@@ -35,7 +35,7 @@ class StepMeans:
         return Estimate(self.mean[step - 1], self.low[step - 1], self.high[step - 1])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RewardsAndEnds:
     """How the rewards and ends of dreams agree with those of the game, over ``steps`` steps before the true ends.
 
@@ -96,7 +96,7 @@ class ActionEffects:
     game: dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ActionSensitivity:
     """What actions change in dreams, as estimates over the moments in which they change something in the game.
 
@@ -157,7 +157,7 @@ class DreamResults:
     moments: MomentResults | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FidelityProtocol:
     """How the results were measured: the arguments of :func:`~adamas.fidelity.run.measure_fidelity`.
 

@@ -21,7 +21,7 @@ from adamas.play.worlds import Dream, Game, MakeEnv, World
 from adamas.rl.rollout import PolicyState, burn_in
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlayContext:
     """Everything that all players share.
 

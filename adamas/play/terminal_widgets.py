@@ -131,7 +131,10 @@ def panel(hello: Hello, header: Header, height: int) -> list[Line]:
         ("", PLAIN),
         (actor(header, actions), BOLD),
     ]
-    lines += [(f"{header.speed.fps:.0f} fps  denoising steps {header.settings.denoising_steps}", FAINT), ("", PLAIN)]
+    lines += [
+        (f"{header.speed.fps:.0f} fps  denoising steps {header.settings.denoising_steps}", FAINT),
+        ("", PLAIN),
+    ]
     if header.dream is not None:
         if hello.has_rewards:
             lines += [("the dream's chances", FAINT), (chances(header), PLAIN)]

@@ -24,7 +24,7 @@ NOT_THE_METHOD = ("seed", "env.game", "data", "checkpoint_minutes", "tensorboard
 """Settings in which two runs of one method may differ."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """A run, as read from its folder.
 
@@ -123,7 +123,7 @@ def read_run(folder: Path) -> RunRecord:
     except (ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{folder} is damaged ({type(error).__name__}: {error}); leave it out") from error
     metrics, timing = (read_records(folder / "metrics" / f"{name}.jsonl") for name in ("metrics", "timing"))
-    return RunRecord(folder, config, metrics, timing, final)
+    return RunRecord(folder=folder, config=config, metrics=metrics, timing=timing, final=final)
 
 
 def differences(a: RunRecord, b: RunRecord) -> list[str]:

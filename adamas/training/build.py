@@ -91,7 +91,7 @@ def follow(run_dir: Path, group: Group) -> Follower:
     streams = Streams(config.seed)
     agent = _new_agent(agent_config, config, device, checkpoint)
     train = EpisodeStore.open(run_dir / "dataset" / "train")
-    phases = _learning_phases(config, agent, train, streams, device, group, run_dir)
+    phases = _learning_phases(config, agent, train, streams, device=device, group=group, run_dir=run_dir)
     if checkpoint is not None:
         restore_learning(checkpoint, agent, phases, streams)
     for phase in phases.values():
@@ -136,24 +136,26 @@ def _build(
             collect = CollectPhase(collector, config.collection)
             if config.imagination == "off":
                 collect = ModelFreePhase(collector, config.collection, agent.actor_critic, config.policy)
-        phases = _learning_phases(config, agent, train, streams, device, group, run_dir, quiet)
+        phases = _learning_phases(
+            config, agent, train, streams, device=device, group=group, run_dir=run_dir, quiet=quiet
+        )
         if group.size > 1:
             phases = {n: _leader(n, phase, group, train if envs else None) for n, phase in phases.items()}
         metrics = Metrics(run_dir / "metrics", config.tensorboard, config.wandb_project)
         failure.callback(metrics.close)
         trainer = Trainer(
             config,
-            run_dir,
-            agent,
-            train,
-            collect,
-            phases,
-            EvaluationPhase(agent, test, heldout, config, run_dir, device),
-            streams,
-            metrics,
-            lock,
-            quiet,
-            group,
+            run_dir=run_dir,
+            agent=agent,
+            store=train,
+            collect=collect,
+            learn=phases,
+            evaluate=EvaluationPhase(agent, test, heldout, config, run_dir, device),
+            streams=streams,
+            metrics=metrics,
+            lock=lock,
+            quiet=quiet,
+            group=group,
         )
         if checkpoint is not None:
             _restore(trainer, checkpoint)
@@ -213,6 +215,7 @@ def _learning_phases(
     agent: Agent,
     train: EpisodeStore,
     streams: Streams,
+    *,
     device: torch.device,
     group: Group,
     run_dir: Path,

@@ -73,6 +73,7 @@ class Trainer:
     def __init__(
         self,
         config: Config,
+        *,
         run_dir: Path,
         agent: Agent,
         store: EpisodeStore,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,7 @@ def damage(folder: Path, column: str, row: int, value: object, checksums: bool =
     """Change an entry, of a store as older versions wrote it, or of one with checksums."""
     mine = store(folder)
     if not checksums:
-        write_index(folder, read_index(folder)._replace(checksums=None))
+        write_index(folder, replace(read_index(folder), checksums=None))
     rows = np.fromfile(folder / "rows.bin", mine._row)
     if isinstance(value, bytes):
         rows[column].view(np.uint8)[row] = value[0]
@@ -152,7 +153,7 @@ def test_validate_names_the_fault(
 
 def test_validate_says_what_it_cannot_know(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = store(tmp_path / "mine")
-    write_index(tmp_path / "mine", read_index(tmp_path / "mine")._replace(checksums=None))
+    write_index(tmp_path / "mine", replace(read_index(tmp_path / "mine"), checksums=None))
     cli.run(["data", "validate", str(mine.folder)])
     assert (
         "no fault found, but changed pixels cannot be noticed, because an older adamas"

@@ -115,7 +115,16 @@ def test_playing(run: Path, tmp_path: Path) -> None:
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     starts = RecordedStarts(EpisodeStore.open(run / "dataset" / "train"), agent)
     engine = Engine(
-        PlayContext(agent, moves, starts, game, recordings, Settings(denoising_steps=1), rng, generator)
+        PlayContext(
+            agent=agent,
+            moves=moves,
+            starts=starts,
+            make_env=game,
+            recordings=recordings,
+            settings=Settings(denoising_steps=1),
+            rng=rng,
+            generator=generator,
+        )
     )
     moments: list[Moment] = []
     player = Player(moments.append, lambda note: None)

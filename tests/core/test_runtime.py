@@ -187,7 +187,14 @@ def test_the_whole_step_of_a_dream_is_of_fixed_shapes(monkeypatch: pytest.Monkey
     obs = torch.zeros(2, length, 3, 16, 16, dtype=torch.uint8)
     nothing = torch.zeros(2, length - 1)
     mask = torch.ones(2, length, dtype=torch.bool)
-    batch = Batch(obs, nothing.long(), nothing, nothing.bool(), nothing.bool(), mask)
+    batch = Batch(
+        obs=obs,
+        action=nothing.long(),
+        reward=nothing,
+        terminated=nothing.bool(),
+        truncated=nothing.bool(),
+        mask=mask,
+    )
     state = world_model.initial_state(batch)
     assert seen == [False]
     seen.clear()

@@ -67,7 +67,14 @@ def test_a_transition_is_real_where_both_its_frames_are() -> None:
     assert make_batch().transition_mask.tolist() == [[True, True], [True, False]]
     front_padded = torch.tensor([[False, True, True], [False, False, True]])
     batch = make_batch()
-    batch = Batch(batch.obs, batch.action, batch.reward, batch.terminated, batch.truncated, front_padded)
+    batch = Batch(
+        obs=batch.obs,
+        action=batch.action,
+        reward=batch.reward,
+        terminated=batch.terminated,
+        truncated=batch.truncated,
+        mask=front_padded,
+    )
     assert batch.transition_mask.tolist() == [[False, True], [False, False]]
 
 
@@ -88,7 +95,13 @@ def test_moving_a_batch_moves_every_field() -> None:
 def test_an_environment_ends_for_either_reason() -> None:
     terminated = torch.tensor([True, False, True, False])
     truncated = torch.tensor([False, True, True, False])
-    step = EnvStep(torch.zeros(4, 1, 2, 2), torch.zeros(4), terminated, truncated, torch.zeros(3, 1, 2, 2))
+    step = EnvStep(
+        obs=torch.zeros(4, 1, 2, 2),
+        reward=torch.zeros(4),
+        terminated=terminated,
+        truncated=truncated,
+        final_obs=torch.zeros(3, 1, 2, 2),
+    )
     assert step.ended.tolist() == [True, True, True, False]
     assert step.ended_index.tolist() == [0, 1, 2]
     assert step.history is None
@@ -99,7 +112,13 @@ def test_indices_of_ended_environments_come_in_order(seed: int) -> None:
     terminated, truncated = torch.rand(2, 40, generator=torch.Generator().manual_seed(seed)) < 0.2
     expected = (terminated | truncated).nonzero()[:, 0]
     final_obs = torch.zeros(len(expected), 1, 2, 2)
-    step = EnvStep(torch.zeros(40, 1, 2, 2), torch.zeros(40), terminated, truncated, final_obs)
+    step = EnvStep(
+        obs=torch.zeros(40, 1, 2, 2),
+        reward=torch.zeros(40),
+        terminated=terminated,
+        truncated=truncated,
+        final_obs=final_obs,
+    )
     assert torch.equal(step.ended_index, expected)
 
 

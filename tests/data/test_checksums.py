@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def test_stores_of_older_versions_are_read_and_go_on_without(tmp_path: Path) -> 
     add(store, 2000)
     store.truncate(1500)
     store.commit()
-    assert read_index(tmp_path) == Index(SHAPE, 1500, None)
+    assert read_index(tmp_path) == Index(obs_shape=SHAPE, num_rows=1500, action_spec=None)
     copy = tmp_path / "packed"
     assert list(pack(store, copy))[-1] == 1500
     assert EpisodeStore.open(copy).has_checksums
@@ -196,7 +197,7 @@ def test_checksums_that_do_not_belong_there(tmp_path: Path) -> None:
         {"frames.bin": 3, "rows.bin": [1]},
     )
     for sums in wrong:
-        write_index(tmp_path, index._replace(checksums=sums))
+        write_index(tmp_path, replace(index, checksums=sums))
         with pytest.raises(UserError, match=r"index\.json is damaged"):
             EpisodeStore.open(tmp_path)
     with pytest.raises(UserError, match="has another number of blocks than checksums"):

@@ -133,7 +133,12 @@ def test_training_learns_in_every_parameter_and_draws_all_timesteps() -> None:
     frames = torch.randint(256, (64, 4, 3, 8, 8), generator=seeded()).to(torch.uint8)
     nothing = torch.zeros(64, 3)
     batch = Batch(
-        frames, nothing.long(), nothing, nothing.bool(), nothing.bool(), torch.ones(64, 4, dtype=torch.bool)
+        obs=frames,
+        action=nothing.long(),
+        reward=nothing,
+        terminated=nothing.bool(),
+        truncated=nothing.bool(),
+        mask=torch.ones(64, 4, dtype=torch.bool),
     )
     loss, metrics = denoiser.loss(batch, seeded())
     loss.backward()
@@ -160,7 +165,12 @@ def test_a_world_model_dreams_with_it() -> None:
     frames = torch.zeros(2, 2, 3, 8, 8, dtype=torch.uint8)
     nothing = torch.zeros(2, 1)
     context = Batch(
-        frames, nothing.long(), nothing, nothing.bool(), nothing.bool(), torch.ones(2, 2, dtype=torch.bool)
+        obs=frames,
+        action=nothing.long(),
+        reward=nothing,
+        terminated=nothing.bool(),
+        truncated=nothing.bool(),
+        mask=torch.ones(2, 2, dtype=torch.bool),
     )
     _, prediction = model.step(model.initial_state(context), torch.tensor([0, 1]), seeded())
     assert isinstance(model.denoiser, DdpmDenoiser) and prediction.obs.shape == (2, 3, 8, 8)

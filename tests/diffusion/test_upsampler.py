@@ -39,7 +39,14 @@ def frames_alone(obs: Tensor, mask: Tensor | None = None) -> Batch:
     """A batch of (B, T + 1, C, H, W) frames, without actions and all that follows from them."""
     nothing = torch.zeros(len(obs), obs.shape[1] - 1)
     mask = torch.ones(obs.shape[:2], dtype=torch.bool) if mask is None else mask
-    return Batch(obs, nothing.long(), nothing, nothing.bool(), nothing.bool(), mask)
+    return Batch(
+        obs=obs,
+        action=nothing.long(),
+        reward=nothing,
+        terminated=nothing.bool(),
+        truncated=nothing.bool(),
+        mask=mask,
+    )
 
 
 @pytest.fixture(scope="module")

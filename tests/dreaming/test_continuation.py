@@ -52,7 +52,14 @@ def windows(actions: list[list[int]], first: list[int]) -> Batch:
     obs = (level * mask)[:, :, None, None, None].expand(b, t + 1, 1, 2, 2).to(torch.uint8)
     real = mask[:, :-1] & mask[:, 1:]
     reward = 3.0 * (action == 2) * real
-    return Batch(obs, action * real, reward, terminated & real, torch.zeros_like(terminated), mask)
+    return Batch(
+        obs=obs,
+        action=action * real,
+        reward=reward,
+        terminated=terminated & real,
+        truncated=torch.zeros_like(terminated),
+        mask=mask,
+    )
 
 
 def test_a_perfect_world_model_has_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +107,15 @@ def test_true_and_dream_stop_at_the_true_end() -> None:
     obs = torch.randint(256, (2, 4, 3, 2, 2), dtype=torch.uint8)
     zeros = torch.zeros(2, 4)
     mask = torch.tensor([[True] * 4, [True, True, False, False]])
-    dreams = Continuation(obs, obs + 1, zeros, zeros, zeros.bool(), zeros.bool(), mask)
+    dreams = Continuation(
+        obs=obs,
+        true_obs=obs + 1,
+        reward=zeros,
+        true_reward=zeros,
+        terminated=zeros.bool(),
+        true_terminated=zeros.bool(),
+        mask=mask,
+    )
     true, dreamt = true_and_dream(dreams, 1)
     assert torch.equal(true, obs[1, :2] + 1) and torch.equal(dreamt, obs[1, :2])
     assert len(true_and_dream(dreams, 0)[0]) == 4
@@ -110,7 +125,15 @@ def test_a_dream_is_grey_after_its_own_end() -> None:
     obs = torch.randint(256, (1, 4, 3, 2, 2), dtype=torch.uint8)
     zeros = torch.zeros(1, 4)
     terminated = torch.tensor([[False, True, False, True]])
-    dreams = Continuation(obs, obs + 1, zeros, zeros, terminated, zeros.bool(), torch.ones(1, 4).bool())
+    dreams = Continuation(
+        obs=obs,
+        true_obs=obs + 1,
+        reward=zeros,
+        true_reward=zeros,
+        terminated=terminated,
+        true_terminated=zeros.bool(),
+        mask=torch.ones(1, 4).bool(),
+    )
     true, dreamt = true_and_dream(dreams, 0)
     assert torch.equal(true, obs[0] + 1)
     assert torch.equal(dreamt[:2], obs[0, :2])  # its last frame is shown
@@ -122,6 +145,14 @@ def test_the_longest_dream_goes_on_with_its_game_for_the_most_steps() -> None:
     zeros = torch.zeros(3, 4)
     terminated = torch.tensor([[True, False, False, False], [False] * 4, [False] * 4])
     mask = torch.tensor([[True] * 4, [True, True, True, False], [True, True, False, False]])
-    dreams = Continuation(obs, obs, zeros, zeros, terminated, zeros.bool(), mask)
+    dreams = Continuation(
+        obs=obs,
+        true_obs=obs,
+        reward=zeros,
+        true_reward=zeros,
+        terminated=terminated,
+        true_terminated=zeros.bool(),
+        mask=mask,
+    )
     true, dreamt = longest_dream(dreams)  # 1, 3 and 2 steps
     assert torch.equal(true, obs[1, :3]) and torch.equal(dreamt, obs[1, :3])

@@ -34,7 +34,13 @@ class Counting:
         frame = torch.full((1, 1, 1, 1), self.t, dtype=torch.uint8)
         ended = torch.tensor([self.t == 5])
         obs = self.reset().obs if ended else frame
-        return EnvStep(obs, torch.zeros(1), torch.zeros(1, dtype=torch.bool), ended, frame[ended])
+        return EnvStep(
+            obs=obs,
+            reward=torch.zeros(1),
+            terminated=torch.zeros(1, dtype=torch.bool),
+            truncated=ended,
+            final_obs=frame[ended],
+        )
 
     def close(self) -> None: ...
 

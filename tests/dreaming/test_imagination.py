@@ -51,7 +51,14 @@ class Contexts:
         nothing = torch.zeros(k, L - 1, dtype=torch.bool)
         mask = torch.ones(k, L, dtype=torch.bool)
         mask[:, 0] = False
-        return Batch(obs, nothing.long(), nothing.float(), nothing, nothing, mask)
+        return Batch(
+            obs=obs,
+            action=nothing.long(),
+            reward=nothing.float(),
+            terminated=nothing,
+            truncated=nothing,
+            mask=mask,
+        )
 
 
 def make(num_envs: int = 3, horizon: int = 4) -> tuple[Imagination, Contexts]:

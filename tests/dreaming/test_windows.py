@@ -65,7 +65,12 @@ def test_an_agent_without_actions_does_not_see_them_and_others_refuse_unknown_on
     action = torch.tensor([[0, 1, 2]])
     transition = torch.zeros(1, 3)
     windows = Batch(
-        torch.zeros(1, 4, 1, 2, 2), action, transition, transition, transition, torch.ones(1, 4).bool()
+        obs=torch.zeros(1, 4, 1, 2, 2),
+        action=action,
+        reward=transition,
+        terminated=transition,
+        truncated=transition,
+        mask=torch.ones(1, 4).bool(),
     )
     assert with_actions_of(ActionSpec.numbered(3), windows, "data") is windows
     assert with_actions_of(ActionSpec.nothing(), windows, "data").action.tolist() == [[0, 0, 0]]

@@ -39,7 +39,13 @@ class ScriptedEnvs:
         reward, ended = self.t.float(), self.t == self.lengths
         self.t[ended] = 0
         final_obs = self._obs(int(ended.sum()))
-        return EnvStep(self._obs(self.num_envs), reward, ended, torch.zeros_like(ended), final_obs)
+        return EnvStep(
+            obs=self._obs(self.num_envs),
+            reward=reward,
+            terminated=ended,
+            truncated=torch.zeros_like(ended),
+            final_obs=final_obs,
+        )
 
     def close(self) -> None: ...
 

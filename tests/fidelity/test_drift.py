@@ -28,7 +28,21 @@ L = 2
 
 def continuation(obs: torch.Tensor, true_obs: torch.Tensor, mask: torch.Tensor) -> Continuation:
     nothing = torch.zeros(mask.shape)
-    return Continuation(obs, true_obs, nothing, nothing, nothing.bool(), nothing.bool(), mask)
+    return Continuation(
+        obs=obs,
+        true_obs=true_obs,
+        reward=nothing,
+        true_reward=nothing,
+        terminated=nothing.bool(),
+        true_terminated=nothing.bool(),
+        mask=mask,
+    )
+
+
+def make_windows(obs: torch.Tensor, action: torch.Tensor) -> Batch:
+    """Windows of which only frames and actions matter."""
+    nothing = torch.zeros(action.shape)
+    return Batch(obs=obs, action=action, reward=nothing, terminated=nothing, truncated=nothing, mask=nothing)
 
 
 def test_distances_by_step_and_nothing_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,8 +60,8 @@ def test_distances_by_step_and_nothing_after_the_end(monkeypatch: pytest.MonkeyP
 
 def test_the_still_frame_is_the_last_of_the_context() -> None:
     true_obs = torch.arange(3, dtype=torch.uint8).view(1, 3, 1, 1, 1)
-    windows = Batch(
-        torch.tensor([7, 9, 0, 1, 2], dtype=torch.uint8).view(1, 5, 1, 1, 1), *(torch.zeros(1, 4),) * 5
+    windows = make_windows(
+        torch.tensor([7, 9, 0, 1, 2], dtype=torch.uint8).view(1, 5, 1, 1, 1), torch.zeros(1, 4)
     )
     frozen = still(continuation(true_obs + 1, true_obs, torch.ones(1, 3, dtype=torch.bool)), windows, L)
     assert frozen.obs.flatten().tolist() == [9, 9, 9]
@@ -55,9 +69,8 @@ def test_the_still_frame_is_the_last_of_the_context() -> None:
 
 
 def test_other_actions_are_those_of_another_window_once_the_dream_begins() -> None:
-    nothing = torch.zeros(2, 4)
     action = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]])
-    windows = Batch(torch.zeros(2, 5, 1, 1, 1), action, *(nothing,) * 4)
+    windows = make_windows(torch.zeros(2, 5, 1, 1, 1), action)
     assert under_other_actions(windows, 3).action.tolist() == [[1, 2, 7, 8], [5, 6, 3, 4]]
 
 
@@ -79,8 +92,8 @@ def test_means_leave_out_what_is_not_there() -> None:
 def test_rewards_and_ends_by_hand() -> None:
     frames = torch.zeros(1, 6, 1, 1, 1, dtype=torch.uint8)
     dreams = Continuation(
-        frames,
-        frames,
+        obs=frames,
+        true_obs=frames,
         reward=torch.tensor([[1.0, 1.0, -1.0, 0.0, 0.0, 1.0]]),
         true_reward=torch.tensor([[1.0, 0.0, 1.0, 0.0, 0.0, 1.0]]),
         terminated=torch.tensor([[False, False, False, False, True, True]]),

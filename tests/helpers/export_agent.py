@@ -94,12 +94,12 @@ def read_contexts(site: Path) -> Batch:
     obs = np.frombuffer(data, np.uint8, offset=actions.size * 4).reshape(k, L, *SHAPE).copy()
     none = torch.zeros(k, L - 1, dtype=torch.bool)
     return Batch(
-        torch.from_numpy(obs),
-        torch.from_numpy(actions),
-        none.float(),
-        none,
-        none,
-        torch.ones(k, L, dtype=torch.bool),
+        obs=torch.from_numpy(obs),
+        action=torch.from_numpy(actions),
+        reward=none.float(),
+        terminated=none,
+        truncated=none,
+        mask=torch.ones(k, L, dtype=torch.bool),
     )
 
 

@@ -151,7 +151,14 @@ def test_every_model_of_frames_trains_on_rectangles(config: DenoiserConfig) -> N
     obs = torch.randint(256, (2, config.segment_length, 3, 8, 12), dtype=torch.uint8)
     action = torch.ones(obs.shape[:2], dtype=torch.long)[:, 1:]
     flags = torch.zeros(action.shape, dtype=torch.bool)
-    batch = Batch(obs, action, flags.float(), flags, flags, torch.ones(obs.shape[:2], dtype=torch.bool))
+    batch = Batch(
+        obs=obs,
+        action=action,
+        reward=flags.float(),
+        terminated=flags,
+        truncated=flags,
+        mask=torch.ones(obs.shape[:2], dtype=torch.bool),
+    )
     model.loss(batch, torch.Generator().manual_seed(0))[0].backward()
     stacked = model.inner_model.conv_in.in_channels
     assert stacked == (6 if isinstance(config, UpsamplerConfig) else 3)

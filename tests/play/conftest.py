@@ -45,14 +45,14 @@ def agent() -> Agent:
 def shared(agent: Agent, tmp_path: Path) -> Iterator[PlayContext]:
     recordings = Recordings(tmp_path / "recordings", (3, 10, 10), agent.action_spec)
     yield PlayContext(
-        agent,
-        Moves(agent.action_spec),
-        PlayedStarts(breakout(False), agent),
-        breakout,
-        recordings,
-        Settings(denoising_steps=2),
-        np.random.default_rng(0),
-        torch.Generator().manual_seed(0),
+        agent=agent,
+        moves=Moves(agent.action_spec),
+        starts=PlayedStarts(breakout(False), agent),
+        make_env=breakout,
+        recordings=recordings,
+        settings=Settings(denoising_steps=2),
+        rng=np.random.default_rng(0),
+        generator=torch.Generator().manual_seed(0),
     )
     recordings.close()
 

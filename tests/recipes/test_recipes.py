@@ -105,12 +105,12 @@ def test_a_denoiser_learns_and_dreams(agent: Agent, monkeypatch: Patch) -> None:
     mask = torch.ones(8, frames, dtype=torch.bool)
     steps = torch.zeros(8, frames - 1)
     batch = Batch(
-        torch.zeros(8, frames, 3, 10, 10, dtype=torch.uint8),
-        steps.long(),
-        steps,
-        steps.bool(),
-        steps.bool(),
-        mask,
+        obs=torch.zeros(8, frames, 3, 10, 10, dtype=torch.uint8),
+        action=steps.long(),
+        reward=steps,
+        terminated=steps.bool(),
+        truncated=steps.bool(),
+        mask=mask,
     )
     optimizer = torch.optim.AdamW(component.module.parameters(), lr=1e-2)
     losses = []

@@ -32,7 +32,15 @@ def heldout() -> Continuation:
     obs = torch.arange(2 * 4, dtype=torch.uint8).view(2, 4, 1, 1, 1).expand(2, 4, 3, 10, 10)
     zeros = torch.zeros(2, 4)
     mask = torch.tensor([[True, True, False, False], [True] * 4])
-    return Continuation(obs, 100 + obs, zeros, zeros, zeros.bool(), zeros.bool(), mask)
+    return Continuation(
+        obs=obs,
+        true_obs=100 + obs,
+        reward=zeros,
+        true_reward=zeros,
+        terminated=zeros.bool(),
+        true_terminated=zeros.bool(),
+        mask=mask,
+    )
 
 
 def test_a_report_is_complete(run_dir: Path, agent: Agent, scores: Evaluation) -> None:

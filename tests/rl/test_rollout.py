@@ -50,7 +50,14 @@ class Counters:
         never = torch.zeros_like(flags)
         terminated, truncated = (never, flags) if self.truncate else (flags, never)
         history = self._history(ended) if ended else None
-        return EnvStep(self._obs(range(self.num_envs)), reward, terminated, truncated, final_obs, history)
+        return EnvStep(
+            obs=self._obs(range(self.num_envs)),
+            reward=reward,
+            terminated=terminated,
+            truncated=truncated,
+            final_obs=final_obs,
+            history=history,
+        )
 
     def close(self) -> None:
         pass

@@ -197,4 +197,12 @@ def test_processes_in_step_need_as_many_shards_each(tmp_path: Path) -> None:
     sharded = replace(base, num_shards=3, runtime=replace(base.runtime, shard_parameters=True))
     nothing: Any = None  # it is refused before anything is built
     with pytest.raises(UserError, match=r"`num_shards` is 3; with .* it must be a multiple of 2"):
-        build._learning_phases(sharded, nothing, nothing, nothing, torch.device("cpu"), Group(0, 2), tmp_path)
+        build._learning_phases(
+            sharded,
+            nothing,
+            train=nothing,
+            streams=nothing,
+            device=torch.device("cpu"),
+            group=Group(0, 2),
+            run_dir=tmp_path,
+        )

@@ -54,12 +54,12 @@ def make_batch(num_frames: int, batch_size: int = 2) -> Batch:
     mask = torch.ones(batch_size, num_frames, dtype=torch.bool)
     mask[-1, 0] = False
     return Batch(
-        torch.randint(256, (batch_size, num_frames, 3, 12, 20), generator=generator).byte(),
-        torch.randint(2, (*shape, 2), generator=generator).float(),
-        torch.zeros(shape),
-        torch.zeros(shape).bool(),
-        torch.zeros(shape).bool(),
-        mask,
+        obs=torch.randint(256, (batch_size, num_frames, 3, 12, 20), generator=generator).byte(),
+        action=torch.randint(2, (*shape, 2), generator=generator).float(),
+        reward=torch.zeros(shape),
+        terminated=torch.zeros(shape).bool(),
+        truncated=torch.zeros(shape).bool(),
+        mask=mask,
     )
 
 

@@ -28,7 +28,7 @@ ARRAYS: Mapping[str, Callable[[Path, str | None, bool], list[Source]]] = {
 SHOWN = 5  # most names of unused files in one line
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Finder:
     """Finds recordings in files and folders.
 

@@ -85,7 +85,9 @@ def import_recordings(
     """
     if out.exists():
         raise UserError(f"{out} exists; choose another `out`, or remove it")
-    sources = Finder(note, actions, options.frames, options.without_actions).find(path)
+    sources = Finder(
+        note=note, actions=actions, frames=options.frames, without_actions=options.without_actions
+    ).find(path)
     spec = _action_spec(sources, options, note)
     staging = out.with_name(out.name + ".importing")
     store = _resumed(staging, _plan(sources, spec, options))
