@@ -69,20 +69,38 @@ def infer_config(tensors: Tensors, source: str) -> AgentConfig:
 
 def _of_atari(network: FrameNetworkConfig, reward_end: RewardEndConfig) -> DiamondConfig:
     """Configure a world model with the published noise, targets and sampler for Atari, which files do not contain."""
-    denoiser = EdmConfig(
+    return DiamondConfig(
+        denoiser=published_edm(network, sigma_offset=0.3, log_sigma_mean=-0.4, num_autoregressive_steps=1),
+        reward_end=reward_end,
+        sampler=SamplerConfig(num_steps=3, method="euler", sigma_min=2e-3, sigma_max=5.0, rho=7.0),
+    )
+
+
+def published_edm(
+    network: FrameNetworkConfig,
+    *,
+    sigma_offset: float,
+    log_sigma_mean: float,
+    num_autoregressive_steps: int,
+    noise_previous_obs: bool = False,
+) -> EdmConfig:
+    """Configure a denoiser with the noise and the targets that all published models share, and its own of the others.
+
+    The arguments are fields of :class:`~adamas.diffusion.edm.EdmConfig`.
+    """
+    return EdmConfig(
         network=network,
-        sigma_offset=0.3,
+        sigma_offset=sigma_offset,
         sigma_data=0.5,
-        log_sigma_mean=-0.4,
+        sigma_change=None,
+        log_sigma_mean=log_sigma_mean,
         log_sigma_std=1.2,
         sigma_min=2e-3,
         sigma_max=20.0,
-        num_autoregressive_steps=1,
-    )
-    return DiamondConfig(
-        denoiser=denoiser,
-        reward_end=reward_end,
-        sampler=SamplerConfig(num_steps=3, method="euler", sigma_min=2e-3, sigma_max=5.0, rho=7.0),
+        num_autoregressive_steps=num_autoregressive_steps,
+        quantise=True,
+        final_frames=True,  # differs from the published code: see docs/departures.md
+        noise_previous_obs=noise_previous_obs,
     )
 
 

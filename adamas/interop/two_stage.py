@@ -11,11 +11,10 @@ from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.data.importing.csgo import CSGO_BUTTONS
-from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.interop.published import check_weights, without_weights
-from adamas.interop.sizes import ACTIONS, Tensors, infer_network, with_prefix
+from adamas.interop.sizes import ACTIONS, Tensors, infer_network, published_edm, with_prefix
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.world_models.diamond import DiamondConfig
@@ -34,26 +33,12 @@ def published_stages(first: FrameNetworkConfig, second: FrameNetworkConfig) -> D
         first: the network of the denoiser, which generates small frames.
         second: the network of the upsampler, which makes frames five times as high and wide.
     """
-    denoiser = EdmConfig(
-        network=first,
-        sigma_offset=0.1,
-        sigma_data=0.5,
-        log_sigma_mean=-1.2,
-        log_sigma_std=1.2,
-        sigma_min=2e-3,
-        sigma_max=20.0,
-        num_autoregressive_steps=4,
-        noise_previous_obs=True,
+    denoiser = published_edm(
+        first, sigma_offset=0.1, log_sigma_mean=-1.2, num_autoregressive_steps=4, noise_previous_obs=True
     )
+    frame = published_edm(second, sigma_offset=0.1, log_sigma_mean=-1.2, num_autoregressive_steps=1)
     upsampler = UpsamplerConfig(
-        network=second,
-        sigma_offset=0.1,
-        sigma_data=0.5,
-        log_sigma_mean=-1.2,
-        log_sigma_std=1.2,
-        sigma_min=2e-3,
-        sigma_max=20.0,
-        num_autoregressive_steps=1,
+        **vars(frame),  # an upsampler is a denoiser with two fields more
         factor=5,
         sampler=SamplerConfig(num_steps=10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9),
     )
