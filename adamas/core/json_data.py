@@ -71,7 +71,10 @@ def _read_dataclass(kind: Any, data: Any, where: str) -> Any:
             values[field.name] = _read(hints[field.name], data[field.name], key)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ValueError(f"{key} is missing")
-    return kind(**values)
+    try:
+        return kind(**values)
+    except UserError as error:
+        raise ValueError(str(error)) from error
 
 
 def _read_union(kind: Any, data: Any, where: str) -> Any:

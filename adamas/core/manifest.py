@@ -11,12 +11,13 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import torch
 
 from adamas.core.errors import UserError
+from adamas.core.json_data import from_json
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 2  # 1: files only; 2: also folders, with the shards that several processes wrote
@@ -36,7 +37,7 @@ def write_manifest(folder: Path, step: int) -> None:
         OSError: if a file cannot be read, or the manifest cannot be written.
     """
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
-    files = {path.relative_to(folder).as_posix(): _fingerprint(path) for path in paths}
+    files = {path.relative_to(folder).as_posix(): asdict(_fingerprint(path)) for path in paths}
     manifest = {
         "format_version": 2 if any("/" in name for name in files) else 1,
         "step": step,
@@ -73,7 +74,7 @@ def verify(folder: Path, required: Iterable[str], step: int | None = None, every
             raise DamagedError(f"it belongs to step {manifest['step']}")
         required, files = list(required), dict(manifest["files"])
         for name in dict.fromkeys([*required, *(files if everything else ())]):
-            _compare(folder, name, files[name])
+            _compare(folder, name, from_json(Fingerprint, files[name], name))
     except OSError as error:
         raise DamagedError(f"{Path(error.filename or folder).name}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -96,26 +97,34 @@ def _check_regular(path: Path) -> None:
         raise DamagedError(f"{path.name} is not a file")
 
 
-def _compare(folder: Path, name: str, expected: dict[str, Any]) -> None:
+def _compare(folder: Path, name: str, expected: Fingerprint) -> None:
     """Compare a file with its entry in the manifest."""
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts:
         raise ValueError(f"{name} is outside the checkpoint")
     _check_regular(folder / name)
-    if (size := (folder / name).stat().st_size) != expected["bytes"]:
-        raise DamagedError(f"{name} has {size} bytes instead of {expected['bytes']}")
-    if _fingerprint(folder / name)["sha256"] != expected["sha256"]:
+    if (size := (folder / name).stat().st_size) != expected.bytes:
+        raise DamagedError(f"{name} has {size} bytes instead of {expected.bytes}")
+    if _fingerprint(folder / name) != expected:
         raise DamagedError(f"{name} has other content than was written")
 
 
-def _fingerprint(path: Path) -> dict[str, int | str]:
-    """Size and SHA-256 of a file. The file may be larger than the memory."""
+@dataclass(frozen=True)
+class Fingerprint:
+    """The size and the SHA-256 (in hexadecimal digits) of a file."""
+
+    bytes: int
+    sha256: str
+
+
+def _fingerprint(path: Path) -> Fingerprint:
+    """Compute the fingerprint of a file, which may be larger than the memory."""
     size, sha256 = 0, hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             size += len(block)
             sha256.update(block)
-    return {"bytes": size, "sha256": sha256.hexdigest()}
+    return Fingerprint(bytes=size, sha256=sha256.hexdigest())
 
 
 @functools.cache

@@ -6,18 +6,18 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
 from adamas.core.actions import ActionSpec
 from adamas.core.checks import check_range
-from adamas.core.config import to_dict
 from adamas.core.errors import UserError
 from adamas.core.files import move_into_place, write_file
+from adamas.core.json_data import from_json
 from adamas.data.importing.actions import describe, steady
 from adamas.data.importing.find import Finder
 from adamas.data.importing.names import column
@@ -90,7 +90,7 @@ def import_recordings(
     ).find(path)
     spec = _action_spec(sources, options, note)
     staging = out.with_name(out.name + ".importing")
-    store = _resumed(staging, _plan(sources, spec, options))
+    store = _resumed(staging, ImportPlan.of(sources, spec, options))
     done = 0 if store is None else store.num_episodes
     try:
         for i, source in enumerate(sources[done:], start=done):
@@ -170,16 +170,37 @@ def _store(store: EpisodeStore, source: Source, steps: Iterator[Step]) -> None:
     store.append_final(number, before.frame[None])
 
 
-def _plan(sources: Sequence[Source], spec: ActionSpec, options: ImportOptions) -> dict[str, Any]:
-    """Return what is imported and how. An interrupted import continues only if this has not changed."""
-    files = [(str(s.path.absolute()), str(s.table.path)) for s in sources]
-    stamps = [(len(s.table), _stamp(s.path), _stamp(s.table.path)) for s in sources]
-    plan = {"files": files, "stamps": stamps, "actions": to_dict(spec), "options": to_dict(options)}
-    return json.loads(json.dumps(plan))
+Stamp: TypeAlias = tuple[int, int]
+"""A file's size in bytes, and the time of its last modification in nanoseconds."""
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Return a file's size and time of modification; None for a group within a file."""
+@dataclass(frozen=True)
+class ImportPlan:
+    """What is imported and how. An interrupted import continues only if this has not changed.
+
+    Attributes:
+        files: path of each recording and of its table.
+        stamps: of each recording, the number of rows in its table, its own stamp and that of its table; None for a
+            group within a file.
+        actions: what the actions are.
+        options: how recordings become episodes.
+    """
+
+    files: list[tuple[str, str]]
+    stamps: list[tuple[int, Stamp | None, Stamp | None]]
+    actions: ActionSpec
+    options: ImportOptions
+
+    @staticmethod
+    def of(sources: Sequence[Source], spec: ActionSpec, options: ImportOptions) -> ImportPlan:
+        """The plan to import ``sources``, as the files are now."""
+        files = [(str(s.path.absolute()), str(s.table.path)) for s in sources]
+        stamps = [(len(s.table), _stamp(s.path), _stamp(s.table.path)) for s in sources]
+        return ImportPlan(files, stamps, spec, options)
+
+
+def _stamp(path: Path) -> Stamp | None:
+    """Return the stamp of a file; None for a group within a file."""
     try:
         status = path.stat()
     except OSError:
@@ -187,7 +208,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _resumed(staging: Path, plan: dict[str, Any]) -> EpisodeStore | None:
+def _resumed(staging: Path, plan: ImportPlan) -> EpisodeStore | None:
     """Return the store of an interrupted import; None if this import has just begun.
 
     Raises:
@@ -196,23 +217,23 @@ def _resumed(staging: Path, plan: dict[str, Any]) -> EpisodeStore | None:
     file, store = staging / PLAN, staging / STORE
     try:
         if (store / INDEX).is_file() and file.is_file():
-            finished, before = EpisodeStore.open(store), json.loads(file.read_text())
-            if {**before, "stamps": None} != {**plan, "stamps": None}:
+            finished, before = EpisodeStore.open(store), from_json(ImportPlan, json.loads(file.read_text()))
+            if replace(before, stamps=[]) != replace(plan, stamps=[]):
                 raise UserError(
                     f"{staging} holds another interrupted import; finish that one, or remove the folder"
                 )
             done = finished.num_episodes
-            if before["stamps"][:done] != plan["stamps"][:done]:
+            if before.stamps[:done] != plan.stamps[:done]:
                 raise UserError(
                     f"recordings have changed since they were imported to {staging}; remove the folder to start again"
                 )
-            write_file(file, json.dumps(plan))
+            write_file(file, json.dumps(asdict(plan)))
             return finished
         if store.exists() and not file.exists():  # the plan is written before the store, and removed after it
             raise UserError(f"{staging} is not an interrupted import; rename it, or choose another `out`")
         shutil.rmtree(store, ignore_errors=True)  # it holds no committed rows
         staging.mkdir(parents=True, exist_ok=True)
-        write_file(file, json.dumps(plan))
+        write_file(file, json.dumps(asdict(plan)))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(
             f"cannot write {file} ({error}); choose another `out`, or remove the folder"
