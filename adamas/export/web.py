@@ -17,9 +17,8 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -73,20 +72,31 @@ def write_page(folder: Path, agent: Agent, contexts: Batch, runtime: Path, contr
             shutil.copyfile(file, folder / file.name)
     actions, frames = contexts.action.numpy().astype("<i4"), contexts.obs.numpy()
     (folder / "contexts.bin").write_bytes(actions.tobytes() + np.ascontiguousarray(frames).tobytes())
-    (folder / "check.json").write_text(json.dumps(still_step(agent, contexts[:1])), encoding="utf-8")
+    (folder / "check.json").write_text(json.dumps(asdict(still_step(agent, contexts[:1]))), encoding="utf-8")
     (folder / "runtime").mkdir()
     for name in RUNTIME:
         shutil.copyfile(runtime / name, folder / "runtime" / name)
     (folder / "LICENSE-onnxruntime.txt").rename(folder / "runtime" / "LICENSE.txt")
 
 
-@torch.no_grad()
-def still_step(agent: Agent, context: Batch) -> dict[str, Any]:
-    """Dream one step from a context (B = 1) with action 0, one Euler step, and noise that is zero everywhere.
+@dataclass(frozen=True, kw_only=True)
+class StillStep:
+    """A step of a dream without noise, with which a page checks what it computes.
 
-    Returns:
-        ``pixels``, C * H * W whole numbers; ``value``, the policy's value; ``end``, the probability of the end.
+    Attributes:
+        pixels: C * H * W whole numbers in [0, 255].
+        value: the policy's value of the new frame.
+        end: probability that the episode ends.
     """
+
+    pixels: list[int]
+    value: float
+    end: float
+
+
+@torch.no_grad()
+def still_step(agent: Agent, context: Batch) -> StillStep:
+    """Dream one step from a context (B = 1) with action 0, one Euler step, and noise that is zero everywhere."""
     model, action = agent.world_model, torch.zeros(1, 1, dtype=torch.int64)
     state = model.initial_state(context)
     obs, actions = state["obs"], torch.cat((state["action"], action), dim=1)
@@ -96,11 +106,9 @@ def still_step(agent: Agent, context: Batch) -> dict[str, Any]:
     pixels = to_pixels(x)
     policy_state = burn_in(agent.actor_critic, History(context.obs, context.mask))
     value = agent.actor_critic(pixels, policy_state).value
-    return {
-        "pixels": pixels.flatten().tolist(),
-        "value": value.item(),
-        "end": end.softmax(-1)[0, 0, 1].item(),
-    }
+    return StillStep(
+        pixels=pixels.flatten().tolist(), value=value.item(), end=end.softmax(-1)[0, 0, 1].item()
+    )
 
 
 def find_runtime(folder: Path) -> Path:
