@@ -52,14 +52,14 @@ def test_train_takes_the_settings_that_a_game_needs(options: list[str], temperat
     assert config.env.game == options[1]
 
 
-def test_evaluate_collect_and_export_in_processes(trained: tuple[Path, str], tmp_path: Path) -> None:
+def test_evaluate_record_and_export_in_processes(trained: tuple[Path, str], tmp_path: Path) -> None:
     run_dir, _ = trained
     evaluate = adamas("evaluate", run_dir, "--episodes", "1", "--out", tmp_path / "scores.json")
     record = adamas(
         "data", "record", tmp_path / "data", "--agent", run_dir, "--steps", "30", "--num-envs", "2"
     )
     export = adamas("export", "published", run_dir, "--out", tmp_path / "agent.pt")
-    for process, shown in ((evaluate, "mean return"), (record, "30 steps in "), (export, "agent.pt")):
+    for process, shown in ((evaluate, "mean return"), (record, "frames 16x16"), (export, "agent.pt")):
         out, err = output(process)
         assert (process.returncode, err) == (0, [])
         assert shown in out

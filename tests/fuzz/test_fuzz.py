@@ -129,7 +129,7 @@ def test_play_messages(fuzz: Fuzz) -> None:
         {
             "type": "settings",
             "fps": 15,
-            "steps": 3,
+            "denoising_steps": 3,
             "method": "euler",
             "horizon": 0,
             "temperature": 1.0,
