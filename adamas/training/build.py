@@ -126,16 +126,13 @@ def _build(
         check_shared(run_dir, group)
         _prepare(config, agent_config, run_dir, checkpoint)
         train, test = (EpisodeStore.open(run_dir / "dataset" / name) for name in ("train", "test"))
-
         collect: CollectPhase | None = None
         heldout: Collector | None = None
         if envs:
             policy = OnHost(agent.actor_critic, device)
             collector = Collector(policy, envs[0], train, streams.torch("collect"))
+            collect = _collect_phase(config, agent, collector)
             heldout = Collector(policy, envs[1], test, streams.torch("heldout"))
-            collect = CollectPhase(collector, config.collection)
-            if config.imagination == "off":
-                collect = ModelFreePhase(collector, config.collection, agent.actor_critic, config.policy)
         phases = _learning_phases(
             config, agent, train, streams, device=device, group=group, run_dir=run_dir, quiet=quiet
         )
@@ -163,6 +160,12 @@ def _build(
         group.long_barrier()
         failure.pop_all()
     return trainer
+
+
+def _collect_phase(config: Config, agent: Agent, collector: Collector) -> CollectPhase:
+    if config.imagination == "off":
+        return ModelFreePhase(collector, config.collection, agent.actor_critic, config.policy)
+    return CollectPhase(collector, config.collection)
 
 
 def _restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
