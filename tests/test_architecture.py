@@ -115,6 +115,7 @@ def test_the_walk_sees_the_package() -> None:
     assert files["adamas"].name == "__init__.py" and files["adamas.rl"].parent.name == "rl"
     seen = imports("adamas.diffusion.edm", files["adamas.diffusion.edm"], set(files))
     assert seen == {
+        "adamas.core.checks",
         "adamas.core.errors",
         "adamas.diffusion.denoiser",
         "adamas.diffusion.samplers",
