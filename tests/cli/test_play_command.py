@@ -79,7 +79,7 @@ def test_errors_about_the_agent_in_the_package_do_not_name_its_folder(
         "there is no option --prot; did you mean --port? (adamas play --help lists the options)"
     )
     cli.run(["play", "--env.size", "20", "--device", "cpu"])
-    assert served[2]["why_no_real"].startswith("the agent in the package was trained on frames of shape")
+    assert served[2].why_no_real.startswith("the agent in the package was trained on frames of shape")
 
 
 def test_a_world_model_of_recordings_names_them(dreamer: Path, served: list[Any]) -> None:
