@@ -31,28 +31,57 @@ class AgentConfig:
     """(C, H, W) of a frame."""
     actions: ActionSpec
     world_model: DiamondConfig = field(default_factory=DiamondConfig)
-    actor_critic: ActorCriticConfig = field(default_factory=ActorCriticConfig)
+    actor_critic: ActorCriticConfig | None = field(default_factory=ActorCriticConfig)
+    """The policy. None: there is none, because the world model was trained on recordings."""
 
     @classmethod
-    def from_saved(cls, data: Any) -> AgentConfig:
-        """What :func:`~adamas.core.config.to_dict` made of it, or older versions, which saved the names of actions.
+    def from_checkpoint(cls, data: Mapping[str, Any]) -> AgentConfig:
+        """The agent of a checkpoint.
+
+        Before version 0.2, checkpoints held the names of actions, and a policy in runs on recordings too, which was
+        never trained. Such a policy is left out.
+
+        Args:
+            data: the configuration of the checkpoint, in which ``agent`` is what
+                :func:`~adamas.core.config.to_dict` made of an agent's and ``run``, if it is there, of a run's.
 
         Raises:
             UserError: it does not fit.
         """
-        if isinstance(data, Mapping) and isinstance(data.get("actions"), list):
-            data = {**data, "actions": {"choices": [{"options": data["actions"]}]}}
-        return from_dict(cls, data, "agent")
+        agent, run = data.get("agent"), data.get("run")
+        if isinstance(agent, Mapping) and isinstance(agent.get("actions"), list):
+            agent = {**agent, "actions": {"choices": [{"options": agent["actions"]}]}}
+        if isinstance(agent, Mapping) and isinstance(run, Mapping) and run.get("data") is not None:
+            agent = {**agent, "actor_critic": None}
+        return from_dict(cls, agent, "agent")  # type: ignore[arg-type]  # None is refused
+
+    def own_weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of a checkpoint without those of a policy that the agent does not have.
+
+        Before version 0.2, runs on recordings saved a policy as well.
+        """
+        dropped = "actor_critic." if self.actor_critic is None else ()
+        return {name: tensor for name, tensor in tensors.items() if not name.startswith(dropped)}
 
 
 class Agent(nn.Module):
-    """World model and actor-critic, built for one game's frames and actions."""
+    """World model and actor-critic, built for one game's frames and actions.
+
+    Attributes:
+        config: what it was built from.
+        world_model: dreams.
+        actor_critic: the policy; None if the world model was trained on recordings. :attr:`policy` is never None.
+    """
 
     def __init__(self, config: AgentConfig) -> None:
         super().__init__()
         self.config = config
         self.world_model = Diamond(config.world_model, config.obs_shape, config.actions)
-        self.actor_critic = ActorCritic(config.actor_critic, config.obs_shape, config.actions)
+        self.actor_critic = (
+            None
+            if config.actor_critic is None
+            else ActorCritic(config.actor_critic, config.obs_shape, config.actions)
+        )
 
     @property
     def denoiser(self) -> Denoiser:
@@ -71,6 +100,20 @@ class Agent(nn.Module):
                 "this world model predicts neither rewards nor ends: what it learnt from has none; choose another one"
             )
         return self.world_model.reward_end
+
+    @property
+    def policy(self) -> ActorCritic:
+        """Chooses actions.
+
+        Raises:
+            UserError: the agent has no policy.
+        """
+        if self.actor_critic is None:
+            raise UserError(
+                "this agent has no policy: its world model was trained on recordings; choose an agent that learnt in a "
+                "game, or let someone else act"
+            )
+        return self.actor_critic
 
     @property
     def action_spec(self) -> ActionSpec:
@@ -104,8 +147,9 @@ class Agent(nn.Module):
             where actions are vectors; otherwise (B,) or (B, K), of the kind given.
 
         Raises:
-            UserError: frames of another shape or dtype than the agent was trained on.
+            UserError: frames of another shape or dtype than the agent was trained on, or it has no policy.
         """
+        policy = self.policy
         frames = torch.as_tensor(obs)
         single = frames.ndim == 3
         frames = frames[None] if single else frames
@@ -117,10 +161,10 @@ class Agent(nn.Module):
                 f"the agent sees uint8 frames of shape {tuple(self.config.obs_shape)}, "
                 f"got {frames.dtype} {tuple(frames.shape[1:])}; use the environment it was trained on"
             )
-        frames = frames.to(self.actor_critic.actor_linear.weight.device)
+        frames = frames.to(policy.actor_linear.weight.device)
         if state is None:
-            state = self.actor_critic.initial_state(len(frames))
-        output = self.actor_critic(frames, state)
+            state = policy.initial_state(len(frames))
+        output = policy(frames, state)
         action = sample_action(self.action_spec, output.logits, _act_generator(frames.device), temperature)
         if isinstance(obs, Tensor):
             return (action[0] if single else action), output.state

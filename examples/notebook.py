@@ -25,9 +25,9 @@ def train():
         "collection.first-steps": 2000,
         "collection.first-steps-max": 2000,
         "collection.steps-per-epoch": 200,
-        "denoiser.first-epoch-updates": 200,
-        "reward-end.first-epoch-updates": 20,
-        "policy.first-epoch-updates": 5,
+        "training.denoiser.first-epoch-updates": 200,
+        "training.reward-end.first-epoch-updates": 20,
+        "training.actor-critic.first-epoch-updates": 5,
         "evaluation.final-episodes": 16,
     }
     options = [word for name, value in budget.items() for word in (f"--{name}", str(value))]

@@ -24,12 +24,12 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from torch import Tensor, nn
 
 import adamas
-from adamas.core.config import load_config
 from adamas.core.protocols import Policy, PolicyOutput
 from adamas.envs.make import make_env
 from adamas.evaluation.evaluate import bootstrap_interval
-from adamas.evaluation.protocol import RandomPolicy, play_episodes
-from adamas.training.config import Config
+from adamas.evaluation.protocol import play_episodes
+from adamas.interop.game_env import game_config
+from adamas.rl.random_policy import RandomPolicy
 
 PARTS = 6  # of the training, each of which ends with a line
 
@@ -167,7 +167,7 @@ def main(options: Options) -> None:
             flush=True,
         )
     report("PPO, trained in the dream", PpoPolicy(ppo), options)
-    report("the run's own policy", agent.actor_critic, options)
+    report("the run's own policy", agent.policy, options)
 
 
 def last_dreams(episodes: Sequence[dict[str, float]]) -> str:
@@ -178,8 +178,7 @@ def last_dreams(episodes: Sequence[dict[str, float]]) -> str:
 
 def report(name: str, policy: Policy, options: Options) -> None:
     """Print a policy's score in the real game; all policies meet the same seeds."""
-    config = load_config(options.run / "config.yaml", Config)
-    env = make_env(config.env, 16, options.seed, training=False)
+    env = make_env(game_config(options.run), 16, options.seed, training=False)
     episodes = play_episodes(policy, env, options.episodes, torch.Generator().manual_seed(options.seed))
     env.close()
     scores = np.array([episode.score for episode in episodes])

@@ -37,7 +37,7 @@ CONFIG = AgentConfig(
 def agent() -> Agent:
     torch.manual_seed(0)
     agent = Agent(CONFIG)
-    nn.init.normal_(agent.actor_critic.actor_linear.weight, std=3.0)
+    nn.init.normal_(agent.policy.actor_linear.weight, std=3.0)
     return agent
 
 
@@ -68,7 +68,7 @@ def test_the_state_is_what_the_actor_critic_remembers(agent: Agent) -> None:
     first, second = frames(2)
     _, state = agent.act(first)
     _, state = agent.act(second, state)
-    policy = agent.actor_critic
+    policy = agent.policy
     with torch.no_grad():
         output = policy(torch.from_numpy(first)[None], policy.initial_state(1))
         output = policy(torch.from_numpy(second)[None], output.state)
@@ -81,7 +81,7 @@ def test_the_state_is_what_the_actor_critic_remembers(agent: Agent) -> None:
 def test_actions_follow_the_policy_and_the_global_seed(agent: Agent) -> None:
     obs = torch.from_numpy(frames(1)).expand(1000, -1, -1, -1)
     with torch.no_grad():
-        logits = agent.actor_critic(obs[:1], agent.actor_critic.initial_state(1)).logits[0]
+        logits = agent.policy(obs[:1], agent.policy.initial_state(1)).logits[0]
     torch.manual_seed(3)
     actions, _ = agent.act(obs)
     torch.testing.assert_close(actions.bincount(minlength=4) / 1000, logits.softmax(0), atol=0.05, rtol=0)

@@ -56,11 +56,11 @@ def fixed_agent(config: AgentConfig) -> Agent:
 
 
 def answers(agent: Agent) -> dict[str, Answer]:
-    """Compute the denoiser, the reward/end model and the policy for fixed inputs, on the agent's device."""
+    """Compute the networks that the agent has for fixed inputs, on its device: denoiser, reward/end model, policy."""
     device, config = device_of(agent), agent.config
     small = config.world_model.small_shape(config.obs_shape)
     length = agent.world_model.context_length
-    denoiser, policy = agent.denoiser.inner_model, agent.actor_critic
+    denoiser = agent.denoiser.inner_model
 
     def rand(seed: int, *shape: int) -> Tensor:
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
@@ -80,13 +80,14 @@ def answers(agent: Agent) -> dict[str, Answer]:
         frames = rand(3, BATCH_SIZE, STEPS + 1, *small)
         reward, end, _ = judge(frames[:, :-1], action(STEPS), frames[:, 1:])
         found["reward/end model"] = _answer(judge, [reward, end])
-    pixels = (127 + 50 * rand(4, STEPS, BATCH_SIZE, *config.obs_shape)).clamp(0, 255).byte()
-    state, seen = policy.initial_state(BATCH_SIZE), []
-    for obs in pixels:
-        output = policy(obs, state)
-        state = output.state
-        seen += [output.logits, output.value]
-    found["actor-critic"] = _answer(policy, seen)
+    if (policy := agent.actor_critic) is not None:
+        pixels = (127 + 50 * rand(4, STEPS, BATCH_SIZE, *config.obs_shape)).clamp(0, 255).byte()
+        state, seen = policy.initial_state(BATCH_SIZE), []
+        for obs in pixels:
+            output = policy(obs, state)
+            state = output.state
+            seen += [output.logits, output.value]
+        found["actor-critic"] = _answer(policy, seen)
     return found
 
 

@@ -26,7 +26,7 @@ from adamas.core.errors import UserError, nearest
 from adamas.core.progress import duration
 from adamas.evaluation.provenance import provenance
 from adamas.evaluation.result_file import write_results
-from adamas.presets import preset
+from adamas.presets import preset_for
 from adamas.training.config import Config
 
 PATIENCE = 60.0  # seconds that a row may take at peak speed if it was not asked for
@@ -60,7 +60,7 @@ def bench(arguments: Sequence[str]) -> None:
     """Measure, print a table, and write JSON if asked."""
     name = arguments[0] if arguments and not arguments[0].startswith("-") else "atari100k"
     rest = arguments[1:] if arguments and not arguments[0].startswith("-") else arguments
-    options = parse(BenchOptions, rest, f"bench {name}", BenchOptions(preset(name)))
+    options = parse(BenchOptions, rest, f"bench {name}", BenchOptions(preset_for(name, rest)))
     config = options.config
     screen, machine = console(), provenance()
     agent = agent_config(config)

@@ -21,7 +21,7 @@ from adamas.data.locations import is_url
 from adamas.data.store import NEW, EpisodeStore
 from adamas.envs.make import make_env
 from adamas.training.config import Config
-from adamas.training.source import playing, recorded
+from adamas.training.source import agent_for, playing, recorded
 
 NUM_FRAMES = 100  # frames of a synthetic episode; more than a segment of any preset has
 TRAIN_EPISODES = 4
@@ -77,16 +77,10 @@ def agent_config(config: Config) -> AgentConfig:
     """
     made_up = stand_in(config)
     if made_up is not None:
-        obs_shape, actions = made_up
-        return AgentConfig(
-            obs_shape=obs_shape,
-            actions=actions,
-            world_model=config.world_model,
-            actor_critic=config.actor_critic,
-        )
-    if config.data is not None:
+        return agent_for(config, *made_up)
+    if (game := config.game_parts) is None:
         return recorded(config)[1]
-    with closing(make_env(config.env, 1, 0, training=True)) as env:
+    with closing(make_env(game.env, 1, 0, training=True)) as env:
         return playing(config, env)
 
 

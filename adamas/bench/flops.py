@@ -30,7 +30,8 @@ class Flops:
 
     Attributes:
         denoiser: of one forward pass for one frame (in two-stage models, for one small frame).
-        dream_step: of one step of one dream: the policy, the next frame, its reward and end, the upsampler.
+        dream_step: of one step of one dream: the policy if there is one, the next frame, its reward and end, the
+            upsampler.
         updates: of one update, by phase.
     """
 
@@ -52,27 +53,30 @@ def run_flops(config: Config, agent: AgentConfig) -> Flops:
     Networks must not have been compiled in this process, because compilers do not support fake tensors.
     """
     denoiser, reward_end, policy, upsampler = _frame_flops(agent)
-    parts, training, length = (
-        config.world_model,
-        config.policy,
-        config.world_model.denoiser.network.context_length,
-    )
+    parts, training, game = config.world_model, config.training, config.game_parts
     frame = _calls(parts.sampler) * denoiser + reward_end + policy
     if parts.upsampler is not None:
         frame += _calls(parts.upsampler.sampler) * upsampler
-    # A dream that reaches its horizon restarts with a burn-in. Earlier ends cannot be predicted and are left out.
-    burn_in = (length - 1) / training.horizon * (reward_end + policy)
-    imagined = training.steps_per_update * (frame + (TRAINING - 1) * policy + burn_in)
-    transitions = parts.sequence_length(training.horizon) - 1
-    real_steps = config.collection.num_envs * training.steps_per_update
-    known = {
-        "denoiser": TRAINING * config.denoiser.batch_size * _targets(parts.denoiser) * denoiser,
-        "reward_end": TRAINING * config.reward_end.batch_size * transitions * reward_end,
-        "upsampler": TRAINING * config.upsampler.batch_size * _targets(parts.upsampler) * upsampler,
-        "actor_critic": training.num_dreams * (imagined + policy),
-        "collect": TRAINING * real_steps * policy,  # learning from real steps, in runs without a world model
+    of_segment = {
+        "denoiser": _targets(parts.denoiser) * denoiser,
+        "reward_end": (parts.sequence_length(config.horizon) - 1) * reward_end,
+        "upsampler": _targets(parts.upsampler) * upsampler,
     }
-    return Flops(denoiser, frame, {name: known[name] for name in phases(config, agent)})
+    names = phases(config, agent)
+    known: dict[str, float] = {
+        name: TRAINING * training.component(name).batch_size * of_segment[name]
+        for name in names
+        if name in of_segment
+    }
+    if game is not None:
+        # A dream that reaches its horizon restarts with a burn-in. Earlier ends cannot be predicted and are left out.
+        burn_in = (parts.denoiser.network.context_length - 1) / config.horizon * (reward_end + policy)
+        imagined = game.training.steps_per_update * (frame + (TRAINING - 1) * policy + burn_in)
+        real_steps = game.collection.num_envs * game.training.steps_per_update
+        known["actor_critic"] = game.training.num_dreams * (imagined + policy)
+        # In runs without a world model, the policy learns from real steps.
+        known["collect"] = TRAINING * real_steps * policy
+    return Flops(denoiser, frame, {name: known[name] for name in names})
 
 
 def _calls(sampler: SamplerConfig) -> int:
@@ -97,7 +101,8 @@ def _frame_flops(config: AgentConfig) -> tuple[int, int, int, int]:
     """Count the operations of one forward pass of each network.
 
     Returns:
-        Operations of the denoiser per frame, the reward/end model per transition, the policy and upsampler per frame.
+        Operations of the denoiser per frame, the reward/end model per transition, the policy and upsampler per frame;
+        0 for a network that the agent does not have.
     """
     spec, obs_shape = config.actions, config.obs_shape
     small_shape = config.world_model.small_shape(obs_shape)
@@ -110,8 +115,9 @@ def _frame_flops(config: AgentConfig) -> tuple[int, int, int, int]:
         full = torch.zeros((1, *obs_shape))
     model, policy = agent.world_model, agent.actor_critic
     denoiser = count_flops(lambda: model.denoiser.path(frames[:, 0], frames, action, one))
-    seen = count_flops(lambda: policy(full.byte(), policy.initial_state(1)))
-    judged = upsampled = 0
+    seen = judged = upsampled = 0
+    if policy is not None:
+        seen = count_flops(lambda: policy(full.byte(), policy.initial_state(1)))
     if (judge := model.reward_end) is not None:
         pair = torch.cat((frames[:, 0], frames[:, 1]), dim=1)
         judged = count_flops(lambda: judge.encoder(pair, judge.act_emb(action[:, 0])))

@@ -27,10 +27,10 @@ from adamas.core.arguments import parse
 from adamas.core.console import console
 from adamas.core.errors import UserError
 from adamas.core.progress import duration
-from adamas.presets import preset
+from adamas.presets import preset_for
 from adamas.training.config import Config
 from adamas.training.learning import planned_updates
-from adamas.training.source import num_epochs, with_epochs
+from adamas.training.source import num_epochs
 
 MEASURED_UPDATES = 3
 LONG_ENOUGH = 5.0  # seconds of updates of one kind after which no further one is timed
@@ -70,21 +70,25 @@ def plan(config: Config, seconds: Mapping[str, float]) -> Plan:
 
 def planned_epochs(config: Config) -> int:
     """Epochs of a whole run, if the first one begins after the least number of real steps."""
-    if config.data is not None:
+    if (game := config.game_parts) is None:
         return config.final_epochs
-    return num_epochs(config, config.collection.first_steps)
+    return num_epochs(game.collection, config.final_epochs, game.collection.first_steps)
 
 
 def _updates(config: Config, phase: str, epoch: int) -> int:
     """Updates of a phase in an epoch. The steps before the first epoch count as part of it."""
-    if phase != "collect":
-        return planned_updates(config.policy if phase == "actor_critic" else getattr(config, phase), epoch)
-    collection = config.collection
+    if phase not in ("actor_critic", "collect"):
+        return planned_updates(config.training.component(phase), epoch)
+    game = config.game_parts
+    assert game is not None  # other runs have no such phase
+    if phase == "actor_critic":
+        return planned_updates(game.training, epoch)
+    collection = game.collection
     left = collection.total_steps - collection.first_steps - (epoch - 1) * collection.steps_per_epoch
     parts = [collection.first_steps] if epoch == 1 else []
     parts.append(max(0, min(left, collection.steps_per_epoch)))
     steps = (-(-part // collection.num_envs) for part in parts)  # of each environment
-    return sum(-(-n // config.policy.steps_per_update) for n in steps)
+    return sum(-(-n // game.training.steps_per_update) for n in steps)
 
 
 def seconds_by_profile(config: Config, agent: AgentConfig, profile: Path) -> dict[str, float]:
@@ -149,13 +153,13 @@ def memory_bytes(config: Config, agent: AgentConfig) -> dict[str, int]:
     weights = _count(model)
     for name in phases(config, agent):
         if name in ("actor_critic", "collect"):
-            weights += (TRAINED_COPIES - 1) * _count(model.actor_critic)
+            weights += (TRAINED_COPIES - 1) * _count(model.policy)
         else:
-            averaged = getattr(config, name).average_decay > 0
+            averaged = config.training.component(name).average_decay > 0
             weights += (TRAINED_COPIES - 1 + averaged) * _count(getattr(model.world_model, name))
     memory = {"weights": FLOAT_BYTES * weights}
-    if config.data is None:
-        memory["replay"] = config.collection.total_steps * int(np.prod(agent.obs_shape))
+    if (game := config.game_parts) is not None:
+        memory["replay"] = game.collection.total_steps * int(np.prod(agent.obs_shape))
     return memory
 
 
@@ -168,8 +172,9 @@ def show_plan(arguments: Sequence[str]) -> None:
     if not arguments or arguments[0].startswith("-"):
         raise UserError("plan needs a preset, for example: adamas plan quickstart (adamas plan --help)")
     name = arguments[0]
-    options = parse(PlanOptions, arguments[1:], f"plan {name}", PlanOptions(preset(name)))
-    config, profile = with_epochs(options.config), options.profile
+    default = PlanOptions(preset_for(name, arguments[1:]))
+    options = parse(PlanOptions, arguments[1:], f"plan {name}", default)
+    config, profile = options.config, options.profile
     agent = agent_config(config)
     if note := stand_in_note(config):
         print(note)

@@ -34,11 +34,14 @@ ENDS = 10  # number of updates over which the first and the last loss are averag
 
 def cycling(config: Config, denoiser: int, reward_end: int, actor_critic: int) -> Config:
     """Return ``config`` with these numbers of updates in every epoch, the first included, and no evaluations."""
+    updates = {"denoiser": denoiser, "reward_end": reward_end, "actor_critic": actor_critic}
+    training = {
+        name: replace(getattr(config.training, name), first_epoch_updates=count, updates_per_epoch=count)
+        for name, count in updates.items()
+    }
     return replace(
         config,
-        denoiser=replace(config.denoiser, first_epoch_updates=denoiser, updates_per_epoch=denoiser),
-        reward_end=replace(config.reward_end, first_epoch_updates=reward_end, updates_per_epoch=reward_end),
-        policy=replace(config.policy, first_epoch_updates=actor_critic, updates_per_epoch=actor_critic),
+        training=replace(config.training, **training),
         evaluation=replace(config.evaluation, every_epochs=10**6),
     )
 

@@ -19,6 +19,7 @@ from adamas.core.types import SegmentSpec
 from adamas.data.sampling import SegmentSampler
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.dreaming.imagination import Imagination
+from adamas.rl.random_policy import RandomPolicy
 from adamas.rl.rollout import rollout, start
 from adamas.training.build import new_run
 from adamas.training.config import Config
@@ -65,13 +66,15 @@ def small_run(config: Config, folder: Path, group: Group = ALONE) -> Trainer:
     Missing recordings are replaced by synthetic ones, beside the new folder (:mod:`adamas.bench.contents`).
     """
     config = with_recordings(config, folder.with_name(f"{folder.name}-recordings"))
-    collection = replace(
-        config.collection,
-        first_steps=REAL_STEPS,
-        first_steps_max=REAL_STEPS,
-        total_steps=10**9,  # no timed epoch is the last one
-    )
-    config = replace(config, collection=collection, tensorboard=False, wandb_project=None)
+    if config.collection is not None:
+        collection = replace(
+            config.collection,
+            first_steps=REAL_STEPS,
+            first_steps_max=REAL_STEPS,
+            total_steps=10**9,  # no timed epoch is the last one
+        )
+        config = replace(config, collection=collection)
+    config = replace(config, tensorboard=False, wandb_project=None)
     trainer = new_run(config, folder, quiet=True, group=group)
     if trainer.collect is not None:
         trainer.collect.begin(0)
@@ -97,21 +100,22 @@ def _denoiser_forward(trainer: Trainer, batch_size: int) -> Work:
 
 
 def _dream_step(trainer: Trainer, batch_size: int) -> Work:
-    """One step of dreams: policy, next frame, reward and end, and restarts."""
+    """One step of dreams: policy (random actions if there is none), next frame, reward and end, and restarts."""
     agent, sampler = trainer.agent, SegmentSampler(trainer.store)
     rng, generator = trainer.streams.numpy("bench"), trainer.streams.torch("bench", trainer.device)
     contexts = context_sampler(sampler, agent.world_model.context_length, rng, trainer.device)
-    obs_shape, horizon = agent.config.obs_shape, trainer.config.policy.horizon
+    obs_shape, horizon = agent.config.obs_shape, trainer.config.horizon
     dreams = Imagination(
         agent.world_model, contexts, batch_size, horizon, obs_shape, agent.action_spec, generator
     )
+    policy = agent.actor_critic or RandomPolicy(agent.action_spec)
     with torch.no_grad():
-        position = start(agent.actor_critic, dreams)
+        position = start(policy, dreams)
 
     @torch.no_grad()
     def step() -> None:
         nonlocal position
-        _, position = rollout(agent.actor_critic, dreams, position, 1, generator)
+        _, position = rollout(policy, dreams, position, 1, generator)
         wait(trainer.device)
 
     return Work(step, batch_size)

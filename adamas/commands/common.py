@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from adamas.agent import Agent, check_fits
-from adamas.core.config import from_dict, read_yaml
+from adamas.core.config import from_dict, read_yaml, with_value
 from adamas.core.console import counted
 from adamas.core.errors import UserError
 from adamas.data.index import is_link
 from adamas.envs.atari import rom_name
-from adamas.envs.config import AtariConfig, EnvConfig
+from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
 from adamas.evaluation.results import Evaluation
 from adamas.interop.hub import fetch, is_address, parse_address
@@ -114,18 +114,19 @@ def _published_config(file: Path) -> Config:
     config = preset("atari100k")
     with contextlib.suppress(UserError):
         rom_name(file.stem)
-        config = replace(config, env=replace(config.env, game=file.stem))
+        config = with_value(config, "env.game", file.stem)
     return config
 
 
-def check_env(agent: Agent, config: EnvConfig, target: Target) -> None:
-    """Refuse, as UserError, a game that does not fit the frames and actions of the agent."""
-    if target.is_recorded and config == AtariConfig():
+def check_env(agent: Agent, config: EnvConfig | None, target: Target) -> EnvConfig:
+    """The game of a command. Refuse, as UserError, one that does not fit the agent, and that there is none."""
+    if config is None:
         raise UserError(
             f"{target} was trained on recordings that name no game; name one with `env.suite` and `env.game`"
         )
     with contextlib.closing(make_env(config, 1, 0, training=False)) as env:
         check_fits(agent.config, env.obs_shape, env.action_spec, str(target))
+    return config
 
 
 def print_scores(evaluation: Evaluation) -> None:

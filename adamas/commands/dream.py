@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from adamas.agent import Agent
-from adamas.commands.common import Target, find_target
+from adamas.commands.common import Target, check_env, find_target
 from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.errors import UserError
@@ -33,7 +33,7 @@ class Dream(FilmOptions):
     grey after their end, and the film ends with the last of them.
     """
 
-    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff] = field(default_factory=AtariConfig)
+    env: Annotated[EnvConfig | None, tyro.conf.FlagConversionOff] = field(default_factory=AtariConfig)
     """The game. It is played where there are no episodes to start from, and beside the dreams if it is asked for."""
     out: Path
     """File of the film. Its ending, .mp4 or .gif, chooses the format; if it exists, a number is added to its name."""
@@ -80,5 +80,6 @@ def _source(target: Target, agent: Agent, options: Dream) -> Iterator[tuple[Sour
     if dataset is not None:
         yield dataset, str(dataset.folder)
         return
-    with game_for_dreams(agent, options.env, seed=options.seed, agent_name=str(target)) as game:
-        yield game, f"the game, {options.env.game}"
+    env = check_env(agent, options.env, target)
+    with game_for_dreams(agent, env, seed=options.seed, agent_name=str(target)) as game:
+        yield game, f"the game, {env.game}"

@@ -23,7 +23,7 @@ from adamas.interop.load import load
 class Evaluate:
     """Score an agent, and a random policy, in the real game."""
 
-    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff] = field(default_factory=AtariConfig)
+    env: Annotated[EnvConfig | None, tyro.conf.FlagConversionOff] = field(default_factory=AtariConfig)
     """The game. Options that are not given keep the values of the agent's run."""
     episodes: int = 100
     """Number of episodes for each of the two policies, at least 1. The interval of a score narrows with their
@@ -52,10 +52,10 @@ def evaluate(arguments: Sequence[str]) -> None:
     options = parse(Evaluate, rest, f"evaluate {target}", default)
     runtime.keep_freed_memory()
     agent = load(target.path, options.device)
-    check_env(agent, options.env, target)
+    _ = agent.policy  # refuses agents without, before the game is named
     evaluation = evaluate_agent(
         agent,
-        options.env,
+        check_env(agent, options.env, target),
         episodes=options.episodes,
         num_envs=options.num_envs,
         seed=options.seed,

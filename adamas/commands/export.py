@@ -81,7 +81,7 @@ def onnx(arguments: Sequence[str]) -> None:
     dataset = _own_dataset(target)
     contexts = None if dataset is None else _contexts(agent, dataset)
     with _new_folder(options.out) as folder:
-        errors = _models(agent, folder, contexts, options.opset, target.name, human_fps(config.env.suite))
+        errors = _models(agent, folder, contexts, options.opset, target.name, human_fps(config.env))
     _tell(errors, options.out)
 
 
@@ -109,7 +109,7 @@ def web(arguments: Sequence[str]) -> None:
             runtime = find_runtime(options.runtime)
         with _new_folder(options.out) as folder:
             write_page(folder, agent, contexts, runtime, controls)
-            errors = _models(agent, folder, contexts, OPSET, target.name, human_fps(config.env.suite))
+            errors = _models(agent, folder, contexts, OPSET, target.name, human_fps(config.env))
     _tell(errors, options.out)
     print(f"look at it: python -m http.server --directory {options.out} --bind 127.0.0.1")
 

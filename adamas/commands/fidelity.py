@@ -25,7 +25,7 @@ from adamas.interop.load import load
 class Fidelity(FidelityOptions):
     """Dream on from held-out frames under the actions that were really taken, and compare with what happened."""
 
-    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff] = field(default_factory=AtariConfig)
+    env: Annotated[EnvConfig | None, tyro.conf.FlagConversionOff] = field(default_factory=AtariConfig)
     """The game, for what is measured in moments of it."""
     dataset: str | None = None
     """Folder or URL of episodes on which the model was not trained. None: the held-out episodes of the run."""
@@ -68,6 +68,7 @@ def fidelity(arguments: Sequence[str]) -> None:
     runtime.keep_freed_memory()
     agent = load(target.path, options.device)
     if options.moments:
+        _ = agent.policy  # refuses agents without, which cannot play the game up to a moment
         check_env(agent, options.env, target)
     result = measure_fidelity(
         agent,

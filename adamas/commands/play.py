@@ -30,7 +30,6 @@ from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.interop.load import load
-from adamas.interop.two_stage import STAND_IN
 from adamas.play.controls import Moves
 from adamas.play.engine import Engine
 from adamas.play.messages import DEFAULT_FPS, LIMITS, Settings, View, human_fps
@@ -49,7 +48,7 @@ DEMO = Path(adamas.play.__file__).parent / "demo"
 class Play:
     """Watch and play a dream in the browser, beside the real game. Without a RUN, play the agent in the package."""
 
-    env: Annotated[EnvConfig, tyro.conf.FlagConversionOff] = field(default_factory=AtariConfig)
+    env: Annotated[EnvConfig | None, tyro.conf.FlagConversionOff] = field(default_factory=AtariConfig)
     dataset: str | None = None
     """Folder or URL of the real episodes that dreams start from. By default these are the run's held-out episodes. An
     agent without any plays the real game to get its starts."""
@@ -95,7 +94,7 @@ def play(arguments: Sequence[str]) -> None:
     if is_demo:
         target = replace(target, word="the agent in the package")
     options = parse(Play, rest, "play" if is_demo else f"play {target}", Play(config.env))
-    fps = options.fps or human_fps(options.env.suite)
+    fps = options.fps or human_fps(options.env)
     runtime.setup(RuntimeConfig(device=options.device, precision=options.precision, compile=options.compile))
     cores = torch.get_num_threads()
     torch.set_num_threads(1)  # in this thread; the engine's thread uses the cores
@@ -123,13 +122,12 @@ def play(arguments: Sequence[str]) -> None:
         ),
         rng=np.random.default_rng(options.seed),
         generator=torch.Generator(runtime.device_of(agent)).manual_seed(options.seed),
-        has_policy=not is_recorded(agent, config),
     )
     if target.path == DEMO:
         print("playing the small agent in the package; adamas play RUN plays one of your own", flush=True)
     if why_no_real:
         print(f"no real game beside the dream: {why_no_real}", file=sys.stderr)
-    hello = _hello(agent, target, _origin(agent, config, options.env, target), why_no_real, shared.has_policy)
+    hello = _hello(agent, target, _origin(agent, config, options.env), why_no_real, shared.has_policy)
     played = {f"played-{kind}": folder / kind for kind in KINDS}
     engine = Engine(shared, cores)
     try:
@@ -170,13 +168,14 @@ def _real_game(agent: Agent, options: Play, target: Target) -> tuple[MakeEnv | N
     """A function that makes a real game, or None and the reason why there is no game."""
     seeds = np.random.default_rng(options.seed)
 
-    def make(training: bool) -> RealVectorEnv:
-        return make_env(options.env, 1, int(seeds.integers(2**31)), training)
-
     try:
-        check_env(agent, options.env, target)
+        game = check_env(agent, options.env, target)
     except UserError as error:
         return None, with_flags(str(error), flags_of(Play))
+
+    def make(training: bool) -> RealVectorEnv:
+        return make_env(game, 1, int(seeds.integers(2**31)), training)
+
     return make, ""
 
 
@@ -199,14 +198,9 @@ def names_target(arguments: Sequence[str]) -> bool:
     return bool(arguments) and not arguments[0].startswith("-")
 
 
-def is_recorded(agent: Agent, config: Config) -> bool:
-    """Whether the world model was trained on recordings, without a policy."""
-    return config.data is not None or agent.config.actor_critic == STAND_IN
-
-
-def _origin(agent: Agent, config: Config, env: EnvConfig, target: Target) -> str:
+def _origin(agent: Agent, config: Config, env: EnvConfig | None) -> str:
     """The game or the recording that the agent was trained on, as a title for people."""
-    if not is_recorded(agent, config):
+    if agent.actor_critic is not None and env is not None:
         return f"{env.game} ({env.suite})"
     return "recording" if config.data is None else f"recording {PurePosixPath(config.data).name}"
 

@@ -26,6 +26,8 @@ USE = "adamas push RUN|CHECKPOINT hf://owner/name"
 
 WITH_DREAMS = """A world model (a diffusion model that draws the next frame, and a network that tells reward and
 end), and a policy that learnt in its dreams alone."""
+OF_RECORDINGS = """A world model (a diffusion model that draws the next frame) that learnt from recordings, without a
+policy."""
 WITHOUT_DREAMS = "A policy that learnt in the real game. The world model beside it was never trained."
 
 
@@ -112,15 +114,15 @@ def model_card(word: str, agent: Agent, config: Config, final: Evaluation | None
         licence: the hub's name of the licence.
     """
     env = config.env
+    tags = ["reinforcement-learning", "world-model", "diffusion"]
     head = {
         "license": licence,
         "library_name": "adamas",
-        "tags": ["reinforcement-learning", "world-model", "diffusion", env.suite, env.game],
+        "tags": tags if env is None else [*tags, env.suite, env.game],
     }
-    what = WITH_DREAMS if config.imagination == "on" else WITHOUT_DREAMS
     spec = agent.action_spec
     rows = {
-        "game": f"{env.game} ({env.suite})",
+        "game": "not named by its recordings" if env is None else f"{env.game} ({env.suite})",
         "frames (C, H, W)": tuple(agent.config.obs_shape),
         "actions": ", ".join(spec.names) if spec.is_discrete else str(spec),
         "parameters": f"{sum(p.numel() for p in agent.parameters()):,}",
@@ -133,15 +135,15 @@ def model_card(word: str, agent: Agent, config: Config, final: Evaluation | None
     return f"""---
 {yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---
 
-# {env.game}: an agent of Adamas
+# {"Recordings" if env is None else env.game}: {"a world model" if agent.actor_critic is None else "an agent"} of Adamas
 
-{what} Uploaded with Adamas {adamas.__version__}; the method is DIAMOND's
+{_what(agent, config)} Uploaded with Adamas {adamas.__version__}; the method is DIAMOND's
 ([Alonso, Jelley et al., 2024](https://arxiv.org/abs/2405.12399)).
 
 ```python
 import adamas  # with huggingface_hub: pip install 'adamas[hub]'
 agent = adamas.load("{word}")
-action, state = agent.act(obs)  # obs: {tuple(agent.config.obs_shape)} uint8; pass state with the next frame
+{_use(agent)}
 ```
 
 ## Scores
@@ -156,6 +158,21 @@ action, state = agent.act(obs)  # obs: {tuple(agent.config.obs_shape)} uint8; pa
 
 The whole configuration is in [config.yaml](config.yaml).
 """
+
+
+def _what(agent: Agent, config: Config) -> str:
+    """What an agent consists of, in a sentence or two."""
+    if agent.actor_critic is None:
+        return OF_RECORDINGS
+    return WITH_DREAMS if config.imagination == "on" else WITHOUT_DREAMS
+
+
+def _use(agent: Agent) -> str:
+    """A line of Python that uses an agent."""
+    shape = tuple(agent.config.obs_shape)
+    if agent.actor_critic is None:
+        return f'dreams = adamas.make_dream(agent, "DATASET")  # Gymnasium; DATASET holds frames {shape} to start from'
+    return f"action, state = agent.act(obs)  # obs: {shape} uint8; pass state with the next frame"
 
 
 def _scores(final: Evaluation | None) -> str:

@@ -107,15 +107,16 @@ def record(arguments: Sequence[str]) -> None:
 def _record_agent(path: Path, rest: Sequence[str], agent_word: str) -> EpisodeStore:
     """Record an agent. Its run gives the values of the options that are not in ``rest``."""
     target, config, _ = find_target([agent_word], "data record --agent")
-    default = Record(env=config.env, num_envs=config.collection.num_envs)
+    game = config.game_parts
+    default = Record() if game is None else Record(env=game.env, num_envs=game.collection.num_envs)
     options = parse(Record, rest, f"data record {path}", default)
     runtime.keep_freed_memory()
     known = recorded_before(path, options.append)
     agent = load(target.path, options.device)
+    policy = OnHost(agent.policy, runtime.device_of(agent))
     check_env(agent, options.env, target)
     seed = seed_after(known, options.seed)
     with contextlib.closing(make_env(options.env, options.num_envs, seed, training=True)) as env:
-        policy = OnHost(agent.actor_critic, runtime.device_of(agent))
         store = store_for(path, known, env, options.env)
         collector = Collector(policy, env, store, Generator().manual_seed(seed))
         left = -(-options.steps // options.num_envs)  # of every environment

@@ -22,7 +22,7 @@ from adamas.dreaming.films import save_longest_dream
 from adamas.evaluation.evaluate import evaluate_agent
 from adamas.evaluation.result_file import parse_evaluation
 from adamas.evaluation.results import TrainingSummary
-from adamas.presets import PRESETS, preset
+from adamas.presets import PRESETS, preset, preset_for
 from adamas.report.run_results import write_report
 from adamas.training.build import follow, new_run, resume_run
 from adamas.training.config import Config
@@ -91,8 +91,7 @@ def train(arguments: Sequence[str]) -> None:
         name = arguments[0]
         start = parse_start(name, arguments[1:])
         config = start.config
-        source = config.env.game.replace("/", "-").lower() if config.data is None else Path(config.data).name
-        run_dir = start.run_dir or Path("runs") / name / f"{source}-seed-{config.seed}"
+        run_dir = start.run_dir or Path("runs") / name / f"{_source(config)}-seed-{config.seed}"
         make = partial(new_run, start.config, run_dir, start.quiet, group)
     if group.rank > 0:
         return follow(run_dir, group).run()
@@ -115,6 +114,13 @@ def train(arguments: Sequence[str]) -> None:
             raise Interrupted(
                 f"trained but not scored; continue with: adamas train --resume {run_dir}"
             ) from None
+
+
+def _source(config: Config) -> str:
+    """The game or the recordings of a run, as a part of a file name."""
+    if (game := config.game_parts) is None:
+        return Path(str(config.data)).name
+    return game.env.game.replace("/", "-").lower()
 
 
 def _is_finished(trainer: Trainer) -> bool:
@@ -143,9 +149,9 @@ def _finished(run_dir: Path, config: Config) -> str:
 
 def parse_start(name: str, arguments: Sequence[str]) -> Train:
     """The options of a new run. The settings that its game needs are the defaults."""
-    default = preset(name)
+    default = preset_for(name, arguments)
     start = parse(Train, arguments, f"train {name}", Train(default))
-    if (for_game := preset(name, start.config.env)) == default:
+    if start.config.data is not None or (for_game := preset(name, start.config.env)) == default:
         return start
     return parse(Train, arguments, f"train {name}", Train(for_game))
 
@@ -170,7 +176,9 @@ def _check_game(options: Resume) -> None:
     named, file = options.env.game, options.resume / "config.yaml"
     if named is None or not file.is_file():
         return
-    game = load_config(file, Config).env.game
+    if (played := load_config(file, Config).game_parts) is None:
+        raise UserError("--env.game names a game, but the run learns from recordings; leave the option out")
+    game = played.env.game
     words = ["".join(filter(str.isalnum, word)).lower() for word in (named, game)]
     if words[0] != words[1]:
         raise UserError(
@@ -181,8 +189,8 @@ def _check_game(options: Resume) -> None:
 def _report(trainer: Trainer) -> None:
     """Score a trained agent in the real game, write the report, and print the paths of its files."""
     config, agent, run_dir = trainer.config, trainer.agent, trainer.run_dir
-    protocol = config.evaluation
-    if config.data is not None:
+    protocol, game = config.evaluation, config.game_parts
+    if game is None:
         print(f"trained for {duration(trainer.clock.seconds)} on {trainer.real_steps:,} recorded steps")
         heldout = trainer.heldout_dreams()
         paths = [] if heldout is None else save_longest_dream(run_dir / "results", heldout)
@@ -193,7 +201,7 @@ def _report(trainer: Trainer) -> None:
         print(f"scoring the agent: {episodes} of the real game", flush=True)
     evaluation = evaluate_agent(
         agent,
-        config.env,
+        game.env,
         episodes=protocol.final_episodes,
         num_envs=protocol.num_envs,
         seed=config.seed,

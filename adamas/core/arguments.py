@@ -37,7 +37,7 @@ def parse(
             :func:`~adamas.core.config.check_numbers`).
     """
     if default is not None:
-        values = _values(arguments)
+        values = option_values(arguments)
         # The fields of a part called config are options without a prefix.
         default = choose_kinds(default, values | {f"config.{key}": value for key, value in values.items()})
     printed = io.StringIO()
@@ -69,10 +69,10 @@ def value_of(field: str, arguments: Sequence[str]) -> str | None:
         field: dotted name of the field, such as ``"env.suite"``.
         arguments: the words after the command.
     """
-    return _values(arguments).get(field)
+    return option_values(arguments).get(field)
 
 
-def _values(arguments: Sequence[str]) -> dict[str, str]:
+def option_values(arguments: Sequence[str]) -> dict[str, str]:
     """The values of options as they stand in ``arguments``, by dotted keys: ``--env.suite minatar``."""
     values = {}
     for word, following in zip(arguments, [*arguments[1:], ""], strict=False):

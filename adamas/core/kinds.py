@@ -43,12 +43,13 @@ def choose_kinds(config: Config, names: Mapping[str, str], where: str = "") -> C
     """``config`` with other kinds of its parts.
 
     A part that becomes another kind keeps the fields that both kinds have, where they differ from the old kind's
-    default. A part that is None becomes the named kind with its defaults.
+    default. A part that is None becomes the named kind with its defaults, or the first kind if the names have a field
+    of it without a kind.
 
     Args:
         config: a dataclass.
         names: the names of kinds by the dotted keys of their tags, such as ``{"env.suite": "minatar"}``. Other keys
-            are ignored.
+            make a part that is None, and are ignored otherwise.
         where: dotted key of ``config`` within the whole configuration.
 
     Raises:
@@ -61,6 +62,8 @@ def choose_kinds(config: Config, names: Mapping[str, str], where: str = "") -> C
         if kinds := kinds_of(annotations[field.name]):
             tag = tag_of(next(iter(kinds.values())))
             name = names.get(f"{key}.{tag}")
+            if name is None and value is None and any(other.startswith(f"{key}.") for other in names):
+                name = next(iter(kinds))
             if name is not None:
                 if name not in kinds:
                     shown = f"{key}.{tag}".removeprefix("config.")

@@ -29,6 +29,7 @@ from adamas.envs.vector import RealVectorEnv
 from adamas.media.films import film_scale
 from adamas.media.pictures import OVER, enlarge, grid, hold_last, side_by_side
 from adamas.rl.action_distribution import check_temperature
+from adamas.rl.random_policy import RandomPolicy
 from adamas.rl.rollout import rollout, start
 
 MAX_WORLDS = 64
@@ -93,8 +94,8 @@ def film_dreams(
         :func:`~adamas.media.films.save_film` takes them with ``scale=1``.
 
     Raises:
-        UserError: fewer actions than steps, an actor beside recorded episodes, no such sampler, or a dataset in which
-            the agent's dreams cannot start.
+        UserError: fewer actions than steps, an actor beside recorded episodes, no such sampler, a dataset in which the
+            agent's dreams cannot start, or an agent without a policy that shall act.
     """
     options = options or FilmOptions()
     steps = options.steps or (len(actor) if isinstance(actor, Tensor) else STEPS)
@@ -107,6 +108,8 @@ def film_dreams(
     )
     if options.beside_real and isinstance(starts, RecordedStarts) and actor is not None:
         raise UserError("recorded episodes have their own actions; choose no actor, or film beside the game")
+    if not isinstance(actor, Tensor) and actor != "random" and not options.beside_real:
+        _ = agent.policy  # refuses agents without, before the first picture is asked for
     return _Film(agent, starts, actor, steps, options).pictures()
 
 
@@ -174,7 +177,8 @@ class _Film:
             context = self.starts.draw(k, self.rng) if first is None else _repeat(first, k)
             return context.to(self.device)
 
-        policy, worlds = self.agent.actor_critic, self.options.worlds
+        worlds = self.options.worlds
+        policy = RandomPolicy(self.agent.action_spec) if self.epsilon else self.agent.policy
         dreams = Imagination(
             self.model,
             contexts,

@@ -44,13 +44,13 @@ def agent_and_dream(
         frame is repeated.
 
     Raises:
-        UserError: the agent was not trained for this game.
+        UserError: the agent has no policy, or was not trained for this game.
     """
     length = agent.world_model.context_length
     generator = torch.Generator().manual_seed(derive_seed(seed, "pictures", "real"))
     with closing(make_env(env_config, 1, derive_seed(seed, "pictures", "env"), training=False)) as env:
         check_fits(agent.config, env.obs_shape, env.action_spec, "the agent")
-        policy = OnHost(agent.actor_critic, device)
+        policy = OnHost(agent.policy, device)
         real, action = play_episode(policy, env, length + num_steps - 1, generator, temperature)
     # The last frame of an episode cannot be part of the context, because nothing happens after it.
     known = min(length, len(action))
@@ -65,7 +65,7 @@ def agent_and_dream(
         action_spec=agent.action_spec,
         generator=generator,
     )
-    dream, _ = play_episode(agent.actor_critic, imagination, num_steps, generator, temperature)
+    dream, _ = play_episode(agent.policy, imagination, num_steps, generator, temperature)
     before = context.obs[0, context.mask[0]][:-1]  # the dream's first frame is the last of its context
     dream = torch.cat((before, dream)).cpu()
     return hold_last(real, length + num_steps), hold_last(dream, length + num_steps)

@@ -73,9 +73,9 @@ class PlayedStarts:
     """
 
     def __init__(self, env: RealVectorEnv, agent: Agent) -> None:
-        """Start the first episode in ``env``."""
+        """Start the first episode in ``env``. Raises UserError if the agent has no policy."""
         self.env = env
-        self.policy = OnHost(agent.actor_critic, runtime.device_of(agent))
+        self.policy = OnHost(agent.policy, runtime.device_of(agent))
         self._trail = Trail(agent.world_model.context_length, env.action_spec)
         self.restart()
 

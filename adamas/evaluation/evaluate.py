@@ -14,10 +14,11 @@ from adamas.core.protocols import Policy
 from adamas.core.seeding import derive_seed
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
-from adamas.evaluation.protocol import EpisodeScore, RandomPolicy, play_episodes
+from adamas.evaluation.protocol import EpisodeScore, play_episodes
 from adamas.evaluation.provenance import provenance
 from adamas.evaluation.results import Evaluation, EvaluationProtocol, Score
 from adamas.rl.action_distribution import check_temperature
+from adamas.rl.random_policy import RandomPolicy
 from adamas.rl.rollout import OnHost
 
 
@@ -43,14 +44,14 @@ def evaluate_agent(
         device: device on which the agent's network computes.
 
     Raises:
-        UserError: if the protocol is invalid, or the agent was not trained for the environment.
+        UserError: if the protocol is invalid, or the agent has no policy or was not trained for the environment.
     """
     check_range("episodes", episodes, least=1)
     check_temperature(temperature)
     num_envs = min(num_envs, episodes)
     # The random policy is always sampled. Greedy, it would always take its first action.
     policies: dict[str, tuple[Policy, float]] = {
-        "agent": (OnHost(agent.actor_critic, device), temperature),
+        "agent": (OnHost(agent.policy, device), temperature),
         "random_policy": (RandomPolicy(agent.action_spec), 1.0),
     }
     scores = {}

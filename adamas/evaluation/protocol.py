@@ -9,10 +9,8 @@ import numpy as np
 import torch
 from torch import Generator
 
-from adamas.core.actions import ActionSpec
 from adamas.core.process import Stopped
-from adamas.core.protocols import Policy, PolicyOutput, VectorEnv
-from adamas.rl.action_distribution import num_parameters
+from adamas.core.protocols import Policy, VectorEnv
 from adamas.rl.rollout import rollout, start
 
 CHUNK = 10  # steps between two checks for finished episodes; each check costs one extra call of the policy
@@ -65,18 +63,3 @@ def play_episodes(
                     episodes[i].append(EpisodeScore(float(score[i]), int(length[i])))
                 score[i] = length[i] = 0
     return [episode for done in episodes for episode in done]
-
-
-class RandomPolicy:
-    """Random baseline: takes every option of a choice with the same probability."""
-
-    def __init__(self, action_spec: ActionSpec) -> None:
-        self.num_parameters = num_parameters(action_spec)
-
-    def initial_state(self, batch_size: int) -> tuple[torch.Tensor, ...]:
-        """Return no tensors: the policy has no recurrent state."""
-        return ()
-
-    def __call__(self, obs: torch.Tensor, state: tuple[torch.Tensor, ...]) -> PolicyOutput:
-        """Return equal logits and a value of 0."""
-        return PolicyOutput(torch.zeros(len(obs), self.num_parameters), torch.zeros(len(obs)), state)

@@ -65,7 +65,7 @@ class ActStep(nn.Module):
 
     def __init__(self, agent: Agent) -> None:
         super().__init__()
-        self.model = agent.actor_critic
+        self.model = agent.policy
 
     def forward(self, obs: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8, twice (B, lstm_dim) -> (B, P), (B,), twice (B, lstm_dim)."""
@@ -95,7 +95,7 @@ def draw_inputs(
     """
     b, length = frames.shape[:2]
     obs = to_model_range(frames)
-    dims = agent.reward_end.config.lstm_dim, agent.config.actor_critic.lstm_dim
+    dims = agent.reward_end.config.lstm_dim, agent.policy.config.lstm_dim
     judge, act = (
         {name: torch.rand(b, dim, generator=generator) * 2 - 1 for name in ("hidden", "cell")} for dim in dims
     )

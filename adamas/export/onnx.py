@@ -69,8 +69,8 @@ def export_onnx(
         is that of the frames before, and how far the levels are from where those should be cut.
 
     Raises:
-        UserError: the denoiser is not EDM's, nothing judges rewards and ends, the opset is none of those, the packages
-            are missing, or a difference is above :data:`TOLERANCE`.
+        UserError: the denoiser is not EDM's, nothing judges rewards and ends, there is no policy, the opset is none of
+            those, the packages are missing, or a difference is above :data:`TOLERANCE`.
     """
     check_export(agent, opset)
     errors = {name: export_model(agent, name, folder, frames, opset) for name in MODELS}
@@ -100,7 +100,7 @@ def export_model(
 
 def check_export(agent: Agent, opset: int) -> None:
     """Refuse what cannot be exported, before anything is written. Raises UserError, see :func:`export_onnx`."""
-    _ = agent.reward_end  # refuses agents without
+    _ = agent.reward_end, agent.policy  # refuses agents without
     if not isinstance(agent.denoiser, EdmDenoiser):
         raise UserError("only EDM denoisers can be exported, and this agent has a DDPM one; train with edm")
     if agent.config.world_model.upsampler is not None:
@@ -139,7 +139,7 @@ def describe(agent: Agent, title: str, opset: int, fps: float = FPS) -> dict[str
         "context_length": agent.world_model.context_length,
         "lstm_dim": {
             "reward_end": agent.reward_end.config.lstm_dim,
-            "actor_critic": config.actor_critic.lstm_dim,
+            "actor_critic": agent.policy.config.lstm_dim,
         },
         "rewards": [-1, 0, 1],
         "ends": [False, True],

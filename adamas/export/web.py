@@ -104,8 +104,8 @@ def still_step(agent: Agent, context: Batch) -> StillStep:
     x = sample(model.denoiser, obs, actions, sampler, initial_noise=torch.zeros_like(obs[:, 0]))
     _, end, _ = agent.reward_end(obs[:, -1:], action, x[:, None], (state["hidden"], state["cell"]))
     pixels = to_pixels(x)
-    policy_state = burn_in(agent.actor_critic, History(context.obs, context.mask))
-    value = agent.actor_critic(pixels, policy_state).value
+    policy_state = burn_in(agent.policy, History(context.obs, context.mask))
+    value = agent.policy(pixels, policy_state).value
     return StillStep(
         pixels=pixels.flatten().tolist(), value=value.item(), end=end.softmax(-1)[0, 0, 1].item()
     )

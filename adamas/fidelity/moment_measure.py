@@ -39,8 +39,8 @@ class MomentMeasure:
             agent_name: name of the agent, for error messages.
 
         Raises:
-            UserError: the agent was not trained for this game, its episodes are too short, or the game cannot be put
-                back to an earlier moment.
+            UserError: the agent has no policy or was not trained for this game, its episodes are too short, or the
+                game cannot be put back to an earlier moment.
         """
         self.model, self.draws, self.seed = agent.world_model, draws, seed
         self.device = runtime.device_of(agent)
@@ -48,7 +48,7 @@ class MomentMeasure:
         check_fits(agent.config, env_config.obs_shape, self.game.action_spec, agent_name)
         # Sticky actions would blame a dream for the effect of another action.
         self.game_without_sticky_actions = make_branching(env_config, sticky=False)
-        policy = OnHost(agent.actor_critic, self.device)
+        policy = OnHost(agent.policy, self.device)
         self.moments = find_moments(self.game, policy, self.model.context_length, count, seed)
 
     def measure(self, sampler: SamplerConfig) -> tuple[MomentResults, Sensitivity]:

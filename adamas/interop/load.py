@@ -84,7 +84,8 @@ def _from_checkpoint(checkpoint: Checkpoint) -> Agent:
         raise UserError(
             f"{checkpoint.path / 'config.yaml'} does not describe an agent; choose a checkpoint of a run"
         )
-    config = AgentConfig.from_saved(data["agent"])
+    config = AgentConfig.from_checkpoint(data)
+    tensors = config.own_weights(tensors)
     _check_sizes(config, tensors, checkpoint.path)
     return build(config, tensors, str(checkpoint.path))
 

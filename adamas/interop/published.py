@@ -48,8 +48,8 @@ def save_published(agent: Agent, path: Path | str) -> None:
     """Write the weights of ``agent`` to a new file in the published format.
 
     Raises:
-        UserError: if the file exists or cannot be written, the published code cannot represent the agent, or the size
-            of a frame cannot be inferred from the weights.
+        UserError: if the file exists or cannot be written, the agent has no policy, the published code cannot represent
+            it, or the size of a frame cannot be inferred from the weights.
     """
     path, state, world_model = Path(path), agent.state_dict(), agent.config.world_model
     denoiser = world_model.denoiser
@@ -61,6 +61,7 @@ def save_published(agent: Agent, path: Path | str) -> None:
             "the published format is for EDM denoisers of one stage on stacked frames, without sigma_change, and a "
             "reward/end model; keep the checkpoint folder instead"
         )
+    _ = agent.policy  # refuses agents without
     shape = agent.config.obs_shape
     if shape[1] != shape[2] or infer_config(state, "the agent").obs_shape != shape:
         raise UserError(

@@ -1,9 +1,11 @@
 """Loading of the published two-stage world model (CS:GO): a denoiser of small frames, and an upsampler.
 
-Its file has no reward/end model and no policy. Rewards are 0, episodes do not end, and the policy is untrained.
+Its file has no reward/end model and no policy. Rewards are 0, episodes do not end, and the agent has no policy.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 
@@ -16,14 +18,10 @@ from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.interop.published import check_weights, without_weights
 from adamas.interop.sizes import ACTIONS, Tensors, infer_network, published_edm, with_prefix
 from adamas.nn.unet import FrameNetworkConfig
-from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.world_models.diamond import DiamondConfig
 
 OBS_SHAPE = (3, 150, 280)
 """Shape of a frame in the public recordings of CS:GO (Pearce and Zhu 2021), which the file does not contain."""
-
-STAND_IN = ActorCriticConfig(lstm_dim=8, channels=(8, 8, 8, 8))
-"""Sizes of the untrained policy that stands in for the missing one."""
 
 
 def published_stages(first: FrameNetworkConfig, second: FrameNetworkConfig) -> DiamondConfig:
@@ -33,6 +31,19 @@ def published_stages(first: FrameNetworkConfig, second: FrameNetworkConfig) -> D
         first: the network of the denoiser, which generates small frames.
         second: the network of the upsampler, which makes frames five times as high and wide.
     """
+    sampler = SamplerConfig(
+        num_steps=3,
+        method="euler",
+        sigma_min=2e-3,
+        sigma_max=5.0,
+        rho=7.0,
+        s_churn=0.0,
+        s_tmin=0.0,
+        s_tmax=1e6,
+        s_noise=1.0,
+        scale_initial_noise=False,
+        s_cond=0.005,
+    )
     denoiser = published_edm(
         first, sigma_offset=0.1, log_sigma_mean=-1.2, num_autoregressive_steps=4, noise_previous_obs=True
     )
@@ -40,14 +51,18 @@ def published_stages(first: FrameNetworkConfig, second: FrameNetworkConfig) -> D
     upsampler = UpsamplerConfig(
         **vars(frame),  # an upsampler is a denoiser with two fields more
         factor=5,
-        sampler=SamplerConfig(num_steps=10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9),
+        sampler=replace(
+            sampler,
+            num_steps=10,
+            sigma_min=1.0,
+            s_churn=10.0,
+            s_tmin=1.0,
+            s_tmax=5.0,
+            s_noise=0.9,
+            s_cond=0.0,
+        ),
     )
-    return DiamondConfig(
-        denoiser=denoiser,
-        reward_end=None,
-        sampler=SamplerConfig(num_steps=3, s_cond=0.005),
-        upsampler=upsampler,
-    )
+    return DiamondConfig(denoiser=denoiser, reward_end=None, sampler=sampler, upsampler=upsampler)
 
 
 def is_two_stage(tensors: Tensors) -> bool:
@@ -71,8 +86,7 @@ def two_stage_agent(tensors: Tensors, source: str) -> Agent:
     """
     config = _infer(tensors, source)
     check_weights(without_weights(config, tensors, source).world_model, tensors, source, "a two-stage model")
-    with torch.random.fork_rng(devices=[]):  # only the random weights of the policy stay
-        torch.manual_seed(0)
+    with torch.random.fork_rng(devices=[]):  # the random initial weights are replaced at once
         agent = Agent(config)
     agent.world_model.load_state_dict(tensors)
     return agent.eval()
@@ -94,4 +108,4 @@ def _infer(tensors: Tensors, source: str) -> AgentConfig:
         raise UserError(
             f"{source} does not hold a two-stage model: its shapes do not fit together ({error}); get the file again"
         ) from error
-    return AgentConfig(obs_shape=OBS_SHAPE, actions=buttons, world_model=world_model, actor_critic=STAND_IN)
+    return AgentConfig(obs_shape=OBS_SHAPE, actions=buttons, world_model=world_model, actor_critic=None)

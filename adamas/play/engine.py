@@ -184,11 +184,12 @@ class Engine:
 
     def _policy_outputs(self, sessions: Sequence[Session]) -> list[tuple[Tensor, Tensor] | None]:
         """The policy's logits (1, A) and value (1,) for the frame of each player; None without a policy."""
-        if not self._shared.has_policy:
+        policy = self._shared.agent.actor_critic
+        if policy is None:
             return [None] * len(sessions)
         obs = torch.stack([session.scene.obs for session in sessions]).to(self._device)
         states = zip(*(session.scene.memory for session in sessions), strict=True)
-        output = self._shared.agent.actor_critic(obs, tuple(torch.cat(parts) for parts in states))
+        output = policy(obs, tuple(torch.cat(parts) for parts in states))
         for row, session in enumerate(sessions):
             session.scene.next_memory = tuple(part[row : row + 1] for part in output.state)
         return list(zip(output.logits.split(1), output.value.split(1), strict=True))

@@ -11,6 +11,7 @@ from adamas.core.checks import check_range
 from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError, nearest
 from adamas.diffusion.samplers import SamplerConfig, SamplerName
+from adamas.envs.config import EnvConfig
 
 MAX_MESSAGE = 512  # bytes
 LIMITS: Mapping[str, tuple[float, float]] = {
@@ -157,6 +158,6 @@ def parse(text: str, num_actions: int) -> Request:
     return request
 
 
-def human_fps(suite: str) -> float:
-    """Steps a second at which a person can play a game of this suite."""
-    return HUMAN_FPS.get(suite, DEFAULT_FPS)
+def human_fps(game: EnvConfig | None) -> float:
+    """Steps a second at which a person can play a game, or a dream of recordings if there is none."""
+    return DEFAULT_FPS if game is None else HUMAN_FPS.get(game.suite, DEFAULT_FPS)

@@ -34,7 +34,6 @@ class PlayContext:
         settings: the settings of a new player.
         rng: random numbers for the starts of dreams.
         generator: random numbers for the agent's actions and for dreams, on the agent's device.
-        has_policy: whether the agent has a trained policy. World models of recordings have none.
     """
 
     agent: Agent
@@ -45,7 +44,11 @@ class PlayContext:
     settings: Settings
     rng: np.random.Generator
     generator: torch.Generator
-    has_policy: bool = True
+
+    @property
+    def has_policy(self) -> bool:
+        """Whether the agent has a policy. World models of recordings have none."""
+        return self.agent.actor_critic is not None
 
 
 class Scene:
@@ -54,7 +57,7 @@ class Scene:
     Attributes:
         view: which of them is shown.
         dream, game: the worlds; None for a world that is not shown.
-        memory: the policy's recurrent state before the current frame.
+        memory: the policy's recurrent state before the current frame; empty without a policy.
         next_memory: the policy's recurrent state after it, which the engine sets.
     """
 
@@ -92,16 +95,17 @@ class Scene:
             game.begin()
         self.game, self.dream = game, None
         policy = self._shared.agent.actor_critic
-        self.memory = policy.initial_state(1)
+        self.memory = () if policy is None else policy.initial_state(1)
         if self.view == "both" and game is not None:
             self._dream_from_game(game)
         elif game is None:
             context = self._shared.starts.draw(1, self._shared.rng)
             self.dream = Dream()
             self.dream.begin(context, self._shared.agent.world_model)
-            context = context.to(runtime.device_of(self._shared.agent))
-            with torch.no_grad():
-                self.memory = burn_in(policy, History(context.obs[:, :-1], context.mask[:, :-1]))
+            if policy is not None:
+                context = context.to(runtime.device_of(self._shared.agent))
+                with torch.no_grad():
+                    self.memory = burn_in(policy, History(context.obs[:, :-1], context.mask[:, :-1]))
 
     def change_view(self, view: View, training: bool) -> None:
         """Show other worlds. From "both", the world that stays continues; otherwise new episodes start.

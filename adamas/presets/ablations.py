@@ -10,11 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from adamas.diffusion.ddpm import DdpmConfig
-from adamas.diffusion.edm import EdmConfig
-from adamas.diffusion.samplers import SamplerConfig
+from adamas.presets import paper
 from adamas.presets.minatar import quickstart
-from adamas.training.config import ComponentTraining, Config
-from adamas.training.optim import OptimizerConfig
+from adamas.training.config import Config
 
 
 def ablation() -> Config:
@@ -24,16 +22,17 @@ def ablation() -> Config:
         config,
         world_model=replace(
             config.world_model,
-            denoiser=EdmConfig(network=config.world_model.denoiser.network),
-            sampler=SamplerConfig(),
+            denoiser=replace(paper.DENOISER, network=config.world_model.denoiser.network),
+            sampler=paper.SAMPLER,
         ),
-        # Half the learning rate of quickstart, which was tuned for quickstart's noise levels.
-        denoiser=ComponentTraining(
-            optimizer=OptimizerConfig(lr=2e-3, weight_decay=1e-2),
-            batch_size=32,
-            first_epoch_updates=1_500,
-            updates_per_epoch=75,
-            average_decay=0.997,
+        training=replace(
+            config.training,
+            denoiser=replace(
+                config.training.denoiser,
+                # Half the learning rate of quickstart, which was tuned for quickstart's noise levels.
+                optimizer=replace(paper.OPTIMIZER, lr=2e-3),
+                first_epoch_updates=1_500,
+            ),
         ),
     )
 

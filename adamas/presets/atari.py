@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from adamas.core.runtime import RuntimeConfig
-from adamas.diffusion.edm import EdmConfig
-from adamas.diffusion.samplers import SamplerConfig
 from adamas.envs.config import AtariConfig, EnvConfig
-from adamas.nn.unet import FrameNetworkConfig
+from adamas.presets import paper
 from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.rl.losses import ActorCriticLossConfig
-from adamas.training.config import (
-    CollectionConfig,
-    ComponentTraining,
-    Config,
-    EvaluationConfig,
-    PolicyTraining,
-)
-from adamas.training.optim import OptimizerConfig
+from adamas.training.config import ComponentTraining, Config, PolicyTraining, TrainingConfig
 from adamas.world_models.diamond import DiamondConfig
-from adamas.world_models.reward_end import RewardEndConfig
 
 GAME_OVERRIDES: Mapping[str, Mapping[str, float]] = {
     # The first reward of Freeway is hundreds of steps away, and a policy that moves back and forth never reaches it. A
@@ -39,128 +29,40 @@ def game_overrides(env: EnvConfig) -> Mapping[str, float]:
     return GAME_OVERRIDES.get(name, {}) if isinstance(env, AtariConfig) else {}
 
 
-def _world_model() -> DiamondConfig:
-    """The published world model of Atari games."""
-    return DiamondConfig(
-        denoiser=EdmConfig(
-            network=FrameNetworkConfig(
-                context_length=4,
-                cond_channels=256,
-                depths=(2, 2, 2, 2),
-                channels=(64, 64, 64, 64),
-                attn_depths=(False, False, False, False),
-                noise_cond=False,
-                context="frames",
-            ),
-            sigma_offset=0.3,
-            sigma_data=0.5,
-            sigma_change=None,
-            log_sigma_mean=-0.4,
-            log_sigma_std=1.2,
-            sigma_min=2e-3,
-            sigma_max=20.0,
-            num_autoregressive_steps=1,
-            quantise=True,
-            final_frames=True,  # differs from the published code: see docs/departures.md
-            noise_previous_obs=False,
-        ),
-        reward_end=RewardEndConfig(
-            lstm_dim=512,
-            cond_channels=128,
-            depths=(2, 2, 2, 2),
-            channels=(32, 32, 32, 32),
-            attn_depths=(False, False, False, False),
-            segment_length=None,
-        ),
-        sampler=SamplerConfig(
-            num_steps=3,
-            method="euler",
-            sigma_min=2e-3,
-            sigma_max=5.0,
-            rho=7.0,
-            s_churn=0.0,
-            scale_initial_noise=False,
-            s_cond=0.0,
-        ),
-        upsampler=None,
-    )
-
-
-def _component(max_grad_norm: float) -> ComponentTraining:
-    """The published training of the denoiser and of the reward/end model, which differ in gradient clipping alone."""
-    return ComponentTraining(
-        optimizer=_optimizer(weight_decay=1e-2, max_grad_norm=max_grad_norm),
-        batch_size=32,
-        first_epoch_updates=10_000,
-        updates_per_epoch=400,
-        average_decay=0.0,
-    )
-
-
-def _optimizer(weight_decay: float, max_grad_norm: float) -> OptimizerConfig:
-    """The published optimiser."""
-    return OptimizerConfig(
-        lr=1e-4, weight_decay=weight_decay, eps=1e-8, warmup_updates=100, max_grad_norm=max_grad_norm
-    )
-
-
 def atari100k() -> Config:
     """The published configuration for the Atari 100k benchmark, without changes of size. Meant for a GPU.
 
-    A run takes 100,000 real steps and about 400,000 updates of each network. All numbers are from the configuration
-    files of the published code at commit 17c7764. Other differences from that code are in docs/departures.md. Some
-    games need other settings, which are in :data:`GAME_OVERRIDES`.
+    A run takes 100,000 real steps and about 400,000 updates of each network. All numbers, and where they come from, are
+    in :mod:`adamas.presets.paper`. Some games need other settings, which are in :data:`GAME_OVERRIDES`.
     """
     return Config(
-        env=AtariConfig(
-            game="Breakout",
-            size=64,
-            frame_skip=4,
-            noop_max=30,
-            sticky_actions=0.0,
-            max_episode_steps=None,
-            life_loss_ends=True,
+        env=paper.GAME,
+        world_model=DiamondConfig(
+            denoiser=paper.DENOISER, reward_end=paper.REWARD_END, sampler=paper.SAMPLER, upsampler=None
         ),
-        world_model=_world_model(),
-        actor_critic=ActorCriticConfig(lstm_dim=512, channels=(32, 32, 64, 64), down=(True,) * 4),
-        collection=CollectionConfig(
-            num_envs=1,
-            first_steps=5_000,
-            first_steps_max=10_000,
-            min_rare_rewards=10,
-            steps_per_epoch=100,
-            total_steps=100_000,
-            epsilon=0.01,
-            temperature=1.0,
-            age_weights=(0.1, 0.1, 0.1, 0.7),
-            episode_weighting="equal",
-        ),
-        denoiser=_component(max_grad_norm=1.0),
-        reward_end=_component(max_grad_norm=100.0),
-        policy=PolicyTraining(
-            optimizer=_optimizer(weight_decay=0.0, max_grad_norm=100.0),
-            loss=ActorCriticLossConfig(gamma=0.985, lambda_=0.95, entropy_weight=0.001, value_weight=1.0),
-            num_dreams=32,
-            steps_per_update=15,
-            horizon=15,
-            first_epoch_updates=5_000,
-            updates_per_epoch=400,
+        actor_critic=paper.ACTOR_CRITIC,
+        horizon=15,
+        collection=paper.COLLECTION,
+        training=TrainingConfig(
+            denoiser=paper.DENOISER_TRAINING,
+            reward_end=paper.REWARD_END_TRAINING,
+            upsampler=None,
+            actor_critic=paper.POLICY_TRAINING,
         ),
         imagination="on",
         num_shards=1,
         final_epochs=50,
-        # The published code evaluates in a single environment: see docs/departures.md.
-        evaluation=EvaluationConfig(
-            every_epochs=10, episodes=4, final_episodes=100, num_envs=4, temperature=1.0
-        ),
+        evaluation=paper.EVALUATION,
     )
 
 
 def _small_world_model() -> DiamondConfig:
     """A world model of frames of 32x32 that a CPU trains."""
     return DiamondConfig(
-        denoiser=EdmConfig(
-            network=FrameNetworkConfig(
+        denoiser=replace(
+            paper.DENOISER,
+            network=replace(
+                paper.NETWORK,
                 context_length=4,
                 cond_channels=64,
                 depths=(1, 1, 1),
@@ -169,14 +71,45 @@ def _small_world_model() -> DiamondConfig:
             ),
             sigma_offset=0.1,
         ),
-        reward_end=RewardEndConfig(
+        reward_end=replace(
+            paper.REWARD_END,
             lstm_dim=128,
             cond_channels=64,
             depths=(1, 1, 1),
             channels=(16, 16, 32),
             attn_depths=(False,) * 3,
         ),
-        sampler=SamplerConfig(num_steps=2),
+        sampler=replace(paper.SAMPLER, num_steps=2),
+        upsampler=None,
+    )
+
+
+def _small_training() -> TrainingConfig:
+    """How ``atari-small`` trains."""
+    return TrainingConfig(
+        denoiser=ComponentTraining(
+            optimizer=replace(paper.OPTIMIZER, lr=1e-3),
+            batch_size=32,
+            first_epoch_updates=800,
+            updates_per_epoch=150,
+            average_decay=0.998,
+        ),
+        reward_end=ComponentTraining(
+            optimizer=replace(paper.OPTIMIZER, lr=5e-4, max_grad_norm=100.0),
+            batch_size=8,
+            first_epoch_updates=200,
+            updates_per_epoch=50,
+            average_decay=0.0,
+        ),
+        upsampler=None,
+        actor_critic=PolicyTraining(
+            optimizer=replace(paper.OPTIMIZER, lr=5e-4, weight_decay=0.0, max_grad_norm=100.0),
+            loss=replace(paper.LOSS, entropy_weight=0.01),
+            num_dreams=32,
+            steps_per_update=15,
+            first_epoch_updates=50,
+            updates_per_epoch=50,
+        ),
     )
 
 
@@ -186,10 +119,12 @@ def atari_small() -> Config:
     It shows that everything works on a real game, and what dreams of this size look like. It is not a benchmark.
     """
     return Config(
-        env=AtariConfig(game="Pong", size=32),
+        env=replace(paper.GAME, game="Pong", size=32),
         world_model=_small_world_model(),
         actor_critic=ActorCriticConfig(lstm_dim=256, channels=(16, 32, 32), down=(True,) * 3),
-        collection=CollectionConfig(
+        horizon=15,
+        collection=replace(
+            paper.COLLECTION,
             num_envs=4,
             first_steps=4_000,
             first_steps_max=8_000,
@@ -197,54 +132,74 @@ def atari_small() -> Config:
             total_steps=10_000,
             episode_weighting="length",
         ),
-        denoiser=ComponentTraining(
-            optimizer=OptimizerConfig(lr=1e-3, weight_decay=1e-2),
-            batch_size=32,
-            first_epoch_updates=800,
-            updates_per_epoch=150,
-            average_decay=0.998,
-        ),
-        reward_end=ComponentTraining(
-            optimizer=OptimizerConfig(lr=5e-4, weight_decay=1e-2, max_grad_norm=100.0),
-            batch_size=8,
-            first_epoch_updates=200,
-            updates_per_epoch=50,
-        ),
-        policy=PolicyTraining(
-            optimizer=OptimizerConfig(lr=5e-4, weight_decay=0.0, max_grad_norm=100.0),
-            loss=ActorCriticLossConfig(entropy_weight=0.01),
-            num_dreams=32,
-            first_epoch_updates=50,
-            updates_per_epoch=50,
-        ),
+        training=_small_training(),
+        imagination="on",
         num_shards=2,
         final_epochs=0,
-        evaluation=EvaluationConfig(every_epochs=2, episodes=2, final_episodes=4, heldout_steps=800),
+        evaluation=replace(paper.EVALUATION, every_epochs=2, episodes=2, final_episodes=4, heldout_steps=800),
         runtime=RuntimeConfig(device="cpu", threads=1),
+    )
+
+
+def _debug_training() -> TrainingConfig:
+    """Three updates an epoch of everything."""
+    return TrainingConfig(
+        denoiser=ComponentTraining(
+            optimizer=paper.OPTIMIZER,
+            batch_size=4,
+            first_epoch_updates=3,
+            updates_per_epoch=3,
+            average_decay=0.9,
+        ),
+        reward_end=ComponentTraining(
+            optimizer=replace(paper.OPTIMIZER, max_grad_norm=100.0),
+            batch_size=4,
+            first_epoch_updates=3,
+            updates_per_epoch=3,
+            average_decay=0.0,
+        ),
+        upsampler=None,
+        actor_critic=replace(
+            paper.POLICY_TRAINING,
+            num_dreams=4,
+            steps_per_update=5,
+            first_epoch_updates=3,
+            updates_per_epoch=3,
+        ),
     )
 
 
 def debug() -> Config:
     """Every phase once on an Atari game, in less than a minute. Meant for tests, and so in fp32 on all machines."""
     return Config(
-        env=AtariConfig(game="Breakout", size=16, max_episode_steps=100),
+        env=replace(paper.GAME, size=16, max_episode_steps=100),
         world_model=DiamondConfig(
-            denoiser=EdmConfig(
-                network=FrameNetworkConfig(
+            denoiser=replace(
+                paper.DENOISER,
+                network=replace(
+                    paper.NETWORK,
                     context_length=4,
                     cond_channels=16,
                     depths=(1, 1),
                     channels=(8, 8),
                     attn_depths=(False, False),
-                )
+                ),
             ),
-            reward_end=RewardEndConfig(
-                lstm_dim=16, cond_channels=16, depths=(1, 1), channels=(8, 8), attn_depths=(False, False)
+            reward_end=replace(
+                paper.REWARD_END,
+                lstm_dim=16,
+                cond_channels=16,
+                depths=(1, 1),
+                channels=(8, 8),
+                attn_depths=(False, False),
             ),
-            sampler=SamplerConfig(num_steps=2),
+            sampler=replace(paper.SAMPLER, num_steps=2),
+            upsampler=None,
         ),
         actor_critic=ActorCriticConfig(lstm_dim=16, channels=(8, 8), down=(True, True)),
-        collection=CollectionConfig(
+        horizon=4,
+        collection=replace(
+            paper.COLLECTION,
             num_envs=2,
             first_steps=80,
             first_steps_max=80,
@@ -253,25 +208,18 @@ def debug() -> Config:
             total_steps=160,
             episode_weighting="length",
         ),
-        denoiser=ComponentTraining(
-            optimizer=OptimizerConfig(),
-            batch_size=4,
-            first_epoch_updates=3,
-            updates_per_epoch=3,
-            average_decay=0.9,
-        ),
-        reward_end=ComponentTraining(
-            optimizer=OptimizerConfig(max_grad_norm=100.0),
-            batch_size=4,
-            first_epoch_updates=3,
-            updates_per_epoch=3,
-        ),
-        policy=PolicyTraining(
-            num_dreams=4, steps_per_update=5, horizon=4, first_epoch_updates=3, updates_per_epoch=3
-        ),
+        training=_debug_training(),
+        imagination="on",
+        num_shards=1,
         final_epochs=0,
-        evaluation=EvaluationConfig(
-            every_epochs=1, episodes=2, final_episodes=2, num_envs=2, heldout_steps=40, heldout_windows=4
+        evaluation=replace(
+            paper.EVALUATION,
+            every_epochs=1,
+            episodes=2,
+            final_episodes=2,
+            num_envs=2,
+            heldout_steps=40,
+            heldout_windows=4,
         ),
         runtime=RuntimeConfig(device="cpu", threads=1, precision="fp32"),
     )

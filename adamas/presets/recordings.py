@@ -6,14 +6,18 @@ from dataclasses import replace
 
 from adamas.core.runtime import RuntimeConfig
 from adamas.diffusion.edm import EdmConfig
-from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
-from adamas.interop.two_stage import STAND_IN, published_stages
-from adamas.nn.unet import FrameNetworkConfig
-from adamas.training.config import ComponentTraining, Config, EvaluationConfig, PolicyTraining
-from adamas.training.optim import OptimizerConfig
+from adamas.presets import paper
+from adamas.training.config import ComponentTraining, Config, TrainingConfig
 from adamas.world_models.diamond import DiamondConfig
-from adamas.world_models.reward_end import RewardEndConfig
+
+REWARD_END_TRAINING = ComponentTraining(
+    optimizer=replace(paper.OPTIMIZER, lr=5e-4, max_grad_norm=100.0),
+    batch_size=8,
+    first_epoch_updates=30,
+    updates_per_epoch=30,
+    average_decay=0.0,
+)
 
 
 def static() -> Config:
@@ -22,10 +26,13 @@ def static() -> Config:
     It predicts frames, and rewards and ends if the recordings have any.
     """
     return Config(
+        env=None,
         data="recordings",
         world_model=DiamondConfig(
-            denoiser=EdmConfig(
-                network=FrameNetworkConfig(
+            denoiser=replace(
+                paper.DENOISER,
+                network=replace(
+                    paper.NETWORK,
                     context_length=4,
                     cond_channels=128,
                     depths=(1, 1, 1),
@@ -34,33 +41,61 @@ def static() -> Config:
                 ),
                 sigma_offset=0.1,
             ),
-            reward_end=RewardEndConfig(
+            reward_end=replace(
+                paper.REWARD_END,
                 lstm_dim=128,
                 cond_channels=64,
                 depths=(1, 1, 1),
                 channels=(16, 16, 32),
                 attn_depths=(False,) * 3,
             ),
+            sampler=paper.SAMPLER,
+            upsampler=None,
         ),
-        actor_critic=STAND_IN,
-        denoiser=ComponentTraining(
-            optimizer=OptimizerConfig(lr=1e-3, weight_decay=1e-2),
-            batch_size=32,
-            first_epoch_updates=200,
-            updates_per_epoch=200,
-            average_decay=0.998,
+        actor_critic=None,
+        horizon=15,
+        collection=None,
+        training=TrainingConfig(
+            denoiser=ComponentTraining(
+                optimizer=replace(paper.OPTIMIZER, lr=1e-3),
+                batch_size=32,
+                first_epoch_updates=200,
+                updates_per_epoch=200,
+                average_decay=0.998,
+            ),
+            reward_end=REWARD_END_TRAINING,
+            upsampler=None,
+            actor_critic=None,
         ),
-        reward_end=ComponentTraining(
-            optimizer=OptimizerConfig(lr=5e-4, weight_decay=1e-2, max_grad_norm=100.0),
-            batch_size=8,
-            first_epoch_updates=30,
-            updates_per_epoch=30,
-        ),
+        imagination="on",
         num_shards=2,
         final_epochs=10,
-        evaluation=EvaluationConfig(every_epochs=2, heldout_windows=32),
+        evaluation=replace(paper.EVALUATION, every_epochs=2, heldout_windows=32),
         runtime=RuntimeConfig(device="cpu", threads=1),
     )
+
+
+def _small_change_denoiser(
+    cond_channels: int, channels: tuple[int, int, int], sigma_change: float
+) -> EdmConfig:
+    """A denoiser that learns the change from the newest frame, at noise near the start of a single sampling step."""
+    return replace(
+        paper.DENOISER,
+        network=replace(
+            paper.NETWORK,
+            context_length=4,
+            cond_channels=cond_channels,
+            depths=(1, 1, 1),
+            channels=channels,
+            attn_depths=(False,) * 3,
+        ),
+        sigma_offset=0.1,
+        log_sigma_mean=0.4,
+        sigma_change=sigma_change,
+    )
+
+
+ONE_STEP = replace(paper.SAMPLER, num_steps=1, scale_initial_noise=True)
 
 
 def static_small() -> Config:
@@ -75,75 +110,61 @@ def static_small() -> Config:
         config,
         data="small-recordings",
         world_model=DiamondConfig(
-            denoiser=EdmConfig(
-                network=FrameNetworkConfig(
-                    context_length=4,
-                    cond_channels=64,
-                    depths=(1, 1, 1),
-                    channels=(16, 32, 32),
-                    attn_depths=(False, False, False),
-                ),
-                sigma_offset=0.1,
-                log_sigma_mean=0.4,
-                sigma_change=0.2,
-            ),
-            reward_end=RewardEndConfig(
+            denoiser=_small_change_denoiser(64, (16, 32, 32), sigma_change=0.2),
+            reward_end=replace(
+                paper.REWARD_END,
                 lstm_dim=64,
                 cond_channels=32,
                 depths=(1, 1, 1),
                 channels=(16, 16, 16),
                 attn_depths=(False, False, False),
             ),
-            sampler=SamplerConfig(num_steps=1, scale_initial_noise=True),
+            sampler=ONE_STEP,
+            upsampler=None,
         ),
-        denoiser=ComponentTraining(
-            optimizer=OptimizerConfig(lr=2e-3, weight_decay=1e-2),
-            batch_size=16,
-            first_epoch_updates=240,
-            updates_per_epoch=240,
-            average_decay=0.99,
-        ),
-        reward_end=ComponentTraining(
-            optimizer=OptimizerConfig(lr=5e-4, weight_decay=1e-2, max_grad_norm=100.0),
-            batch_size=8,
-            first_epoch_updates=30,
-            updates_per_epoch=30,
+        training=replace(
+            config.training,
+            denoiser=ComponentTraining(
+                optimizer=replace(paper.OPTIMIZER, lr=2e-3),
+                batch_size=16,
+                first_epoch_updates=240,
+                updates_per_epoch=240,
+                average_decay=0.99,
+            ),
         ),
         final_epochs=5,
-        evaluation=EvaluationConfig(every_epochs=5, heldout_windows=32),
+        evaluation=replace(config.evaluation, every_epochs=5),
     )
 
 
 def _maze_world_model() -> DiamondConfig:
     """Two stages, 24x32 and 120x160, that each draw a frame in one step."""
-    one_step = SamplerConfig(num_steps=1, scale_initial_noise=True)
     return DiamondConfig(
-        denoiser=EdmConfig(
-            network=FrameNetworkConfig(
-                context_length=4,
-                cond_channels=128,
-                depths=(1, 1, 1),
-                channels=(32, 64, 64),
-                attn_depths=(False,) * 3,
-            ),
-            sigma_offset=0.1,
-            log_sigma_mean=0.4,
-            sigma_change=0.2,
-        ),
+        denoiser=_small_change_denoiser(128, (32, 64, 64), sigma_change=0.2),
         reward_end=None,
-        sampler=one_step,
+        sampler=ONE_STEP,
         upsampler=UpsamplerConfig(
-            network=FrameNetworkConfig(
+            network=replace(
+                paper.NETWORK,
                 context_length=1,
                 cond_channels=64,
                 depths=(1, 1, 1, 1),
                 channels=(16, 24, 32, 64),
                 attn_depths=(False,) * 4,
             ),
+            sigma_offset=0.1,
+            sigma_data=0.5,
+            sigma_change=0.075,
             log_sigma_mean=1.2,
             log_sigma_std=1.0,
-            sigma_change=0.075,
-            sampler=one_step,
+            sigma_min=2e-3,
+            sigma_max=20.0,
+            num_autoregressive_steps=1,
+            quantise=True,
+            final_frames=True,
+            noise_previous_obs=False,
+            factor=5,
+            sampler=ONE_STEP,
         ),
     )
 
@@ -157,27 +178,34 @@ def vizdoom() -> Config:
     initial noise, since dreams that start from DIAMOND's went dark (docs/scenes.md).
     """
     return Config(
+        env=None,
         data="doom",
         world_model=_maze_world_model(),
-        actor_critic=STAND_IN,
-        denoiser=ComponentTraining(
-            optimizer=OptimizerConfig(lr=2e-3, weight_decay=1e-2),
-            batch_size=32,
-            first_epoch_updates=320,
-            updates_per_epoch=320,
-            average_decay=0.998,
+        actor_critic=None,
+        horizon=9,
+        collection=None,
+        training=TrainingConfig(
+            denoiser=ComponentTraining(
+                optimizer=replace(paper.OPTIMIZER, lr=2e-3),
+                batch_size=32,
+                first_epoch_updates=320,
+                updates_per_epoch=320,
+                average_decay=0.998,
+            ),
+            reward_end=None,
+            upsampler=ComponentTraining(
+                optimizer=replace(paper.OPTIMIZER, lr=1e-3),
+                batch_size=8,
+                first_epoch_updates=30,
+                updates_per_epoch=30,
+                average_decay=0.998,
+            ),
+            actor_critic=None,
         ),
-        upsampler=ComponentTraining(
-            optimizer=OptimizerConfig(lr=1e-3, weight_decay=1e-2),
-            batch_size=8,
-            first_epoch_updates=30,
-            updates_per_epoch=30,
-            average_decay=0.998,
-        ),
-        policy=PolicyTraining(horizon=9),
+        imagination="on",
         num_shards=2,
         final_epochs=8,
-        evaluation=EvaluationConfig(every_epochs=4, heldout_windows=16),
+        evaluation=replace(paper.EVALUATION, every_epochs=4, heldout_windows=16),
         runtime=RuntimeConfig(device="cpu", threads=1),
     )
 
@@ -188,66 +216,23 @@ def driving() -> Config:
     examples/follow_road.py makes the recordings. Frames are learnt as in :func:`vizdoom`, rewards as in :func:`static`.
     """
     config, labels = vizdoom(), static()
-    denoiser, upsampler = config.world_model.denoiser, config.world_model.upsampler
-    assert isinstance(denoiser, EdmConfig) and upsampler is not None
+    upsampler, training = config.world_model.upsampler, config.training.upsampler
+    assert upsampler is not None and training is not None and labels.world_model.reward_end is not None
     return replace(
         config,
         data="cars",
         world_model=replace(
             config.world_model,
-            denoiser=replace(denoiser, sigma_change=0.12),
+            denoiser=_small_change_denoiser(128, (32, 64, 64), sigma_change=0.12),
             # Sequences of 19 frames as in static, although dreams are truncated after 13 steps.
-            reward_end=replace(labels.world_model.reward_end or RewardEndConfig(), segment_length=19),
+            reward_end=replace(labels.world_model.reward_end, segment_length=19),
             upsampler=replace(upsampler, factor=4, sigma_change=0.09),
         ),
-        upsampler=replace(config.upsampler, updates_per_epoch=40, first_epoch_updates=40),
-        reward_end=labels.reward_end,
-        policy=PolicyTraining(horizon=13),
+        horizon=13,
+        training=replace(
+            config.training,
+            reward_end=REWARD_END_TRAINING,
+            upsampler=replace(training, first_epoch_updates=40, updates_per_epoch=40),
+        ),
         final_epochs=9,
-    )
-
-
-def csgo() -> Config:
-    """Published world model of Counter-Strike: Global Offensive with 381 M parameters, trained as published, on GPUs.
-
-    It learns from the public recordings (Pearce and Zhu 2021), in frames of 30x56 and 150x280.
-
-    The published code accumulates the gradients of eight micro-batches (16 segments each for the denoiser, 4 for the
-    upsampler) and clips their sum at norm 10. Here gradients are averaged over the shards of a batch. So that
-    updates are equal, the mean is clipped at 10 / 8, and AdamW's eps is 1e-8 / 8.
-    """
-    micro_batches = 8
-    optimizer = OptimizerConfig(
-        lr=1e-4, weight_decay=1e-2, eps=1e-8 / micro_batches, max_grad_norm=10.0 / micro_batches
-    )
-    return Config(
-        data="csgo",
-        world_model=published_stages(
-            FrameNetworkConfig(
-                context_length=4,
-                cond_channels=2048,
-                depths=(2, 2, 2, 2),
-                channels=(128, 256, 512, 1024),
-                attn_depths=(False, False, True, True),
-                noise_cond=True,
-            ),
-            FrameNetworkConfig(
-                context_length=1,
-                cond_channels=2048,
-                depths=(2, 2, 2, 2),
-                channels=(64, 64, 128, 256),
-                attn_depths=(False, False, False, True),
-                noise_cond=True,
-            ),
-        ),
-        actor_critic=STAND_IN,
-        denoiser=ComponentTraining(
-            optimizer=optimizer, batch_size=16 * micro_batches, first_epoch_updates=400, updates_per_epoch=400
-        ),
-        upsampler=ComponentTraining(
-            optimizer=optimizer, batch_size=4 * micro_batches, first_epoch_updates=400, updates_per_epoch=400
-        ),
-        num_shards=micro_batches,
-        final_epochs=600,
-        evaluation=EvaluationConfig(every_epochs=20),
     )

@@ -52,9 +52,9 @@ class RunRecord:
     @property
     def game(self) -> str:
         """Name of the real game, or of the recordings."""
-        if self.config.data is not None:
-            return f"recordings {self.config.data.rstrip('/').rpartition('/')[2]}"
-        return self.config.env.game
+        if (game := self.config.game_parts) is None:
+            return f"recordings {str(self.config.data).rstrip('/').rpartition('/')[2]}"
+        return game.env.game
 
     @property
     def seed(self) -> int:
@@ -132,11 +132,13 @@ def differences(a: RunRecord, b: RunRecord) -> list[str]:
     Between runs of two games, a setting that one of the games needs (:func:`adamas.presets.atari.game_overrides`) is
     no difference if the other run has the usual value. Between runs on recordings, the recorded game is no difference.
     """
+    keys = [key for key in diff(a.settings, b.settings) if key not in NOT_THE_METHOD]
+    if a.on_recordings != b.on_recordings:
+        return ["data", *keys]
+    if a.on_recordings:
+        return [key for key in keys if key.split(".")[0] != "env"]
     usual = {} if a.game == b.game else {**_usual(own_settings(a), b), **_usual(own_settings(b), a)}
-    keys = [key for key in diff(a.settings, b.settings) if key not in NOT_THE_METHOD and key not in usual]
-    if a.on_recordings and b.on_recordings:
-        return [key for key in keys if not key.startswith("env.")]
-    return keys if a.on_recordings == b.on_recordings else ["data", *keys]
+    return [key for key in keys if key not in usual]
 
 
 def _usual(keys: Collection[str], run: RunRecord) -> dict[str, Any]:
@@ -147,9 +149,9 @@ def _usual(keys: Collection[str], run: RunRecord) -> dict[str, Any]:
 
 def own_settings(run: RunRecord) -> dict[str, Any]:
     """Return the settings that a run has because its game needs them, by dotted key."""
-    if run.on_recordings:
+    if (game := run.config.game_parts) is None:
         return {}
-    own = game_overrides(run.config.env)
+    own = game_overrides(game.env)
     return {key: value for key, value in own.items() if value_at(run.settings, key) == value}
 
 

@@ -78,11 +78,13 @@ def show_status(arguments: Sequence[str]) -> None:
 
 
 def _jobs(name: str, options: SuiteOptions) -> list[Job]:
-    """The runs of a preset that the options ask for."""
-    config = preset(name)
-    games = [game for names in options.games for game in names.split(",") if game]
+    """The runs of a preset that the options ask for. Raises UserError if the preset plays no game."""
+    game = preset(name).env
+    if game is None:
+        raise UserError(f"{name} learns from recordings, and a suite plays games; choose a preset for games")
+    games = [word for words in options.games for word in words.split(",") if word]
     if not games:
-        games = list(references()) if config.env.suite == "atari" else [config.env.game]
+        games = list(references()) if game.suite == "atari" else [game.game]
     folder = options.out or Path("runs") / name
     return make_jobs(name, games, parse_seeds(options.seeds), folder, options.options)
 

@@ -26,7 +26,7 @@ from adamas.dreaming.imagination import Imagination
 from adamas.interop.hub import is_address
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
-from adamas.training.config import Config
+from adamas.training.config import Config, GameParts
 from adamas.training.distributed import Follower, LeaderPhase, LeaderStreams, check_shared, order_to_start
 from adamas.training.evaluate import EvaluationPhase
 from adamas.training.folder import begin, check_free, claim, claim_free, never_began, relink
@@ -35,7 +35,7 @@ from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, contex
 from adamas.training.model_free import ModelFreePhase
 from adamas.training.phases import CollectPhase, Phase
 from adamas.training.resuming import Changes, ShardedState, absolute, changed, restore_learning, saved_config
-from adamas.training.source import make_envs, playing, recorded, samplers, with_epochs
+from adamas.training.source import make_envs, playing, recorded, samplers
 from adamas.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ def new_run(config: Config, run_dir: Path, quiet: bool = False, group: Group = A
     The saved configuration has absolute paths, so that it does not depend on the working directory.
 
     Raises:
-        UserError: the folder is in use, or the environment cannot be created.
+        UserError: the folder is in use, the environment cannot be created, or the recordings do not do.
     """
     check_free(run_dir)
     if config.data is not None:
-        config = replace(with_epochs(config), data=absolute(config.data))
+        config = replace(config, data=absolute(config.data))
     if config.init is not None and not is_address(config.init):
         config = replace(config, init=absolute(config.init))
     return _build(config, run_dir, None, quiet, group)
@@ -115,7 +115,7 @@ def _build(
     if not quiet:  # the next steps may take seconds
         print(f"{run_dir}: {_about(config, device, checkpoint)}", flush=True)
     streams = Streams(config.seed) if group.size == 1 else LeaderStreams(config.seed, group)
-    envs = [] if config.data is not None else make_envs(config)
+    envs = make_envs(game, config.seed) if (game := config.game_parts) else []
     config, agent_config = (config, playing(config, envs[0])) if envs else recorded(config)
     if not quiet and config.world_model.reward_end and not agent_config.world_model.reward_end:
         print("no rewards or ends in the recordings: none will be predicted", flush=True)
@@ -128,10 +128,10 @@ def _build(
         train, test = (EpisodeStore.open(run_dir / "dataset" / name) for name in ("train", "test"))
         collect: CollectPhase | None = None
         heldout: Collector | None = None
-        if envs:
-            policy = OnHost(agent.actor_critic, device)
+        if game is not None:
+            policy = OnHost(agent.policy, device)
             collector = Collector(policy, envs[0], train, streams.torch("collect"))
-            collect = _collect_phase(config, agent, collector)
+            collect = _collect_phase(config, game, agent, collector)
             heldout = Collector(policy, envs[1], test, streams.torch("heldout"))
         phases = _learning_phases(
             config, agent, train, streams, device=device, group=group, run_dir=run_dir, quiet=quiet
@@ -162,10 +162,10 @@ def _build(
     return trainer
 
 
-def _collect_phase(config: Config, agent: Agent, collector: Collector) -> CollectPhase:
+def _collect_phase(config: Config, game: GameParts, agent: Agent, collector: Collector) -> CollectPhase:
     if config.imagination == "off":
-        return ModelFreePhase(collector, config.collection, agent.actor_critic, config.policy)
-    return CollectPhase(collector, config.collection)
+        return ModelFreePhase(collector, game.collection, agent.policy, game.training)
+    return CollectPhase(collector, game.collection)
 
 
 def _restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
@@ -178,7 +178,8 @@ def _restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
 def _about(config: Config, device: torch.device, checkpoint: Checkpoint | None) -> str:
     """Describe a run in one line."""
     since = f", continuing from step {checkpoint.step}" if checkpoint else ""
-    source = f"{config.env.suite} {config.env.game}" if config.data is None else config.data
+    game = config.game_parts
+    source = config.data if game is None else f"{game.env.suite} {game.env.game}"
     return f"training on {source}, seed {config.seed}, {device}{since}"
 
 
@@ -188,7 +189,7 @@ def _prepare(config: Config, agent_config: AgentConfig, run_dir: Path, checkpoin
     if checkpoint is None:
         begin(config, run_dir, obs_shape, action_spec)
         return
-    saved = AgentConfig.from_saved(checkpoint.config().get("agent"))
+    saved = AgentConfig.from_checkpoint(checkpoint.config())
     check_fits(saved, obs_shape, action_spec, str(run_dir))
     if config.data is not None:
         relink(run_dir, config.data)
@@ -235,31 +236,31 @@ def _learning_phases(
             f"{group.size}, the number of processes"
         )
     shards = range(config.num_shards)[workers.here]
-    weighting = config.collection.age_weights, config.collection.episode_weighting
     learn: dict[str, Phase] = {}
-    components = agent.world_model.components(config.policy.horizon)
+    components = agent.world_model.components(config.horizon)
     sampler_of = samplers(config, components.values(), train, run_dir, quiet, make=group.rank == 0)
     in_parts = {name for name in components if sharded and name != "reward_end"}  # which is small
     # A copy of the agent's module is trained if the agent holds its EMA, or if its parameters are sharded.
-    copied = in_parts | {name for name in components if getattr(config, name).average_decay}
-    copies = copy.deepcopy(agent.world_model).components(config.policy.horizon) if copied else {}
+    copied = in_parts | {name for name in components if config.training.component(name).average_decay}
+    copies = copy.deepcopy(agent.world_model).components(config.horizon) if copied else {}
     for name, component in components.items():
-        training = getattr(config, name)
+        training = config.training.component(name)
         ema = component.module
         sampler = sampler_of(component)
         component = copies[name] if name in copied else component
         generators = [streams.torch(f"{name} {i}", device) for i in shards]
         make = _sharded_phase() if name in in_parts else ComponentPhase
         learn[name] = make(component, ema, training, sampler, streams.numpy(name), generators, workers)
-    if config.data is not None:
+    if (game := config.game_parts) is None:
         return learn
+    weighting = game.collection.age_weights, game.collection.episode_weighting
     # Each shard has its own sampler, because samplers cache results and are not thread-safe.
-    _, sizes = workers.split(config.policy.num_dreams)
+    _, sizes = workers.split(game.training.num_dreams)
     dreams = [
         _dreams(config, agent, SegmentSampler(train, *weighting), streams, i, size, device)
         for i, size in zip(shards, sizes, strict=True)
     ]
-    learn["actor_critic"] = PolicyPhase(agent.actor_critic, config.policy, dreams, workers)
+    learn["actor_critic"] = PolicyPhase(agent.policy, game.training, dreams, workers)
     return learn
 
 
@@ -292,9 +293,9 @@ def _dreams(
         agent.world_model,
         context_sampler(sampler, agent.world_model.context_length, rng, device),
         num_dreams,
-        config.policy.horizon,
+        config.horizon,
         agent.config.obs_shape,
         agent.action_spec,
         streams.torch(f"actor_critic {shard}", device),
     )
-    return Dreams(agent.actor_critic, imagination)
+    return Dreams(agent.policy, imagination)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
+from adamas.core.checks import check_range
 from adamas.core.errors import UserError
 from adamas.core.runtime import RuntimeConfig
 from adamas.data.sampling import EpisodeWeighting
@@ -12,15 +14,14 @@ from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.rl.action_distribution import check_temperature
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.rl.losses import ActorCriticLossConfig
+from adamas.training.old_config import upgraded
 from adamas.training.optim import OptimizerConfig
 from adamas.world_models.diamond import DiamondConfig
 
 
 def _check_minima(where: str, config: object, **minima: float) -> None:
     for name, minimum in minima.items():
-        value = getattr(config, name)
-        if not value >= minimum:  # NaN is refused as well
-            raise UserError(f"{where}{name} is {value}; it must be at least {minimum}")
+        check_range(where + name, getattr(config, name), least=minimum)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +55,14 @@ class CollectionConfig:
     length: every frame is equally likely, so that long episodes are drawn more often."""
 
     def __post_init__(self) -> None:
-        _check_minima("collection.", self, num_envs=1, min_rare_rewards=0, steps_per_epoch=1, epsilon=0)
+        _check_minima("collection.", self, num_envs=1, min_rare_rewards=0, steps_per_epoch=1)
+        check_range("collection.epsilon", self.epsilon, least=0, most=1)
         check_temperature(self.temperature)
         if not 1 <= self.first_steps <= self.first_steps_max <= self.total_steps:
             raise UserError(
-                "collection: 1 <= first_steps <= first_steps_max <= total_steps, got "
-                f"{self.first_steps}, {self.first_steps_max} and {self.total_steps}"
+                "`collection.first_steps`, `first_steps_max` and `total_steps` must be at least 1 and in rising order, "
+                f"got {self.first_steps}, {self.first_steps_max} and {self.total_steps}"
             )
-        if self.epsilon > 1:
-            raise UserError(f"collection.epsilon is {self.epsilon}; a probability lies in [0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +82,7 @@ class ComponentTraining:
 
     def __post_init__(self) -> None:
         _check_minima("", self, batch_size=1, first_epoch_updates=0, updates_per_epoch=0)
-        if not 0 <= self.average_decay < 1:
-            raise UserError(f"average_decay must be in [0, 1), got {self.average_decay}")
+        check_range("average_decay", self.average_decay, least=0, below=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,23 +97,32 @@ class PolicyTraining:
     """Batch size: the number of dreams that advance together, at least num_shards."""
     steps_per_update: int = 15
     """Number of steps in the dreams between two updates. Returns are bootstrapped after the last of them."""
-    horizon: int = 15
-    """Number of steps after which a dream is cut off and starts again from another real frame."""
     first_epoch_updates: int = 5_000
     """Number of updates in the first epoch. 0 leaves the policy untrained there."""
     updates_per_epoch: int = 400
     """Number of updates in every other epoch. 0 leaves the policy as it is after the first epoch."""
 
     def __post_init__(self) -> None:
-        _check_minima(
-            "policy.",
-            self,
-            num_dreams=1,
-            steps_per_update=1,
-            horizon=1,
-            first_epoch_updates=0,
-            updates_per_epoch=0,
-        )
+        _check_minima("", self, num_dreams=1, steps_per_update=1, first_epoch_updates=0, updates_per_epoch=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How each part of an agent is trained. None for a part that the agent does not have."""
+
+    denoiser: ComponentTraining = field(default_factory=ComponentTraining)
+    reward_end: ComponentTraining | None = field(
+        default_factory=lambda: ComponentTraining(optimizer=OptimizerConfig(max_grad_norm=100.0))
+    )
+    upsampler: ComponentTraining | None = None
+    actor_critic: PolicyTraining | None = field(default_factory=PolicyTraining)
+
+    def component(self, name: str) -> ComponentTraining:
+        """How the part of the world model called ``name`` is trained. Raises KeyError if there is no such part."""
+        parts = {"denoiser": self.denoiser, "reward_end": self.reward_end, "upsampler": self.upsampler}
+        if (training := parts[name]) is None:
+            raise KeyError(name)
+        return training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,13 +160,23 @@ class EvaluationConfig:
         check_temperature(self.temperature)
 
 
+class GameParts(NamedTuple):
+    """The parts of a configuration that only a run that plays a game has."""
+
+    env: EnvConfig
+    collection: CollectionConfig
+    actor_critic: ActorCriticConfig
+    training: PolicyTraining
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """The configuration of a run."""
 
     seed: int = 0
     """Seed of everything random in the run, at least 0. Equal seeds give equal runs on a CPU."""
-    env: EnvConfig = field(default_factory=AtariConfig)
+    env: EnvConfig | None = field(default_factory=AtariConfig)
+    """The game. In a run on recordings, the game that was recorded, or None if they do not name it."""
     data: str | None = None
     """Folder of recordings to train the world model on instead of a game, split into train/ and test/ (see adamas
     data split). Nothing is collected and no policy is trained. The run has final_epochs epochs."""
@@ -167,17 +185,17 @@ class Config:
     hf://owner/name. By default, weights are random."""
     init_parts: tuple[Literal["denoiser", "reward_end", "upsampler", "actor_critic"], ...] = ()
     """Parts to take from init, separated by spaces; the others start with random weights. By default, all parts that
-    both agents have, but no policy for a run on recordings, which trains none."""
+    both agents have."""
     world_model: DiamondConfig = field(default_factory=DiamondConfig)
-    actor_critic: ActorCriticConfig = field(default_factory=ActorCriticConfig)
-    collection: CollectionConfig = field(default_factory=CollectionConfig)
-    denoiser: ComponentTraining = field(default_factory=ComponentTraining)
-    reward_end: ComponentTraining = field(
-        default_factory=lambda: ComponentTraining(optimizer=OptimizerConfig(max_grad_norm=100.0))
-    )
-    upsampler: ComponentTraining = field(default_factory=ComponentTraining)
-    """Training of the upsampler, which only world models in two stages have."""
-    policy: PolicyTraining = field(default_factory=PolicyTraining)
+    actor_critic: ActorCriticConfig | None = field(default_factory=ActorCriticConfig)
+    """The network of the policy. None in a run on recordings, which has no policy."""
+    horizon: int = 15
+    """Number of steps after which a dream is cut off and starts again from another real frame. The policy learns in
+    dreams of this length, the reward/end model in sequences of this length unless segment_length is set, and
+    evaluations compare dreams of this length with what really happened."""
+    collection: CollectionConfig | None = field(default_factory=CollectionConfig)
+    """None in a run on recordings, which collects nothing."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     imagination: Literal["on", "off"] = "on"
     """Where the policy learns. on: in dreams of the world model. off: on steps of the real game alone, without a
     world model, as a baseline."""
@@ -199,38 +217,72 @@ class Config:
     """Weights & Biases project that metrics are sent to as well. By default, none."""
 
     def __post_init__(self) -> None:
-        _check_minima("", self, seed=0, num_shards=1, final_epochs=0, checkpoint_minutes=0)
+        _check_minima("", self, seed=0, horizon=1, num_shards=1, final_epochs=0, checkpoint_minutes=0)
         if self.init_parts and self.init is None:
             raise UserError(
-                "init_parts says what to take from init; name an agent with init, or leave it out"
+                "`init_parts` says what to take from `init`; name an agent with `init`, or leave it out"
             )
         if self.data is not None and self.imagination == "off":
-            raise UserError("imagination off trains on a game alone; leave out data")
+            raise UserError("`imagination` off trains on a game alone; leave out `data`")
         if self.data is None and self.runtime.shard_parameters:
-            raise UserError("runtime.shard_parameters is for training on recordings; name them with data")
-        for name, size in (
-            ("denoiser.batch_size", self.denoiser.batch_size),
-            ("reward_end.batch_size", self.reward_end.batch_size),
-            (
-                "upsampler.batch_size",
-                self.upsampler.batch_size if self.world_model.upsampler else self.num_shards,
-            ),
-            ("policy.num_dreams", self.policy.num_dreams),
-        ):
-            if size < self.num_shards:
-                raise UserError(f"{name} is {size}; it must be at least num_shards, {self.num_shards}")
-        if self.world_model.denoiser.network.context_length < 2:
-            raise UserError(
-                "world_model.denoiser.network.context_length must be at least 2, got "
-                f"{self.world_model.denoiser.network.context_length}"
-            )
-        levels = len(self.world_model.denoiser.network.channels)
-        smallest = 2 ** (levels - 1)
+            raise UserError("`runtime.shard_parameters` is for training on recordings; name them with `data`")
+        self._check_parts()
+        self._check_batches()
+        length = self.world_model.denoiser.network.context_length
+        check_range("world_model.denoiser.network.context_length", length, least=2)
+        if self.data is None and self.env is not None:
+            self.world_model.check_frames(self.env.obs_shape)
+
+    @classmethod
+    def upgrade(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The fields of a file of before version 0.2 under today's names."""
+        return upgraded(data)
+
+    @property
+    def game_parts(self) -> GameParts | None:
+        """What only a run that plays a game has; None in a run on recordings."""
         if self.data is not None:
-            return
-        _, height, width = self.world_model.small_shape(self.env.obs_shape)
-        if min(height, width) < smallest:
-            raise UserError(
-                f"frames of {height}x{width} pixels are too small for {levels} levels of the denoiser; "
-                f"use at least {smallest}, or fewer levels"
-            )
+            return None
+        env, collection = self.env, self.collection
+        actor_critic, training = self.actor_critic, self.training.actor_critic
+        assert env is not None and collection is not None  # as checked when this was made
+        assert actor_critic is not None and training is not None
+        return GameParts(env, collection, actor_critic, training)
+
+    def _check_parts(self) -> None:
+        """Check that a part exists exactly where the run needs it."""
+        model, training = self.world_model, self.training
+        for name, network in (("reward_end", model.reward_end), ("upsampler", model.upsampler)):
+            if (network is None) != (getattr(training, name) is None):
+                raise UserError(
+                    f"only one of `world_model.{name}` and `training.{name}` is None; set both to None, or neither"
+                )
+        of_games = {
+            "collection": self.collection,
+            "actor_critic": self.actor_critic,
+            "training.actor_critic": training.actor_critic,
+        }
+        if self.data is None and self.env is None:
+            raise UserError("a run needs a game or recordings; set `env`, or name recordings with `data`")
+        for name, part in of_games.items():
+            if self.data is None and part is None:
+                raise UserError(f"`{name}` is None, but a run that plays a game needs it; give it a value")
+            if self.data is not None and part is not None:
+                raise UserError(
+                    f"`{name}` is for runs that play a game, and `data` names recordings; set it to None "
+                    "(adamas.training.source.on_recordings turns a run in a game into one on recordings)"
+                )
+
+    def _check_batches(self) -> None:
+        """Check that every batch can be split into shards."""
+        training = self.training
+        sizes = {
+            f"training.{name}.batch_size": part.batch_size
+            for name in ("denoiser", "reward_end", "upsampler")
+            if (part := getattr(training, name)) is not None
+        }
+        if training.actor_critic is not None:
+            sizes["training.actor_critic.num_dreams"] = training.actor_critic.num_dreams
+        for name, size in sizes.items():
+            if size < self.num_shards:
+                raise UserError(f"`{name}` is {size}; it must be at least `num_shards`, {self.num_shards}")

@@ -16,6 +16,7 @@ from adamas.core.seeding import derive_seed
 from adamas.data.store import EpisodeStore
 from adamas.data.windows import draw_uniformly
 from adamas.dreaming.continuation import Continuation, continue_dreams, longest_dream
+from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
 from adamas.evaluation.protocol import play_episodes
 from adamas.fidelity.drift import dream_error
@@ -45,7 +46,6 @@ class EvaluationPhase(Phase):
         self.config = config
         self.run_dir = run_dir
         self.device = device
-        self.policy = OnHost(agent.actor_critic, device)
         self.stop: threading.Event | None = None  # when set, scoring the agent ends early
         self._epoch = 0
 
@@ -64,8 +64,8 @@ class EvaluationPhase(Phase):
             Stopped: scoring the agent was ended early, and nothing has changed.
         """
         numbers: dict[str, float] = {}
-        if self.heldout is not None:
-            numbers |= self._score()
+        if (game := self.config.game_parts) is not None:
+            numbers |= self._score(game.env)
         if self.config.imagination == "on":
             if self.heldout is not None:
                 num_steps = self.config.evaluation.heldout_steps
@@ -74,15 +74,14 @@ class EvaluationPhase(Phase):
             numbers |= self._compare_dreams()
         return {name: torch.tensor(value) for name, value in numbers.items()}
 
-    def _score(self) -> dict[str, float]:
+    def _score(self, game: EnvConfig) -> dict[str, float]:
         """Score the agent in the real game."""
+        policy = OnHost(self.agent.policy, self.device)
         config = self.config.evaluation
         generator = torch.Generator().manual_seed(self._seed("score"))
-        env = make_env(self.config.env, config.num_envs, self._seed("score"), training=False)
+        env = make_env(game, config.num_envs, self._seed("score"), training=False)
         with closing(env):
-            episodes = play_episodes(
-                self.policy, env, config.episodes, generator, config.temperature, self.stop
-            )
+            episodes = play_episodes(policy, env, config.episodes, generator, config.temperature, self.stop)
         return {
             "return": float(np.mean([e.score for e in episodes])),
             "length": float(np.mean([e.length for e in episodes])),
@@ -108,7 +107,7 @@ class EvaluationPhase(Phase):
         rng = np.random.default_rng(self._seed("windows"))
         # The first dreamt frame is t + 1.
         episode, t = draw_uniformly(transitions, config.evaluation.heldout_windows, rng)
-        start, num_frames = t - (model.context_length - 1), model.context_length + config.policy.horizon
+        start, num_frames = t - (model.context_length - 1), model.context_length + config.horizon
         windows = store.read(episode, start, num_frames).to(self.device)
         generator = torch.Generator(self.device).manual_seed(self._seed("dreams"))
         return continue_dreams(model, windows, generator)

@@ -107,7 +107,8 @@ def begin(config: Config, run_dir: Path, obs_shape: tuple[int, int, int], action
         link_recordings(dataset, config.data)
         return
     for name in ("train", "test"):
-        EpisodeStore.create(dataset / name, obs_shape, action_spec, to_dict(config.env))
+        game = None if config.env is None else to_dict(config.env)
+        EpisodeStore.create(dataset / name, obs_shape, action_spec, game)
 
 
 def relink(run_dir: Path, place: str) -> None:

@@ -24,8 +24,7 @@ def take_weights(agent: Agent, config: Config) -> list[str]:
         UserError: ``config.init`` is not an agent, or a part is missing or has other sizes.
     """
     ours, theirs = _parts(agent), _parts(load(str(config.init), "cpu"))
-    trained = [name for name in ours if config.data is None or name != "actor_critic"]
-    names: list[str] = list(config.init_parts) or [name for name in trained if name in theirs]
+    names: list[str] = list(config.init_parts) or [name for name in ours if name in theirs]
     for name in names:
         for parts, where in ((ours, "this run"), (theirs, config.init)):
             if name not in parts:

@@ -111,7 +111,7 @@ def restore_learning(
     """
     weights, state = checkpoint.agent(), checkpoint.trainer()
     try:
-        agent.load_state_dict(weights)
+        agent.load_state_dict(agent.config.own_weights(weights))
         for name, phase in phases.items():
             saved, folder = state["phases"][name], checkpoint.parts(name)
             if folder is None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from adamas.agent import AgentConfig
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.protocols import Component
 from adamas.core.seeding import derive_seed
@@ -17,65 +18,91 @@ from adamas.data.prefetch import PrefetchingSampler
 from adamas.data.sampling import SegmentSampler
 from adamas.data.small import with_small_frames
 from adamas.data.store import EpisodeStore
-from adamas.envs.config import AtariConfig, read_env
+from adamas.envs.config import read_env
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
-from adamas.training.config import Config
+from adamas.training.config import CollectionConfig, Config, GameParts
 
 PROGRESS_SECONDS = 10  # between two progress lines while small frames are made
 
 
-def make_envs(config: Config) -> list[RealVectorEnv]:
-    """Create the environments for training and those for held-out episodes."""
+def make_envs(game: GameParts, seed: int) -> list[RealVectorEnv]:
+    """Create the environments for training and those for held-out episodes.
+
+    Args:
+        game: the game of a run, and how it is played.
+        seed: the seed of the run.
+    """
     return [
-        make_env(config.env, config.collection.num_envs, derive_seed(config.seed, name), training=True)
+        make_env(game.env, game.collection.num_envs, derive_seed(seed, name), training=True)
         for name in ("env", "heldout")
     ]
 
 
-def playing(config: Config, env: RealVectorEnv) -> AgentConfig:
-    """The configuration of an agent for a game."""
+def agent_for(config: Config, obs_shape: tuple[int, int, int], actions: ActionSpec) -> AgentConfig:
+    """The configuration of a run's agent, for frames (C, H, W) and actions."""
     return AgentConfig(
-        obs_shape=env.obs_shape,
-        actions=env.action_spec,
+        obs_shape=obs_shape,
+        actions=actions,
         world_model=config.world_model,
         actor_critic=config.actor_critic,
     )
 
 
-def num_epochs(config: Config, real_steps: int) -> int:
+def playing(config: Config, env: RealVectorEnv) -> AgentConfig:
+    """The configuration of an agent for a game."""
+    return agent_for(config, env.obs_shape, env.action_spec)
+
+
+def num_epochs(collection: CollectionConfig, final_epochs: int, real_steps: int) -> int:
     """Number of epochs that collect the rest of the real steps, plus the final epochs.
 
     Args:
-        config: of a run that plays a game.
+        collection: how many steps are collected, at which pace.
+        final_epochs: number of epochs after that.
         real_steps: steps that have been collected before the first epoch.
     """
-    left = max(0, config.collection.total_steps - real_steps)
-    return -(-left // config.collection.steps_per_epoch) + config.final_epochs
+    left = max(0, collection.total_steps - real_steps)
+    return -(-left // collection.steps_per_epoch) + final_epochs
 
 
-def with_epochs(config: Config) -> Config:
-    """Give a run on recordings some epochs if it has none.
+def on_recordings(config: Config, place: str) -> Config:
+    """``config`` as a run on the recordings in ``place``, which plays no game and trains no policy.
 
     A run on recordings has ``final_epochs`` epochs, and presets for games may have 0 of them. Such a run gets as many
     epochs as the same preset has in its game.
+
+    Raises:
+        UserError: ``config`` trains a policy without a world model.
     """
-    if config.data is None or config.final_epochs:
-        return config
-    return replace(config, final_epochs=max(1, num_epochs(config, config.collection.first_steps)))
+    game = config.game_parts
+    if game is None:
+        return replace(config, data=place)
+    epochs = num_epochs(game.collection, config.final_epochs, game.collection.first_steps)
+    return replace(
+        config,
+        env=None,
+        data=place,
+        actor_critic=None,
+        collection=None,
+        training=replace(config.training, actor_critic=None),
+        final_epochs=config.final_epochs or max(1, epochs),
+    )
 
 
 def recorded(config: Config) -> tuple[Config, AgentConfig]:
     """Adapt a run to its recordings.
 
     Returns:
-        The configuration, whose ``env`` is the game that was recorded, and the agent for the recorded frames and
-        actions. It has no reward/end model if the recordings hold neither rewards nor true ends.
+        The configuration, whose ``env`` is the game that was recorded if they name it, and the agent for the recorded
+        frames and actions. It has no reward/end model if the recordings hold neither rewards nor true ends.
 
     Raises:
-        UserError: there are no recordings, they are not split into train and test, the two parts differ, or the
-            recordings do not say what their actions are.
+        UserError: there are no epochs or no recordings, they are not split into train and test, the two parts differ,
+            or the recordings do not say what their actions are.
     """
+    if not config.final_epochs:
+        raise UserError("`final_epochs` is 0, and a run on recordings has no other epochs; give at least 1")
     place = str(config.data)
     if not is_url(place) and not Path(place).is_dir():
         raise UserError(f"there are no recordings in {place}; name their folder with `data`")
@@ -88,17 +115,11 @@ def recorded(config: Config) -> tuple[Config, AgentConfig]:
         raise UserError(f"{config.data}: train and test differ in their frames or actions; split one dataset")
     if train.action_spec is None:
         raise UserError(f"{train.folder} does not say what its actions are; record or import it again")
-    world_model = config.world_model
+    game = None if train.game is None else read_env(train.game, f"game in {train.folder}")
+    agent = agent_for(config, train.obs_shape, train.action_spec)
     if not train.has_labels:
-        world_model = replace(world_model, reward_end=None)
-    game = AtariConfig() if train.game is None else read_env(train.game, f"game in {train.folder}")
-    agent_config = AgentConfig(
-        obs_shape=train.obs_shape,
-        actions=train.action_spec,
-        world_model=world_model,
-        actor_critic=config.actor_critic,
-    )
-    return replace(config, env=game), agent_config
+        agent = replace(agent, world_model=replace(config.world_model, reward_end=None))
+    return replace(config, env=game), agent
 
 
 def samplers(
@@ -114,8 +135,8 @@ def samplers(
     Recordings have no age and do not grow, but they may be slow to read, so their batches are prefetched. Small copies
     of their frames, for components that train on small frames, are made once, by the process with ``make``.
     """
-    if config.data is None:
-        sampler = SegmentSampler(train, config.collection.age_weights, config.collection.episode_weighting)
+    if (game := config.game_parts) is not None:
+        sampler = SegmentSampler(train, game.collection.age_weights, game.collection.episode_weighting)
         return lambda component: sampler
     full = small = PrefetchingSampler(train)
     if shrink := next((component.shrink for component in components if component.shrink), None):

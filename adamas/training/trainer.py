@@ -40,7 +40,7 @@ from adamas.data.store import EpisodeStore
 from adamas.dreaming.continuation import Continuation
 from adamas.training.clock import Clock
 from adamas.training.collect import Collector
-from adamas.training.config import Config
+from adamas.training.config import CollectionConfig, Config
 from adamas.training.evaluate import EvaluationPhase
 from adamas.training.meters import Meter
 from adamas.training.optim import NonFiniteLossError
@@ -124,7 +124,7 @@ class Trainer:
             if self.clock.step == 0:
                 self.save()  # so that even a run that is killed at once can be resumed
             if self.clock.epoch == 0 and self.collect is not None:
-                self._first_steps(stop)
+                self._first_steps(self.collect.config, stop)
             elif self.clock.epoch == 0:
                 self.clock.epoch, self.clock.num_epochs = 1, self.config.final_epochs
             self._epochs(stop)
@@ -149,15 +149,15 @@ class Trainer:
         playing = self.collect.collector if self.collect else None
         return [collector for collector in (playing, self.evaluate.heldout) if collector]
 
-    def _first_steps(self, stop: threading.Event) -> None:
+    def _first_steps(self, collection: CollectionConfig, stop: threading.Event) -> None:
         """Run epoch 0, which the progress display shows as the first part of epoch 1."""
-        collection = self.config.collection
-        epochs = max(1, num_epochs(self.config, max(self.real_steps, collection.first_steps)))
+        final, expected = self.config.final_epochs, max(self.real_steps, collection.first_steps)
+        epochs = max(1, num_epochs(collection, final, expected))
         plan = [self._plan(epoch) for epoch in range(1, epochs + 1)]
         plan[0] |= {"collect": self._plan(0)["collect"]}
         with Progress(plan, quiet=self.quiet) as progress:
             self._epoch(progress, stop)
-        self.clock.num_epochs = num_epochs(self.config, self.real_steps)
+        self.clock.num_epochs = num_epochs(collection, final, self.real_steps)
         if not self.quiet:
             print(f"{self.real_steps:,} real steps to start with; {self.clock.num_epochs} epochs", flush=True)
 

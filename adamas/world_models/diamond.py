@@ -74,6 +74,17 @@ class DiamondConfig:
             )
         return channels, height // factor, width // factor
 
+    def check_frames(self, obs_shape: tuple[int, int, int]) -> None:
+        """Raise UserError if frames of shape (C, H, W) are too small for the levels of the denoiser."""
+        levels = len(self.denoiser.network.channels)
+        smallest = 2 ** (levels - 1)
+        _, height, width = self.small_shape(obs_shape)
+        if min(height, width) < smallest:
+            raise UserError(
+                f"frames of {height}x{width} pixels are too small for {levels} levels of the denoiser; "
+                f"use at least {smallest}, or fewer levels"
+            )
+
     def sequence_length(self, horizon: int) -> int:
         """Number of frames in a training sequence of the reward/end model, for dreams of ``horizon`` steps."""
         configured = None if self.reward_end is None else self.reward_end.segment_length

@@ -37,8 +37,8 @@ class RewardEndConfig:
     attn_depths: tuple[bool, ...] = (False, False, False, False)
     """Whether the blocks of each level have self-attention. The last pair of blocks always has it."""
     segment_length: int | None = None
-    """Number of frames in a training sequence, at least 2. By default, the horizon of a dream (policy.horizon) plus
-    the frames that it starts from, so that the LSTM is trained on sequences as long as dreams."""
+    """Number of frames in a training sequence, at least 2. By default, the length of a dream (horizon) plus the
+    frames that it starts from, so that the LSTM is trained on sequences as long as dreams."""
 
     def __post_init__(self) -> None:
         if not len(self.depths) == len(self.channels) == len(self.attn_depths) >= 1:

@@ -23,6 +23,7 @@ from adamas.envs.config import GymnasiumConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import PRESETS, preset
 from adamas.training.config import Config
+from adamas.training.source import on_recordings
 
 
 def test_the_plain_way_differs_in_nothing_but_how_it_computes() -> None:
@@ -68,7 +69,7 @@ def tiny(kind: str) -> Config:
         case "vector actions":
             return replace(config, env=GymnasiumConfig(game="AdamasBenchLever-v0", size=16))
         case "recordings":
-            return replace(config, data="cars")
+            return on_recordings(config, "cars")
         case "two stages, no labels":
             upsampler = UpsamplerConfig(
                 network=FrameNetworkConfig(
@@ -78,7 +79,9 @@ def tiny(kind: str) -> Config:
                 sampler=SamplerConfig(num_steps=1),
             )
             model = replace(config.world_model, reward_end=None, upsampler=upsampler)
-            return replace(config, data="doom", world_model=model, upsampler=config.denoiser)
+            config = on_recordings(config, "doom")
+            training = replace(config.training, reward_end=None, upsampler=config.training.denoiser)
+            return replace(config, world_model=model, training=training)
     raise ValueError(kind)
 
 

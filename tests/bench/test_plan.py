@@ -21,9 +21,11 @@ from adamas.bench.plan import memory_bytes, plan, seconds_by_profile
 from adamas.bench.workloads import UPDATE_ROWS, small_run
 from adamas.cli import run
 from adamas.core.actions import ActionSpec, Axis
+from adamas.core.config import with_value
 from adamas.core.errors import UserError
 from adamas.presets import PRESETS, preset
 from adamas.training.config import Config
+from tests.helpers.game_parts import game_of
 
 DAY = 24 * 60 * 60
 
@@ -46,8 +48,8 @@ def test_first_steps_without_a_world_model_are_part_of_the_first_epoch() -> None
     """debug: 80 first steps, two epochs of 40, 2 environments, 5 steps of each to an update: 8 updates, 4 an epoch."""
     config = replace(preset("debug"), imagination="off")
     assert plan(config, {"collect": 1.0}).updates == {"collect": [12, 4]}
-    collection = replace(config.collection, total_steps=130)  # the last epoch has 10 left
-    assert plan(replace(config, collection=collection), {"collect": 1.0}).updates == {"collect": [12, 1]}
+    config = with_value(config, "collection.total_steps", 130)  # the last epoch has 10 left
+    assert plan(config, {"collect": 1.0}).updates == {"collect": [12, 1]}
 
 
 def test_recordings_are_planned_for_their_epochs() -> None:
@@ -64,7 +66,7 @@ def test_every_preset_is_planned(
     """On a machine where everything seems quick to time; nothing is timed."""
     config, timed = preset(name), list[str]()
     if name == "cartpole":  # its game needs a package that tests do without
-        game = SimpleNamespace(obs_shape=config.env.obs_shape, action_spec=LEVER, close=lambda: None)
+        game = SimpleNamespace(obs_shape=game_of(config).env.obs_shape, action_spec=LEVER, close=lambda: None)
         monkeypatch.setattr(contents, "make_env", lambda *_, **__: game)
 
     def seconds_here(config: Config) -> dict[str, float]:
@@ -175,9 +177,9 @@ def test_memory_is_that_of_what_is_trained() -> None:
     agent = contents.agent_config(config)
     model = Agent(agent)
     everything, policy, denoiser = (
-        sum(p.numel() for p in part.parameters()) for part in (model, model.actor_critic, model.denoiser)
+        sum(p.numel() for p in part.parameters()) for part in (model, model.policy, model.denoiser)
     )
     assert memory_bytes(config, agent)["weights"] == 4 * (everything + 3 * policy)
     # The denoiser of debug is averaged.
     assert memory_bytes(preset("debug"), agent)["weights"] == 4 * (4 * everything + denoiser)
-    assert list(memory_bytes(replace(config, imagination="on", data="cars"), agent)) == ["weights"]
+    assert list(memory_bytes(preset("driving"), contents.agent_config(preset("driving")))) == ["weights"]

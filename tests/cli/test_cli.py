@@ -20,6 +20,7 @@ from adamas.core.checkpoint import find_checkpoint
 from adamas.data.store import EpisodeStore
 from adamas.interop.load import load
 from tests.helpers.commands import ONE_EPOCH, SHORT, adamas, output
+from tests.helpers.game_parts import game_of
 
 PICTURES = {"scores.json", "agent.gif", "dream.gif", "dream.png"}
 PLOTS = {"learning_curve.png", "world_model.png", "dream_rates.png", "returns.png"}
@@ -47,9 +48,9 @@ def test_train_says_what_it_does_and_leaves_a_report(trained: tuple[Path, str]) 
     ],
 )
 def test_train_takes_the_settings_that_a_game_needs(options: list[str], temperature: float) -> None:
-    config = parse_start("atari100k", options).config
-    assert config.collection.temperature == temperature
-    assert config.env.game == options[1]
+    game = game_of(parse_start("atari100k", options).config)
+    assert game.collection.temperature == temperature
+    assert game.env.game == options[1]
 
 
 def test_evaluate_record_and_export_in_processes(trained: tuple[Path, str], tmp_path: Path) -> None:
@@ -147,7 +148,9 @@ def test_help_lists_every_field(capsys: pytest.CaptureFixture[str]) -> None:
         cli.run(["train", "debug", "--help"])
     assert not stop.value.code
     out = capsys.readouterr().out
-    assert all(name in out for name in ("--seed INT", "--denoiser.optimizer.lr", "--quiet", "--run-dir"))
+    assert all(
+        name in out for name in ("--seed INT", "--training.denoiser.optimizer.lr", "--quiet", "--run-dir")
+    )
 
 
 def started(run_dir: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:

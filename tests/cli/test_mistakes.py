@@ -30,7 +30,10 @@ from tests.helpers.commands import NO_EPOCH, SHORT
             "there is no option --sede; did you mean --seed? (adamas train debug --help",
         ),
         ("train debug --env.gme Pong", "did you mean --env.game?"),
-        ("train debug --denoiser.optimizer.learning-rate 1", "did you mean --denoiser.optimizer.lr?"),
+        (
+            "train debug --training.denoiser.optimizer.learning-rate 1",
+            "did you mean --training.denoiser.optimizer.lr?",
+        ),
         ("train debug --seed x", "--seed is 'x'; it must be a whole number (adamas train debug --help"),
         ("train debug --seed", "--seed needs a value"),
         ("train debug --seed -1", "seed is -1; it must be at least 0"),
@@ -47,11 +50,11 @@ from tests.helpers.commands import NO_EPOCH, SHORT
             "train debug --evaluation.final-episodes 0",
             "evaluation.final_episodes is 0; it must be at least 1",
         ),
-        ("train debug --denoiser.batch-size 0", "batch_size is 0; it must be at least 1"),
-        ("plan debug --policy.horizon 4294967296", "--policy.horizon is 4294967296; it must be below"),
+        ("train debug --training.denoiser.batch-size 0", "batch_size is 0; it must be at least 1"),
+        ("plan debug --horizon 4294967296", "--horizon is 4294967296; it must be below"),
         (
-            "train debug --policy.loss.gamma 2",
-            "--policy.loss.gamma is 2.0; it must be at least 0 and at most 1",
+            "train debug --training.actor-critic.loss.gamma 2",
+            "--training.actor-critic.loss.gamma is 2.0; it must be at least 0 and at most 1",
         ),
         (
             "train debug --world-model.sampler.rho 0",
@@ -70,7 +73,7 @@ from tests.helpers.commands import NO_EPOCH, SHORT
             "--actor-critic.channels: 100 channels cannot be split into",
         ),
         ("train debug --num-shards 0", "num_shards is 0; it must be at least 1"),
-        ("train debug --num-shards 5", "it must be at least num_shards, 5"),
+        ("train debug --num-shards 5", "it must be at least --num-shards, 5"),
         (
             "train debug --runtime.device cuda",
             "--runtime.device is 'cuda', but this machine has none; use auto",
@@ -109,7 +112,7 @@ from tests.helpers.commands import NO_EPOCH, SHORT
         ("dream RUN --out a.gif --temperature inf", "--temperature is inf"),
         ("play RUN --fps nan", "--fps is nan"),
         ("play RUN --fps inf", "--fps is inf; it must be at least 1 and at most 60"),
-        ("train debug --denoiser.optimizer.lr nan", "`optimizer.lr` is nan; it must be above 0"),
+        ("train debug --training.denoiser.optimizer.lr nan", "`optimizer.lr` is nan; it must be above 0"),
         (
             "train debug --world-model.sampler.s-tmax nan",
             "--world-model.sampler.s-tmax is nan, which is no number",
@@ -280,7 +283,7 @@ def test_environments_that_cannot_be_played(
 
 
 def test_nan_is_one_line(complaint: Callable[..., str], tmp_path: Path) -> None:
-    rate = ["--denoiser.optimizer.lr", "1e30", "--denoiser.optimizer.warmup-updates", "0"]
+    rate = ["--training.denoiser.optimizer.lr", "1e30", "--training.denoiser.optimizer.warmup-updates", "0"]
     line = complaint("train", "debug", *SHORT, *rate, "--run-dir", tmp_path / "run")
     assert line.startswith("denoiser, epoch 1: the loss is nan")
     assert line.endswith("lower the learning rate or look at the batch")

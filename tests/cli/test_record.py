@@ -20,6 +20,7 @@ from adamas.data.recording import Recording, only_writer
 from adamas.envs import make_env
 from adamas.envs.config import MinAtarConfig
 from adamas.training.config import Config
+from tests.helpers.game_parts import game_of
 
 BREAKOUT = ["--env.suite", "minatar", "--env.game", "breakout", "--env.size", "10"]
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -93,7 +94,7 @@ def test_mistakes_leave_nothing_behind(complaint: Callable[..., str], words: str
 def test_an_agent_plays_as_in_its_run(dreamer: Path) -> None:
     """It plays the same game, and as many games at the same time."""
     words = ["--agent", str(dreamer), "--steps", "60", "--seed", "3", "--epsilon", "0.1", "--device", "cpu"]
-    num_envs = load_config(dreamer / "config.yaml", Config).collection.num_envs
+    num_envs = game_of(load_config(dreamer / "config.yaml", Config)).collection.num_envs
     for folder, given in (
         ("own", []),
         ("same", ["--num-envs", f"{num_envs}"]),

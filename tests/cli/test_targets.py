@@ -16,7 +16,7 @@ from adamas.agent import Agent, AgentConfig
 from adamas.commands.common import find_target
 from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
-from adamas.core.config import to_dict
+from adamas.core.config import to_dict, with_value
 from adamas.core.errors import UserError
 from adamas.diffusion.edm import EdmConfig
 from adamas.envs.config import MinAtarConfig
@@ -26,6 +26,7 @@ from adamas.presets import preset
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.world_models.diamond import DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
+from tests.helpers.game_parts import game_of
 from tests.helpers.hub_stand_in import StandIn, connect, stand_in
 
 PONG = AgentConfig(
@@ -80,7 +81,7 @@ def test_scores_of_a_published_agent_on_the_hub(
     assert capsys.readouterr().out.endswith("  diamond-Pong-evaluation.json\n")
     for place, name in (("atari_100k/models/Pong.pt", "diamond-Pong"), (f"pong@{commit}", "diamond-pong")):
         target, config, _ = find_target([f"hf://eloialonso/diamond/{place}"], "evaluate")
-        assert (target.name, target.commit, config.env.game) == (name, commit, "Pong")
+        assert (target.name, target.commit, game_of(config).env.game) == (name, commit, "Pong")
 
 
 def test_scores_of_checkpoints_on_the_hub(hub: StandIn, tmp_path: Path) -> None:
@@ -136,8 +137,7 @@ def test_scores_of_a_file_here(pong: bytes, tmp_path: Path, monkeypatch: pytest.
 )
 def test_the_game_that_a_file_is_named_after(name: str, game: str) -> None:
     target, config, rest = find_target([f"folder/{name}", "--seed", "1"], "evaluate")
-    published = preset("atari100k")
-    assert config == replace(published, env=replace(published.env, game=game))
+    assert config == with_value(preset("atari100k"), "env.game", game)
     assert (target.path, target.name, target.commit) == (Path("folder", name), Path(name).stem, None)
     assert str(target) == f"folder/{name}" and rest == ["--seed", "1"] and not target.is_run
 

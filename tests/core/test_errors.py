@@ -56,14 +56,15 @@ def test_messages_show_options_on_the_command_line_alone() -> None:
 @pytest.mark.parametrize(
     ("field", "shown"),
     [
-        ("loss.gamma", "--policy.loss.gamma"),
+        ("loss.gamma", "--training.actor_critic.loss.gamma"),
         ("optimizer.lr", "`optimizer.lr`"),  # two options end in it
         ("lr", "`lr`"),  # this is not the name of a part's field
         ("gamma.loss", "`gamma.loss`"),
     ],
 )
 def test_a_field_of_a_part_is_shown_as_its_only_option(field: str, shown: str) -> None:
-    fields = ("policy.loss.gamma", "policy.optimizer.lr", "denoiser.optimizer.lr")
+    names = ("actor_critic.loss.gamma", "actor_critic.optimizer.lr", "denoiser.optimizer.lr")
+    fields = [f"training.{name}" for name in names]
     assert with_flags(f"`{field}` is 2", {name: f"--{name}" for name in fields}) == f"{shown} is 2"
 
 

@@ -16,6 +16,7 @@ from adamas.core.actions import ActionSpec
 from adamas.data import NEW, EpisodeStore
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.presets import preset
+from adamas.training import source
 from adamas.training.build import new_run
 from adamas.training.config import Config
 from tests.helpers.tiny_config import tiny_config
@@ -47,7 +48,7 @@ def logged(config: Config, run_dir: Path, file: str = "metrics") -> Names:
     for line in (run_dir / "metrics" / f"{file}.jsonl").read_text().splitlines():
         record = json.loads(line)
         names[record["phase"]] |= record.keys() - COUNTERS
-    last = f"_{config.policy.horizon}"
+    last = f"_{config.horizon}"
     return {phase: {re.sub(f"{last}$", "_T", name) for name in found} for phase, found in names.items()}
 
 
@@ -69,16 +70,15 @@ def on_recordings(folder: Path) -> Config:
     """Two stages on recordings of 16x16 pixels, dreamt at 8x8."""
     record(folder / "train", 4)
     record(folder / "test", 2)
-    config = preset("debug")
+    config = source.on_recordings(preset("debug"), str(folder))
     upsampler = UpsamplerConfig(
         network=replace(config.world_model.denoiser.network, context_length=1), factor=2
     )
     world_model = replace(config.world_model, upsampler=upsampler)
     return replace(
         config,
-        data=str(folder),
         world_model=world_model,
-        upsampler=config.denoiser,
+        training=replace(config.training, upsampler=config.training.denoiser),
         final_epochs=1,
         tensorboard=False,
     )

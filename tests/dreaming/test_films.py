@@ -10,7 +10,7 @@ from adamas.core.actions import ActionSpec
 from adamas.core.types import EnvReset, EnvStep
 from adamas.dreaming.films import agent_and_dream, play_episode
 from adamas.envs.config import MinAtarConfig
-from adamas.evaluation.protocol import RandomPolicy
+from adamas.rl.random_policy import RandomPolicy
 
 BREAKOUT = MinAtarConfig(game="breakout", size=10)
 

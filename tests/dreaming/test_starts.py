@@ -55,7 +55,7 @@ class Randomly(torch.nn.Module):
 class Agent(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.actor_critic = Randomly()
+        self.policy = Randomly()
         self.world_model = type("WorldModel", (), {"context_length": L})()
 
 

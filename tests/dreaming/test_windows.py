@@ -89,7 +89,7 @@ class Forgetful(Randomly):
 
 def played_starts() -> PlayedStarts:
     agent = Agent()
-    agent.actor_critic = Forgetful()
+    agent.policy = Forgetful()
     return PlayedStarts(Counting(), agent)  # type: ignore[arg-type]
 
 

@@ -8,7 +8,8 @@ import torch
 from adamas.core.protocols import VectorEnv
 from adamas.envs import gymnasium_pixels, make_env, minatar
 from adamas.envs.config import MinAtarConfig
-from adamas.evaluation.protocol import RandomPolicy, play_episodes
+from adamas.evaluation.protocol import play_episodes
+from adamas.rl.random_policy import RandomPolicy
 from tests.helpers.strange_game import FRAME, GAME, Make
 
 

@@ -17,6 +17,7 @@ from adamas.core.pixels import shrink
 from adamas.envs import make_env, trust
 from adamas.envs.config import GymnasiumConfig
 from adamas.presets import preset
+from tests.helpers.game_parts import game_of
 
 HEIGHT, WIDTH = 8, 12
 
@@ -202,7 +203,7 @@ def test_continuous_control_goes_on_where_it_was(
     name: str, package: str, ends: list[tuple[int, int]]
 ) -> None:
     pytest.importorskip(package)
-    config = replace(preset(name).env, max_episode_steps=4)
+    config = replace(game_of(preset(name)).env, max_episode_steps=4)
     env, again = (make_env(config, 1, seed, training=True) for seed in (0, 1))
     assert [(axis.low, axis.high) for axis in env.action_spec.axes] == ends
     action = torch.tensor([[high for _, high in ends]], dtype=torch.float32)
@@ -222,4 +223,4 @@ def test_shimmy_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         UserError, match=r"^shimmy, which .* needs, is not installed; .*'adamas\[dm-control\]'$"
     ):
-        make_env(preset("cartpole").env, 1, seed=0, training=True)
+        make_env(game_of(preset("cartpole")).env, 1, seed=0, training=True)

@@ -14,7 +14,8 @@ from adamas.core.actions import ActionSpec
 from adamas.core.process import Stopped
 from adamas.core.protocols import PolicyOutput
 from adamas.core.types import EnvReset, EnvStep
-from adamas.evaluation.protocol import EpisodeScore, RandomPolicy, play_episodes
+from adamas.evaluation.protocol import EpisodeScore, play_episodes
+from adamas.rl.random_policy import RandomPolicy
 
 OBS = (1, 2, 2)
 

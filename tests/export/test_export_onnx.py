@@ -118,7 +118,7 @@ def test_any_batch_and_a_noise_level_for_each(batch: int, site: Path, agent: Age
         reward, end, (hidden, cell) = agent.reward_end(
             judge["obs"][:, None], judge["action"][:, None], judge["next_obs"][:, None], lstm
         )
-        output = agent.actor_critic(act["obs"], (act["hidden"], act["cell"]))
+        output = agent.policy(act["obs"], (act["hidden"], act["cell"]))
     judged, acted = found["reward_end"], found["actor_critic"]
     assert close(judged.logits_reward, reward[:, 0]) and close(judged.logits_end, end[:, 0])
     assert close(judged.next_hidden, hidden) and close(judged.next_cell, cell)

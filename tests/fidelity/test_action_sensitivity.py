@@ -10,7 +10,6 @@ import torch
 from torch import Generator, Tensor
 
 from adamas.core.actions import ActionSpec
-from adamas.evaluation.protocol import RandomPolicy
 from adamas.fidelity.action_sensitivity import (
     Sensitivity,
     compare_actions,
@@ -18,6 +17,7 @@ from adamas.fidelity.action_sensitivity import (
     measure_sensitivity,
 )
 from adamas.fidelity.moments import Moment, find_moments
+from adamas.rl.random_policy import RandomPolicy
 from tests.helpers.toy_games import WIDTH, Coins, Dream, Line, on_the_line, picture
 
 ANYWHERE, AT_THE_WALL = 1, 0

@@ -11,7 +11,6 @@ import torch
 from torch import Generator, Tensor
 
 from adamas.core.actions import ActionSpec
-from adamas.evaluation.protocol import RandomPolicy
 from adamas.fidelity.coverage import (
     OutcomeComparison,
     agreement,
@@ -21,6 +20,7 @@ from adamas.fidelity.coverage import (
     shares,
 )
 from adamas.fidelity.moments import find_moments
+from adamas.rl.random_policy import RandomPolicy
 from tests.helpers.toy_games import Coins, Dream, Line, on_the_line
 
 HEADS = 0.25

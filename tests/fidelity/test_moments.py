@@ -10,8 +10,8 @@ import torch
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
-from adamas.evaluation.protocol import RandomPolicy
 from adamas.fidelity.moments import dream_on, find_moments, play_on
+from adamas.rl.random_policy import RandomPolicy
 from tests.helpers.toy_games import Coins, Dream, Line, on_the_line, walk
 
 LENGTH = 3

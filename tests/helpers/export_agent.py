@@ -62,9 +62,9 @@ def dream(agent: Agent, context: Batch, actions: list[int]) -> SimpleNamespace:
     """A dream in PyTorch: at each step the noise that it began with, its frame, and what came of it."""
     model, generator = agent.world_model, Generator().manual_seed(1)
     state = model.initial_state(context)
-    lstm = agent.actor_critic.initial_state(1)
+    lstm = agent.policy.initial_state(1)
     for t in range(L):
-        output = agent.actor_critic(context.obs[:, t], lstm)
+        output = agent.policy(context.obs[:, t], lstm)
         lstm = output.state
     steps: dict[str, list[Any]] = {
         name: [] for name in ("noise", "frame", "reward", "end", "logits", "value")
@@ -74,7 +74,7 @@ def dream(agent: Agent, context: Batch, actions: list[int]) -> SimpleNamespace:
         same.set_state(generator.get_state())
         steps["noise"].append(torch.randn((1, *SHAPE), generator=same))
         state, prediction, thoughts = model.imagine(state, torch.tensor([action]), generator)
-        output = agent.actor_critic(prediction.obs, lstm)
+        output = agent.policy(prediction.obs, lstm)
         lstm = output.state
         for name, value in (
             ("frame", thoughts.path[-1]),

@@ -10,8 +10,9 @@ from adamas.envs.config import MinAtarConfig
 from adamas.presets import preset
 from tests.helpers.scores import scores_json
 
-CONFIG = replace(preset("debug"), env=MinAtarConfig(game="breakout", size=10, max_episode_steps=50), seed=3)
-SCORES = scores_json(1.5, random_mean=0.25, env=CONFIG.env, real_steps=12345)
+BREAKOUT = MinAtarConfig(game="breakout", size=10, max_episode_steps=50)
+CONFIG = replace(preset("debug"), env=BREAKOUT, seed=3)
+SCORES = scores_json(1.5, random_mean=0.25, env=BREAKOUT, real_steps=12345)
 
 
 def score(run_dir: Path, name: str = "scores.json", mean: float = 1.5) -> None:

@@ -13,6 +13,7 @@ from adamas.data import NEW, EpisodeStore
 from adamas.envs import EnvConfig
 from adamas.presets import preset
 from adamas.training.config import Config
+from adamas.training.source import on_recordings
 
 SPEC = ActionSpec(buttons=("jump",), axes=(Axis("steer", -2.0, 2.0),))
 
@@ -41,4 +42,4 @@ def record(
 
 
 def config(recordings: Path) -> Config:
-    return replace(preset("debug"), data=str(recordings), final_epochs=2, tensorboard=False)
+    return replace(on_recordings(preset("debug"), str(recordings)), final_epochs=2, tensorboard=False)

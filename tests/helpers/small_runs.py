@@ -8,24 +8,20 @@ from pathlib import Path
 import torch
 
 from adamas import cli
-from adamas.agent import Agent, AgentConfig
+from adamas.agent import Agent
 from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import load_config, save_config, to_dict
-from adamas.envs.config import AtariConfig, MinAtarConfig
+from adamas.envs.config import MinAtarConfig
 from adamas.presets import preset
 from adamas.training.config import Config
+from adamas.training.source import agent_for, on_recordings
 
 
 def make_breakout_run(run: Path) -> None:
     """A run of an untrained agent for MinAtar Breakout in the folder ``run``, with what it played."""
     config = replace(preset("debug"), env=MinAtarConfig(game="breakout", size=10, max_episode_steps=50))
-    agent = AgentConfig(
-        obs_shape=(3, 10, 10),
-        actions=ActionSpec.discrete(("noop", "left", "right")),
-        world_model=config.world_model,
-        actor_critic=config.actor_critic,
-    )
+    agent = agent_for(config, (3, 10, 10), ActionSpec.discrete(("noop", "left", "right")))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         weights = Agent(agent).state_dict()
@@ -39,16 +35,14 @@ def make_breakout_run(run: Path) -> None:
 
 def as_if_recorded(run: Path, name: str) -> None:
     """Turn a run of :func:`make_breakout_run` into a run on recordings called ``name``, without rewards and policy."""
-    config = load_config(run / "config.yaml", Config)
-    world_model = replace(config.world_model, reward_end=None)
     recordings = (run.parent / name).absolute()
-    config = replace(config, data=str(recordings), env=AtariConfig(), world_model=world_model)
-    agent = AgentConfig(
-        obs_shape=(3, 10, 10),
-        actions=ActionSpec.discrete(("noop", "left", "right")),
-        world_model=world_model,
-        actor_critic=config.actor_critic,
+    config = on_recordings(load_config(run / "config.yaml", Config), str(recordings))
+    config = replace(
+        config,
+        world_model=replace(config.world_model, reward_end=None),
+        training=replace(config.training, reward_end=None),
     )
+    agent = agent_for(config, (3, 10, 10), ActionSpec.discrete(("noop", "left", "right")))
     weights = Agent(agent).state_dict()
     save_checkpoint(run / "checkpoints", 2, weights, {"agent": to_dict(agent), "run": to_dict(config)}, {})
     save_config(run / "config.yaml", config)

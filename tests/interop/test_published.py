@@ -104,7 +104,7 @@ def test_the_loaded_agent_does_what_the_saved_one_does(small: Agent, tmp_path: P
 
     def outputs(agent: Agent) -> list[Tensor]:
         with torch.no_grad():
-            policy = agent.actor_critic(obs, agent.actor_critic.initial_state(2))
+            policy = agent.policy(obs, agent.policy.initial_state(2))
             reward, end, _ = agent.reward_end(frames, action, frames.flip(1))
         frame = sample(agent.denoiser, frames, action, SamplerConfig(), noise)
         return [policy.logits, policy.value, reward, end, frame]

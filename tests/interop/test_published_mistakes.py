@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from adamas.agent import Agent, AgentConfig
+from adamas.core.config import with_value
 from adamas.core.errors import UserError
 from adamas.diffusion.ddpm import DdpmConfig
 from adamas.diffusion.edm import EdmConfig
@@ -164,7 +165,7 @@ def test_tensors_that_are_not_all_there_are_refused(tensor: Tensor, small: Agent
 
 
 def test_an_agent_is_not_built_before_its_weights_are_known_to_fit(small: Agent) -> None:
-    huge = replace(SMALL, actor_critic=replace(SMALL.actor_critic, lstm_dim=2**30))  # 2^65 bytes
+    huge = with_value(SMALL, "actor_critic.lstm_dim", 2**30)  # 2^65 bytes
     with pytest.raises(UserError, match=r"an agent of these sizes cannot be built|weight_ih is"):
         build(huge, small.state_dict(), "x")
     network = replace(SMALL.world_model.denoiser.network, depths=(1, 2**31 - 1))

@@ -79,10 +79,10 @@ def test_there_and_back(reference: LoadReference, published: dict[str, Tensor], 
         UserError, match="of one stage on stacked frames, without sigma_change, and a reward/end model; keep"
     ):
         save_published(agent, tmp_path / "again.pt")
-    output = agent.actor_critic(
-        torch.zeros(1, *agent.config.obs_shape).byte(), agent.actor_critic.initial_state(1)
-    )
-    assert not output.logits.any()  # each button is as likely pressed as not
+    with pytest.raises(
+        UserError, match="this agent has no policy: its world model was trained on recordings"
+    ):
+        agent.act(torch.zeros(1, *agent.config.obs_shape).byte())
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def agent() -> Agent:
         first, _, last = head
         first.bias.data.fill_(10)  # so that what follows is positive, and the game goes on for sure
         last.weight.data[3:] = torch.tensor([[1.0], [-1.0]])
-        torch.nn.init.normal_(agent.actor_critic.critic_linear.weight)
+        torch.nn.init.normal_(agent.policy.critic_linear.weight)
         return agent
 
 
@@ -71,6 +71,6 @@ def run(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_config(folder / "config.yaml", replace(Config(), env=ENV))
     store = EpisodeStore.create(folder / "dataset" / "test", (3, 10, 10))
     with torch.no_grad():
-        Collector(agent.actor_critic, breakout(True), store, torch.Generator().manual_seed(0)).collect(400)
+        Collector(agent.policy, breakout(True), store, torch.Generator().manual_seed(0)).collect(400)
     store.commit()
     return folder

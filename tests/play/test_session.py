@@ -43,7 +43,7 @@ def test_the_agent_sees_every_frame_once(table: Table) -> None:
         table.ask(player, Control("agent"))  # shows the frame once more
         table.ask(player, Pause(False))
     frames = [m.images[0] for m in table.moments[player] if m.header.view == "real"][::3]
-    policy = table.engine._shared.agent.actor_critic
+    policy = table.engine._shared.agent.policy
     state = policy.initial_state(1)
     with torch.no_grad():
         for frame in frames:
@@ -184,7 +184,9 @@ def test_the_strip_shows_the_way_from_noise_to_frame(table: Table) -> None:
 
 
 def test_a_model_of_recordings_has_no_policy(shared: PlayContext) -> None:
-    table = Table(replace(shared, has_policy=False))
+    agent = copy.deepcopy(shared.agent)
+    agent.actor_critic = None
+    table = Table(replace(shared, agent=agent))
     player = table.join()
     assert table.last(player)["control"] == "human" and table.last(player)["policy"] is None
     table.ask(player, Action(2))

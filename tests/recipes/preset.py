@@ -11,9 +11,4 @@ from adamas.training.config import Config
 
 def freeway_debug() -> Config:
     """MinAtar Freeway in well under a minute, with dreams of 8 steps, for tests."""
-    config = debug()
-    return replace(
-        config,
-        env=MinAtarConfig(game="freeway", size=10),
-        policy=replace(config.policy, horizon=8),
-    )
+    return replace(debug(), env=MinAtarConfig(game="freeway", size=10), horizon=8)

@@ -29,6 +29,7 @@ from adamas.presets import PRESETS
 from adamas.training.build import new_run
 from adamas.training.config import Config
 from adamas.world_models import diamond
+from tests.helpers.game_parts import game_of
 from tests.helpers.tiny_config import tiny_config
 from tests.recipes.command import count
 from tests.recipes.denoiser import FlowConfig, FlowDenoiser
@@ -143,8 +144,8 @@ def test_an_importer_keeps_frames_and_actions(monkeypatch: Patch, tmp_path: Path
 
 def test_a_preset_is_an_argument_of_train(monkeypatch: Patch) -> None:
     monkeypatch.setitem(PRESETS, "freeway-debug", freeway_debug)
-    config = parse_start("freeway-debug", ["--seed", "3", "--policy.horizon", "6"]).config
-    assert (config.seed, config.env.game, config.policy.horizon) == (3, "freeway", 6)
+    config = parse_start("freeway-debug", ["--seed", "3", "--horizon", "6"]).config
+    assert (config.seed, game_of(config).env.game, config.horizon) == (3, "freeway", 6)
     assert from_dict(Config, to_dict(config)) == config
 
 

@@ -153,7 +153,7 @@ def test_ctrl_c_saves_every_run(tmp_path: Path) -> None:
 
 def test_slurm_script_starts_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     suite("atari100k", "--games", "Pong", "Hero", "--seeds", "0-1", "--backend", "slurm-script", "--workers", "3",
-          "--out", tmp_path / "two words", "--", "--policy.num-dreams", "64")  # fmt: skip
+          "--out", tmp_path / "two words", "--", "--training.actor-critic.num-dreams", "64")  # fmt: skip
     script = capsys.readouterr().out
     assert "--array=0-3%3" in script
     fake = tmp_path / "adamas"
@@ -167,7 +167,7 @@ def test_slurm_script_starts_and_goes_on(tmp_path: Path, capsys: pytest.CaptureF
 
     folder = tmp_path / "two words/hero-seed-1"
     new = ["train", "atari100k", "--env.game", "Hero", "--seed", "1", "--run-dir", str(folder)]
-    assert task(3) == [*new, "--policy.num-dreams", "64", "--quiet"]
+    assert task(3) == [*new, "--training.actor-critic.num-dreams", "64", "--quiet"]
     folder.mkdir(parents=True)
     (folder / "config.yaml").touch()
     assert task(3) == ["train", "--resume", str(folder), "--env.game", "Hero", "--quiet"]

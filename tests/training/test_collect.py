@@ -12,7 +12,7 @@ from adamas.core.actions import ActionSpec
 from adamas.data.store import EpisodeStore
 from adamas.envs.config import MinAtarConfig
 from adamas.envs.make import make_env
-from adamas.evaluation.protocol import RandomPolicy
+from adamas.rl.random_policy import RandomPolicy
 from adamas.training.collect import Collector
 
 GAME = MinAtarConfig(game="breakout", size=10, max_episode_steps=30)

@@ -14,11 +14,12 @@ from torch import nn
 import adamas
 from adamas.agent import Agent
 from adamas.core.checkpoint import find_checkpoint
-from adamas.core.config import load_config
+from adamas.core.config import load_config, with_value
 from adamas.core.errors import UserError
 from adamas.interop.published import save_published
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
+from tests.helpers.game_parts import game_of
 from tests.helpers.small_recordings import config as recordings_config
 from tests.helpers.small_recordings import record
 from tests.helpers.tiny_config import tiny_config
@@ -74,23 +75,22 @@ def test_a_run_that_never_began_still_starts_from_them(source: Path, tmp_path: P
 def test_a_run_that_goes_on_does_not_need_them_any_more(source: Path, tmp_path: Path) -> None:
     with closing(new_run(replace(tiny_config(), init=str(source)), tmp_path / "run", quiet=True)) as trainer:
         with torch.no_grad():
-            trainer.agent.actor_critic.critic_linear.bias.fill_(3)
+            trainer.agent.policy.critic_linear.bias.fill_(3)
         trainer.config = replace(trainer.config, init=str(tmp_path / "gone"))
         trainer.save()
     with closing(resume_run(tmp_path / "run", quiet=True)) as trainer:
-        assert trainer.agent.actor_critic.critic_linear.bias.item() == 3
+        assert trainer.agent.policy.critic_linear.bias.item() == 3
 
 
 def test_parts_by_name(source: Path, tmp_path: Path) -> None:
     expected, alone = adamas.load(source, "cpu"), start(tiny_config(), tmp_path / "alone")
     agent = start(replace(tiny_config(), init=str(source), init_parts=("denoiser",)), tmp_path / "run")
     assert same(agent.denoiser, expected.denoiser)
-    assert same(agent.reward_end, alone.reward_end) and same(agent.actor_critic, alone.actor_critic)
+    assert same(agent.reward_end, alone.reward_end) and same(agent.policy, alone.policy)
 
 
 def test_averages_start_from_them_too(source: Path, tmp_path: Path) -> None:
-    config = replace(tiny_config(), init=str(source))
-    config = replace(config, denoiser=replace(config.denoiser, average_decay=0.9))
+    config = with_value(replace(tiny_config(), init=str(source)), "training.denoiser.average_decay", 0.9)
     with closing(new_run(config, tmp_path / "run", quiet=True)) as trainer:
         phase = trainer.phases["denoiser"]
         assert same(phase.component.module, adamas.load(source, "cpu").denoiser)  # type: ignore[attr-defined]
@@ -111,7 +111,7 @@ def test_recordings_take_the_world_model_alone(tmp_path: Path, capsys: pytest.Ca
 
 def test_what_does_not_fit_is_refused(source: Path, tmp_path: Path) -> None:
     config = replace(tiny_config(), init=str(source))
-    actor_critic = replace(config.actor_critic, lstm_dim=8)
+    actor_critic = replace(game_of(config).actor_critic, lstm_dim=8)
     message = r"the actor_critic of .*run does not fit this run: \S+ is \(\d+.* there and \(.* here; choose the preset"
     with pytest.raises(UserError, match=message):
         new_run(replace(config, actor_critic=actor_critic), tmp_path / "run", quiet=True)
@@ -125,5 +125,5 @@ def test_what_does_not_fit_is_refused(source: Path, tmp_path: Path) -> None:
         tmp_path / "run",
         quiet=True,
     ).close()
-    with pytest.raises(UserError, match="init_parts says what to take from init"):
+    with pytest.raises(UserError, match="`init_parts` says what to take from `init`"):
         replace(tiny_config(), init_parts=("denoiser",))

@@ -17,10 +17,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from adamas.core.config import with_value
 from adamas.envs.make import make_env
 from adamas.presets import preset
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
+from tests.helpers.game_parts import game_of
 from tests.helpers.tiny_config import differing, fingerprint, tiny_config
 
 SEED = 20
@@ -31,10 +33,9 @@ def config_of(name: str) -> Config:
     """A run of 24 units of work on MinAtar, in two shards; or of 12 on Atari, where resets are slow, not evaluated."""
     if name == "minatar":
         return replace(tiny_config(), num_shards=2)
-    config = preset("debug")
+    config = with_value(preset("debug"), "collection.total_steps", 120)
     return replace(
         config,
-        collection=replace(config.collection, total_steps=120),
         evaluation=replace(config.evaluation, every_epochs=2),
         tensorboard=False,
     )
@@ -94,7 +95,7 @@ def main(name: str, num_kills: int, folder: Path) -> None:
     """Kill a run ``num_kills`` times, let it end, and compare it with one that lived in peace."""
     config, rng, run_dir = config_of(name), random.Random(SEED), folder / "killed"
     always_saving = replace(config, checkpoint_minutes=0.0)  # after every unit of work
-    make_env(config.env, 1, 0, training=True).close()  # both import what is slow to import
+    make_env(game_of(config).env, 1, 0, training=True).close()  # both import what is slow to import
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).step()
     kills = halves = 0
     while kills < num_kills:

@@ -45,7 +45,7 @@ def test_nan_stops_the_run_with_all_that_led_to_it(tmp_path: Path, component: st
 
     content = torch.load(tmp_path / "run" / "failed-batch.pt", weights_only=True)
     batch = Batch(**content)
-    assert len(batch.obs) == trainer.config.denoiser.batch_size
+    assert len(batch.obs) == trainer.config.training.denoiser.batch_size
     loss, _ = phase.component.loss(batch, torch.Generator().manual_seed(0))
     assert not loss.isfinite()  # enough to find the cause
     trainer.close()

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adamas.core.config import with_value
 from adamas.core.seeding import Streams, derive_seed
 from adamas.data.sampling import SegmentSampler
 from adamas.presets import preset
@@ -21,6 +22,7 @@ from adamas.training.learning import ComponentPhase, PolicyPhase, context_sample
 from adamas.training.phases import CollectPhase, rates
 from adamas.training.trainer import Trainer
 from adamas.world_models.diamond import Diamond
+from tests.helpers.game_parts import game_of
 from tests.helpers.tiny_config import differing, flat, tiny_config
 
 
@@ -47,8 +49,12 @@ def trainer(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Trainer]
 
 
 def test_planned_updates_of_the_paper() -> None:
-    config = preset("atari100k")
-    for part, first in ((config.denoiser, 10_000), (config.reward_end, 10_000), (config.policy, 5_000)):
+    training = preset("atari100k").training
+    for part, first in (
+        (training.component("denoiser"), 10_000),
+        (training.component("reward_end"), 10_000),
+        (game_of(preset("atari100k")).training, 5_000),
+    ):
         assert [planned_updates(part, epoch) for epoch in (0, 1, 2, 1_000)] == [0, first, 400, 400]
 
 
@@ -162,7 +168,9 @@ def test_a_phase_goes_on_from_its_state(trainer: Trainer, tmp_path: Path, name: 
 
 
 def _share_replay(to: Trainer, source: Trainer) -> None:
-    sampler = SegmentSampler(collect_of(source).collector.store, source.config.collection.age_weights)
+    sampler = SegmentSampler(
+        collect_of(source).collector.store, game_of(source.config).collection.age_weights
+    )
     for phase in to.phases.values():
         if isinstance(phase, ComponentPhase):
             phase.sampler = sampler
@@ -183,8 +191,9 @@ def test_new_dreams_begin_with_every_epoch(trainer: Trainer) -> None:
 
 def test_a_world_model_is_copied_only_where_its_average_is_kept(tmp_path: Path) -> None:
     config = tiny_config()
-    assert config.denoiser.average_decay > 0 == config.reward_end.average_decay
-    plain = replace(config, denoiser=replace(config.denoiser, average_decay=0.0))
+    decays = [config.training.component(name).average_decay for name in ("denoiser", "reward_end")]
+    assert decays[0] > 0 == decays[1]
+    plain = with_value(config, "training.denoiser.average_decay", 0.0)
     for run, averaged in ((config, True), (plain, False)):
         trainer = new_run(run, tmp_path / str(averaged), quiet=True)
         world_model, phases = trainer.agent.world_model, trainer.phases
@@ -194,8 +203,7 @@ def test_a_world_model_is_copied_only_where_its_average_is_kept(tmp_path: Path) 
 
 
 def test_nothing_is_copied_where_no_average_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = tiny_config()
-    config = replace(config, denoiser=replace(config.denoiser, average_decay=0.0))
+    config = with_value(tiny_config(), "training.denoiser.average_decay", 0.0)
 
     def refuse(self: Diamond, memo: object) -> None:
         raise AssertionError("the world model was copied")
@@ -265,8 +273,7 @@ def test_evaluations_come_every_so_many_epochs(trainer: Trainer) -> None:
 def test_a_single_heldout_transition_is_enough(tmp_path: Path, steps: int) -> None:
     config = tiny_config()
     evaluation = replace(config.evaluation, heldout_steps=1, heldout_windows=2)
-    env = replace(config.env, max_episode_steps=steps)
-    config = replace(config, evaluation=evaluation, env=env)
+    config = with_value(replace(config, evaluation=evaluation), "env.max_episode_steps", steps)
     trainer = new_run(config, tmp_path / "run", quiet=True)
     trainer.evaluate.begin(1)
     trainer.evaluate.update()

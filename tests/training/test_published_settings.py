@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import replace
 
 import pytest
@@ -12,10 +13,11 @@ from adamas.core.actions import ActionSpec
 from adamas.core.config import ABSENT, diff, to_dict, with_value
 from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
+from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.envs.atari import rom_name
-from adamas.envs.config import AtariConfig, MinAtarConfig
+from adamas.envs.config import AtariConfig, GymnasiumConfig, MinAtarConfig
 from adamas.nn.unet import FrameNetworkConfig
-from adamas.presets import preset
+from adamas.presets import PRESETS, paper, preset
 from adamas.presets.atari import GAME_OVERRIDES
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.rl.losses import ActorCriticLossConfig
@@ -29,6 +31,7 @@ from adamas.training.config import (
 from adamas.training.optim import OptimizerConfig
 from adamas.world_models.diamond import Diamond
 from adamas.world_models.reward_end import RewardEndConfig
+from tests.helpers.game_parts import game_of
 
 ATARI100K = """
 env: {suite: atari, game: Breakout, size: 64, frame_skip: 4, noop_max: 30, sticky_actions: 0.0,
@@ -59,26 +62,28 @@ actor_critic: {lstm_dim: 512, channels: [32, 32, 64, 64], down: [true, true, tru
 collection: {num_envs: 1, first_steps: 5000, first_steps_max: 10000, min_rare_rewards: 10, steps_per_epoch: 100,
              total_steps: 100000, epsilon: 0.01, temperature: 1.0, age_weights: [0.1, 0.1, 0.1, 0.7],
              episode_weighting: equal}
-denoiser:
-  optimizer: {lr: 0.0001, weight_decay: 0.01, eps: 1.0e-8, warmup_updates: 100, max_grad_norm: 1.0}
-  batch_size: 32
-  first_epoch_updates: 10000
-  updates_per_epoch: 400
-  average_decay: 0.0
-reward_end:
-  optimizer: {lr: 0.0001, weight_decay: 0.01, eps: 1.0e-8, warmup_updates: 100, max_grad_norm: 100.0}
-  batch_size: 32
-  first_epoch_updates: 10000
-  updates_per_epoch: 400
-  average_decay: 0.0
-policy:
-  optimizer: {lr: 0.0001, weight_decay: 0.0, eps: 1.0e-8, warmup_updates: 100, max_grad_norm: 100.0}
-  loss: {gamma: 0.985, lambda_: 0.95, entropy_weight: 0.001, value_weight: 1.0}
-  num_dreams: 32
-  steps_per_update: 15
-  horizon: 15
-  first_epoch_updates: 5000
-  updates_per_epoch: 400
+horizon: 15
+training:
+  denoiser:
+    optimizer: {lr: 0.0001, weight_decay: 0.01, eps: 1.0e-8, warmup_updates: 100, max_grad_norm: 1.0}
+    batch_size: 32
+    first_epoch_updates: 10000
+    updates_per_epoch: 400
+    average_decay: 0.0
+  reward_end:
+    optimizer: {lr: 0.0001, weight_decay: 0.01, eps: 1.0e-8, warmup_updates: 100, max_grad_norm: 100.0}
+    batch_size: 32
+    first_epoch_updates: 10000
+    updates_per_epoch: 400
+    average_decay: 0.0
+  upsampler: null
+  actor_critic:
+    optimizer: {lr: 0.0001, weight_decay: 0.0, eps: 1.0e-8, warmup_updates: 100, max_grad_norm: 100.0}
+    loss: {gamma: 0.985, lambda_: 0.95, entropy_weight: 0.001, value_weight: 1.0}
+    num_dreams: 32
+    steps_per_update: 15
+    first_epoch_updates: 5000
+    updates_per_epoch: 400
 imagination: "on"
 num_shards: 1
 final_epochs: 50
@@ -96,7 +101,6 @@ NOT_PUBLISHED = {
     "world_model.sampler.s_tmin",  # these three act with churn alone
     "world_model.sampler.s_tmax",
     "world_model.sampler.s_noise",
-    "upsampler",  # there is none
     "evaluation.heldout_steps",  # measures, but changes nothing that is trained
     "evaluation.heldout_windows",
     "runtime",
@@ -105,12 +109,6 @@ NOT_PUBLISHED = {
     "wandb_project",
 }
 """What the published configuration does not say, or what makes no difference."""
-OF_NO_UPSAMPLER = {
-    f"upsampler.{key}" for key in ("batch_size", "first_epoch_updates", "updates_per_epoch")
-} | {
-    "upsampler.average_decay",
-    *(f"upsampler.optimizer.{key}" for key in to_dict(OptimizerConfig())),
-}
 
 
 def test_atari100k_is_the_published_configuration() -> None:
@@ -127,16 +125,20 @@ def moved(default: object) -> object:
     return 0.99 * default + 0.001 if type(default) is float else default
 
 
-def test_no_default_moves_atari100k(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With every default of a number changed, the preset is what it was."""
-    expected = to_dict(preset("atari100k"))
+def test_no_default_moves_a_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every default of a number changed, presets and the parts that they start from are what they were."""
+    expected = {name: to_dict(preset(name)) for name in PRESETS}
+    parts = runpy.run_path(paper.__file__)
     classes = (
         EdmConfig,
         RewardEndConfig,
         FrameNetworkConfig,
         SamplerConfig,
         ActorCriticConfig,
+        UpsamplerConfig,
         AtariConfig,
+        MinAtarConfig,
+        GymnasiumConfig,
     )
     training = (CollectionConfig, ComponentTraining, PolicyTraining, OptimizerConfig, ActorCriticLossConfig)
     for cls in (*classes, *training, EvaluationConfig):
@@ -144,18 +146,22 @@ def test_no_default_moves_atari100k(monkeypatch: pytest.MonkeyPatch) -> None:
         by_name = {name: moved(value) for name, value in (init.__kwdefaults__ or {}).items()}
         monkeypatch.setattr(init, "__kwdefaults__", by_name)
     assert OptimizerConfig().warmup_updates == 101  # the defaults did change
-    assert set(diff(expected, to_dict(preset("atari100k")))) <= NOT_PUBLISHED | OF_NO_UPSAMPLER
+    again = runpy.run_path(paper.__file__)
+    assert {name: again[name] for name in parts if name.isupper()} == {
+        name: part for name, part in parts.items() if name.isupper()
+    }
+    assert {name: to_dict(preset(name)) for name in PRESETS} == expected
 
 
 def test_reward_end_sequences_are_as_long_as_a_dream_and_its_context() -> None:
     def num_frames(config: Config) -> int:
         with torch.device("meta"):
-            model = Diamond(config.world_model, config.env.obs_shape, ActionSpec.numbered(3))
-        return model.components(config.policy.horizon)["reward_end"].segments.num_frames
+            model = Diamond(config.world_model, game_of(config).env.obs_shape, ActionSpec.numbered(3))
+        return model.components(config.horizon)["reward_end"].segments.num_frames
 
     config = preset("atari100k")
     assert num_frames(config) == 15 + 4
-    longer = replace(config, policy=replace(config.policy, horizon=50))
+    longer = replace(config, horizon=50)
     assert num_frames(longer) == 50 + 4
     assert config.world_model.reward_end is not None
     model = replace(config.world_model, reward_end=replace(config.world_model.reward_end, segment_length=30))
@@ -166,12 +172,16 @@ def test_reward_end_sequences_are_as_long_as_a_dream_and_its_context() -> None:
 @pytest.mark.parametrize("game", ["Freeway", "freeway", "ALE/Freeway-v5"])
 def test_freeway_is_collected_nearly_greedily(game: str) -> None:
     env = AtariConfig(game=game)
+
+    def temperature(name: str) -> float:
+        return game_of(preset(name, env)).collection.temperature
+
     if game.startswith("ALE"):
-        assert preset("atari100k", env).collection.temperature == 1.0  # no name of an Atari game here
+        assert temperature("atari100k") == 1.0  # no name of an Atari game here
         return
-    assert preset("atari100k", env).collection.temperature == 0.01
-    assert preset("atari-small", env).collection.temperature == 0.01
-    assert preset("quickstart", env).collection.temperature == 1.0
+    assert temperature("atari100k") == 0.01
+    assert temperature("atari-small") == 0.01
+    assert temperature("quickstart") == 1.0
     assert diff(preset("atari100k"), preset("atari100k", env)) == {"collection.temperature": (1.0, 0.01)}
 
 
@@ -207,14 +217,15 @@ def test_csgo_is_the_published_model() -> None:
         assert noise == (0.1, -1.2, 1.2, 2e-3, 20.0)
     assert denoiser.noise_previous_obs and not upsampler.noise_previous_obs
     assert (denoiser.num_autoregressive_steps, upsampler.num_autoregressive_steps) == (4, 1)
-    assert config.denoiser.batch_size == 16 * config.num_shards == 128
-    assert config.upsampler.batch_size == 4 * config.num_shards == 32
-    assert config.final_epochs == 600 and config.denoiser.updates_per_epoch == 400
+    training, of_upsampler = (config.training.component(name) for name in ("denoiser", "upsampler"))
+    assert training.batch_size == 16 * config.num_shards == 128
+    assert of_upsampler.batch_size == 4 * config.num_shards == 32
+    assert config.final_epochs == 600 and training.updates_per_epoch == 400
     # Published: the norm of a sum of eight gradients is clipped at 10. Ours is their mean.
-    assert config.denoiser.optimizer == OptimizerConfig(
+    assert training.optimizer == OptimizerConfig(
         lr=1e-4, weight_decay=1e-2, eps=1.25e-9, warmup_updates=100, max_grad_norm=1.25
     )
-    assert config.upsampler.optimizer == config.denoiser.optimizer
+    assert of_upsampler.optimizer == training.optimizer
     assert config.world_model.sampler == SamplerConfig(num_steps=3, s_cond=0.005)
     assert upsampler.sampler == SamplerConfig(
         num_steps=10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9

@@ -17,7 +17,7 @@ import yaml
 from adamas import cli
 from adamas.core import checkpoint
 from adamas.core.checkpoint import find_checkpoint
-from adamas.core.config import load_config
+from adamas.core.config import load_config, with_value
 from adamas.core.errors import UserError
 from adamas.core.manifest import write_manifest
 from adamas.core.seeding import derive_seed
@@ -26,6 +26,7 @@ from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
 from adamas.training.resuming import Changes
 from adamas.training.trainer import Trainer
+from tests.helpers.game_parts import game_of
 from tests.helpers.small_recordings import config as recordings_config
 from tests.helpers.small_recordings import record
 from tests.helpers.tiny_config import differing, fingerprint, tiny_config
@@ -46,8 +47,8 @@ def short(final_epochs: int) -> Config:
     """Some real steps, then nothing but final epochs, without evaluations."""
     config = tiny_config()
     config = replace(config, evaluation=replace(config.evaluation, every_epochs=1_000))
-    collection = replace(config.collection, total_steps=config.collection.first_steps)
-    return replace(config, collection=collection, final_epochs=final_epochs)
+    config = with_value(config, "collection.total_steps", game_of(config).collection.first_steps)
+    return replace(config, final_epochs=final_epochs)
 
 
 @pytest.fixture(scope="module")

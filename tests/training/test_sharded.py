@@ -62,7 +62,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         record(root / "mine" / name, 3, seed)
     data = str(root / "mine")
     command = ["train", "debug", "--data", data, "--num-shards", "2", "--tensorboard", "False"]
-    command += ["--quiet", "--denoiser.average-decay", "0.9", "--final-epochs", "2"]
+    command += ["--quiet", "--training.denoiser.average-decay", "0.9", "--final-epochs", "2"]
     finish(command_line(*command, "--run-dir", root / "one"))
     options = ("--runtime.shard-parameters", "True", "--runtime.checkpoint-activations", "True")
     kill_two_at(9, root / "two", *command, *options)
@@ -120,7 +120,7 @@ def test_any_number_of_processes_read_their_parts(killed: Path, rank: int, size:
             parameter.data.zero_()
         workers, rng = Workers(size, group, threads=False), np.random.default_rng(0)
         rest: Any = (None, rng, [torch.Generator()], workers)
-        phase = ShardedPhase(component, agent.denoiser, config.denoiser, *rest)
+        phase = ShardedPhase(component, agent.denoiser, config.training.denoiser, *rest)
         if in_parts:
             phase.load_parts(saved, folder)
         else:
@@ -187,7 +187,7 @@ def test_a_policy_is_not_sharded(tmp_path: Path) -> None:
     base = config(tmp_path)
     runtime = replace(base.runtime, shard_parameters=True)
     with pytest.raises(
-        UserError, match="shard_parameters is for training on recordings; name them with data"
+        UserError, match="shard_parameters` is for training on recordings; name them with `data`"
     ):
         Config(env=base.env, runtime=runtime)
 

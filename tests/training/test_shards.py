@@ -21,6 +21,7 @@ from adamas.training.learning import ComponentPhase, PolicyPhase
 from adamas.training.optim import NonFiniteLossError
 from adamas.training.phases import Phase
 from adamas.training.trainer import Trainer
+from tests.helpers.game_parts import game_of
 from tests.helpers.tiny_config import differing, flat
 from tests.training.test_phases import collected
 
@@ -32,25 +33,26 @@ def test_the_shards_together_make_up_the_batch(tmp_path: Path, num_shards: int) 
     denoiser, policy = trainer.phases["denoiser"], trainer.phases["actor_critic"]
     assert isinstance(denoiser, ComponentPhase) and isinstance(policy, PolicyPhase)
     config = trainer.config
-    _, sizes = denoiser.workers.split(config.denoiser.batch_size)
+    batch_size, all_dreams = config.training.denoiser.batch_size, game_of(config).training.num_dreams
+    _, sizes = denoiser.workers.split(batch_size)
     num_dreams = [dreams.imagination.num_envs for dreams in policy.dreams]
-    for total, parts in ((config.policy.num_dreams, num_dreams), (config.denoiser.batch_size, sizes)):
+    for total, parts in ((all_dreams, num_dreams), (batch_size, sizes)):
         assert sum(parts) == total and len(parts) == num_shards and max(parts) - min(parts) <= 1
 
     batches = (
         copy.deepcopy(denoiser.sampler)
-        .sample(config.denoiser.batch_size, denoiser.component.segments, copy.deepcopy(denoiser.rng))
+        .sample(batch_size, denoiser.component.segments, copy.deepcopy(denoiser.rng))
         .split(sizes)
     )
     module = denoiser.component.module
     loss, gradients = 0.0, [torch.zeros_like(p) for p in module.parameters()]
     for batch, size, generator in zip(batches, sizes, denoiser.generators, strict=True):
         mean, _ = denoiser.component.loss(batch, generator.clone_state())
-        loss += mean.item() * size / config.denoiser.batch_size
+        loss += mean.item() * size / batch_size
         for gradient, part in zip(
             gradients, torch.autograd.grad(mean, list(module.parameters())), strict=True
         ):
-            gradient += part * (size / config.denoiser.batch_size)
+            gradient += part * (size / batch_size)
     metrics = denoiser.update()
     assert metrics["loss"].item() == pytest.approx(loss)
     norm = torch.stack([g.norm() for g in gradients]).norm()

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from adamas.core.checkpoint import find_checkpoint
+from adamas.core.config import with_value
 from adamas.core.errors import Interrupted, UserError
 from adamas.evaluation.protocol import play_episodes
 from adamas.training import evaluate
@@ -213,8 +214,7 @@ def test_evaluating_does_not_alter_training(tmp_path: Path, whole: dict[str, Any
 
 
 def test_a_run_without_an_epoch_ends_at_once(tmp_path: Path) -> None:
-    config = tiny_config()
-    config = replace(config, collection=replace(config.collection, total_steps=80))
+    config = with_value(tiny_config(), "collection.total_steps", 80)
     trainer = new_run(config, tmp_path / "run", quiet=True)
     trainer.run()
     assert (trainer.clock.num_epochs, trainer.real_steps) == (0, 80)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from adamas.core.config import with_value
 from adamas.core.errors import UserError
 from adamas.envs.config import AtariConfig
 from adamas.presets import preset
@@ -16,6 +17,7 @@ from adamas.training.config import (
     EvaluationConfig,
     PolicyTraining,
 )
+from tests.helpers.game_parts import game_of
 
 
 @pytest.mark.parametrize(
@@ -28,7 +30,7 @@ from adamas.training.config import (
         (ComponentTraining, {"updates_per_epoch": -1}),
         (ComponentTraining, {"average_decay": 1.0}),
         (PolicyTraining, {"num_dreams": 0}),
-        (PolicyTraining, {"horizon": 0}),
+        (Config, {"horizon": 0}),
         (PolicyTraining, {"steps_per_update": 0}),
         (CollectionConfig, {"num_envs": 0}),
         (CollectionConfig, {"steps_per_epoch": 0}),
@@ -61,16 +63,18 @@ def test_impossible_combinations_are_refused() -> None:
     denoiser = config.world_model.denoiser
     network = replace(denoiser.network, context_length=1)
     model = replace(config.world_model, denoiser=replace(denoiser, network=network))
-    with pytest.raises(UserError, match="context_length must be at least 2, got 1"):
+    with pytest.raises(UserError, match="context_length` is 1; it must be at least 2"):
         replace(config, world_model=model)
 
 
 def test_shards_need_a_sample_each_and_need_not_divide_the_batch() -> None:
     paper = preset("atari100k")
-    assert paper.denoiser.batch_size == paper.policy.num_dreams == 32
+    assert paper.training.denoiser.batch_size == game_of(paper).training.num_dreams == 32
     assert replace(paper, num_shards=10).num_shards == 10
-    with pytest.raises(UserError, match=r"denoiser.batch_size is 32; it must be at least num_shards, 33"):
+    message = r"`training.denoiser.batch_size` is 32; it must be at least `num_shards`, 33"
+    with pytest.raises(UserError, match=message):
         replace(paper, num_shards=33)
-    dreams = replace(paper, policy=replace(paper.policy, num_dreams=8))
-    with pytest.raises(UserError, match=r"policy.num_dreams is 8; it must be at least num_shards, 10"):
+    dreams = with_value(paper, "training.actor_critic.num_dreams", 8)
+    message = r"`training.actor_critic.num_dreams` is 8; it must be at least `num_shards`, 10"
+    with pytest.raises(UserError, match=message):
         replace(dreams, num_shards=10)

@@ -20,6 +20,7 @@ from adamas.core.actions import ActionSpec, Axis
 from adamas.presets import preset
 from adamas.rl.action_distribution import num_parameters, sample_action
 from adamas.training.trainer import Trainer
+from tests.helpers.game_parts import game_of
 
 WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::masked_select"}
 BY_MASK = {"aten::index", "aten::index_put", "aten::index_put_"}  # look for what is true in a mask
@@ -78,8 +79,8 @@ def test_an_update_of_the_world_model_waits_for_nothing(
 def test_an_update_of_the_policy_waits_once_a_step_to_learn_which_dreams_ended(
     trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = trainer.config.policy
-    assert config.steps_per_update >= config.horizon  # so that dreams end in every update
+    config = game_of(trainer.config).training
+    assert config.steps_per_update >= trainer.config.horizon  # so that dreams end in every update
     waits = waits_of_an_update(trainer, "actor_critic", monkeypatch)
     assert waits == {"aten::nonzero": config.steps_per_update}
 

@@ -1,0 +1,122 @@
+"""The published numbers for Atari games, part by part. Other presets start from them and change some.
+
+All numbers are from the configuration files of the published code at commit 17c7764. Differences from that code are in
+docs/departures.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from adamas.diffusion.edm import EdmConfig
+from adamas.diffusion.samplers import SamplerConfig
+from adamas.envs.config import AtariConfig
+from adamas.nn.unet import FrameNetworkConfig
+from adamas.rl.actor_critic import ActorCriticConfig
+from adamas.rl.losses import ActorCriticLossConfig
+from adamas.training.config import CollectionConfig, ComponentTraining, EvaluationConfig, PolicyTraining
+from adamas.training.optim import OptimizerConfig
+from adamas.world_models.reward_end import RewardEndConfig
+
+GAME = AtariConfig(
+    game="Breakout",
+    size=64,
+    width=None,
+    frame_skip=4,
+    noop_max=30,
+    sticky_actions=0.0,
+    max_episode_steps=None,
+    life_loss_ends=True,
+)
+
+NETWORK = FrameNetworkConfig(
+    context_length=4,
+    cond_channels=256,
+    depths=(2, 2, 2, 2),
+    channels=(64, 64, 64, 64),
+    attn_depths=(False, False, False, False),
+    noise_cond=False,
+    context="frames",
+)
+
+DENOISER = EdmConfig(
+    network=NETWORK,
+    sigma_offset=0.3,
+    sigma_data=0.5,
+    sigma_change=None,
+    log_sigma_mean=-0.4,
+    log_sigma_std=1.2,
+    sigma_min=2e-3,
+    sigma_max=20.0,
+    num_autoregressive_steps=1,
+    quantise=True,
+    final_frames=True,  # differs from the published code
+    noise_previous_obs=False,
+)
+
+REWARD_END = RewardEndConfig(
+    lstm_dim=512,
+    cond_channels=128,
+    depths=(2, 2, 2, 2),
+    channels=(32, 32, 32, 32),
+    attn_depths=(False, False, False, False),
+    segment_length=None,
+)
+
+SAMPLER = SamplerConfig(
+    num_steps=3,
+    method="euler",
+    sigma_min=2e-3,
+    sigma_max=5.0,
+    rho=7.0,
+    s_churn=0.0,
+    s_tmin=0.0,
+    s_tmax=1e6,
+    s_noise=1.0,
+    scale_initial_noise=False,
+    s_cond=0.0,
+)
+
+ACTOR_CRITIC = ActorCriticConfig(lstm_dim=512, channels=(32, 32, 64, 64), down=(True, True, True, True))
+
+COLLECTION = CollectionConfig(
+    num_envs=1,
+    first_steps=5_000,
+    first_steps_max=10_000,
+    min_rare_rewards=10,
+    steps_per_epoch=100,
+    total_steps=100_000,
+    epsilon=0.01,
+    temperature=1.0,
+    age_weights=(0.1, 0.1, 0.1, 0.7),
+    episode_weighting="equal",
+)
+
+OPTIMIZER = OptimizerConfig(lr=1e-4, weight_decay=1e-2, eps=1e-8, warmup_updates=100, max_grad_norm=1.0)
+
+DENOISER_TRAINING = ComponentTraining(
+    optimizer=OPTIMIZER, batch_size=32, first_epoch_updates=10_000, updates_per_epoch=400, average_decay=0.0
+)
+
+REWARD_END_TRAINING = replace(DENOISER_TRAINING, optimizer=replace(OPTIMIZER, max_grad_norm=100.0))
+
+LOSS = ActorCriticLossConfig(gamma=0.985, lambda_=0.95, entropy_weight=0.001, value_weight=1.0)
+
+POLICY_TRAINING = PolicyTraining(
+    optimizer=replace(OPTIMIZER, weight_decay=0.0, max_grad_norm=100.0),
+    loss=LOSS,
+    num_dreams=32,
+    steps_per_update=15,
+    first_epoch_updates=5_000,
+    updates_per_epoch=400,
+)
+
+EVALUATION = EvaluationConfig(
+    every_epochs=10,
+    episodes=4,
+    final_episodes=100,
+    num_envs=4,  # the published code evaluates in a single environment
+    temperature=1.0,
+    heldout_steps=500,
+    heldout_windows=64,
+)
