@@ -9,11 +9,21 @@ from adamas.core.errors import UserError
 COMMANDS: Mapping[str, str] = {"collect": "adamas data record FOLDER --agent RUN"}
 """What to type instead of a command."""
 
+_OF_RUNS = {
+    "--policy.horizon": "--horizon",
+    "--policy.": "--training.actor-critic.",
+    "--denoiser.": "--training.denoiser.",
+    "--reward-end.": "--training.reward-end.",
+    "--upsampler.": "--training.upsampler.",
+}
+
 OPTIONS: Mapping[str, Mapping[str, str]] = {
     "dream": {"--by": "--policy", "--order": "--method"},
     "fidelity": {"--steps": "--denoising-steps"},
+    **dict.fromkeys(("train", "plan", "bench"), _OF_RUNS),
 }
-"""The options of each command that were renamed, by their old names."""
+"""The options of each command that were renamed, by their old names. A name that ends in a dot is the beginning of
+several options; the first that fits counts."""
 
 
 def refuse_old_names(command: str, arguments: Sequence[str]) -> None:
@@ -28,8 +38,9 @@ def refuse_old_names(command: str, arguments: Sequence[str]) -> None:
     """
     if command in COMMANDS:
         raise UserError(f"adamas {command} is now: {COMMANDS[command]}")
-    renamed = OPTIONS.get(command, {})
     for word in arguments:
         name = word.partition("=")[0]
-        if name in renamed:
-            raise UserError(f"{name} is now {renamed[name]} (adamas {command} --help lists the options)")
+        for old, new in OPTIONS.get(command, {}).items():
+            if name == old or (old.endswith(".") and name.startswith(old)):
+                now = new + name.removeprefix(old)
+                raise UserError(f"{name} is now {now} (adamas {command} --help lists the options)")
