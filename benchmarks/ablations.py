@@ -104,17 +104,19 @@ def main(options: Train | Show) -> None:
 
 def train(config: Config, data: EpisodeStore, updates: int) -> tuple[Denoiser, float]:
     """The averaged denoiser after so many updates as a run makes them, and the mean loss of the last hundred."""
+    game = config.game_parts
+    assert game is not None  # every ablation preset has one
     streams = Streams(config.seed)
     torch.manual_seed(config.seed)
     world_model = Diamond(config.world_model, data.obs_shape, ActionSpec.numbered(NUM_ACTIONS))
     runtime.place(world_model, config.runtime, torch.device("cpu"))
     trained = copy.deepcopy(world_model)  # its average, world_model, is what dreams
-    component = trained.components(config.policy.horizon)["denoiser"]
+    component = trained.components(config.horizon)["denoiser"]
     phase = ComponentPhase(
         component,
         world_model.denoiser,
-        config.denoiser,
-        SegmentSampler(data, config.collection.age_weights, config.collection.episode_weighting),
+        config.training.denoiser,
+        SegmentSampler(data, game.collection.age_weights, game.collection.episode_weighting),
         streams.numpy("denoiser"),
         [streams.torch("denoiser")],
         Workers(1),

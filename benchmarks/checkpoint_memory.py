@@ -44,7 +44,7 @@ def agent_tensors(name: str) -> tuple[AgentConfig, dict[str, Tensor]]:
     """Random weights of a preset's agent."""
     config = preset(name)
     actions = ActionSpec(buttons=tuple(str(i) for i in range(NUM_BUTTONS)))
-    shape = config.env.obs_shape if config.world_model.upsampler is None else OBS_SHAPE
+    shape = OBS_SHAPE if config.env is None else config.env.obs_shape
     agent_config = AgentConfig(
         obs_shape=shape, actions=actions, world_model=config.world_model, actor_critic=config.actor_critic
     )

@@ -19,15 +19,17 @@ from adamas.agent import Agent
 from adamas.core import runtime
 from adamas.core.checkpoint import find_checkpoint
 from adamas.core.config import from_dict
+from adamas.core.errors import UserError
 from adamas.core.seeding import Streams
 from adamas.core.workers import Workers
 from adamas.data import EpisodeStore, SegmentSampler
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.dreaming.imagination import Imagination
+from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
 from adamas.evaluation.protocol import play_episodes
 from adamas.interop.load import load
-from adamas.training.config import Config
+from adamas.training.config import Config, GameParts
 from adamas.training.learning import Dreams, PolicyPhase, context_sampler
 from adamas.training.meters import Meter
 
@@ -53,45 +55,50 @@ def main(options: Options) -> None:
     """Train, and print a line for every score."""
     checkpoint = find_checkpoint(options.run / "checkpoints")
     config = from_dict(Config, checkpoint.config()["run"])
+    game = config.game_parts
+    if game is None:
+        raise UserError(
+            f"{options.run} learns from recordings and has no policy; choose a run that plays a game"
+        )
     agent = load(options.run, "cpu")
     torch.set_num_threads(1)
     agent.world_model = agent.world_model.with_sampler(options.sampler)
-    phase = policy_phase(agent, config, options)
+    phase = policy_phase(agent, game, config.horizon, options)
     phase.optimizer.load_state_dict(checkpoint.trainer()["phases"]["actor_critic"]["optimizer"])
-    per_update = config.policy.num_dreams * config.policy.steps_per_update
+    per_update = game.training.num_dreams * game.training.steps_per_update
     print(f"imagined steps  real score (standard error)  in the dream: {', '.join(SHOWN)}")
-    report(0, agent, config, {})
+    report(0, agent, game.env, {})
     meter = Meter()
     for update in range(1, options.steps // per_update + 1):
         meter.add(phase.update())
         if update * per_update % SCORED_EVERY < per_update:
-            report(update * per_update, agent, config, meter.averages())
+            report(update * per_update, agent, game.env, meter.averages())
             meter = Meter()
 
 
-def policy_phase(agent: Agent, config: Config, options: Options) -> PolicyPhase:
+def policy_phase(agent: Agent, game: GameParts, horizon: int, options: Options) -> PolicyPhase:
     """The run's own policy training, in one shard, in the dream that the agent holds."""
     streams = Streams(options.seed)
     store = EpisodeStore.open(options.run / "dataset" / "train")
-    sampler = SegmentSampler(store, config.collection.age_weights, config.collection.episode_weighting)
+    sampler = SegmentSampler(store, game.collection.age_weights, game.collection.episode_weighting)
     device = runtime.device_of(agent)
     contexts = context_sampler(sampler, agent.world_model.context_length, streams.numpy("contexts"), device)
     dreams = Imagination(
         agent.world_model,
         contexts,
-        config.policy.num_dreams,
-        config.policy.horizon,
+        game.training.num_dreams,
+        horizon,
         agent.config.obs_shape,
         agent.action_spec,
         streams.torch("dreams"),
     )
-    return PolicyPhase(agent.actor_critic, config.policy, [Dreams(agent.actor_critic, dreams)], Workers(1))
+    return PolicyPhase(agent.policy, game.training, [Dreams(agent.policy, dreams)], Workers(1))
 
 
-def report(steps: int, agent: Agent, config: Config, averages: Mapping[str, float]) -> None:
+def report(steps: int, agent: Agent, game: EnvConfig, averages: Mapping[str, float]) -> None:
     """Score the policy in the real game, and print it beside what it met in the dream."""
-    env = make_env(config.env, EPISODES, 7, training=False)
-    episodes = play_episodes(agent.actor_critic, env, EPISODES, torch.Generator().manual_seed(1))
+    env = make_env(game, EPISODES, 7, training=False)
+    episodes = play_episodes(agent.policy, env, EPISODES, torch.Generator().manual_seed(1))
     env.close()
     scores = np.array([episode.score for episode in episodes])
     dream = "  ".join(f"{averages[name]:.3f}" for name in SHOWN if name in averages)

@@ -26,7 +26,6 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from adamas.agent import AgentConfig
 from adamas.bench.accelerator import cuda_details, device_name, reset_peak_memory
 from adamas.bench.agreement import TOLERANCES, answers, fixed_agent, relative_error, replayed_answers
 from adamas.bench.contents import phases
@@ -37,6 +36,7 @@ from adamas.bench.worker import Bench
 from adamas.bench.workloads import UPDATE_ROWS, small_run
 from adamas.core import runtime
 from adamas.core.actions import ActionSpec
+from adamas.core.config import with_value
 from adamas.core.console import console
 from adamas.core.errors import UserError
 from adamas.core.files import write_file
@@ -49,6 +49,7 @@ from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import preset
 from adamas.training.config import Config
 from adamas.training.optim import OptimizerConfig
+from adamas.training.source import agent_for
 
 EAGER = RuntimeConfig(compile=False, memory_format="channels_last")
 CONTIGUOUS = replace(EAGER, memory_format="contiguous")
@@ -84,10 +85,9 @@ class Sizes:
 def full() -> Sizes:
     """The paper's configuration and the published one of CS:GO, on the current GPU."""
     atari = replace(preset("atari100k"), tensorboard=False)
-    training = replace(
-        cycling(atari, denoiser=60, reward_end=30, actor_critic=10),
-        collection=replace(atari.collection, first_steps=400, first_steps_max=400),
-    )
+    training = cycling(atari, denoiser=60, reward_end=30, actor_critic=10)
+    for name in ("first_steps", "first_steps_max"):
+        training = with_value(training, f"collection.{name}", 400)
     return Sizes("cuda", atari, preset("csgo"), training, 2.0, 60.0)
 
 
@@ -101,18 +101,16 @@ def tiny() -> Sizes:
         factor=2,
         sampler=SamplerConfig(num_steps=1),
     )
+    parts = config.training
     scenes = replace(
         config,
         world_model=replace(config.world_model, reward_end=None, upsampler=upsampler),
-        upsampler=config.denoiser,
+        training=replace(parts, reward_end=None, upsampler=parts.denoiser),
     )
     quick = OptimizerConfig(lr=3e-3, warmup_updates=0, max_grad_norm=100.0)
-    cycles = cycling(config, denoiser=20, reward_end=20, actor_critic=1)
-    training = replace(
-        cycles,
-        denoiser=replace(cycles.denoiser, optimizer=quick),
-        reward_end=replace(cycles.reward_end, optimizer=quick),
-    )
+    training = cycling(config, denoiser=20, reward_end=20, actor_critic=1)
+    for name in ("denoiser", "reward_end"):
+        training = with_value(training, f"training.{name}.optimizer", quick)
     return Sizes("cpu", config, scenes, training, 0.0, 60.0)  # it trains to its end, much sooner
 
 
@@ -137,14 +135,9 @@ def machine(name: str) -> Iterator[dict[str, Any]]:
 def agreement(sizes: Sizes, mode: str) -> Iterator[Finding]:
     """Outputs and gradients beside those of a CPU in fp32, for the same weights and inputs."""
     config, spec = sizes.atari, ActionSpec.numbered(18)
-    agent = fixed_agent(
-        AgentConfig(
-            obs_shape=config.env.obs_shape,
-            actions=spec,
-            world_model=config.world_model,
-            actor_critic=config.actor_critic,
-        )
-    )
+    game = config.game_parts
+    assert game is not None
+    agent = fixed_agent(agent_for(config, game.env.obs_shape, spec))
     ask = replayed_answers if mode.startswith("graphs") else answers
     given = []
     for settings in (in_mode(config, "cpu", "fp32").runtime, in_mode(config, sizes.device, mode).runtime):

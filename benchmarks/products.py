@@ -37,8 +37,7 @@ def main(name: str) -> None:
             learn = trainer.phases[phase]
             learn.begin(1)
             seconds, share = measure(learn)
-            section = config.policy if phase == "actor_critic" else getattr(config, phase)
-            number = planned_updates(section, epoch=2)
+            number = planned_updates(getattr(config.training, phase), epoch=2)
             epoch += number * seconds
             least += number * seconds * share
             speed = flops[phase] / seconds / 1e9
