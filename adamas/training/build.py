@@ -26,13 +26,13 @@ from adamas.dreaming.imagination import Imagination
 from adamas.interop.hub import is_address
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
-from adamas.training.config import Config, GameParts
+from adamas.training.config import Config
 from adamas.training.distributed import Follower, LeaderPhase, LeaderStreams, check_shared, order_to_start
 from adamas.training.evaluate import EvaluationPhase
 from adamas.training.folder import begin, check_free, claim, claim_free, never_began, relink
 from adamas.training.initial import take_weights
 from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, context_sampler
-from adamas.training.model_free import ModelFreePhase
+from adamas.training.model_free import collect_phase
 from adamas.training.phases import CollectPhase, Phase
 from adamas.training.resuming import Changes, ShardedState, absolute, changed, restore_learning, saved_config
 from adamas.training.source import make_envs, playing, recorded, samplers
@@ -131,7 +131,7 @@ def _build(
         if game is not None:
             policy = OnHost(agent.policy, device)
             collector = Collector(policy, envs[0], train, streams.torch("collect"))
-            collect = _collect_phase(config, game, agent, collector)
+            collect = collect_phase(config.imagination, collector, game, agent.policy)
             heldout = Collector(policy, envs[1], test, streams.torch("heldout"))
         phases = _learning_phases(
             config, agent, train, streams, device=device, group=group, run_dir=run_dir, quiet=quiet
@@ -160,12 +160,6 @@ def _build(
         group.long_barrier()
         failure.pop_all()
     return trainer
-
-
-def _collect_phase(config: Config, game: GameParts, agent: Agent, collector: Collector) -> CollectPhase:
-    if config.imagination == "off":
-        return ModelFreePhase(collector, game.collection, agent.policy, game.training)
-    return CollectPhase(collector, game.collection)
 
 
 def _restore(trainer: Trainer, checkpoint: Checkpoint) -> None:

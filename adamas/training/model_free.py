@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from adamas.rl.actor_critic import ActorCritic
 from adamas.rl.losses import actor_critic_loss
 from adamas.training.collect import Collector
-from adamas.training.config import CollectionConfig, PolicyTraining
+from adamas.training.config import CollectionConfig, GameParts, PolicyTraining
 from adamas.training.optim import Optimizer
 from adamas.training.phases import CollectPhase, Metrics, rates
 
@@ -38,3 +38,12 @@ class ModelFreePhase(CollectPhase):
         """Continue from a checkpoint."""
         super().load_state_dict(state)
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def collect_phase(
+    imagination: Literal["on", "off"], collector: Collector, game: GameParts, policy: ActorCritic
+) -> CollectPhase:
+    """The phase that plays the game, in which the policy also learns if ``imagination`` is off."""
+    if imagination == "off":
+        return ModelFreePhase(collector, game.collection, policy, game.training)
+    return CollectPhase(collector, game.collection)
