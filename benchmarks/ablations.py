@@ -35,7 +35,7 @@ from adamas.envs.minatar import BLACK, PALETTES
 from adamas.fidelity.distances import EXACT_TOLERANCE, exact
 from adamas.presets import preset
 from adamas.training.config import Config
-from adamas.training.learning import ComponentPhase
+from adamas.training.update_phases import ComponentPhase
 from adamas.world_models.diamond import Diamond
 
 HORIZON, DREAMS = 100, 64

@@ -30,8 +30,8 @@ from adamas.envs.make import make_env
 from adamas.evaluation.protocol import play_episodes
 from adamas.interop.load import load
 from adamas.training.config import Config, GameParts
-from adamas.training.learning import Dreams, PolicyPhase, context_sampler
 from adamas.training.meters import Meter
+from adamas.training.update_phases import Dreams, PolicyPhase, context_sampler
 
 SCORED_EVERY = 50_000  # imagined steps
 EPISODES = 128

@@ -27,7 +27,13 @@ import torch
 from rich.table import Table
 
 from adamas.bench.accelerator import cuda_details, device_name, reset_peak_memory
-from adamas.bench.agreement import TOLERANCES, answers, fixed_agent, relative_error, replayed_answers
+from adamas.bench.agreement import (
+    TOLERANCES,
+    cuda_graph_results,
+    fixed_agent,
+    network_results,
+    relative_error,
+)
 from adamas.bench.contents import phases
 from adamas.bench.finding import Finding
 from adamas.bench.guarded import Outcome, guarded
@@ -138,11 +144,11 @@ def agreement(sizes: Sizes, mode: str) -> Iterator[Finding]:
     game = config.game_parts
     assert game is not None
     agent = fixed_agent(agent_for(config, game.env.obs_shape, spec))
-    ask = replayed_answers if mode.startswith("graphs") else answers
+    compute = cuda_graph_results if mode.startswith("graphs") else network_results
     given = []
     for settings in (in_mode(config, "cpu", "fp32").runtime, in_mode(config, sizes.device, mode).runtime):
         runtime.place(agent, settings, runtime.setup(settings))
-        given.append(ask(agent))
+        given.append(compute(agent))
     reference, ours = given
     tolerance = TOLERANCES[MODES[mode].precision]
     for network, expected in reference.items():

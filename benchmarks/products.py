@@ -18,8 +18,8 @@ from adamas.bench.contents import phases
 from adamas.bench.flops import run_flops
 from adamas.bench.workloads import small_run
 from adamas.presets import preset
-from adamas.training.learning import planned_updates
 from adamas.training.phases import Phase
+from adamas.training.update_phases import planned_updates
 
 UPDATES = 5
 PRODUCTS = ("convolution", "addmm", "aten::mm", "aten::bmm", "rnn_layer", "dot_product")

@@ -25,10 +25,11 @@ def train():
         "collection.first-steps": 2000,
         "collection.first-steps-max": 2000,
         "collection.steps-per-epoch": 200,
-        "training.denoiser.first-epoch-updates": 200,
+        "training.denoiser.first-epoch-updates": 150,
         "training.reward-end.first-epoch-updates": 20,
         "training.actor-critic.first-epoch-updates": 5,
-        "evaluation.final-episodes": 16,
+        "evaluation.final-episodes": 8,
+        "evaluation.heldout-windows": 16,
     }
     options = [word for name, value in budget.items() for word in (f"--{name}", str(value))]
     cli.run(["train", "quickstart", "--run-dir", str(run), *options])

@@ -29,8 +29,8 @@ from adamas.core.errors import UserError
 from adamas.core.progress import duration
 from adamas.presets import preset_for
 from adamas.training.config import Config
-from adamas.training.learning import planned_updates
 from adamas.training.source import num_epochs
+from adamas.training.update_phases import planned_updates
 
 MEASURED_UPDATES = 3
 LONG_ENOUGH = 5.0  # seconds of updates of one kind after which no further one is timed

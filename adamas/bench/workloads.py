@@ -23,8 +23,8 @@ from adamas.rl.random_policy import RandomPolicy
 from adamas.rl.rollout import rollout, start
 from adamas.training.build import new_run
 from adamas.training.config import Config
-from adamas.training.learning import context_sampler
 from adamas.training.trainer import Trainer
+from adamas.training.update_phases import context_sampler
 
 REAL_STEPS = 600  # steps in the replay buffer of the small run
 DRAWS = 32  # segments per draw from the replay buffer

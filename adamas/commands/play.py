@@ -88,8 +88,8 @@ class Play:
 
 
 def play(arguments: Sequence[str]) -> None:
-    """Run the command until Ctrl-C."""
-    is_demo = not names_target(arguments)
+    """Run the command until the user ends it."""
+    is_demo = not has_target(arguments)
     target, config, rest = find_target([str(DEMO), *arguments] if is_demo else arguments, "play")
     if is_demo:
         target = replace(target, word="the agent in the package")
@@ -103,7 +103,7 @@ def play(arguments: Sequence[str]) -> None:
     datasets: Mapping[str, Place] = (
         target.datasets if options.dataset is None else {"dataset": parse_place(options.dataset)}
     )
-    make_real, why_no_real = _real_game(agent, options, target)
+    make_real, why_no_real = _game_factory(agent, options, target)
     if not datasets and make_real is None:
         raise UserError(
             f"dreams have nothing to start from: {why_no_real}; or give real episodes with `dataset`"
@@ -127,7 +127,7 @@ def play(arguments: Sequence[str]) -> None:
         print("playing the small agent in the package; adamas play RUN plays one of your own", flush=True)
     if why_no_real:
         print(f"no real game beside the dream: {why_no_real}", file=sys.stderr)
-    hello = _hello(agent, target, _origin(agent, config, options.env), why_no_real, shared.has_policy)
+    hello = _hello(agent, target, _trained_on(agent, config, options.env), why_no_real, shared.has_policy)
     played = {f"played-{kind}": folder / kind for kind in KINDS}
     engine = Engine(shared, cores)
     try:
@@ -164,8 +164,8 @@ def _play_in_terminal(engine: Engine, hello: Hello) -> None:
     play_in_terminal(engine, hello)
 
 
-def _real_game(agent: Agent, options: Play, target: Target) -> tuple[MakeEnv | None, str]:
-    """A function that makes a real game, or None and the reason why there is no game."""
+def _game_factory(agent: Agent, options: Play, target: Target) -> tuple[MakeEnv | None, str]:
+    """Return ``(factory, "")``, or ``(None, reason)`` if there is no real game."""
     seeds = np.random.default_rng(options.seed)
 
     try:
@@ -180,7 +180,10 @@ def _real_game(agent: Agent, options: Play, target: Target) -> tuple[MakeEnv | N
 
 
 def _starts(agent: Agent, datasets: Mapping[str, Place], make_real: MakeEnv | None) -> Starts:
-    """The starts of dreams: from the first dataset with enough frames, else from a game that the agent plays."""
+    """The starts of dreams: from the first dataset with enough frames, else from a game that the agent plays.
+
+    A dataset that the user gave must have enough of them.
+    """
     problems = []
     for name, folder in datasets.items():
         try:
@@ -193,13 +196,13 @@ def _starts(agent: Agent, datasets: Mapping[str, Place], make_real: MakeEnv | No
     return PlayedStarts(make_real(False), agent)
 
 
-def names_target(arguments: Sequence[str]) -> bool:
-    """Whether the first argument is a run, a checkpoint or a file, instead of an option."""
+def has_target(arguments: Sequence[str]) -> bool:
+    """Whether the first argument is positional: a run, a checkpoint or a file."""
     return bool(arguments) and not arguments[0].startswith("-")
 
 
-def _origin(agent: Agent, config: Config, env: EnvConfig | None) -> str:
-    """The game or the recording that the agent was trained on, as a title for people."""
+def _trained_on(agent: Agent, config: Config, env: EnvConfig | None) -> str:
+    """The game or the recording that the agent was trained on, for display."""
     if agent.actor_critic is not None and env is not None:
         return f"{env.game} ({env.suite})"
     return "recording" if config.data is None else f"recording {PurePosixPath(config.data).name}"

@@ -1,4 +1,4 @@
-"""Commands and options that have another name now, so that one line can say it."""
+"""Old names of commands and options, and the error that says their new names."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from adamas.core.errors import UserError
 
 COMMANDS: Mapping[str, str] = {"collect": "adamas data record FOLDER --agent RUN"}
-"""What to type instead of a command."""
+"""What replaces each removed command, by its old name."""
 
-_OF_RUNS = {
+_TRAINING_OPTIONS = {
     "--policy.horizon": "--horizon",
     "--policy.": "--training.actor-critic.",
     "--denoiser.": "--training.denoiser.",
@@ -20,21 +20,21 @@ _OF_RUNS = {
 OPTIONS: Mapping[str, Mapping[str, str]] = {
     "dream": {"--by": "--policy", "--order": "--method"},
     "fidelity": {"--steps": "--denoising-steps"},
-    **dict.fromkeys(("train", "plan", "bench"), _OF_RUNS),
+    **dict.fromkeys(("train", "plan", "bench"), _TRAINING_OPTIONS),
 }
-"""The options of each command that were renamed, by their old names. A name that ends in a dot is the beginning of
-several options; the first that fits counts."""
+"""The options of each command that were renamed, by their old names. A name that ends in a dot is a prefix; the
+first match counts."""
 
 
 def refuse_old_names(command: str, arguments: Sequence[str]) -> None:
-    """Refuse a command or an option by its old name.
+    """Raise an error if a command or an option has its old name.
 
     Args:
         command: the name of the command.
-        arguments: the words after it.
+        arguments: the command-line arguments after the command.
 
     Raises:
-        UserError: a name is an old one; the message says the new one.
+        UserError: an old name is used; the message gives the new one.
     """
     if command in COMMANDS:
         raise UserError(f"adamas {command} is now: {COMMANDS[command]}")

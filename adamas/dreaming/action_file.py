@@ -1,4 +1,4 @@
-"""Text files of actions, for films of what a dream makes of them."""
+"""Reads who acts in a film of dreams: the agent, random actions, or a text file of actions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from adamas.dreaming.film_dreams import Actor
 
 
 def read_actor(word: str, spec: ActionSpec) -> Actor:
-    """Find out who acts in a film: ``"agent"``, ``"random"``, or the actions in the text file of that name.
+    """Return ``"agent"``, ``"random"``, or the actions in the text file of that name.
 
     Raises:
         UserError: as in :func:`read_actions`.
@@ -25,11 +25,11 @@ def read_actor(word: str, spec: ActionSpec) -> Actor:
 def read_actions(file: Path, spec: ActionSpec) -> Tensor:
     """Read actions from a text file with one action per line, given by its number or its name.
 
-    Empty lines, and upper or lower case, do not matter.
+    Empty lines are ignored, and names may be in upper or lower case.
 
     Args:
         file: the text file.
-        spec: the agent's actions, which must be one choice among several.
+        spec: the agent's actions, which must be discrete.
 
     Returns:
         (T,) int64.
@@ -42,7 +42,8 @@ def read_actions(file: Path, spec: ActionSpec) -> Tensor:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise UserError(
-            f"{file} must be agent, random, or a text file with an action on every line ({reason})"
+            f"there is no file of actions {file} ({reason}); give agent, random, or a text file with an action on "
+            "every line"
         ) from error
     known = {name.lower(): i for i, name in enumerate(spec.names)}
     known |= {str(i): i for i in range(spec.num_actions)}

@@ -25,7 +25,7 @@ def rom_name(game: str) -> str:
         UserError: if there is no such game.
     """
     gymnasium.register_envs(ale_py)
-    # Some ROMs in the emulator's package cannot be played alone. The registered games can.
+    # Some ROMs in the emulator's package are for several players. Gymnasium registers those for one player.
     specs = [spec for spec in gymnasium.registry.values() if spec.namespace == "ALE"]
     games = {spec.name: spec.kwargs["game"] for spec in specs}
     wanted = "".join(filter(str.isalnum, game)).lower()
@@ -36,7 +36,7 @@ def rom_name(game: str) -> str:
 
 
 class AtariEnvs(RealVectorEnv):
-    """B Atari games in RGB, with max-pooling over the last two frames of an action, downscaled by area averaging.
+    """B Atari games in RGB: the maximum of the last two frames of a repeated action, downscaled by area averaging.
 
     Rewards are the unclipped changes of the score. Actions are the game's minimal action set.
     """

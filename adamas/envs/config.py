@@ -13,8 +13,8 @@ from adamas.core.errors import UserError
 
 _WITHOUT_EFFECT = frozenset({"frame_skip", "noop_max", "life_loss_ends"})
 _UNSET = {"width": None, "sticky_actions": None, "frames": "auto", "frames_key": None, "kwargs": "{}"}
-# Before version 0.2 one dataclass held the fields of all suites. Its files hold fields of other suites as well: some
-# had no effect there, and the others could only be left unset.
+# Before version 0.2, one dataclass held the fields of all suites. Fields of other suites in its files are left out if
+# they had no effect or are unset.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class SuiteConfig:
 
     @classmethod
     def upgrade(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The fields of a file without those of other suites, which files of before version 0.2 hold as well."""
+        """The fields of a file without those of other suites, which files from before version 0.2 hold as well."""
         known = {field.name for field in fields(cls)}
         kept = {
             key: value
@@ -82,15 +82,16 @@ class AtariConfig(SuiteConfig):
     frame_skip: int = 4
     """Number of emulator frames for which an action is repeated. 1 repeats none."""
     noop_max: int = 30
-    """Largest number of frames without an action at the start of an episode; the number is drawn at random. 0 skips
-    none."""
+    """Largest number of no-op frames at the start of an episode; the number is drawn at random. 0 starts without
+    any."""
     sticky_actions: float = 0.0
     """Probability that the previous action is repeated instead of the new one, from 0 to 1."""
     max_episode_steps: int | None = None
-    """Number of steps of the agent after which an episode is truncated. By default, 108,000 emulator frames. The
-    actions of an episode are kept and played again to resume it, so a high limit costs memory and time."""
+    """Number of steps of the agent after which an episode is truncated. By default, 108,000 emulator
+    frames, which are 27,000 steps at a frame_skip of 4. The actions of an episode are kept and played again to resume
+    it, so a high limit costs memory and time."""
     life_loss_ends: bool = True
-    """Whether losing a life ends an episode while training, though the game continues."""
+    """Whether losing a life counts as the end of an episode in training, though the game continues."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,7 @@ class _RenderedConfig(SuiteConfig):
     """What suites of environments that draw their frames in different ways have in common."""
 
     def __post_init__(self) -> None:
-        """Refuse combinations that cannot be.
+        """Check that the fields are consistent.
 
         Raises:
             UserError: saying what does not fit.
@@ -136,8 +137,8 @@ class _RenderedConfig(SuiteConfig):
     frames: Literal["auto", "observation", "render"] = "auto"
     """Where frames come from. observation: the observation. render: the result of render(). auto: render() if the
     environment draws RGB frames by default; else the observation if it is an RGB picture; else render() if it can draw
-    RGB; else an observation that is grey, has its channels first or holds floats in [0, 1]. A small RGB observation
-    of small numbers counts as symbols if the environment can be rendered instead."""
+    RGB; else an observation that is grey, has its channels first or holds floats in [0, 1]. An RGB observation whose
+    values are all small is taken for symbols, and is skipped if the environment can be rendered."""
     frames_key: str | None = None
     """Key of the frames in observations that are dictionaries. The key a/b means entry b of entry a. By default, the
     only RGB picture in the dictionary."""
@@ -180,7 +181,7 @@ RenderedConfig: TypeAlias = VizdoomConfig | GymnasiumConfig
 
 
 def read_env(data: Mapping[str, Any], where: str = "") -> EnvConfig:
-    """Build the dataclass of the suite that plain values name.
+    """Build the configuration of the suite that ``data["suite"]`` selects.
 
     Args:
         data: the fields, ``suite`` among them; without it the suite is atari.

@@ -1,4 +1,4 @@
-"""Human-normalised scores, and the published scores of methods on Atari 100k."""
+"""Scores on Atari 100k: human-normalised, those that other methods published, and their aggregate statistics."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from adamas.evaluation.aggregate import STATISTICS, interval, num_superhuman, re
 
 FOLDER = Path(__file__).parent / "published"
 Runs = Mapping[str, np.ndarray]
-"""Scores (R,) of the runs of every game."""
+"""Scores by game: an array of R runs each."""
 
 CORRECTED = {("STORM", "Freeway"): 33.5}
-"""Corrected scores by (method, game), where a repository's raw runs differ from its paper and all other papers."""
+"""Scores by (method, game) that replace those of a method's published runs where all papers give others: STORM's runs
+have 0 for Freeway."""
 
 
 class Reference(NamedTuple):
@@ -44,7 +45,10 @@ def references() -> Mapping[str, Reference]:
 
 @cache
 def published() -> Mapping[str, Runs]:
-    """Published scores of every method, not normalised, corrected by :data:`CORRECTED`; "NAME (raw)" is uncorrected."""
+    """Published scores of every method, not normalised, and corrected by :data:`CORRECTED`.
+
+    A method that is corrected also appears uncorrected, as "NAME (raw)".
+    """
     methods: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in _rows("atari100k_runs.csv"):
         methods[row["method"]][row["game"]].append(float(row["score"]))
@@ -74,7 +78,7 @@ def normalise(runs: Runs) -> Runs:
 
 
 class Estimate(NamedTuple):
-    """A statistic and its 95 % bootstrap interval, which is None if every game has a single run."""
+    """A statistic and its 95 % bootstrap interval; None if the resamples do not vary, as with one run for each game."""
 
     value: float
     interval: tuple[float, float] | None
@@ -90,7 +94,7 @@ def aggregates(runs: Runs) -> dict[str, Estimate]:
     }
 
 
-def superhuman(runs: Runs) -> int:
+def count_superhuman(runs: Runs) -> int:
     """Count the games with a mean human-normalised score of at least 1."""
     return int(num_superhuman(list(runs.values())))
 

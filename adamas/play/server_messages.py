@@ -1,4 +1,7 @@
-"""The messages that the server sends to a player: notes, which are JSON, and moments, a JSON header and pictures."""
+"""The messages that the server sends to a player.
+
+Notes are JSON. A moment is one update of what the player sees: a header in JSON, and the images.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,16 @@ from adamas.play.messages import Actor, Settings, View
 
 @dataclass(frozen=True, kw_only=True)
 class Hello:
-    """The first message to every page: what there is to play.
+    """The first message to every page: what the server and the agent can do.
 
     Attributes:
         title: name of the agent.
         game: the game or the recording that the agent was trained on.
         has_policy: whether there is a policy that can act.
-        has_rewards: whether the world model predicts rewards and ends.
+        has_rewards: whether the world model predicts rewards and the ends of episodes.
         height: height of a frame in pixels.
         width: width of a frame in pixels.
-        actions: names of the moves, by number.
+        actions: names of the moves, which are the actions that a key can choose, in the order of their numbers.
         views: the views that can be shown.
         why_no_real: why there is no real game; empty if there is one.
         samplers: names of the samplers.
@@ -87,7 +90,7 @@ class WorldStatus:
 
     Attributes:
         reward: reward of the last step; None in the dream of a world model without rewards.
-        total: sum of the rewards so far; None in the same case.
+        total: the return so far; None in the same case.
         age: number of steps so far.
         over: why the episode has ended; empty while it continues.
     """
@@ -114,7 +117,7 @@ class DreamStatus(WorldStatus):
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyStatus:
-    """What the policy says of the current frame.
+    """The output of the policy for the current frame.
 
     Attributes:
         probabilities: of the actions, by number; empty for a policy of action vectors.
@@ -133,8 +136,8 @@ class Speed:
 
     Attributes:
         fps: moments per second.
-        ms: milliseconds that the batched step took.
-        players: number of players who shared it.
+        ms: milliseconds that the last step took, which computes all players' worlds as one batch.
+        players: number of players in that batch.
     """
 
     fps: float
@@ -144,22 +147,22 @@ class Speed:
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """Everything about a moment but its pictures.
+    """Everything about a moment except its images.
 
     Attributes:
         dream: the dream; None if it is not shown.
         real: the real game; None if it is not shown.
         difference: mean absolute difference between the frames of both, in [0, 255]; None unless both are shown.
-        frame: number of the moment.
+        frame: number of the moment since the connection began.
         ack: number of the newest request that chose an action.
         view: which worlds are shown.
         control: who acts.
         paused: whether the worlds are paused.
         recording: whether episodes are recorded.
         settings: how the worlds run.
-        images: names of the pictures.
-        action: the last action, as the number of a move or in words; None at the start of an episode.
-        policy: what the policy says; None without a policy.
+        images: names of the images.
+        action: the last action: the number of a move, or words if no move equals it; None at the start of an episode.
+        policy: the output of the policy; None without a policy.
         speed: how fast the worlds run.
     """
 
@@ -186,7 +189,7 @@ class Header:
 
 
 class Moment(NamedTuple):
-    """One update of a player's view: a header, and the pictures that its ``images`` names, (H, W, 3) uint8 each."""
+    """One update of what a player sees: a header, and an image, (H, W, 3) uint8, for each name in its ``images``."""
 
     header: Header
     images: list[NDArray[np.uint8]]
@@ -199,7 +202,7 @@ def encode_moment(moment: Moment) -> bytes:
 
 
 def header_json(header: Header) -> dict[str, Any]:
-    """The header as the page reads it: without keys for what is not shown, and with a world's total as its return."""
+    """The header as the page reads it. Keys for what is not shown are left out, and ``total`` is called ``return``."""
     data = asdict(header)
     for name in ("dream", "real", "difference"):
         if data[name] is None:

@@ -15,10 +15,10 @@ from adamas.evaluation.scores import (
     Estimate,
     Runs,
     aggregates,
+    count_superhuman,
     normalise,
     published_method,
     references,
-    superhuman,
 )
 from adamas.report import figures
 from adamas.report.figures import Panel
@@ -200,7 +200,7 @@ def aggregate_table(methods: Mapping[str, Runs]) -> list[AggregateRow]:
             method=method,
             num_runs=sum(len(scores) for scores in runs.values()),
             estimates=aggregates(runs),
-            superhuman=superhuman(runs),
+            superhuman=count_superhuman(runs),
         )
         for method, runs in methods.items()
     ]

@@ -17,7 +17,7 @@ PolicyState = tuple[Tensor, ...]
 
 
 class Position(NamedTuple):
-    """What a policy needs to continue in B environments: the current frames, (B, C, H, W) uint8, and its state."""
+    """Where a rollout continues: the current frames of B environments, (B, C, H, W) uint8, and the policy's state."""
 
     obs: Tensor
     policy_state: PolicyState
@@ -36,8 +36,8 @@ class Rollout:
         reward: (B, T) float32.
         terminated: (B, T) bool.
         truncated: (B, T) bool.
-        value_bootstrap: (B, T), without gradients: the value of the frame that follows each step. For a step that
-            ends an episode, this is the episode's last frame.
+        value_bootstrap: (B, T), without gradients: the value of the next frame, V(o_{t+1}). Where step t ends an
+            episode, o_{t+1} is the episode's last frame, not the first frame of the next episode.
         steps: what the environment returned at each of the T steps.
     """
 
@@ -71,7 +71,7 @@ class OnHost:
 
 
 def start(policy: Policy, env: VectorEnv) -> Position:
-    """Reset every environment and the policy's state."""
+    """Reset every environment, and burn the policy's state in on the frames before the first, if there are any."""
     reset = env.reset()
     state = policy.initial_state(env.num_envs)
     if reset.history is not None:
@@ -139,11 +139,11 @@ def rollout(
 def _following_values(
     policy: Policy, value: Tensor, position: Position, ends: list[tuple[int, Tensor, Position]]
 ) -> Tensor:
-    """The value of the frame that follows each of (B, T) steps.
+    """The values of the next frames, V(o_{t+1}), of (B, T) steps.
 
-    Most of these frames are acted on in the next step, so their values are known. The frames after the last step, and
+    Most of them are known, because the policy acted on these frames in step t + 1. The frames after the last step, and
     the last frames of episodes, are evaluated here in a single batch. An entry of ``ends`` holds a step t, the
-    indices (K,) of environments whose episodes ended there, and their last positions.
+    indices (K,) of environments whose episodes ended there, and their last frames with the policy's states.
     """
     positions = [position, *(last for _, _, last in ends)]
     obs = torch.cat([p.obs for p in positions])

@@ -31,12 +31,12 @@ from adamas.training.distributed import Follower, LeaderPhase, LeaderStreams, ch
 from adamas.training.evaluate import EvaluationPhase
 from adamas.training.folder import begin, check_free, claim, claim_free, never_began, relink
 from adamas.training.initial import take_weights
-from adamas.training.learning import ComponentPhase, Dreams, PolicyPhase, context_sampler
 from adamas.training.model_free import collect_phase
 from adamas.training.phases import CollectPhase, Phase
 from adamas.training.resuming import Changes, ShardedState, absolute, changed, restore_learning, saved_config
 from adamas.training.source import make_envs, playing, recorded, samplers
 from adamas.training.trainer import Trainer
+from adamas.training.update_phases import ComponentPhase, Dreams, PolicyPhase, context_sampler
 
 if TYPE_CHECKING:
     from adamas.training.sharded import ShardedPhase

@@ -1,6 +1,6 @@
 """The phases of an epoch. Each phase works in small units, and a run can be saved between any two units.
 
-The phases that train networks are in :mod:`adamas.training.learning`.
+The phases that train networks are in :mod:`adamas.training.update_phases`.
 """
 
 from __future__ import annotations

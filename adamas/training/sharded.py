@@ -23,10 +23,10 @@ from adamas.diffusion.denoiser import FrameDiffusion
 from adamas.nn.blocks import ResBlocks
 from adamas.training.config import ComponentTraining
 from adamas.training.distributed import LeaderPhase
-from adamas.training.learning import ComponentPhase
 from adamas.training.optim import Gradient, NonFiniteLossError, Optimizer, ema_weight
 from adamas.training.parts import read_parts, write_parts
 from adamas.training.phases import Phase
+from adamas.training.update_phases import ComponentPhase
 
 try:
     from torch.distributed.device_mesh import init_device_mesh

@@ -12,7 +12,13 @@ import pytest
 import torch
 
 from adamas.agent import AgentConfig
-from adamas.bench.agreement import SMALL, answers, fixed_agent, relative_error, replayed_answers
+from adamas.bench.agreement import (
+    MIN_DENOMINATOR,
+    cuda_graph_results,
+    fixed_agent,
+    network_results,
+    relative_error,
+)
 from adamas.bench.guarded import guarded
 from adamas.bench.real_runs import course
 from adamas.core.actions import ActionSpec
@@ -108,7 +114,7 @@ def test_relative_errors() -> None:
     assert relative_error([torch.tensor([2.0, -3.0]), torch.tensor([1e-9])], reference) == 0.25
     # What is small beside all the rest is measured against a thousandth of that: 4e-6 / (1e-3 * 4).
     off = [reference[0], torch.tensor([4e-6])]
-    assert relative_error(off, reference) == pytest.approx(4e-6 / (SMALL * 4), rel=1e-3)
+    assert relative_error(off, reference) == pytest.approx(4e-6 / (MIN_DENOMINATOR * 4), rel=1e-3)
     nan = relative_error([torch.tensor([2.0, float("nan")]), torch.tensor([5.0])], reference)
     assert nan != nan and not nan <= 1e9
     assert relative_error([], []) == 0
@@ -124,15 +130,15 @@ def test_a_wrong_weight_shows_in_outputs_and_gradients() -> None:
             actor_critic=config.actor_critic,
         )
     )
-    before, replayed = answers(agent), replayed_answers(agent)
+    before, replayed = network_results(agent), cuda_graph_results(agent)
     assert all(gradient.any() for answer in before.values() for gradient in answer.gradients[:4])
     with torch.no_grad():
         agent.denoiser.inner_model.conv_in.weight.mul_(1.1)
-    after = answers(agent)
+    after = network_results(agent)
     errors = {name: relative_error(after[name].outputs, before[name].outputs) for name in before}
     assert errors["denoiser"] > 1e-2 and errors["reward/end model"] == errors["actor-critic"] == 0
     assert relative_error(after["denoiser"].gradients, before["denoiser"].gradients) > 1e-2
-    again = replayed_answers(agent)["denoiser"].outputs
+    again = cuda_graph_results(agent)["denoiser"].outputs
     assert relative_error(again, replayed["denoiser"].outputs) > 1e-2
 
 

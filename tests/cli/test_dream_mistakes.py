@@ -40,15 +40,15 @@ from adamas.data.store import EpisodeStore
         ("--out film.gif --dataset other", "other holds actions that the agent does not have"),
         (
             "--out film.gif --policy agnet",
-            "agnet must be agent, random, or a text file with an action on every line (No such file",
+            "there is no file of actions agnet (No such file",
         ),
         (
             "--out film.gif --policy RUN",
-            "RUN must be agent, random, or a text file with an action on every line (Is a directory)",
+            "there is no file of actions RUN (Is a directory)",
         ),
         (
             "--out film.gif --policy bytes",
-            "bytes must be agent, random, or a text file with an action on every line (it is not text)",
+            "there is no file of actions bytes (it is not text)",
         ),
         ("--out film.gif --policy empty.txt", "empty.txt is empty; give an action on every line"),
         (

@@ -8,11 +8,11 @@ import pytest
 from adamas.core.errors import UserError
 from adamas.evaluation.scores import (
     aggregates,
+    count_superhuman,
     normalise,
     published,
     published_method,
     references,
-    superhuman,
 )
 
 
@@ -41,7 +41,7 @@ def test_published_aggregates(method: str, mean: float, iqm: float) -> None:
     ("method", "games"), [("DIAMOND", 11), ("IRIS", 10), ("SimPLe", 1), ("TWM", 8), ("Simulus", 13)]
 )
 def test_superhuman_games(method: str, games: int) -> None:
-    assert superhuman(normalise(published_method(method))) == games
+    assert count_superhuman(normalise(published_method(method))) == games
 
 
 def test_interval_of_diamond_is_that_of_other_resamples() -> None:

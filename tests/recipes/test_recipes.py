@@ -161,7 +161,7 @@ def test_a_command_reads_a_run(dreamer: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_metric_of_the_policy_is_logged(monkeypatch: Patch, tmp_path: Path) -> None:
     pytest.importorskip("minatar")
-    monkeypatch.setattr("adamas.training.learning.actor_critic_loss", loss_with_confidence)
+    monkeypatch.setattr("adamas.training.update_phases.actor_critic_loss", loss_with_confidence)
     logged = metrics_of(tiny_config(), tmp_path / "run")
     found = [r["action_probability"] for r in logged if r["phase"] == "actor_critic"]
     assert found and all(0.2 < probability < 0.5 for probability in found)

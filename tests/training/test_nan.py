@@ -12,8 +12,8 @@ from adamas.core.checkpoint import find_checkpoint
 from adamas.core.types import Batch
 from adamas.training.build import new_run
 from adamas.training.config import Config
-from adamas.training.learning import ComponentPhase
 from adamas.training.optim import NonFiniteLossError
+from adamas.training.update_phases import ComponentPhase
 from tests.helpers.tiny_config import differing, flat, tiny_config
 
 

@@ -18,9 +18,9 @@ from adamas.presets import preset
 from adamas.training.build import new_run
 from adamas.training.collect import Collector
 from adamas.training.config import CollectionConfig
-from adamas.training.learning import ComponentPhase, PolicyPhase, context_sampler, planned_updates
 from adamas.training.phases import CollectPhase, rates
 from adamas.training.trainer import Trainer
+from adamas.training.update_phases import ComponentPhase, PolicyPhase, context_sampler, planned_updates
 from adamas.world_models.diamond import Diamond
 from tests.helpers.game_parts import game_of
 from tests.helpers.tiny_config import differing, flat, tiny_config

@@ -17,10 +17,10 @@ from adamas.core.workers import Workers
 from adamas.data.prefetch import PrefetchingSampler
 from adamas.data.sampling import SegmentSampler
 from adamas.training import build
-from adamas.training.learning import ComponentPhase, PolicyPhase
 from adamas.training.optim import NonFiniteLossError
 from adamas.training.phases import Phase
 from adamas.training.trainer import Trainer
+from adamas.training.update_phases import ComponentPhase, PolicyPhase
 from tests.helpers.game_parts import game_of
 from tests.helpers.tiny_config import differing, flat
 from tests.training.test_phases import collected

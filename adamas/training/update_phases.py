@@ -1,8 +1,8 @@
-"""The training phases: components of the world model learn from the replay store, and the policy learns in dreams.
+"""The phases that update networks: the parts of the world model from the replay store, and the policy in dreams.
 
 Every batch may be split into shards, which are computed in parallel (:mod:`adamas.core.workers`). Each shard has its
-own random numbers. The optimiser uses the mean of the shards' gradients, weighted by their shares of the batch, so the
-result does not depend on the order in which shards finish.
+own random numbers. The gradients of shards are weighted by their shares of the batch and summed in a fixed order, so
+the result does not depend on the order in which shards finish.
 """
 
 from __future__ import annotations
@@ -50,7 +50,17 @@ class ComponentPhase(Phase):
         generators: Sequence[Generator],
         workers: Workers,
     ) -> None:
-        """``ema`` is the component's own module if there is no EMA; there is one generator per local shard."""
+        """Prepare to train a component.
+
+        Args:
+            component: what is trained.
+            ema: the module whose weights are the EMA of the component's; the component's own module if there is none.
+            config: how it is trained.
+            sampler: draws batches.
+            rng: randomness of the batches.
+            generators: randomness of the losses, one for each shard of this process.
+            workers: compute the shards.
+        """
         self.component = component
         self.ema = ema
         self.config = config
@@ -73,7 +83,7 @@ class ComponentPhase(Phase):
         """Take one step of the optimiser on a new batch.
 
         Raises:
-            NonFiniteLossError: with the batch attached as ``batch``.
+            NonFiniteLossError: a loss or a gradient on a CPU is not finite; its ``batch`` is the whole batch.
         """
         before = copy.deepcopy(self.rng)
         here, sizes = self.workers.split(self.config.batch_size)
@@ -89,7 +99,9 @@ class ComponentPhase(Phase):
         gradients, metrics = zip(*computed, strict=True)
         try:
             norm = self.optimizer.update(*gradients)
-        except NonFiniteLossError as error:  # read the whole batch: another process's shard may be the cause
+        except (
+            NonFiniteLossError
+        ) as error:  # draw the whole batch again: another process's shard may be the cause
             error.batch = self.sampler.sample(self.config.batch_size, self.component.segments, before)
             raise
         if self.ema is not self.component.module:
@@ -101,7 +113,7 @@ class ComponentPhase(Phase):
         update_ema(self.ema, self.component.module, decay, num_updates)
 
     def state_dict(self) -> dict[str, Any]:
-        """The state for a checkpoint, without the EMA, which is saved with the agent."""
+        """The state of the optimiser, and the weights if there is an EMA; otherwise the agent's checkpoint has them."""
         module = self.component.module
         weights = {} if self.ema is module else module.state_dict()
         return {"optimizer": self.optimizer.state_dict(), "module": dict(weights)}
@@ -114,7 +126,7 @@ class ComponentPhase(Phase):
 
 
 class Dreams:
-    """One shard of the dreams that the policy learns from, and the policy's position in them."""
+    """One shard of the dreams that the policy learns from, and where its next rollout continues."""
 
     def __init__(self, policy: Policy, imagination: Imagination) -> None:
         self.policy = policy
@@ -132,7 +144,7 @@ class Dreams:
         return steps
 
     def state_dict(self) -> dict[str, Any]:
-        """The state for a checkpoint; empty between two epochs, when there are no dreams to continue."""
+        """The state for a checkpoint; empty before the first rollout."""
         if self.position is None:
             return {}
         obs, policy_state = self.position
@@ -149,7 +161,7 @@ class Dreams:
 
 
 class PolicyPhase(Phase):
-    """Trains the actor-critic, on dreamt steps alone."""
+    """Trains the actor-critic on imagined steps alone."""
 
     def __init__(self, policy: nn.Module, config: PolicyTraining, dreams: Sequence[Dreams], workers: Workers):
         """``dreams`` has one entry per shard of this process."""
@@ -168,7 +180,7 @@ class PolicyPhase(Phase):
             dreams.position = None
 
     def update(self) -> Metrics:
-        """Dream for some steps, then take one step of the optimiser."""
+        """Dream for ``steps_per_update`` steps, then take one step of the optimiser."""
         shares = [dreams.imagination.num_envs / self.config.num_dreams for dreams in self.dreams]
 
         def differentiate(dreams: Dreams, share: float) -> tuple[Gradient, Metrics]:
