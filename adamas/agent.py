@@ -32,21 +32,21 @@ class AgentConfig:
     actions: ActionSpec
     world_model: DiamondConfig = field(default_factory=DiamondConfig)
     actor_critic: ActorCriticConfig | None = field(default_factory=ActorCriticConfig)
-    """The policy. None: there is none, because the world model was trained on recordings."""
+    """The policy. None if there is none, because the world model was trained on recordings."""
 
     @classmethod
     def from_checkpoint(cls, data: Mapping[str, Any]) -> AgentConfig:
         """The agent of a checkpoint.
 
-        Before version 0.2, checkpoints held the names of actions, and a policy in runs on recordings too, which was
-        never trained. Such a policy is left out.
+        Before version 0.2, a checkpoint stored the names of actions in place of an action space, and runs on recordings
+        saved a policy that was never trained. Such a policy is left out.
 
         Args:
-            data: the configuration of the checkpoint, in which ``agent`` is what
-                :func:`~adamas.core.config.to_dict` made of an agent's and ``run``, if it is there, of a run's.
+            data: the checkpoint's configuration: ``agent`` holds the agent's, and ``run``, if present, the run's, both
+                as :func:`~adamas.core.config.to_dict` makes them.
 
         Raises:
-            UserError: it does not fit.
+            UserError: ``data`` does not describe an agent.
         """
         agent, run = data.get("agent"), data.get("run")
         if isinstance(agent, Mapping) and isinstance(agent.get("actions"), list):
@@ -69,7 +69,7 @@ class Agent(nn.Module):
 
     Attributes:
         config: what it was built from.
-        world_model: dreams.
+        world_model: the networks that dream.
         actor_critic: the policy; None if the world model was trained on recordings. :attr:`policy` is never None.
     """
 
@@ -85,12 +85,12 @@ class Agent(nn.Module):
 
     @property
     def denoiser(self) -> Denoiser:
-        """Draws the next frame."""
+        """The denoiser, which draws the next frame."""
         return self.world_model.denoiser
 
     @property
     def reward_end(self) -> RewardEndModel:
-        """Judges transitions.
+        """The reward/end model, which judges transitions.
 
         Raises:
             UserError: its world model has no such part.
@@ -103,7 +103,7 @@ class Agent(nn.Module):
 
     @property
     def policy(self) -> ActorCritic:
-        """Chooses actions.
+        """The actor-critic, which chooses actions.
 
         Raises:
             UserError: the agent has no policy.
@@ -217,8 +217,8 @@ def check_dataset_fits(
         store: the dataset.
         obs_shape: (C, H, W) of the frames that the agent sees.
         what: name of the agent, for error messages.
-        spec: the agent's actions, where the dataset must hold exactly these because it will be extended. None: any
-            actions, because those that are read are checked one by one.
+        spec: the agent's actions, if the dataset will be extended and must therefore hold the same ones. None accepts
+            any, because actions that are read are checked one by one.
 
     Raises:
         UserError: frames of another shape, or other actions.

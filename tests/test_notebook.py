@@ -49,7 +49,7 @@ def returned(cell: Cell) -> list[str]:
 
 @pytest.fixture
 def notebook(monkeypatch: pytest.MonkeyPatch) -> Notebook:
-    monkeypatch.setitem(sys.modules, "marimo", SimpleNamespace(App=Notebook))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "marimo", SimpleNamespace(App=Notebook))
     app = runpy.run_path(str(NOTEBOOK))["app"]
     assert isinstance(app, Notebook)
     return app

@@ -109,6 +109,11 @@ def first_argument(arguments: Sequence[str], command: str, what: str) -> tuple[s
     return arguments[0], arguments[1:]
 
 
+def has_positional(arguments: Sequence[str]) -> bool:
+    """Whether the first word after a command is a positional argument rather than an option."""
+    return bool(arguments) and not arguments[0].startswith("-")
+
+
 def _published_config(file: Path) -> Config:
     """The published configuration, with the Atari game that a published file is named after, if there is one."""
     config = preset("atari100k")
@@ -119,7 +124,7 @@ def _published_config(file: Path) -> Config:
 
 
 def check_env(agent: Agent, config: EnvConfig | None, target: Target) -> EnvConfig:
-    """The game of a command. Refuse, as UserError, one that does not fit the agent, and that there is none."""
+    """Return the game that a command plays. Raises UserError if there is none, or if it does not fit the agent."""
     if config is None:
         raise UserError(
             f"{target} was trained on recordings that name no game; name one with `env.suite` and `env.game`"

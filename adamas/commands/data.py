@@ -64,7 +64,7 @@ class Split:
     out: str
     """Folder to write, with train/ and test/ in it. It must not exist yet."""
     test: float = 0.1
-    """Share of the episodes that go to test/, between 0 and 1 and neither of them. At least one episode does."""
+    """Share of the episodes that go to test/, above 0 and below 1. At least one episode goes there."""
     seed: int = 0
     """Seed of the random choice of episodes, at least 0."""
     cut: int | None = None
@@ -90,7 +90,7 @@ class Pack:
 
 def import_(arguments: Sequence[str]) -> None:
     """Import recordings, and print what is in the dataset."""
-    word, rest = first_argument(arguments, "data import", "a file or folder")
+    word, rest = first_argument(arguments, "data import", "the folder or URL of a dataset")
     path = parse_place(word)
     options = parse(Import, rest, f"data import {path}")
 
@@ -110,7 +110,7 @@ def import_(arguments: Sequence[str]) -> None:
 
 def inspect(arguments: Sequence[str]) -> None:
     """Print what is in a dataset, and draw a sheet of its frames where asked."""
-    word, rest = first_argument(arguments, "data inspect", "a file or folder")
+    word, rest = first_argument(arguments, "data inspect", "the folder or URL of a dataset")
     path = parse_place(word)
     options = parse(Inspect, rest, f"data inspect {path}")
     store = EpisodeStore.open(path)
@@ -130,7 +130,7 @@ def inspect(arguments: Sequence[str]) -> None:
 
 def validate(arguments: Sequence[str]) -> None:
     """Check a dataset, and say whether it is sound."""
-    word, rest = first_argument(arguments, "data validate", "a file or folder")
+    word, rest = first_argument(arguments, "data validate", "the folder or URL of a dataset")
     path = parse_place(word)
     parse(Validate, rest, f"data validate {path}")
     store = EpisodeStore.open(path)
@@ -148,7 +148,7 @@ def validate(arguments: Sequence[str]) -> None:
 
 def split(arguments: Sequence[str]) -> None:
     """Split a dataset, and print the sizes of the parts."""
-    word, rest = first_argument(arguments, "data split", "a file or folder")
+    word, rest = first_argument(arguments, "data split", "the folder or URL of a dataset")
     path = parse_place(word)
     options = parse(Split, rest, f"data split {path}")
     rng = np.random.default_rng(options.seed)
@@ -167,7 +167,7 @@ def split(arguments: Sequence[str]) -> None:
 
 def pack(arguments: Sequence[str]) -> None:
     """Pack a dataset or its parts, and print their sizes."""
-    word, rest = first_argument(arguments, "data pack", "a file or folder")
+    word, rest = first_argument(arguments, "data pack", "the folder or URL of a dataset")
     path = parse_place(word)
     out = parse_place(parse(Pack, rest, f"data pack {path}").out)
     parted = not is_url(path) and not (Path(path) / INDEX).is_file() and (Path(path) / "train").is_dir()

@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from adamas.agent import Agent
-from adamas.commands.common import Target, check_env, find_target
+from adamas.commands.common import Device, Target, check_env, find_target
 from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.errors import UserError
@@ -45,8 +45,8 @@ class Dream(FilmOptions):
     training episodes (not with --beside-real), otherwise the agent plays the game up to each start."""
     fps: float = 15.0
     """Frames per second of the film, at least 0.1 and at most 60 for .mp4 or 50 for .gif."""
-    device: str = "auto"
-    """Device on which the agent computes: cpu, cuda, mps, or auto for the fastest of them that this machine has."""
+    device: Device = "auto"
+    """Device that the agent computes on. auto takes the first that exists of cuda, mps and cpu."""
 
 
 def dream(arguments: Sequence[str]) -> None:

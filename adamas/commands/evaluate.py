@@ -52,7 +52,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     options = parse(Evaluate, rest, f"evaluate {target}", default)
     runtime.keep_freed_memory()
     agent = load(target.path, options.device)
-    _ = agent.policy  # refuses agents without, before the game is named
+    _ = agent.policy  # raises UserError without a policy, before anything is said of the game
     evaluation = evaluate_agent(
         agent,
         check_env(agent, options.env, target),

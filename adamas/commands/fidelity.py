@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from adamas.commands.common import check_env, find_target
+from adamas.commands.common import Device, check_env, find_target
 from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.console import console
@@ -46,8 +46,8 @@ class Fidelity(FidelityOptions):
     """TorchScript file of the network of FVD; loading it executes code in it. None: FVD is not measured."""
     out: Path = Path("fidelity")
     """Folder to make for results, plots and films. If it exists, a number is added to its name."""
-    device: str = "auto"
-    """Device on which the agent computes: cpu, cuda, mps, or auto for the fastest of them that this machine has."""
+    device: Device = "auto"
+    """Device that the agent computes on. auto takes the first that exists of cuda, mps and cpu."""
 
 
 def fidelity(arguments: Sequence[str]) -> None:
@@ -68,7 +68,7 @@ def fidelity(arguments: Sequence[str]) -> None:
     runtime.keep_freed_memory()
     agent = load(target.path, options.device)
     if options.moments:
-        _ = agent.policy  # refuses agents without, which cannot play the game up to a moment
+        _ = agent.policy  # raises UserError without a policy, which plays the game up to each moment
         check_env(agent, options.env, target)
     result = measure_fidelity(
         agent,

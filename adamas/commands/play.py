@@ -14,7 +14,7 @@ import tyro
 
 import adamas.play
 from adamas.agent import Agent
-from adamas.commands.common import Target, check_env, find_target
+from adamas.commands.common import Target, check_env, find_target, has_positional
 from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.checks import check_range
@@ -89,7 +89,7 @@ class Play:
 
 def play(arguments: Sequence[str]) -> None:
     """Run the command until the user ends it."""
-    is_demo = not has_target(arguments)
+    is_demo = not has_positional(arguments)
     target, config, rest = find_target([str(DEMO), *arguments] if is_demo else arguments, "play")
     if is_demo:
         target = replace(target, word="the agent in the package")
@@ -194,11 +194,6 @@ def _starts(agent: Agent, datasets: Mapping[str, Place], make_real: MakeEnv | No
     if problems or make_real is None:
         raise problems[0]
     return PlayedStarts(make_real(False), agent)
-
-
-def has_target(arguments: Sequence[str]) -> bool:
-    """Whether the first argument is positional: a run, a checkpoint or a file."""
-    return bool(arguments) and not arguments[0].startswith("-")
 
 
 def _trained_on(agent: Agent, config: Config, env: EnvConfig | None) -> str:

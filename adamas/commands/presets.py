@@ -39,6 +39,7 @@ FACTS = {
     "atari100k": Facts("the paper's Atari 100k benchmark, in full", "1 GPU"),
     "car-racing": Facts("try continuous control: Gymnasium's race track", CORES),
     "cartpole": Facts("try continuous control: a pole on a cart", CORES),
+    "static-small": Facts("learn a world model of recordings of about 32x32", CORES),
     "static": Facts("learn a world model of recordings of about 64x64", CORES, "100 min"),
     "vizdoom": Facts("learn a ViZDoom maze from recordings, at 120x160", CORES, "36 min"),
     "driving": Facts("learn the race track from recordings, at 96x96", CORES, "29 min"),
@@ -72,17 +73,12 @@ def show_presets(arguments: Sequence[str]) -> None:
     _print_table([name for name in PRESETS if name not in ablations])
     print("\nablations: each differs from the preset ablation in one choice of the paper")
     _print_table(ablations)
-    print(f"\n{NOT_MEASURED} was not measured. adamas plan PRESET predicts time and memory on this machine.")
+    print(f"\n{NOT_MEASURED}: not measured. adamas plan PRESET predicts time and memory on this machine.")
 
 
 def _print_table(names: Sequence[str]) -> None:
     table = Table("preset", "what it is for", "hardware", "time", "memory", box=None)
     for name in names:
-        facts = FACTS.get(name) or Facts(_summary(name), NOT_MEASURED)
+        facts = FACTS[name]
         table.add_row(name, facts.purpose, facts.hardware, facts.time, facts.memory)
     console().print(table)
-
-
-def _summary(name: str) -> str:
-    """The first line of a preset's docstring."""
-    return (PRESETS[name].__doc__ or NOT_MEASURED).splitlines()[0]

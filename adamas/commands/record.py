@@ -18,7 +18,7 @@ from adamas.commands.common import Device, check_env, find_target, first_argumen
 from adamas.commands.recorded_dataset import kept, recorded_before, seed_after, store_for
 from adamas.core import runtime
 from adamas.core.actions import ActionSpec
-from adamas.core.arguments import parse, value_of
+from adamas.core.arguments import option_values, parse
 from adamas.core.checks import check_range
 from adamas.core.errors import UserError, require
 from adamas.data.inspect import summary
@@ -94,7 +94,7 @@ def record(arguments: Sequence[str]) -> None:
     """Play and record, and print what is in the dataset."""
     word, rest = first_argument(arguments, "data record", "a folder for the dataset")
     path = local(parse_place(word))
-    agent = value_of("agent", rest)
+    agent = option_values(rest).get("agent")
     if agent is not None:
         store = _record_agent(path, rest, agent)
     else:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import tyro
 
-from adamas.commands.common import Device, print_scores
+from adamas.commands.common import Device, has_positional, print_scores
 from adamas.core.arguments import parse
 from adamas.core.config import load_config, to_dict
 from adamas.core.console import counted
@@ -70,7 +70,7 @@ class Resume:
     """Number of final epochs of the whole run. By default, it stays as it was. A larger number continues a finished
     run."""
     data: str | None = None
-    """Folder where the recordings of the run are now. By default, the folder where they were before."""
+    """Folder or URL where the recordings of the run are now. By default, the folder where they were before."""
     env: ResumedGame = field(default_factory=ResumedGame)
     quiet: bool = False
     """Print no progress; scores are printed all the same."""
@@ -85,7 +85,7 @@ def train(arguments: Sequence[str]) -> None:
         _check_game(resume)
         changes = Changes(resume.device, resume.final_epochs, resume.data)
         run_dir, make = resume.resume, partial(resume_run, resume.resume, resume.quiet, group, changes)
-    elif not arguments or arguments[0].startswith("-"):
+    elif not has_positional(arguments):
         raise UserError(f"train needs a preset ({', '.join(PRESETS)}) or --resume RUN (adamas train --help)")
     else:
         name = arguments[0]
@@ -158,7 +158,7 @@ def parse_start(name: str, arguments: Sequence[str]) -> Train:
 
 def _check_resume_options(arguments: Sequence[str]) -> None:
     """Refuse, as UserError, options that cannot change when a run continues."""
-    if arguments and not arguments[0].startswith("-"):
+    if has_positional(arguments):
         raise UserError(f"a run that continues has its preset already; leave out {arguments[0]}")
     known = {f"--{option.name.replace('_', '-')}" for option in fields(Resume)}
     known |= {"--env.game", "--help"}

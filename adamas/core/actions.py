@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from adamas.core.console import counted
 from adamas.core.errors import UserError
 
 
@@ -101,7 +102,7 @@ class ActionSpec:
 
     def __str__(self) -> str:
         if self.is_discrete:
-            return f"{self.num_actions} actions ({', '.join(self.names)})"
+            return f"{counted(self.num_actions, 'action')} ({', '.join(self.names)})"
         return f"actions of {self.size} numbers ({', '.join(self.entries)})"
 
     @property
@@ -135,7 +136,7 @@ class ActionSpec:
     def problem(self, action: np.ndarray) -> str:
         """Describe what is wrong with actions of shape (..., ``*shape``); return "" if they are valid."""
         if action.shape[action.ndim - len(self.shape) :] != self.shape:
-            return f"expected {self.size} numbers an action, got shape {action.shape}"
+            return f"expected {self.size} numbers per action, got shape {action.shape}"
         entries = action.reshape(-1, self.size)
         for column, wrong in enumerate(self.outside(action).T):
             if wrong.any():

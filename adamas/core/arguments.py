@@ -60,18 +60,6 @@ def parse(
     return cast(Options, parsed)
 
 
-def value_of(field: str, arguments: Sequence[str]) -> str | None:
-    """The value of an option, before ``arguments`` are parsed; None if it is not given.
-
-    For options that decide which values the others have if they are not given.
-
-    Args:
-        field: dotted name of the field, such as ``"env.suite"``.
-        arguments: the words after the command.
-    """
-    return option_values(arguments).get(field)
-
-
 def option_values(arguments: Sequence[str]) -> dict[str, str]:
     """The values of options as they stand in ``arguments``, by dotted keys: ``--env.suite minatar``."""
     values = {}

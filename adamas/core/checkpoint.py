@@ -35,6 +35,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from adamas.core.config import to_yaml
 from adamas.core.errors import UserError
 from adamas.core.files import sync, write_file
 from adamas.core.manifest import DamagedError, verify, write_manifest
@@ -141,8 +142,7 @@ def save_checkpoint(
         _tidy(root)
         temporary.mkdir()
         write_tensors(temporary / "agent.safetensors", agent)
-        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-        (temporary / "config.yaml").write_text(text, encoding="utf-8")
+        (temporary / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
         _write_trainer(temporary / "trainer.pt", trainer)
         for name, write in parts.items():
             (temporary / "parts" / name).mkdir(parents=True)

@@ -204,14 +204,15 @@ def save_config(path: Path, config: Any) -> None:
         UserError: if the file cannot be written.
     """
     try:
-        write_file(path, _to_yaml(to_dict(config)))
+        write_file(path, to_yaml(to_dict(config)))
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror}; check the folder and its free space"
         ) from error
 
 
-def _to_yaml(data: Mapping[str, Any]) -> str:
+def to_yaml(data: Mapping[str, Any]) -> str:
+    """Plain values as YAML text, from which :func:`read_yaml` reads the same values."""
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
     if any(line_break in text for line_break in "\x85\u2028\u2029"):
         # PyYAML would write these characters unescaped, and read a space in their place.

@@ -24,7 +24,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """Replace a file atomically: the block writes a temporary file, which is renamed to ``path`` when the block ends.
 
     A reader sees the old file or the complete new one, never a part. The temporary name has the suffix of ``path``, for
-    libraries that choose a format by it. The file is removed if the block raises, and overwritten after a kill.
+    libraries that choose a format by it. If the block raises, the temporary file is removed. One that a killed process
+    left behind is overwritten.
 
     Args:
         path: the final path. Its folder must exist. An existing file is replaced.

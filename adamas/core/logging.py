@@ -102,7 +102,8 @@ class Metrics:
                 warnings.warn(
                     f"{path} lost records made before the checkpoint; appending to what is left", stacklevel=2
                 )
-            file.truncate(min(size, state[name]))
+            with _writing_to(self._folder):
+                file.truncate(min(size, state[name]))
         self._last_step = state["last_step"]
         if self._tensorboard:
             self._tensorboard.close()

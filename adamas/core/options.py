@@ -6,6 +6,7 @@ import ast
 import functools
 import inspect
 import itertools
+import re
 import textwrap
 import types
 from collections.abc import Iterator, Sequence
@@ -135,4 +136,4 @@ def positionals_first(cls: type, arguments: Sequence[str]) -> tuple[list[str], l
 
 def _is_option(word: str) -> bool:
     """Whether a word begins an option; a negative number is a value."""
-    return word.startswith("-") and not word[1:2].isdigit() and word not in ("-", "-inf", "-nan")
+    return word.startswith("-") and not re.match(r"-\.?\d", word) and word not in ("-", "-inf", "-nan")

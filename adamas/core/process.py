@@ -75,7 +75,7 @@ def _run(command: Callable[[], None]) -> None:
 
 @contextmanager
 def stop_signal() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets. The second one acts as it did before."""
+    """An event that the first SIGINT or SIGTERM sets. A second signal has its previous effect."""
     stop = threading.Event()
     signals = (signal.SIGINT, signal.SIGTERM)
     previous: dict[int, Any] = {number: signal.getsignal(number) for number in signals}
@@ -125,7 +125,7 @@ def _is_memory_error(error: BaseException) -> bool:
 def _one_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    return f"adamas: warning: {message}\n"
+    return f"adamas: warning: {' '.join(str(message).split())}\n"
 
 
 def _on_thread_error(args: threading.ExceptHookArgs) -> None:

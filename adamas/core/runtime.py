@@ -176,7 +176,8 @@ def in_chosen_mode(network: Callable[Arguments, Tensor]) -> Callable[Arguments, 
             return compiled(None)(*args, **kwargs)
         except torch._dynamo.exc.TorchDynamoException as error:
             _mode.compile = False
-            reason = str(getattr(error, "inner_exception", error)).strip().splitlines()[0]
+            cause = getattr(error, "inner_exception", error)
+            reason = str(cause).strip().partition("\n")[0] or type(cause).__name__
             print(
                 f"networks are not compiled and are therefore slower ({reason}); install a compiler, "
                 "or set runtime.compile to False",
@@ -242,18 +243,16 @@ def device_of(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
 
 
-def keep_freed_memory() -> bool:
+def keep_freed_memory() -> None:
     """Make glibc keep freed memory instead of returning it to the system after every operation.
 
     By default, glibc maps new memory for each large activation, and its pages are faulted in one by one. On a CPU
     this takes more time than the arithmetic. Does nothing if the C library is not glibc.
-
-    Returns:
-        Whether the settings were applied.
     """
     if platform.libc_ver()[0] != "glibc":
-        return False
+        return
     trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h
     mallopt = ctypes.CDLL(None).mallopt
     settings = ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 64 * 2**20))
-    return all(mallopt(option, value) == 1 for option, value in settings)
+    for option, value in settings:
+        mallopt(option, value)

@@ -109,7 +109,7 @@ def film_dreams(
     if options.beside_real and isinstance(starts, RecordedStarts) and actor is not None:
         raise UserError("recorded episodes have their own actions; choose no actor, or film beside the game")
     if not isinstance(actor, Tensor) and actor != "random" and not options.beside_real:
-        _ = agent.policy  # refuses agents without, before the first picture is asked for
+        _ = agent.policy  # raises UserError without a policy, before the first picture is asked for
     return _Film(agent, starts, actor, steps, options).pictures()
 
 

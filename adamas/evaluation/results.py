@@ -25,7 +25,7 @@ class Score:
         lengths: number of steps of each episode, (n,).
 
     Raises:
-        ValueError: there are no episodes, or a number of the returns is not finite.
+        ValueError: there are no episodes, or the mean, its interval or a return is not finite.
     """
 
     mean: float

@@ -100,7 +100,7 @@ def export_model(
 
 def check_export(agent: Agent, opset: int) -> None:
     """Refuse what cannot be exported, before anything is written. Raises UserError, see :func:`export_onnx`."""
-    _ = agent.reward_end, agent.policy  # refuses agents without
+    _ = agent.reward_end, agent.policy  # raises UserError if one of them is missing
     if not isinstance(agent.denoiser, EdmDenoiser):
         raise UserError("only EDM denoisers can be exported, and this agent has a DDPM one; train with edm")
     if agent.config.world_model.upsampler is not None:

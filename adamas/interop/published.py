@@ -61,7 +61,7 @@ def save_published(agent: Agent, path: Path | str) -> None:
             "the published format is for EDM denoisers of one stage on stacked frames, without sigma_change, and a "
             "reward/end model; keep the checkpoint folder instead"
         )
-    _ = agent.policy  # refuses agents without
+    _ = agent.policy  # raises UserError if there is no policy
     shape = agent.config.obs_shape
     if shape[1] != shape[2] or infer_config(state, "the agent").obs_shape != shape:
         raise UserError(

@@ -1,4 +1,4 @@
-"""The requests of a player's page: JSON of at most :data:`MAX_MESSAGE` bytes, one of the classes below each."""
+"""The requests that a player's page sends, each a JSON message that is parsed into one of the classes below."""
 
 from __future__ import annotations
 
@@ -159,5 +159,5 @@ def parse(text: str, num_actions: int) -> Request:
 
 
 def human_fps(game: EnvConfig | None) -> float:
-    """Steps a second at which a person can play a game, or a dream of recordings if there is none."""
+    """Steps per second at which a person can play a game. None stands for a dream of recordings."""
     return DEFAULT_FPS if game is None else HUMAN_FPS.get(game.suite, DEFAULT_FPS)

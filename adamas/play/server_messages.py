@@ -35,8 +35,6 @@ class Hello:
         why_no_real: why there is no real game; empty if there is one.
         samplers: names of the samplers.
         limits: the lowest and the highest value of settings, by name.
-        can_record: whether episodes can be recorded.
-        why_no_record: why they cannot; empty if they can.
     """
 
     type: Literal["hello"] = "hello"
@@ -51,8 +49,6 @@ class Hello:
     why_no_real: str
     samplers: Sequence[str]
     limits: Mapping[str, tuple[float, float]]
-    can_record: bool = True
-    why_no_record: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

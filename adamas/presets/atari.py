@@ -142,7 +142,7 @@ def atari_small() -> Config:
 
 
 def _debug_training() -> TrainingConfig:
-    """Three updates an epoch of everything."""
+    """Three updates of each network in each epoch."""
     return TrainingConfig(
         denoiser=ComponentTraining(
             optimizer=paper.OPTIMIZER,
@@ -170,7 +170,10 @@ def _debug_training() -> TrainingConfig:
 
 
 def debug() -> Config:
-    """Every phase once on an Atari game, in less than a minute. Meant for tests, and so in fp32 on all machines."""
+    """Every phase once on an Atari game, in less than a minute.
+
+    It is meant for tests, so it computes in fp32 on all machines.
+    """
     return Config(
         env=replace(paper.GAME, size=16, max_episode_steps=100),
         world_model=DiamondConfig(

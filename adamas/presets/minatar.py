@@ -113,10 +113,10 @@ def quickstart() -> Config:
 
 
 def quickstart_long() -> Config:
-    """``quickstart`` for an hour of training, with at most 100,000 real steps.
+    """``quickstart`` for an hour of training, with 100,000 real steps.
 
     A single denoising step predicts the mean of all possible next frames. So the dreams of ``quickstart`` never show
-    the game's sticky actions, and an agent that cannot improve in them still loses the ball in the game. This preset
+    the game's sticky actions. An agent can play them perfectly and still lose the ball in the game. This preset
     takes three steps from EDM's initial noise, which draw a sticky action as often as it happens in the game.
     """
     changes = {

@@ -50,7 +50,7 @@ def new_run(config: Config, run_dir: Path, quiet: bool = False, group: Group = A
     The saved configuration has absolute paths, so that it does not depend on the working directory.
 
     Raises:
-        UserError: the folder is in use, the environment cannot be created, or the recordings do not do.
+        UserError: the folder is in use, the environment cannot be created, or the recordings cannot be used.
     """
     check_free(run_dir)
     if config.data is not None:
@@ -110,7 +110,7 @@ def _build(
     lock: FileLock | None = None,
 ) -> Trainer:
     if config.imagination == "off" and group.size > 1:
-        raise UserError("`imagination` off is for one process; start it without torchrun")
+        raise UserError("`imagination` is off, which works in one process only; start it without torchrun")
     device = runtime.setup(config.runtime)
     if not quiet:  # the next steps may take seconds
         print(f"{run_dir}: {_about(config, device, checkpoint)}", flush=True)
@@ -203,7 +203,7 @@ def _new_agent(
     if config.init is not None and checkpoint is None:
         names = take_weights(agent, config)
         if not quiet:
-            print(f"weights of {', '.join(names) or 'nothing'} from {config.init}", flush=True)
+            print(f"weights of {', '.join(names)} from {config.init}", flush=True)
     runtime.place(agent, config.runtime, device)
     return agent
 

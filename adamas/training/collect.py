@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
 from adamas.core.protocols import Policy
-from adamas.core.types import EnvReset
 from adamas.data.recording import Recording
 from adamas.data.store import EpisodeStore
 from adamas.envs.vector import RealVectorEnv
@@ -76,12 +75,8 @@ class Collector:
         """Restore a checkpoint: the replay store, the environments and the running episodes."""
         self.store.truncate(state["num_rows"])
         reset = self.env.restore(state["env"])
-        self._position = None if reset is None else _position(reset, state["policy_state"])
+        self._position = None if reset is None else Position(reset.obs, tuple(state["policy_state"]))
         self._recording.episode = np.array(state["episode"])
         self.reward_signs = state["reward_signs"].clone()
         self._running_return = state["running_return"].clone()
         self.returns = list(state["returns"])
-
-
-def _position(reset: EnvReset, policy_state: list[Tensor]) -> Position:
-    return Position(reset.obs, tuple(policy_state))

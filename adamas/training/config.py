@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -11,7 +12,6 @@ from adamas.core.errors import UserError
 from adamas.core.runtime import RuntimeConfig
 from adamas.data.sampling import EpisodeWeighting
 from adamas.envs.config import AtariConfig, EnvConfig
-from adamas.rl.action_distribution import check_temperature
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.rl.losses import ActorCriticLossConfig
 from adamas.training.old_config import upgraded
@@ -33,8 +33,8 @@ class CollectionConfig:
     first_steps: int = 5_000
     """Least number of steps of the real game before the first epoch."""
     first_steps_max: int = 10_000
-    """Largest number of steps of the real game before the first epoch, which is reached if too few of the rare
-    rewards have been seen."""
+    """Number of steps of the real game after which the first epoch starts even if too few of the rare rewards have been
+    seen, rounded up to a whole unit of collection (at most 20 steps of each environment)."""
     min_rare_rewards: int = 10
     """Number of rewards that must have been seen before the first epoch starts, not counting those of the most
     frequent sign (-1, 0 or 1). 0 starts it after first_steps."""
@@ -57,11 +57,12 @@ class CollectionConfig:
     def __post_init__(self) -> None:
         _check_minima("collection.", self, num_envs=1, min_rare_rewards=0, steps_per_epoch=1)
         check_range("collection.epsilon", self.epsilon, least=0, most=1)
-        check_temperature(self.temperature)
+        check_range("collection.temperature", self.temperature, least=0, below=math.inf)
         if not 1 <= self.first_steps <= self.first_steps_max <= self.total_steps:
             raise UserError(
-                "`collection.first_steps`, `first_steps_max` and `total_steps` must be at least 1 and in rising order, "
-                f"got {self.first_steps}, {self.first_steps_max} and {self.total_steps}"
+                f"`collection.first_steps` is {self.first_steps}, `collection.first_steps_max` is "
+                f"{self.first_steps_max} and `collection.total_steps` is {self.total_steps}; each must be at least 1 "
+                "and at least the one before it"
             )
 
 
@@ -103,7 +104,14 @@ class PolicyTraining:
     """Number of updates in every other epoch. 0 leaves the policy as it is after the first epoch."""
 
     def __post_init__(self) -> None:
-        _check_minima("", self, num_dreams=1, steps_per_update=1, first_epoch_updates=0, updates_per_epoch=0)
+        _check_minima(
+            "actor_critic.",
+            self,
+            num_dreams=1,
+            steps_per_update=1,
+            first_epoch_updates=0,
+            updates_per_epoch=0,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +165,7 @@ class EvaluationConfig:
             heldout_steps=1,
             heldout_windows=1,
         )
-        check_temperature(self.temperature)
+        check_range("evaluation.temperature", self.temperature, least=0, below=math.inf)
 
 
 class GameParts(NamedTuple):
@@ -178,8 +186,8 @@ class Config:
     env: EnvConfig | None = field(default_factory=AtariConfig)
     """The game. In a run on recordings, the game that was recorded, or None if they do not name it."""
     data: str | None = None
-    """Folder of recordings to train the world model on instead of a game, split into train/ and test/ (see adamas
-    data split). Nothing is collected and no policy is trained. The run has final_epochs epochs."""
+    """Folder or URL of recordings to train the world model on instead of a game, split into train/ and test/ (see
+    adamas data split). Nothing is collected and no policy is trained. The run has final_epochs epochs."""
     init: str | None = None
     """Agent whose weights the run starts from: the folder of a run or of a checkpoint, a published .pt file, or
     hf://owner/name. By default, weights are random."""
@@ -223,7 +231,9 @@ class Config:
                 "`init_parts` says what to take from `init`; name an agent with `init`, or leave it out"
             )
         if self.data is not None and self.imagination == "off":
-            raise UserError("`imagination` off trains on a game alone; leave out `data`")
+            raise UserError(
+                "`imagination` is off, which trains on a game alone; leave out `data`, or set it to on"
+            )
         if self.data is None and self.runtime.shard_parameters:
             raise UserError("`runtime.shard_parameters` is for training on recordings; name them with `data`")
         self._check_parts()
@@ -235,7 +245,7 @@ class Config:
 
     @classmethod
     def upgrade(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The fields of a file of before version 0.2 under today's names."""
+        """The fields of a file from before version 0.2, under today's names."""
         return upgraded(data)
 
     @property

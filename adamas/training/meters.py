@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,14 +36,14 @@ class Meter:
                 result[name] = float(total) / self.count
         return result
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """The state for a checkpoint."""
         return {"count": self.count, "sums": dict(self.sums)}
 
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint."""
-        self.count = state["count"]  # type: ignore[assignment]
-        self.sums = dict(state["sums"])  # type: ignore[call-overload]
+        self.count = state["count"]
+        self.sums = dict(state["sums"])
 
 
 def mean_of_shards(

@@ -1,4 +1,4 @@
-"""Configurations of runs of before version 0.2, whose parts had other names and places."""
+"""Configurations of runs from before version 0.2, whose parts had other names and places."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOVED = {name: name for name in ("denoiser", "reward_end", "upsampler")} | {"po
 def upgraded(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """The fields of a run's configuration under today's names.
 
-    Before version 0.2, the training of each part stood at the top, the training of the policy was called ``policy``
+    Before version 0.2, the training of each part was a top-level key, the training of the policy was called ``policy``
     and held ``horizon``, and every run had all parts. A run on recordings had a policy that was never trained, and the
     default game if the recordings named none.
 

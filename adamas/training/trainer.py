@@ -7,7 +7,9 @@
 
 A run on recordings, instead of a game, collects nothing and trains no policy::
 
-    epoch 1..E   denoiser -> reward_end -> evaluate
+    epoch 1..E   denoiser -> reward_end -> upsampler -> evaluate
+
+Parts that the agent does not have are left out.
 
 The run can be saved between any two units of work. On the same machine, it resumes from there bit for bit.
 """
@@ -19,6 +21,7 @@ import math
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -106,11 +109,12 @@ class Trainer:
 
     def close(self) -> None:
         """Close files and environments, and end the other processes."""
-        self.group.broadcast(None)
-        self.metrics.close()
-        for collector in self._collectors():
-            collector.env.close()
-        self.lock.release()
+        with ExitStack() as stack:  # closes all, even if one of them fails
+            stack.callback(self.lock.release)
+            for collector in self._collectors():
+                stack.callback(collector.env.close)
+            stack.callback(self.metrics.close)
+            self.group.broadcast(None)
 
     def run(self) -> None:
         """Train to the end of the last epoch.
@@ -208,6 +212,7 @@ class Trainer:
     def _log(self, name: str) -> dict[str, float]:
         """Log the averages since the last call, and return the average for the progress display."""
         clock, averages = self.clock, self.meter.averages()
+        self.meter = Meter()  # before anything is saved: sums with a NaN would stop the resumed run again
         if name == "collect" and self.collect is not None:
             averages["real_steps"] = self.real_steps
             if returns := self.collect.collector.returns:
@@ -218,7 +223,6 @@ class Trainer:
             # On a GPU, the optimiser does not raise this error itself.
             raise self._explain(name, NonFiniteLossError("the loss or its gradient is not finite any more"))
         self.metrics.log_timing({"seconds": clock.seconds}, clock.step, clock.epoch, name)
-        self.meter = Meter()
         # Show the return where there is one, because a policy's loss does not tell how good the policy is.
         shown = next((key for key in ("return", "loss") if key in averages), None)
         return {SHOWN_AS.get(name, f"{name} {shown}"): averages[shown]} if shown else {}
@@ -255,7 +259,7 @@ class Trainer:
         return save_checkpoint(root, self.clock.step, agent, config, trainer, parts=parts)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint. Its configuration may differ from the run's only in :class:`Changes`.
+        """Continue from a checkpoint. Its configuration may differ from the run's only as ``resuming.Changes`` allows.
 
         Raises:
             UserError: the checkpoint does not fit the run, or the run is past its last epoch.
@@ -279,9 +283,9 @@ class Trainer:
             self.save()
 
     def _explain(self, name: str, error: NonFiniteLossError) -> NonFiniteLossError:
-        """Save the state before the failed update and its batch, and return an error that names both files."""
+        """Save the weights from before the failed update, and its batch. Return an error that names both files."""
         checkpoint = self.save()
-        message = f"{name}, epoch {self.clock.epoch}: {error}; the state before it is in {checkpoint}"
+        message = f"{name}, epoch {self.clock.epoch}: {error}; the weights before it are in {checkpoint}"
         if error.batch is not None:
             path = self.run_dir / "failed-batch.pt"
             content = io.BytesIO()

@@ -43,14 +43,20 @@ from tests.helpers.commands import NO_EPOCH, SHORT
         ("train debug --env.game Pnog", "unknown Atari game 'Pnog'; did you mean 'Pong'?"),
         ("train debug --env.suite minatar --env.game breakot", "did you mean 'breakout'?"),
         ("train debug --env.suite gymnasium --env.game No-v1", "unknown Gymnasium id 'No-v1'"),
-        ("train debug --collection.epsilon 2", "collection.epsilon is 2.0; a probability lies in [0, 1]"),
+        (
+            "train debug --collection.epsilon 2",
+            "--collection.epsilon is 2.0; it must be at least 0 and at most 1",
+        ),
         ("train debug --collection.age-weights 1 2", "must be at least 0 and sum to 1"),
-        ("train debug --collection.total-steps 10", "first_steps_max <= total_steps, got 80, 80 and 10"),
+        (
+            "train debug --collection.total-steps 10",
+            "--collection.total-steps is 10; each must be at least 1",
+        ),
         (
             "train debug --evaluation.final-episodes 0",
-            "evaluation.final_episodes is 0; it must be at least 1",
+            "--evaluation.final-episodes is 0; it must be at least 1",
         ),
-        ("train debug --training.denoiser.batch-size 0", "batch_size is 0; it must be at least 1"),
+        ("train debug --training.denoiser.batch-size 0", "`batch_size` is 0; it must be at least 1"),
         ("plan debug --horizon 4294967296", "--horizon is 4294967296; it must be below"),
         (
             "train debug --training.actor-critic.loss.gamma 2",
@@ -72,7 +78,7 @@ from tests.helpers.commands import NO_EPOCH, SHORT
             "train debug --actor-critic.channels 100 8",
             "--actor-critic.channels: 100 channels cannot be split into",
         ),
-        ("train debug --num-shards 0", "num_shards is 0; it must be at least 1"),
+        ("train debug --num-shards 0", "--num-shards is 0; it must be at least 1"),
         ("train debug --num-shards 5", "it must be at least --num-shards, 5"),
         (
             "train debug --runtime.device cuda",

@@ -26,5 +26,5 @@ def test_old_options_of_a_run_are_refused_with_their_new_names(words: str, new: 
 
 
 def test_networks_keep_their_names() -> None:
-    with pytest.raises(UserError, match=r"--actor-critic\.lstm-dim is x; it must be a whole number"):
+    with pytest.raises(UserError, match=r"--actor-critic\.lstm-dim is 'x'; it must be a whole number"):
         cli.run(["train", "debug", "--actor-critic.lstm-dim", "x"])

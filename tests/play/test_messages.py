@@ -151,5 +151,5 @@ def test_notes_are_json_of_a_type() -> None:
         **{"type": "hello", "title": "tiny", "game": "breakout (minatar)", "has_policy": True},
         **{"has_rewards": True, "height": 10, "width": 10, "actions": ["noop", "left", "right"]},
         **{"views": ["dream", "both", "real"], "why_no_real": "", "samplers": ["euler", "heun"]},
-        **{"limits": {"fps": [1, 60]}, "can_record": True, "why_no_record": ""},
+        **{"limits": {"fps": [1, 60]}},
     }

@@ -19,9 +19,10 @@ from tests.helpers.tiny_config import differing, flat, tiny_config
 
 def exploding(component: str) -> Config:
     config = tiny_config()
-    training = getattr(config, component)
+    training = getattr(config.training, component)
     optimizer = replace(training.optimizer, lr=1e30, warmup_updates=0)
-    return replace(config, **{component: replace(training, optimizer=optimizer)})
+    changed = replace(training, optimizer=optimizer)
+    return replace(config, training=replace(config.training, **{component: changed}))
 
 
 @pytest.mark.parametrize("component", ["denoiser", "reward_end"])
@@ -65,7 +66,7 @@ def test_nan_that_nobody_asked_about_stops_the_run_at_the_next_record(tmp_path: 
 
 
 def test_nan_of_the_policy_stops_the_run(tmp_path: Path) -> None:
-    trainer = new_run(exploding("policy"), tmp_path / "run", quiet=True)
+    trainer = new_run(exploding("actor_critic"), tmp_path / "run", quiet=True)
     with pytest.raises(NonFiniteLossError, match="actor_critic, epoch 1: the loss is"):
         trainer.run()
     assert find_checkpoint(tmp_path / "run" / "checkpoints").step == trainer.clock.step

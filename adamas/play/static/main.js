@@ -56,7 +56,6 @@ function welcome(news) {
   setText(byId("game"), hello.game);
   view.resize(hello.height, hello.width);
   for (const name of VIEWS) setAllowed(byId(`view-${name}`), hello.views.includes(name), hello.why_no_real);
-  setAllowed(byId("record"), hello.can_record, hello.why_no_record);
   byId("training").hidden = !hello.views.includes("real");
   byId("views").hidden = hello.views.length === 1 && !hello.has_policy; // a recording has no game beside it
   byId("control").hidden = !hello.has_policy;
