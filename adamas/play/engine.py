@@ -147,8 +147,9 @@ class Engine:
     def _advance(self) -> None:
         """Step all sessions that are due, then show those and the ones that a request has changed."""
         began = time.perf_counter()
-        due = [s for s in self._sessions.values() if s.due <= began and not s.fresh][:MAX_BATCH]
-        moving = [session for session in due if session.choose() is not None]
+        due = [s for s in self._sessions.values() if s.due <= began and not s.fresh]
+        due.sort(key=lambda session: session.due)  # whoever has waited longest comes first
+        moving = [session for session in due[:MAX_BATCH] if session.choose() is not None]
         dream_steps = self._dream(moving)
         for session in moving:
             session.step(dream_steps.get(session))

@@ -118,3 +118,12 @@ def test_the_thread_computes_on_the_cores_it_is_given(
         assert shown.wait(20)
     assert seen[0] == cores
     assert torch.get_num_threads() == before  # of this thread
+
+
+def test_who_has_waited_longest_comes_first(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "MAX_BATCH", 1)
+    first, second = table.join(), table.join()
+    now = time.perf_counter()
+    table.session(first).due, table.session(second).due = now - 1, now - 2
+    table.engine._advance()
+    assert [table.last(player)["dream"]["age"] for player in (first, second)] == [0, 1]
