@@ -153,34 +153,46 @@ class PlayerRecorder:
 
     def start(self, worlds: Mapping[str, World]) -> None:
         """If recording is on, start an episode for each of the worlds."""
-        if self.on and self._recordings is not None:
-            try:
-                self._recorders = {name: self._recordings.begin(name) for name in worlds}
-            except UserError as error:
-                self._fail(error)
+        for name in worlds:
+            self._begin(name)
 
     def add(self, name: str, before: Tensor, action: Tensor, world: World) -> None:
         """Add a step of a world: the frame before it, the action, and the world after it."""
         recorder = self._recorders.get(name)
         if recorder is None:
             return
+        if not self.on:  # the recording of the other world has failed
+            self._finish(name, before)
+            return
+        terminated = world.over == "ended"
         try:
-            terminated = world.over == "ended"
             recorder.add(before, action, world.reward, terminated, bool(world.over) and not terminated)
-            if world.over or recorder.steps >= MAX_EPISODE:
-                self._finish(name, world)
         except UserError as error:
+            self._finish(name, before)  # keep the earlier steps
             self._fail(error)
+            return
+        if world.over or recorder.steps >= MAX_EPISODE:
+            self._finish(name, world.obs)
+            if not world.over:
+                self._begin(name)
 
     def stop(self, worlds: Mapping[str, World]) -> None:
         """Finish all episodes that are being recorded."""
         for name in list(self._recorders):
-            self._finish(name, worlds[name])
+            self._finish(name, worlds[name].obs)
 
-    def _finish(self, name: str, world: World) -> None:
+    def _begin(self, name: str) -> None:
+        """If recording is on, start an episode of a world."""
+        if self.on and self._recordings is not None:
+            try:
+                self._recorders[name] = self._recordings.begin(name)
+            except UserError as error:
+                self._fail(error)
+
+    def _finish(self, name: str, obs: Tensor) -> None:
         recorder = self._recorders.pop(name)
         try:
-            number = recorder.finish(world.obs)
+            number = recorder.finish(obs)
         except UserError as error:
             self._fail(error)
             return
@@ -189,6 +201,7 @@ class PlayerRecorder:
             self._notify(Saved(dataset=dataset, episode=number, steps=recorder.steps))
 
     def _fail(self, error: UserError) -> None:
-        self._recorders.clear()
-        self.on = False
-        self._notify(Notice(text=f"no longer recording: {error}"))
+        """Switch recording off, and say why once, although the recordings of both worlds may fail."""
+        if self.on:
+            self.on = False
+            self._notify(Notice(text=f"no longer recording: {error}"))
