@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 import torch
 
 from adamas.core.errors import UserError
+from adamas.core.files import check_regular, read_file
 from adamas.core.json_data import from_json
 
 MANIFEST = "manifest.json"
@@ -65,7 +66,7 @@ def verify(folder: Path, required: Iterable[str], step: int | None = None, every
         UserError: if a newer version of adamas wrote the checkpoint.
     """
     try:
-        manifest = json.loads(read_regular(folder / MANIFEST))
+        manifest = json.loads(read_file(folder / MANIFEST))
         if manifest["format_version"] > FORMAT_VERSION:
             raise UserError(
                 f"checkpoint {folder} was written by a newer adamas; pip install --upgrade adamas"
@@ -81,28 +82,12 @@ def verify(folder: Path, required: Iterable[str], step: int | None = None, every
         raise DamagedError(f"{MANIFEST} is malformed") from error
 
 
-def read_regular(path: Path) -> bytes:
-    """Read a whole file. Pipes and devices are refused, because reading from them could block for ever.
-
-    Raises:
-        OSError: if it cannot be read.
-        DamagedError: if it is not a regular file.
-    """
-    _check_regular(path)
-    return path.read_bytes()
-
-
-def _check_regular(path: Path) -> None:
-    if path.exists() and not path.is_file():
-        raise DamagedError(f"{path.name} is not a file")
-
-
 def _compare(folder: Path, name: str, expected: Fingerprint) -> None:
     """Compare a file with its entry in the manifest."""
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts:
         raise ValueError(f"{name} is outside the checkpoint")
-    _check_regular(folder / name)
+    check_regular(folder / name)
     if (size := (folder / name).stat().st_size) != expected.bytes:
         raise DamagedError(f"{name} has {size} bytes instead of {expected.bytes}")
     if _fingerprint(folder / name) != expected:

@@ -54,7 +54,10 @@ def test_pipes_and_folders_are_no_files(tmp_path: Path, name: str) -> None:
         file = save(tmp_path, step, keep=3) / name
         file.unlink()
         make(file)
-    with pytest.warns(UserWarning, match=f"{name} is not a file"):
+    with (
+        pytest.warns(UserWarning, match=rf"step-00000002 is damaged \({name}: Is a directory"),
+        pytest.warns(UserWarning, match=rf"step-00000003 is damaged \({name}: it is no regular file"),
+    ):
         assert find_checkpoint(tmp_path).step == 1
 
 

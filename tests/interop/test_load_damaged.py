@@ -104,11 +104,11 @@ def test_checkpoints_that_are_sealed_but_wrong(
 def test_pipes_and_folders_are_not_waited_for(name: str, tmp_path: Path) -> None:
     save(tmp_path, 1)
     folder = tmp_path / "checkpoints" / "step-00000001"
-    for make in (os.mkfifo, os.mkdir):
+    for make, reason in ((os.mkfifo, "it is no regular file"), (os.mkdir, "Is a directory")):
         copy = Path(shutil.copytree(folder, tmp_path / make.__name__))
         (copy / name).unlink()
         make(copy / name)
-        assert f"{name} is not a file" in complaint(copy)
+        assert f"{name}: {reason}" in complaint(copy)
         if name != "manifest.json":
             (copy / "manifest.json").unlink()
             assert f"{name}: not a file" in complaint(copy)
