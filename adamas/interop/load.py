@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -86,31 +85,13 @@ def _from_checkpoint(checkpoint: Checkpoint) -> Agent:
         )
     config = AgentConfig.from_checkpoint(data)
     tensors = config.own_weights(tensors)
-    _check_sizes(config, tensors, checkpoint.path)
-    return build(config, tensors, str(checkpoint.path))
+    agent = build(config, tensors, str(checkpoint.path))
+    _check_finite(tensors, checkpoint.path)
+    return agent
 
 
-def _check_sizes(config: AgentConfig, tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Check the sizes of weights before an agent, which a wrong configuration may make huge, is built in memory.
-
-    Raises:
-        UserError: if no agent of these sizes can be built, a weight has another size, or a weight is not finite.
-    """
-    try:
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch warns about layers without weights
-            sizes = {name: tensor.shape for name, tensor in Agent(config).state_dict().items()}
-    except (RuntimeError, MemoryError, TypeError, ValueError, ArithmeticError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"{source / 'config.yaml'}: an agent of these sizes cannot be built ({reason}); choose another checkpoint"
-        ) from error
-    for name, size in sizes.items():
-        if name in tensors and tensors[name].shape != size:
-            raise UserError(
-                f"{source} does not hold an agent: {name} is {tuple(tensors[name].shape)} instead of {tuple(size)}; "
-                "get the file again"
-            )
+def _check_finite(tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Refuse, as UserError, weights that are NaN or infinite."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise UserError(

@@ -119,8 +119,16 @@ def without_weights(config: AgentConfig, tensors: Tensors, source: str) -> Agent
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch warns about tensors without elements
             return Agent(config)
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ArithmeticError) as error:
-        reason = str(error).partition("\n")[0]
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        IndexError,
+        AssertionError,
+        ArithmeticError,
+        MemoryError,
+    ) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(
             f"{source} does not hold an agent: an agent of these sizes cannot be built ({reason}); get the file again"
         ) from error

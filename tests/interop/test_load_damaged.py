@@ -70,7 +70,7 @@ HUGE = json.dumps({"a": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0
     [
         (replace_tensor(BIAS, None), f"{BIAS} is missing"),
         (replace_tensor("extra", torch.ones(1)), "extra is unexpected"),
-        (replace_tensor(BIAS, torch.ones(2)), rf"{BIAS} is \(2,\) instead of \(1,\)"),
+        (replace_tensor(BIAS, torch.ones(2)), rf"{BIAS} is \(2,\) torch.float32 instead of \(1,\)"),
         (replace_tensor(BIAS, torch.ones(1).double()), rf"{BIAS} is \(1,\) torch.float64 instead"),
         (replace_tensor(BIAS, torch.tensor([math.nan])), f"not finite, in {BIAS}"),
         (write("agent.safetensors", b""), "agent.safetensors: "),
@@ -130,3 +130,14 @@ def test_sizes_beyond_all_measure(tmp_path: Path) -> None:
             refused += 1
             assert "\n" not in str(error)
     assert refused > 10
+
+
+def test_more_blocks_than_tensors_are_not_built(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    folder = tmp_path / "checkpoints" / "step-00000001"
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(
+        re.sub(r"(depths:\n +- )\d+", rf"\g<1>{2**31 - 1}", text, count=1)
+    )
+    write_manifest(folder, 1)
+    assert "its configuration describes 2,147,483," in complaint(folder)
