@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from adamas.agent import Agent, check_fits
-from adamas.core.config import from_dict, read_yaml, with_value
+from adamas.core.config import from_dict, read_run_values, with_value
 from adamas.core.console import counted
 from adamas.core.errors import UserError
 from adamas.data.index import is_link
@@ -87,10 +87,7 @@ def find_target(arguments: Sequence[str], command: str) -> tuple[Target, Config,
     file = target.path / "config.yaml"
     if not file.is_file():
         return target, _published_config(target.path), rest
-    data = read_yaml(file)
-    # A checkpoint keeps the agent's configuration beside the run's.
-    run = data["run"] if isinstance(data, dict) and "run" in data else data
-    return target, from_dict(Config, run), rest
+    return target, from_dict(Config, read_run_values(file)), rest
 
 
 def first_argument(arguments: Sequence[str], command: str, what: str) -> tuple[str, Sequence[str]]:

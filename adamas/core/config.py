@@ -259,6 +259,18 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}: not valid YAML: {reason}; correct it") from error
 
 
+def read_run_values(path: Path) -> Any:
+    """Read the plain values of a run's configuration from the ``config.yaml`` of a run or of a checkpoint.
+
+    That of a checkpoint holds the agent's configuration beside the run's.
+
+    Raises:
+        UserError: as :func:`read_yaml`.
+    """
+    data = read_yaml(path)
+    return data["run"] if isinstance(data, dict) and "run" in data else data
+
+
 def with_value(config: Config, key: str, value: Any) -> Config:
     """Copy a dataclass, with ``value`` in the field that has the dotted ``key``, such as ``"optim.lr"``."""
     name, _, rest = key.partition(".")

@@ -14,7 +14,7 @@ from pathlib import Path
 import gymnasium
 import torch
 
-from adamas.core.config import read_yaml
+from adamas.core.config import read_run_values
 from adamas.core.errors import UserError
 from adamas.envs import make
 from adamas.envs.config import EnvConfig, read_env
@@ -81,8 +81,7 @@ def game_config(game: EnvConfig | Path | str) -> EnvConfig:
     file = Path(game) / "config.yaml"
     if not file.is_file():
         raise UserError(f"{game} has no config.yaml; give a run, a checkpoint or a game's configuration")
-    data = read_yaml(file)
-    run = data["run"] if isinstance(data, dict) and "run" in data else data
+    run = read_run_values(file)
     if not isinstance(run, dict) or "env" not in run:
         raise UserError(f"{file} names no game; give the configuration of a game")
     if run.get("data") is not None:

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamas.core.config import ABSENT, check_numbers, diff, from_dict, load_config, save_config, to_dict
+from adamas.core.config import (
+    ABSENT,
+    check_numbers,
+    diff,
+    from_dict,
+    load_config,
+    read_run_values,
+    save_config,
+    to_dict,
+)
 from adamas.core.errors import UserError
 
 
@@ -283,3 +292,9 @@ def test_diff_shows_keys_that_one_side_lacks() -> None:
 @settings(max_examples=30, deadline=None)
 def test_diff_of_equal_configurations_is_empty(run: Run) -> None:
     assert diff(run, from_dict(Run, to_dict(run))) == {}
+
+
+def test_the_values_of_a_run_are_those_of_its_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("seed: 3")
+    (tmp_path / "checkpoint.yaml").write_text("agent: {lr: 1}\nrun: {seed: 3}")
+    assert read_run_values(tmp_path / "run.yaml") == read_run_values(tmp_path / "checkpoint.yaml") == {"seed": 3}
