@@ -15,14 +15,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
+from adamas.core.checkpoint import AGENT_FILES
 from adamas.core.errors import UserError, nearest, require
 from adamas.evaluation.scores import references
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, ModelInfo
-
-AGENT_FILES = ("agent.safetensors", "config.yaml")
-"""The files that a folder needs to be loaded as an agent."""
 
 GAMES = {"eloialonso/diamond": "atari_100k/models/{}.pt"}
 """Repositories with one published file per game of Atari 100k. In them, the name of a game stands for its file."""
