@@ -13,12 +13,13 @@ import adamas
 from adamas.agent import Agent
 from adamas.commands.common import find_target
 from adamas.core.arguments import parse
+from adamas.core.checkpoint import AGENT_FILES, Checkpoint
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
 from adamas.core.files import read_file
 from adamas.evaluation.result_file import newest_file, parse_evaluation
 from adamas.evaluation.results import Evaluation
-from adamas.interop.hub import AGENT_FILES, Repository, look_up, parse_address, upload
+from adamas.interop.hub import Repository, look_up, parse_address, upload
 from adamas.interop.load import checkpoint_in, load
 from adamas.training.config import Config
 
@@ -59,6 +60,8 @@ def push(arguments: Sequence[str]) -> None:
     _, config, _ = find_target([str(folder)], "push")
     scores = scores_file(folder)
     final = None if scores is None else read_scores(scores)
+    if final is not None and not _is_of(final, folder):
+        scores = final = None
 
     # Files are named one by one, so that no optimiser state, recording or pickle is uploaded by accident.
     files: dict[str, Path | bytes] = {name: folder / name for name in AGENT_FILES}
@@ -81,6 +84,7 @@ def push(arguments: Sequence[str]) -> None:
 
 def scores_file(checkpoint: Path) -> Path | None:
     """The file with the final scores of a checkpoint's run; None if there are none, or of another checkpoint."""
+    checkpoint = checkpoint.resolve()
     newest, run = checkpoint.parent / "latest", checkpoint.parents[1]
     if not newest.is_file() or newest.read_bytes().strip() != checkpoint.name.encode():
         return None
@@ -101,6 +105,14 @@ def read_scores(file: Path) -> Evaluation:
         raise UserError(
             f"the scores in {file.parent} are damaged ({error!r}); move them elsewhere"
         ) from error
+
+
+def _is_of(final: Evaluation, checkpoint: Path) -> bool:
+    """Whether scores are those of a checkpoint, and not of its run before the run was trained further."""
+    if final.run is None or not (checkpoint / "trainer.pt").exists():
+        return False
+    clock = Checkpoint(checkpoint, step=0).trainer().get("clock", {})
+    return bool(clock.get("seconds") == final.run.seconds)
 
 
 def model_card(word: str, agent: Agent, config: Config, final: Evaluation | None, licence: str) -> str:

@@ -14,6 +14,9 @@ BREAKOUT = MinAtarConfig(game="breakout", size=10, max_episode_steps=50)
 CONFIG = replace(preset("debug"), env=BREAKOUT, seed=3)
 SCORES = scores_json(1.5, random_mean=0.25, env=BREAKOUT, real_steps=12345)
 
+TRAINER = {"clock": {"seconds": SCORES["run"]["seconds"]}}
+"""The state of the training loop in the checkpoint that was scored."""
+
 
 def score(run_dir: Path, name: str = "scores.json", mean: float = 1.5) -> None:
     (run_dir / "results").mkdir(exist_ok=True)

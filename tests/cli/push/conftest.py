@@ -13,7 +13,7 @@ from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import save_config, to_dict
 from tests.helpers.hub_stand_in import TOKEN, StandIn, connect, stand_in
-from tests.helpers.pushed_run import CONFIG
+from tests.helpers.pushed_run import CONFIG, TRAINER
 
 
 @pytest.fixture
@@ -36,7 +36,8 @@ def run_dir(tmp_path: Path) -> Path:
     for step in (1, 2):
         torch.manual_seed(step)
         config = {"agent": to_dict(agent_config), "run": to_dict(CONFIG)}
-        save_checkpoint(run / "checkpoints", step, Agent(agent_config).state_dict(), config, {"secret": step})
+        trainer = TRAINER | {"secret": step}
+        save_checkpoint(run / "checkpoints", step, Agent(agent_config).state_dict(), config, trainer)
     save_config(run / "config.yaml", CONFIG)
     (run / "metrics").mkdir()
     for name in ("metrics", "timing"):

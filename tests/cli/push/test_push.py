@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 from adamas import cli
-from adamas.core.checkpoint import find_checkpoint
+from adamas.core.checkpoint import find_checkpoint, save_checkpoint
 from adamas.interop.load import load
 from tests.helpers.hub_stand_in import READ_TOKEN, TOKEN, StandIn, connect, stand_in
 from tests.helpers.pushed_run import score
@@ -55,6 +56,26 @@ def test_a_checkpoint_and_a_private_repository(hub: StandIn, run_dir: Path) -> N
     cli.run(["push", str(first), "hf://me/old", "--private", "--yes"])
     assert hub.repos["me/old"].private and "scores.json" not in hub.repos["me/old"].head
     assert hub.repos["me/old"].head["agent.safetensors"] == (first / "agent.safetensors").read_bytes()
+
+
+def test_a_run_that_was_trained_further_has_no_scores_yet(hub: StandIn, run_dir: Path) -> None:
+    score(run_dir)
+    newest = find_checkpoint(run_dir / "checkpoints")
+    trainer = newest.trainer() | {"clock": {"seconds": 99.0}}
+    save_checkpoint(run_dir / "checkpoints", 3, newest.agent(), newest.config(), trainer)
+    cli.run(["push", str(run_dir), "hf://me/further", "--yes"])
+    assert "scores.json" not in hub.repos["me/further"].head
+    assert "uploaded without scores" in hub.repos["me/further"].head["README.md"].decode()
+
+
+@pytest.mark.parametrize("word", ["small", "."])
+def test_a_checkpoint_in_the_working_folder(
+    word: str, hub: StandIn, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(run_dir / "checkpoints" / "step-00000002", tmp_path / "small")
+    monkeypatch.chdir(folder if word == "." else tmp_path)
+    cli.run(["push", word, "hf://me/small", "--yes"])
+    assert list(hub.repos["me/small"].head) == ["agent.safetensors", "config.yaml", "README.md"]
 
 
 def test_a_repository_that_exists(
