@@ -24,6 +24,8 @@ from adamas.core.runtime import choose_device
 from adamas.presets import preset
 from adamas.training.config import Config
 
+PATIENCE = 10  # seconds that the subprocess may take to remove its files
+
 
 def plain(config: Config) -> Config:
     """Configure plain PyTorch: fp32, contiguous images, no compilation, the default allocator, a single shard.
@@ -57,9 +59,12 @@ class Child:
         return from_json(Measurement, self._ask({"row": row, "seconds": seconds}))
 
     def close(self) -> None:
-        """Kill the process."""
-        self._process.kill()
-        self._process.communicate()
+        """End the process, which removes its files. Kill it if that takes longer than :data:`PATIENCE` seconds."""
+        try:
+            self._process.communicate(timeout=PATIENCE)  # the process ends when its standard input does
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
 
     def _ask(self, question: object) -> object:
         assert self._process.stdin and self._process.stdout

@@ -61,10 +61,11 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="adamas-bench-") as folder,
     ):
         config = from_dict(Config, json.loads(sys.stdin.readline()))
-        bench = Bench(small_run(config, Path(folder) / "run"))
-        print(json.dumps({"ready": True}), file=answers, flush=True)
-        for line in sys.stdin:
-            print(json.dumps(asdict(bench.measure(**json.loads(line)))), file=answers, flush=True)
+        with contextlib.closing(small_run(config, Path(folder) / "run")) as trainer:
+            bench = Bench(trainer)
+            print(json.dumps({"ready": True}), file=answers, flush=True)
+            for line in sys.stdin:
+                print(json.dumps(asdict(bench.measure(**json.loads(line)))), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,14 @@ def test_a_child_that_dies_is_named() -> None:
     child.close()
 
 
+def test_a_child_removes_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    child = Child(preset("debug"))
+    assert len(list(tmp_path.glob("adamas-bench-*"))) == 1
+    child.close()
+    assert not list(tmp_path.glob("adamas-bench-*"))
+
+
 def test_command_writes_json_and_keeps_what_is_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
