@@ -10,6 +10,7 @@ from typing import Any
 from adamas.commands.train import train
 from adamas.core.errors import require
 from adamas.core.process import stop_signal
+from adamas.envs.trust import trust_named
 from adamas.suite.jobs import RETRIES, Job
 
 OnEnd = Callable[[Job, str], None]
@@ -76,7 +77,9 @@ def run_ray(jobs: Sequence[Job], cpus: float, gpus: float, on_end: OnEnd) -> boo
 
 def _train_here(job: Job) -> None:
     """Train in the process of the Ray worker, so that the run ends if the worker is killed."""
-    train(job.arguments()[1:])
+    arguments = job.arguments()[1:]
+    trust_named(arguments)
+    train(arguments)
 
 
 def slurm_script(jobs: Sequence[Job], workers: int) -> str:
