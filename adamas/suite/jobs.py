@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adamas.core.errors import UserError
+from adamas.evaluation.result_file import newest_file
 
 RETRIES = 2  # how often a run is resumed from its checkpoint after its process was killed
 
@@ -42,8 +43,9 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether its agent has been scored after the last epoch."""
-        return (self.run_dir / "results" / "scores.json").is_file()
+        """Whether its agent has been scored after the last epoch, or its dream filmed if it learnt from recordings."""
+        results = self.run_dir / "results"
+        return newest_file(results) is not None or (results / "dream.gif").is_file()  # written after the scores
 
     @property
     def begun(self) -> bool:
