@@ -73,6 +73,8 @@ def show_status(arguments: Sequence[str]) -> None:
     """Show how far the runs of a suite, or in a folder, are."""
     name, rest = first_argument(arguments, "suite status", "a preset or a folder of runs")
     if Path(name).is_dir():
+        if rest:
+            raise UserError(f"suite status shows all runs in the folder {name}; leave out {rest[0]}")
         return _print_status(_jobs_in(Path(name)))
     _print_status(_jobs(name, parse(SuiteOptions, rest, f"suite status {name}", SuiteOptions())))
 
@@ -95,10 +97,10 @@ def _run(jobs: Sequence[Job], options: SuiteOptions) -> bool:
     def tell(job: Job, reason: str) -> None:
         print(f"{job.run_dir}: {reason or 'finished'}", flush=True)
 
-    # The runs inherit this variable, so that each uses its share of the cores.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // options.workers)))
     if options.backend == "ray":
         return run_ray(jobs, options.cpus, options.gpus, tell)
+    # The runs inherit this variable, so that each uses its share of the cores.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // options.workers)))
     return run_local(jobs, options.workers, tell)
 
 

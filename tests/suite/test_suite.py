@@ -14,7 +14,10 @@ import pytest
 
 import adamas
 from adamas import cli
-from adamas.core.errors import UserError
+from adamas.core.errors import Interrupted, UserError
+from adamas.envs.config import GymnasiumConfig
+from adamas.envs.trust import check_trusted
+from adamas.suite import backends
 from adamas.suite.jobs import Job, make_jobs, parse_seeds
 from tests.helpers.processes import command
 
@@ -74,6 +77,40 @@ def test_a_suite_runs_to_its_end_and_then_has_nothing_to_do(
     assert (tmp_path / "breakout-seed-3.log").read_text() == log
     suite("status", tmp_path)
     assert lines(capsys)[-1] == "2 of 2 finished"
+
+
+def test_a_run_is_finished_when_it_has_scores_or_a_film(tmp_path: Path) -> None:
+    job, results = Job("debug", "breakout", 0, tmp_path), tmp_path / "results"
+    assert not job.finished
+    results.mkdir()
+    (results / "scores.json").touch()  # as an older version left it when it was killed
+    assert not job.finished
+    (results / "scores-2.json").write_text("{}")
+    assert job.finished
+    (results / "scores-2.json").rename(results / "dream.gif")  # a run on recordings has no scores
+    assert job.finished
+
+
+def test_a_worker_of_ray_trusts_the_game_that_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game = "my_module:MyGame-v0"
+    monkeypatch.setattr("adamas.envs.trust._named", set())
+    monkeypatch.setattr(backends, "train", lambda _: check_trusted(GymnasiumConfig(game=game)))
+    with pytest.raises(UserError, match="imports the module my_module"):
+        backends._train_here(Job("debug", "other", 0, tmp_path / "run"))
+    backends._train_here(Job("debug", game, 0, tmp_path / "run"))
+
+
+def test_ray_gets_no_threads_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    seen = []
+    monkeypatch.setattr(
+        "adamas.suite.command.run_ray", lambda *_: seen.append(os.environ.get("OMP_NUM_THREADS"))
+    )
+    with pytest.raises(Interrupted):
+        suite("debug", "--games", "breakout", "--seeds", "0", "--out", tmp_path, "--backend", "ray")
+    assert seen == [None]
 
 
 def wait_for(path: Path, process: subprocess.Popen[str] | None = None) -> None:
@@ -185,6 +222,7 @@ def test_all_of_atari_100k_by_default(capsys: pytest.CaptureFixture[str]) -> Non
         ("", "suite needs a preset"),
         ("debgu", "unknown preset 'debgu'; did you mean 'debug'"),
         ("status", "suite status needs a preset"),
+        ("status . --typo", "suite status shows all runs in the folder .; leave out --typo"),
         ("debug --workers 0", "--workers is 0; it must be at least 1"),
         ("debug --seeds x", "--seeds is 'x'; write seeds like 0-4"),
         ("debug --backend slum", "--backend is slum; choose from local, ray, slurm-script"),
