@@ -180,10 +180,13 @@ def _player(options: Record, spec: ActionSpec, generator: Generator) -> Callable
     act = _function(options.policy)
 
     def own(obs: Tensor) -> Tensor:
-        action = np.asarray(act(obs.numpy()))
-        problem = (
-            spec.problem(action) if len(action) == len(obs) else f"gave {len(action)} for {len(obs)} frames"
-        )
+        action = np.atleast_1d(np.asarray(act(obs.numpy())))
+        if len(action) != len(obs):
+            problem = f"gave {len(action)} for {len(obs)} frames"
+        elif action.shape[1:] != spec.shape:
+            problem = f"gave shape {action.shape}, expected {(len(obs), *spec.shape)}"
+        else:
+            problem = spec.problem(action)
         if problem:
             raise UserError(f"the actions of {options.policy}: {problem}")
         explore = torch.rand(len(obs), generator=generator) < options.epsilon

@@ -36,6 +36,12 @@ def too_few(frames):
 
 def too_far(frames):
     return np.full(2, 7)
+
+def a_number(frames):
+    return 1
+
+def a_column(frames):
+    return np.ones((2, 1))
 """
 
 
@@ -78,6 +84,8 @@ def test_a_function_of_ones_own() -> None:
         ("--policy nowhere:play", "there is no nowhere:play (No module named 'nowhere')"),
         ("--policy player_of_breakout:win", "there is no player_of_breakout:win"),
         ("--policy player_of_breakout:too_few", "player_of_breakout:too_few: gave 1 for 2 frames"),
+        ("--policy player_of_breakout:a_number", "player_of_breakout:a_number: gave 1 for 2 frames"),
+        ("--policy player_of_breakout:a_column", "a_column: gave shape (2, 1), expected (2,)"),
         ("--policy player_of_breakout:too_far", "too_far: action is 7; it must be a whole number in [0, 2]"),
         ("--policy random --epsilon 2", "--epsilon is 2.0; it must be at least 0 and at most 1"),
         (
