@@ -46,9 +46,10 @@ def serve(
         UserError: the server cannot listen on the address.
     """
     origins = [check_origin(origin) for origin in allow_origin]
+    host = host.strip("[]")
     listening = _listen(host, port)
     port = listening.getsockname()[1]
-    token = None if host in LOCAL_NAMES and not origins else secrets.token_urlsafe(16)
+    token = None if _name(host) in LOCAL_NAMES and not origins else secrets.token_urlsafe(16)
     app = AccessControl(make_app(engine, dataset_api, hello, max_players), token, port, origins)
     config = uvicorn.Config(
         app,
@@ -97,7 +98,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((host.strip("[]"), port))
+        listening.bind((host, port))
     except OSError as error:
         listening.close()
         raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -70,3 +71,16 @@ def test_whatever_ends_the_server_the_recording_is_saved(run: Path, tmp_path: Pa
         assert server.close(number) == ""
     store = EpisodeStore.open(tmp_path / "dream")
     assert store.ended.all() and store.num_transitions >= 4
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_the_loopback_address_of_ipv6_needs_no_token(run: Path, tmp_path: Path, host: str) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with Server(run, "--recordings", str(tmp_path), "--host", host) as server:
+        assert server.address == f"http://[::1]:{server.port}/"
+        assert fetch(server.address)[0] == 200
+        assert server.close() == ""
