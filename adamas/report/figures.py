@@ -92,10 +92,9 @@ def profiles(methods: Mapping[str, Runs], colour: Mapping[str, str]) -> Figure:
     for method, runs in methods.items():
         scores = list(runs.values())
         ax.plot(THRESHOLDS, performance_profile(scores, THRESHOLDS), color=colour[method], label=method)
-        if interval(np.array([runs.mean() for runs in resample(scores, 200)[0]])) is not None:
-            low, high = np.quantile(
-                performance_profile(resample(scores, 500), THRESHOLDS), (0.025, 0.975), axis=0
-            )
+        resampled = resample(scores, 500)
+        if any(interval(means) is not None for means in (runs.mean(axis=-1) for runs in resampled)):
+            low, high = np.quantile(performance_profile(resampled, THRESHOLDS), (0.025, 0.975), axis=0)
             ax.fill_between(THRESHOLDS, low, high, color=colour[method], alpha=0.2, linewidth=0)
     ax.set(xlabel="human-normalised score", ylabel="share of runs above it", ylim=(0, 1.02), xlim=(0, 4))
     _legend(figure, [ax])

@@ -13,6 +13,7 @@ from adamas import cli
 from adamas.core.config import to_dict
 from adamas.evaluation.scores import normalise, references
 from adamas.presets import preset
+from adamas.report.figures import profiles
 from adamas.report.page import aggregate_table, config_differences, render
 from adamas.report.runs import find_runs, scores_of
 from tests.helpers.report_runs import GIF, Words, make_recordings_run, make_run, words, write_score
@@ -174,3 +175,10 @@ def test_profiles_average_games_that_have_several_runs(tmp_path: Path) -> None:
     normalised = normalise(scores_of(runs, "base"))
     assert np.allclose(normalised["Pong"], [(10 - 20 + 20.7) / 35.3, (30 - 20 + 20.7) / 35.3])
     assert "share of runs above it" in render(runs, ["SimPLe"])
+
+
+@pytest.mark.parametrize(("second", "has_band"), [([0.5, 1.5], True), ([0.5], False)])
+def test_profiles_have_bands_if_any_game_has_several_runs(second: list[float], has_band: bool) -> None:
+    runs = {"Pong": np.array([1.0]), "Breakout": np.array(second)}
+    (ax,) = profiles({"base": runs}, {"base": "C0"}).axes
+    assert bool(ax.collections) == has_band
