@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import numpy as np
@@ -23,7 +23,7 @@ from adamas.core.errors import UserError, require, with_flags
 from adamas.core.options import flags_of
 from adamas.core.runtime import RuntimeConfig
 from adamas.data import EpisodeStore
-from adamas.data.locations import Place, parse_place
+from adamas.data.locations import Place, parse_place, place_name
 from adamas.diffusion.samplers import SAMPLERS
 from adamas.dreaming.starts import PlayedStarts, RecordedStarts, Starts
 from adamas.envs.config import AtariConfig, EnvConfig
@@ -200,7 +200,7 @@ def _trained_on(agent: Agent, config: Config, env: EnvConfig | None) -> str:
     """The game or the recording that the agent was trained on, for display."""
     if agent.actor_critic is not None and env is not None:
         return f"{env.game} ({env.suite})"
-    return "recording" if config.data is None else f"recording {PurePosixPath(config.data).name}"
+    return "recording" if config.data is None else f"recording {place_name(config.data)}"
 
 
 def _hello(agent: Agent, target: Target, origin: str, why_no_real: str, has_policy: bool) -> Hello:

@@ -18,6 +18,7 @@ from adamas.core.console import counted
 from adamas.core.distributed import Group
 from adamas.core.errors import Interrupted, UserError
 from adamas.core.progress import duration
+from adamas.data.locations import place_name
 from adamas.dreaming.films import save_longest_dream
 from adamas.evaluation.evaluate import evaluate_agent
 from adamas.evaluation.result_file import parse_evaluation
@@ -119,7 +120,7 @@ def train(arguments: Sequence[str]) -> None:
 def _source(config: Config) -> str:
     """The game or the recordings of a run, as a part of a file name."""
     if (game := config.game_parts) is None:
-        return Path(str(config.data)).name
+        return place_name(str(config.data))
     return game.env.game.replace("/", "-").lower()
 
 

@@ -68,6 +68,13 @@ def local(place: Place) -> Path:
     return Path(place)
 
 
+def place_name(place: Place) -> str:
+    """Return the name of a place: the last part of a URL, or the folder's own name, also of ``.``."""
+    if is_url(place):
+        return str(place).rstrip("/").rpartition("/")[2]
+    return os.path.basename(os.path.abspath(place))
+
+
 def join(place: Place, name: str) -> Place:
     """Return the location of the file or folder ``name`` in ``place``."""
     return f"{place.rstrip('/')}/{name}" if isinstance(place, str) and is_url(place) else Path(place) / name

@@ -13,6 +13,7 @@ import numpy as np
 from adamas.core.config import ABSENT, diff, load_config, to_dict
 from adamas.core.errors import UserError
 from adamas.core.files import read_file
+from adamas.data.locations import place_name
 from adamas.evaluation.result_file import newest_file, parse_evaluation
 from adamas.evaluation.results import Evaluation
 from adamas.evaluation.scores import Runs
@@ -53,7 +54,7 @@ class RunRecord:
     def game(self) -> str:
         """Name of the real game, or of the recordings."""
         if (game := self.config.game_parts) is None:
-            return f"recordings {str(self.config.data).rstrip('/').rpartition('/')[2]}"
+            return f"recordings {place_name(str(self.config.data))}"
         return game.env.game
 
     @property

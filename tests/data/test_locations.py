@@ -14,7 +14,7 @@ from adamas import cli
 from adamas.core.errors import UserError
 from adamas.data import NEW, EpisodeStore
 from adamas.data.index import is_link, link_recordings
-from adamas.data.locations import check_url, filesystem, read_file
+from adamas.data.locations import check_url, filesystem, place_name, read_file
 from adamas.data.pack import pack
 
 CHAINS = (
@@ -207,3 +207,10 @@ def test_a_packed_block_that_promises_too_much_is_refused(tmp_path: Path) -> Non
     (tmp_path / "packed" / "index.json").write_text(json.dumps(index))
     with pytest.raises(UserError, match=r"frames\.zst, rows 0 to 3: damaged"):
         EpisodeStore.open(tmp_path / "packed").episode(0)
+
+
+def test_places_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "drives").mkdir()
+    monkeypatch.chdir(tmp_path / "drives")
+    assert place_name(".") == place_name(tmp_path / "drives") == place_name("../drives/") == "drives"
+    assert place_name("s3://bucket/drives/") == "drives"
