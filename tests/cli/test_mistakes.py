@@ -62,10 +62,7 @@ from tests.helpers.commands import NO_EPOCH, SHORT
             "train debug --training.actor-critic.loss.gamma 2",
             "--training.actor-critic.loss.gamma is 2.0; it must be at least 0 and at most 1",
         ),
-        (
-            "train debug --world-model.sampler.rho 0",
-            "`sampler.rho` is 0.0; it must be above 0",
-        ),
+        ("train debug --world-model.sampler.rho 0", "`sampler.rho` is 0.0; it must be above 0"),
         (
             "train debug --world-model.denoiser.network.context-length 0",
             "`network.context_length` is 0; it must be at least 1",

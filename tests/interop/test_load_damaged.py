@@ -136,8 +136,6 @@ def test_more_blocks_than_tensors_are_not_built(tmp_path: Path) -> None:
     save(tmp_path, 1)
     folder = tmp_path / "checkpoints" / "step-00000001"
     text = (folder / "config.yaml").read_text()
-    (folder / "config.yaml").write_text(
-        re.sub(r"(depths:\n +- )\d+", rf"\g<1>{2**31 - 1}", text, count=1)
-    )
+    (folder / "config.yaml").write_text(re.sub(r"(depths:\n +- )\d+", rf"\g<1>{2**31 - 1}", text, count=1))
     write_manifest(folder, 1)
     assert "its configuration describes 2,147,483," in complaint(folder)
