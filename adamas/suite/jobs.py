@@ -45,9 +45,8 @@ class Job:
     def finished(self) -> bool:
         """Whether its agent has been scored after the last epoch, or its dream filmed if it learnt from recordings."""
         results = self.run_dir / "results"
-        return (
-            newest_file(results) is not None or (results / "dream.gif").is_file()
-        )  # written after the scores
+        # After the scores, the runs of games film their dream as well.
+        return newest_file(results) is not None or (results / "dream.gif").is_file()
 
     @property
     def begun(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,13 +115,14 @@ def _build(
     if not quiet:  # the next steps may take seconds
         print(f"{run_dir}: {_about(config, device, checkpoint)}", flush=True)
     streams = Streams(config.seed) if group.size == 1 else LeaderStreams(config.seed, group)
-    envs = make_envs(game, config.seed) if (game := config.game_parts) else []
-    config, agent_config = (config, playing(config, envs[0])) if envs else recorded(config)
-    if not quiet and config.world_model.reward_end and not agent_config.world_model.reward_end:
-        print("no rewards or ends in the recordings: none will be predicted", flush=True)
-    agent = _new_agent(agent_config, config, device, checkpoint, quiet)
-    lock = lock or claim_free(run_dir)
+    game = config.game_parts
     with ExitStack() as failure:
+        envs = [failure.enter_context(closing(env)) for env in make_envs(game, config.seed)]
+        config, agent_config = (config, playing(config, envs[0])) if envs else recorded(config)
+        if not quiet and config.world_model.reward_end and not agent_config.world_model.reward_end:
+            print("no rewards or ends in the recordings: none will be predicted", flush=True)
+        agent = _new_agent(agent_config, config, device, checkpoint, quiet)
+        lock = lock or claim_free(run_dir)
         failure.callback(lock.release)
         check_shared(run_dir, group)
         _prepare(config, agent_config, run_dir, checkpoint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,17 +26,17 @@ from adamas.training.config import CollectionConfig, Config, GameParts
 PROGRESS_SECONDS = 10  # between two progress lines while small frames are made
 
 
-def make_envs(game: GameParts, seed: int) -> list[RealVectorEnv]:
-    """Create the environments for training and those for held-out episodes.
+def make_envs(game: GameParts | None, seed: int) -> Iterator[RealVectorEnv]:
+    """Create the environments for training, then those for held-out episodes. Without a game there are none.
 
     Args:
         game: the game of a run, and how it is played.
         seed: the seed of the run.
     """
-    return [
-        make_env(game.env, game.collection.num_envs, derive_seed(seed, name), training=True)
-        for name in ("env", "heldout")
-    ]
+    if game is None:
+        return
+    for name in ("env", "heldout"):
+        yield make_env(game.env, game.collection.num_envs, derive_seed(seed, name), training=True)
 
 
 def agent_for(config: Config, obs_shape: tuple[int, int, int], actions: ActionSpec) -> AgentConfig:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adamas.core.config import save_config
 from adamas.core.errors import UserError
+from adamas.envs.make import make_env
+from adamas.envs.vector import RealVectorEnv
+from adamas.training import source
 from adamas.training.build import new_run, resume_run
 from tests.helpers.tiny_config import tiny_config
 
@@ -39,6 +43,31 @@ def test_one_process_at_a_time_trains_in_a_folder(tmp_path: Path) -> None:
         resume_run(tmp_path / "run", quiet=True)
     first.close()
     resume_run(tmp_path / "run", quiet=True).close()
+
+
+def test_a_run_that_cannot_begin_closes_its_games(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    closed: list[bool] = []
+    monkeypatch.setattr(
+        source, "make_env", lambda *given, **named: Closing(make_env(*given, **named), closed)
+    )
+    with pytest.raises(UserError, match="cannot make"):
+        new_run(tiny_config(), tmp_path / "file" / "run", quiet=True)
+    assert closed == [True, True]  # for training and for held-out episodes
+
+
+class Closing:
+    """An environment that notes that it was closed."""
+
+    def __init__(self, env: RealVectorEnv, closed: list[bool]) -> None:
+        self._env, self._closed = env, closed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._env, name)
+
+    def close(self) -> None:
+        self._closed.append(True)
+        self._env.close()
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
