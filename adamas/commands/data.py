@@ -90,7 +90,7 @@ class Pack:
 
 def import_(arguments: Sequence[str]) -> None:
     """Import recordings, and print what is in the dataset."""
-    word, rest = first_argument(arguments, "data import", "the folder or URL of a dataset")
+    word, rest = first_argument(arguments, "data import", "a file or folder")
     path = parse_place(word)
     options = parse(Import, rest, f"data import {path}")
 

@@ -27,7 +27,7 @@ from adamas.data.store import EpisodeStore
         ("--out film.gif --order 2", "--order is now --method (adamas dream --help lists the options)"),
         ("--out film.gif --temperature -1", "--temperature is -1.0; it must be at least 0"),
         ("--out film.gif --seed -1", "--seed is -1; it must be at least 0"),
-        ("--out film.gif --device tpu", "--device is 'tpu'; choose from auto, cuda, mps, cpu"),
+        ("--out film.gif --device tpu", "--device is tpu; choose from auto, cpu, cuda, mps"),
         ("--out film.gif --wolds 2", "did you mean --worlds?"),
         ("--out actions.txt/film.gif", "cannot write actions.txt/film.gif: "),
         ("--out film.gif --dataset nowhere", "no replay in nowhere"),

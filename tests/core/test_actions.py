@@ -66,7 +66,7 @@ def test_impossible_ones_are_refused(parts: dict[str, Any], message: str) -> Non
     [
         ([[2, 1, -1.0, 2.0], [0, 0, 0.5, 0.0]], ""),
         ([2, 1, -1.0, 2.0], ""),
-        ([2, 1, -1.0], "expected 4 numbers an action, got shape (3,)"),
+        ([2, 1, -1.0], "expected 4 numbers per action, got shape (3,)"),
         ([[3, 1, 0, 0]], "gear is 3.0; it must be a whole number in [0, 2]"),
         ([[0.5, 1, 0, 0]], "gear is 0.5; it must be a whole number in [0, 2]"),
         ([[0, 2, 0, 0]], "horn is 2.0; it must be a whole number in [0, 1]"),

@@ -115,5 +115,5 @@ def test_one_of_two_processes_killed_and_both_resumed(whole: Path, tmp_path: Pat
 
 def test_batches_that_cannot_be_shared_out_are_refused(tmp_path: Path) -> None:
     out = finish(adamas("train", "debug", "--run-dir", tmp_path / "run", processes=2), code=1)
-    assert out.count("adamas: num_shards is 1, but 2 processes need at least one shard each") == 1
+    assert out.count("adamas: --num-shards is 1, but 2 processes need at least one shard each") == 1
     assert "in run_command" not in out  # no traceback of ours

@@ -92,5 +92,5 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_several_processes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="`imagination` off is for one process"):
+    with pytest.raises(UserError, match="`imagination` is off, which works in one process only"):
         new_run(config(), tmp_path / "run", quiet=True, group=Group(0, 2))

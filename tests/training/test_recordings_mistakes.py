@@ -55,5 +55,5 @@ def test_actions_that_nobody_described_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_policy_alone_needs_a_game(recordings: Path) -> None:
-    with pytest.raises(UserError, match="`imagination` off trains on a game alone"):
+    with pytest.raises(UserError, match="`imagination` is off, which trains on a game alone"):
         replace(config(recordings), imagination="off")

@@ -113,7 +113,7 @@ def columns_of(
         shape = tuple(arrays[name].shape)
         _check_length(where, name, shape, num_frames)
         if len(shape) == 2 and shape[1] > MAX_PARTS:
-            raise UserError(f"{where}: {name} has {shape[1]:,} numbers an action; it may have {MAX_PARTS:,}")
+            raise UserError(f"{where}: {name} has {shape[1]:,} numbers per action; it may have {MAX_PARTS:,}")
         action = np.asarray(arrays[name][()])
         if action.dtype.kind not in "biuf" or action.ndim not in (1, 2) or not np.isfinite(action).all():
             raise UserError(
