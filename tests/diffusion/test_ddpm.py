@@ -174,5 +174,5 @@ def test_a_world_model_dreams_with_it() -> None:
     )
     _, prediction = model.step(model.initial_state(context), torch.tensor([0, 1]), seeded())
     assert isinstance(model.denoiser, DdpmDenoiser) and prediction.obs.shape == (2, 3, 8, 8)
-    with pytest.raises(UserError, match="`sampler.num_steps` is 1001; it must be at most 1,000"):
+    with pytest.raises(UserError, match=r"`sampler\.num_steps` is 1001; it must be at most 1,000"):
         DiamondConfig(denoiser=CONFIG, reward_end=reward_end, sampler=SamplerConfig(num_steps=1001))

@@ -148,7 +148,9 @@ def test_environments_that_do_not_say_whether_they_draw(show: Show) -> None:
     assert colour(show(box(RED), RED, None, None)) == [200, 0, 0]
     with pytest.raises(UserError, match="neither observes nor renders RGB pixels"):
         show(where, nothing, None, None)
-    with pytest.raises(UserError, match="`env.frames` is render, but AdamasStill-v0 does not render RGB pixels"):
+    with pytest.raises(
+        UserError, match=r"`env\.frames` is render, but AdamasStill-v0 does not render RGB pixels"
+    ):
         show(box(RED), RED, frames="render")
     with pytest.raises(UserError, match=r"^render\(\) of AdamasStill-v0 gave None; it must give RGB pixels"):
         show(where, nothing, None, ["rgb_array"])

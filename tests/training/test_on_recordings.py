@@ -94,7 +94,10 @@ def test_epochs_are_those_of_the_game_where_a_preset_has_no_final_ones() -> None
             "--training.actor-critic.num-dreams is for runs that",
         ),
         ("static --data None", "a run needs a game or recordings; set `env`, or name recordings with --data"),
-        ("debug --data mine --imagination off", "--imagination is off, which trains on a game alone; leave out --data"),
+        (
+            "debug --data mine --imagination off",
+            "--imagination is off, which trains on a game alone; leave out --data",
+        ),
     ],
 )
 def test_options_of_a_game_are_refused(words: str, message: str) -> None:
