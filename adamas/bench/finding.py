@@ -15,7 +15,7 @@ class Finding:
         what: what was measured.
         result: the result, in words.
         limit: what the result must be, in words; None if nothing is required.
-        verdict: whether the result is within the limit.
+        verdict: pass or fail, by the limit; measured, if there is none; out of time, if there is no result.
         numbers: the results as numbers, by name; None for a number that is not finite.
     """
 

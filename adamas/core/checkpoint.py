@@ -115,7 +115,9 @@ def save_checkpoint(
     keep: int = 2,
     parts: Mapping[str, Callable[[Path], None]] = NO_PARTS,
 ) -> Path:
-    """Save a checkpoint atomically, then remove the oldest ones (rotation). An intact one exists at every instant.
+    """Save a checkpoint atomically, then remove the oldest ones (rotation).
+
+    From the first one on, there is an intact checkpoint on the disk at every instant.
 
     Args:
         root: the folder that holds the checkpoints of one run. It is created if it does not exist.
@@ -218,7 +220,8 @@ def _publish(temporary: Path, target: Path) -> None:
 def _prune(root: Path, step: int, keep: int) -> None:
     """Remove all but the newest ``keep`` checkpoints up to ``step``.
 
-    Later ones stay. They may be damaged, in which case the run resumed before them and must not count them.
+    Checkpoints of later steps are kept and not counted. They exist if the run was resumed from an earlier one, because
+    they were damaged.
     """
     steps = sorted((int(match[1]), path) for path, match in _folders(root) if int(match[1]) <= step)
     for _, path in steps[:-keep]:

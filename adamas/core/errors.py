@@ -26,7 +26,7 @@ class Interrupted(Exception):
 def with_flags(message: str, flags: Mapping[str, str]) -> str:
     """A message of a :class:`UserError` for the command line: ```env.game``` becomes ``--env.game``.
 
-    A field of a part, such as ```loss.gamma```, may leave out where the part is, if only one option ends in it.
+    A nested field may be written without its leading path, such as ```loss.gamma```, if only one option ends in it.
 
     Args:
         message: the message.

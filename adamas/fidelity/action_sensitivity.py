@@ -39,16 +39,16 @@ class Sensitivity:
         decisive: (K,) bool, whether the moment is decisive.
         game_change: (K, A), sizes of the effects in the game.
         dream_change: (K, A), sizes of the effects in the dream.
-        looks_like: (K, A, A), 1 in the column of the action whose true frame is nearest to the dreamt frame of the
-            row's action (by mean squared error). Actions whose true frames are equally near share the 1 equally.
+        looks_like: (K, A, A), row i is 1 at the action whose true frame is nearest to the dreamt frame of action i (by
+            mean squared error), and 0 elsewhere. Actions whose true frames are equally near share the 1 equally.
         perfect: (K, A, A), ``looks_like`` of a perfect dream, whose frames are the true frames. It shows which actions
             have the same effect.
         accuracy: (K,), share of actions whose dreamt frame is nearest to their own true frame. Actions with the same
             true frame count as one action.
         chance: (K,), accuracy of a dream that shows the true frame of a random action.
-        told_apart: (K, A, A), 1 if the dreamt frames of two actions, as a pair, are nearer to their own true frames
-            than exchanged, 0 if they are further away, and 0.5 if there is no difference; nan where the true frames
-            are equal. Errors that both dreams share, such as a blur, do not matter here as they do in ``looks_like``.
+        told_apart: (K, A, A), for each pair of actions 1 if their dreamt frames differ less, in sum, from their own
+            true frames than from each other's, 0 if they differ more, 0.5 if equally; nan where the true frames are
+            equal. Errors that both dreams share, such as a blur, do not matter here as they do in ``looks_like``.
         correlation: (K,), correlation between all values of the effects in the game and in the dream, in [-1, 1]. It
             is 0 for a dream in which actions change nothing.
     """
@@ -87,9 +87,10 @@ def measure_sensitivity(
     """Hold each action for ``horizon`` steps from each moment, once in the game and once in a dream.
 
     All actions of a moment share the game's seed and the noise from which dreams are drawn, so that only the action
-    differs. The game must not have sticky actions (``make_branching(config, sticky=False)``), because some of its
-    frames would belong to another action; the moments may come from a game with sticky actions. A world model that
-    learnt from sticky actions cannot reach an accuracy of 1: its dreams repeat the last action as often as the game.
+    differs. The game must not have sticky actions (``make_branching(config, sticky=False)``), because it would
+    sometimes take the previous action instead of the given one; the moments may come from a game with sticky actions.
+    A world model that learnt from sticky actions cannot reach an accuracy of 1: its dreams repeat the last action as
+    often as the game.
 
     Args:
         world_model: the world model, on ``device``.

@@ -78,7 +78,7 @@ def static() -> Config:
 def _small_change_denoiser(
     cond_channels: int, channels: tuple[int, int, int], sigma_change: float
 ) -> EdmConfig:
-    """A denoiser that learns the change from the newest frame, at noise near the start of a single sampling step."""
+    """A denoiser of the change from the newest frame, trained near the noise level at which single steps start."""
     return replace(
         paper.DENOISER,
         network=replace(
@@ -174,8 +174,8 @@ def vizdoom() -> Config:
 
     Both networks learn the change from the frame that they start from; ``sigma_change`` is its measured standard
     deviation. Past frames carry no noise, and training noise levels are high, near the level at which the single
-    sampling step starts. At this size, both train faster than the published settings. Sampling starts from EDM's
-    initial noise, since dreams that start from DIAMOND's went dark (docs/scenes.md).
+    sampling step starts. At this size, both train faster than the published settings. The initial noise
+    is scaled by the largest sigma, as in EDM; with DIAMOND's unscaled noise, dreams went dark (docs/scenes.md).
     """
     return Config(
         env=None,
