@@ -1,4 +1,4 @@
-"""Inference of an agent's configuration from the names and shapes of its tensors."""
+"""Inference of an agent's configuration from the names and shapes of its tensors, and what files do not contain."""
 
 from __future__ import annotations
 
@@ -27,6 +27,21 @@ PREFIXES = {
     "actor_critic.": "actor_critic.",
 }
 """Published prefix -> prefix in the state dict of an :class:`~adamas.agent.Agent`."""
+
+PUBLISHED_SAMPLER = SamplerConfig(
+    num_steps=3,
+    method="euler",
+    sigma_min=2e-3,
+    sigma_max=5.0,
+    rho=7.0,
+    s_churn=0.0,
+    s_tmin=0.0,
+    s_tmax=1e6,
+    s_noise=1.0,
+    scale_initial_noise=False,
+    s_cond=0.0,
+)
+"""The sampler of the published world models of Atari games."""
 
 MAX_SIDE = 2**14  # largest plausible height and width of a frame, in pixels
 
@@ -72,7 +87,7 @@ def _of_atari(network: FrameNetworkConfig, reward_end: RewardEndConfig) -> Diamo
     return DiamondConfig(
         denoiser=published_edm(network, sigma_offset=0.3, log_sigma_mean=-0.4, num_autoregressive_steps=1),
         reward_end=reward_end,
-        sampler=SamplerConfig(num_steps=3, method="euler", sigma_min=2e-3, sigma_max=5.0, rho=7.0),
+        sampler=PUBLISHED_SAMPLER,
     )
 
 

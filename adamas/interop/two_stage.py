@@ -13,10 +13,16 @@ from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.data.importing.csgo import CSGO_BUTTONS
-from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.interop.published import check_weights, without_weights
-from adamas.interop.sizes import ACTIONS, Tensors, infer_network, published_edm, with_prefix
+from adamas.interop.sizes import (
+    ACTIONS,
+    PUBLISHED_SAMPLER,
+    Tensors,
+    infer_network,
+    published_edm,
+    with_prefix,
+)
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.world_models.diamond import DiamondConfig
 
@@ -31,19 +37,6 @@ def published_stages(first: FrameNetworkConfig, second: FrameNetworkConfig) -> D
         first: the network of the denoiser, which generates small frames.
         second: the network of the upsampler, which makes frames five times as high and wide.
     """
-    sampler = SamplerConfig(
-        num_steps=3,
-        method="euler",
-        sigma_min=2e-3,
-        sigma_max=5.0,
-        rho=7.0,
-        s_churn=0.0,
-        s_tmin=0.0,
-        s_tmax=1e6,
-        s_noise=1.0,
-        scale_initial_noise=False,
-        s_cond=0.005,
-    )
     denoiser = published_edm(
         first, sigma_offset=0.1, log_sigma_mean=-1.2, num_autoregressive_steps=4, noise_previous_obs=True
     )
@@ -52,16 +45,16 @@ def published_stages(first: FrameNetworkConfig, second: FrameNetworkConfig) -> D
         **vars(frame),  # an upsampler is a denoiser with two fields more
         factor=5,
         sampler=replace(
-            sampler,
+            PUBLISHED_SAMPLER,
             num_steps=10,
             sigma_min=1.0,
             s_churn=10.0,
             s_tmin=1.0,
             s_tmax=5.0,
             s_noise=0.9,
-            s_cond=0.0,
         ),
     )
+    sampler = replace(PUBLISHED_SAMPLER, s_cond=0.005)
     return DiamondConfig(denoiser=denoiser, reward_end=None, sampler=sampler, upsampler=upsampler)
 
 

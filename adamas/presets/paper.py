@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from adamas.diffusion.edm import EdmConfig
-from adamas.diffusion.samplers import SamplerConfig
 from adamas.envs.config import AtariConfig
+from adamas.interop.sizes import PUBLISHED_SAMPLER, published_edm
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.rl.losses import ActorCriticLossConfig
@@ -39,20 +38,7 @@ NETWORK = FrameNetworkConfig(
     context="frames",
 )
 
-DENOISER = EdmConfig(
-    network=NETWORK,
-    sigma_offset=0.3,
-    sigma_data=0.5,
-    sigma_change=None,
-    log_sigma_mean=-0.4,
-    log_sigma_std=1.2,
-    sigma_min=2e-3,
-    sigma_max=20.0,
-    num_autoregressive_steps=1,
-    quantise=True,
-    final_frames=True,  # differs from the published code
-    noise_previous_obs=False,
-)
+DENOISER = published_edm(NETWORK, sigma_offset=0.3, log_sigma_mean=-0.4, num_autoregressive_steps=1)
 
 REWARD_END = RewardEndConfig(
     lstm_dim=512,
@@ -63,19 +49,7 @@ REWARD_END = RewardEndConfig(
     segment_length=None,
 )
 
-SAMPLER = SamplerConfig(
-    num_steps=3,
-    method="euler",
-    sigma_min=2e-3,
-    sigma_max=5.0,
-    rho=7.0,
-    s_churn=0.0,
-    s_tmin=0.0,
-    s_tmax=1e6,
-    s_noise=1.0,
-    scale_initial_noise=False,
-    s_cond=0.0,
-)
+SAMPLER = PUBLISHED_SAMPLER
 
 ACTOR_CRITIC = ActorCriticConfig(lstm_dim=512, channels=(32, 32, 64, 64), down=(True, True, True, True))
 
