@@ -14,7 +14,7 @@ import tyro
 
 import adamas.play
 from adamas.agent import Agent
-from adamas.commands.common import Target, check_env, find_target, has_positional
+from adamas.commands.common import Device, Target, check_env, find_target, has_positional
 from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.checks import check_range
@@ -49,6 +49,7 @@ class Play:
     """Watch and play a dream in the browser, beside the real game. Without a RUN, play the agent in the package."""
 
     env: Annotated[EnvConfig | None, tyro.conf.FlagConversionOff] = field(default_factory=AtariConfig)
+    """The game. It is shown beside the dream, and dreams start from it if there are no recorded episodes."""
     dataset: str | None = None
     """Folder or URL of the real episodes that dreams start from. By default these are the run's held-out episodes. An
     agent without any plays the real game to get its starts."""
@@ -71,8 +72,8 @@ class Play:
     """Play in this terminal instead of the browser."""
     seed: int = 0
     """Seed of everything random: games, dreams, and the agent's actions. At least 0."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Device for the networks. auto takes the first that exists of cuda, mps and cpu."""
+    device: Device = "auto"
+    """Device that the agent computes on. auto takes the first that exists of cuda, mps and cpu."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """Precision of the networks. auto takes tf32 on CUDA, bf16 on a CPU with instructions for it, and fp32
     elsewhere."""

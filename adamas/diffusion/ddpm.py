@@ -52,7 +52,7 @@ class DdpmConfig(FrameDiffusionConfig):
 
     @classmethod
     def upgrade(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The fields of a file without those of EDM, which files of before version 0.2 hold as well."""
+        """The fields of a file without those of EDM, which files from before version 0.2 hold as well."""
         return {key: value for key, value in data.items() if key not in _OF_EDM}
 
 
