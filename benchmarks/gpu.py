@@ -10,6 +10,7 @@ Every part runs in a process of its own, with a limit of its own, so that none c
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
 import os
@@ -244,6 +245,9 @@ def main(options: argparse.Namespace) -> int:
         torch.set_num_threads(1)  # of every process: the networks are too small for more
         # One speed of each preset is enough.
         chosen = [task for task in chosen if task.judges or task.mode == "bf16"]
+    importlib.import_module(
+        "torch._dynamo"
+    )  # Every optimiser imports it, in seconds; forked processes will have it.
     here = guarded(partial(machine, "cpu" if options.tiny else "cuda"), 60)
     if here.status != "done":
         raise UserError(f"no GPU can be used here ({here.error}); --tiny tries this script on a CPU")

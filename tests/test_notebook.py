@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from adamas import cli
+
 NOTEBOOK = Path(__file__).parents[1] / "examples" / "notebook.py"
 Cell = Callable[..., Any]
 
@@ -69,6 +71,9 @@ def test_every_name_is_defined_in_one_cell_as_marimo_requires(notebook: Notebook
 def test_the_notebook_trains_dreams_and_plots(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("minatar")
     monkeypatch.setenv("MPLBACKEND", "agg")
+    run = cli.run
+    small_batches = ["--training.denoiser.batch-size", "8"]  # Those of the notebook take four times as long.
+    monkeypatch.setattr(cli, "run", lambda words: run([*words, *small_batches]))
     names = notebook.run()
     assert len(names["frames"]) == 20 and names["frames"][0].shape == (1, 10, 10, 3)
     assert (names["run"] / "results" / "scores.json").is_file()

@@ -43,15 +43,21 @@ def field_help(cls: type, name: str) -> str | None:
 
     The nearest class that documents the field counts, where a subclass only changes its default.
     """
-    for base in cls.__mro__:
-        if is_dataclass(base):
-            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0].body  # type: ignore[attr-defined]
-            for statement, following in itertools.pairwise(body):
-                if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)):
-                    continue
-                if statement.target.id == name and isinstance(following, ast.Expr):
-                    return " ".join(ast.literal_eval(following.value).split())
-    return None
+    documented = (_own_field_help(base) for base in cls.__mro__ if is_dataclass(base))
+    return next((help[name] for help in documented if name in help), None)
+
+
+@functools.cache  # A class has up to thirty fields, and reading its source takes milliseconds.
+def _own_field_help(cls: type) -> dict[str, str]:
+    """The docstrings of the fields that a dataclass itself defines, by their names, each as one paragraph."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body  # type: ignore[attr-defined]
+    return {
+        statement.target.id: " ".join(ast.literal_eval(following.value).split())
+        for statement, following in itertools.pairwise(body)
+        if isinstance(statement, ast.AnnAssign)
+        and isinstance(statement.target, ast.Name)
+        and isinstance(following, ast.Expr)
+    }
 
 
 def options_of(cls: type, prefix: str = "", switches: bool = True) -> Iterator[Option]:

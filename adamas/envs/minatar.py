@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 import numpy as np
@@ -153,13 +154,19 @@ def enlarge(frames: Frames, size: int) -> Frames:
 
 
 def import_environment() -> Any:
-    """Import MinAtar's ``Environment`` class. The import takes seconds, so it is done only when needed.
+    """Import MinAtar's ``Environment`` class.
+
+    MinAtar works without seaborn, which only its own window needs. Here that window is never opened, and importing
+    seaborn takes longer than everything else at the start of a command. So seaborn is hidden from the import.
 
     Raises:
         UserError: if MinAtar is not installed.
     """
     root = logging.getLogger()
     root.addFilter(_is_not_about_rendering)
+    hide = "seaborn" not in sys.modules
+    if hide:
+        sys.modules["seaborn"] = None  # type: ignore[assignment]  # makes its import fail
     try:
         from minatar import Environment
     except ModuleNotFoundError as error:
@@ -167,6 +174,8 @@ def import_environment() -> Any:
             raise
         raise require("minatar", "minatar") from error
     finally:
+        if hide:
+            del sys.modules["seaborn"]
         root.removeFilter(_is_not_about_rendering)
     return Environment
 

@@ -17,8 +17,15 @@ from adamas.presets import preset
 CHEAP = ["denoiser forward, batch 1", "replay draw"]
 
 
-def test_rows_are_compared_in_two_processes() -> None:
-    results = list(compare(preset("debug"), CHEAP, rounds=2, seconds=0.0))
+def test_rows_are_compared_in_two_processes_which_remove_their_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    results = []
+    for result in compare(preset("debug"), CHEAP, rounds=2, seconds=0.0):
+        results.append(result)
+        assert len(list(tmp_path.glob("adamas-bench-*"))) == 2
+    assert not list(tmp_path.glob("adamas-bench-*"))
     assert [result.row for result in results] == CHEAP
     for result in results:
         slow, fast = result.plain, result.fast
@@ -60,14 +67,6 @@ def test_a_child_that_dies_is_named() -> None:
     with pytest.raises(UserError, match="the process that measures ended with exit code 1"):
         child.measure("no such row", 0.0)
     child.close()
-
-
-def test_a_child_removes_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    child = Child(preset("debug"))
-    assert len(list(tmp_path.glob("adamas-bench-*"))) == 1
-    child.close()
-    assert not list(tmp_path.glob("adamas-bench-*"))
 
 
 def test_command_writes_json_and_keeps_what_is_there(

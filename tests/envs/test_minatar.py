@@ -159,11 +159,16 @@ def test_missing_minatar(monkeypatch: pytest.MonkeyPatch) -> None:
         make()
 
 
-def test_no_warning_about_seaborn(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    for name in [n for n in sys.modules if n.split(".")[0] == "minatar"]:
+@pytest.mark.parametrize("installed", [True, False])
+def test_minatar_is_imported_without_seaborn_and_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, installed: bool
+) -> None:
+    for name in [n for n in sys.modules if n.split(".")[0] in ("minatar", "seaborn")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "seaborn", None)
+    if not installed:
+        monkeypatch.setitem(sys.modules, "seaborn", None)
     import_environment()
+    assert ("seaborn" in sys.modules) != installed  # what was hidden can be imported again
     assert caplog.records == []
     logging.warning("something about seaborn")
     assert len(caplog.records) == 1, "warnings of others come through"
