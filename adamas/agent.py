@@ -143,8 +143,8 @@ class Agent(nn.Module):
             temperature: temperature of the policy; 0 takes the most probable action.
 
         Returns:
-            The action, and the state to pass with the next frame. For a single NumPy frame it is an int, or (K,)
-            where actions are vectors; otherwise (B,) or (B, K), of the kind given.
+            The action, and the state to pass with the next frame. For a single NumPy frame it is an int, or (D,)
+            where actions are vectors; otherwise (B,) or (B, D), of the kind given.
 
         Raises:
             UserError: frames of another shape or dtype than the agent was trained on, or it has no policy.

@@ -64,7 +64,7 @@ def main(options: Options) -> None:
     torch.set_num_threads(1)
     agent.world_model = agent.world_model.with_sampler(options.sampler)
     phase = policy_phase(agent, game, config.horizon, options)
-    phase.optimizer.load_state_dict(checkpoint.trainer()["phases"]["actor_critic"]["optimizer"])
+    phase.optimizer.load_state_dict(checkpoint.trainer_state()["phases"]["actor_critic"]["optimizer"])
     per_update = game.training.num_dreams * game.training.steps_per_update
     print(f"imagined steps  real score (standard error)  in the dream: {', '.join(SHOWN)}")
     report(0, agent, game.env, {})

@@ -27,7 +27,7 @@ FRAMES = 1500  # at most so many frames to start dreams from
 def pack(run: Path, out: Path) -> None:
     """Write the newest agent of ``run`` and the beginning of its held-out episodes into the new folder ``out``."""
     checkpoint = checkpoint_in(run)
-    weights = {name: half(tensor) for name, tensor in checkpoint.agent().items()}
+    weights = {name: half(tensor) for name, tensor in checkpoint.agent_weights().items()}
     out.mkdir(parents=True)
     save_file(weights, out / "agent.safetensors")
     shutil.copy(checkpoint.path / "config.yaml", out / "config.yaml")

@@ -18,7 +18,7 @@ from adamas import cli
 from adamas.core.config import load_config
 from adamas.data import EpisodeStore
 from adamas.play.engine import Engine, Player
-from adamas.play.server_messages import Hello, Moment
+from adamas.play.server_messages import Hello, ViewUpdate
 from adamas.report.runs import find_runs
 from adamas.training.build import resume_run
 from adamas.training.config import Config
@@ -104,14 +104,14 @@ def test_agents_are_evaluated(old: Path) -> None:
 
 
 def test_agents_play(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine of the page computes ten moments of a dream beside its game."""
-    moments: list[Moment] = []
+    """The engine of the page computes ten updates of a dream beside its game."""
+    updates: list[ViewUpdate] = []
     hellos: list[Hello] = []
     enough = threading.Event()
 
-    def show(moment: Moment) -> None:
-        moments.append(moment)
-        if len(moments) == 10:
+    def show(update: ViewUpdate) -> None:
+        updates.append(update)
+        if len(updates) == 10:
             enough.set()
 
     def serve(engine: Engine, library: object, hello: Hello, *address: object) -> None:
@@ -122,9 +122,9 @@ def test_agents_play(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("adamas.play.run_server.serve", serve)
     cli.run(["play", "game", "--fps", "60", "--device", "cpu"])
-    assert hellos[0].why_no_real == "" and len(moments) >= 10
-    assert moments[-1].header.frame > moments[0].header.frame
-    assert moments[-1].images[0].shape == (10, 10, 3)
+    assert hellos[0].why_no_real == "" and len(updates) >= 10
+    assert updates[-1].header.frame > updates[0].header.frame
+    assert updates[-1].images[0].shape == (10, 10, 3)
 
 
 def test_runs_are_reported(old: Path) -> None:

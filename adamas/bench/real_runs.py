@@ -90,7 +90,7 @@ def _live(config: Config, run_dir: Path, death: int | None) -> Iterator[None]:
 
 
 def _weights(run_dir: Path) -> list[Tensor]:
-    return list(find_checkpoint(run_dir / "checkpoints").agent().values())
+    return list(find_checkpoint(run_dir / "checkpoints").agent_weights().values())
 
 
 def watch_updates(trainer: Trainer, see: Callable[[str, Mapping[str, Tensor]], None]) -> None:

@@ -68,8 +68,8 @@ class Split:
     seed: int = 0
     """Seed of the random choice of episodes, at least 0."""
     cut: int | None = None
-    """First cut episodes that are longer than this number of steps into pieces of it, for example where everything is
-    one long recording. By default, episodes stay whole."""
+    """Number of steps of the pieces into which longer episodes are cut before the split, for example where everything
+    is one long recording. By default, episodes stay whole."""
     without_actions: bool = False
     """Leave out the actions. A model trained on the result never sees an action, and is a baseline for one that does
     (adamas fidelity --baseline)."""

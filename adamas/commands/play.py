@@ -19,7 +19,7 @@ from adamas.core import runtime
 from adamas.core.arguments import parse
 from adamas.core.checks import check_range
 from adamas.core.config import from_dict
-from adamas.core.errors import UserError, require, with_flags
+from adamas.core.errors import UserError, not_installed, with_flags
 from adamas.core.options import flags_of
 from adamas.core.runtime import RuntimeConfig
 from adamas.data import EpisodeStore
@@ -145,7 +145,7 @@ def _serve(engine: Engine, datasets: Mapping[str, Place], hello: Hello, options:
         from adamas.play.dataset_api import DatasetApi
         from adamas.play.run_server import serve
     except ModuleNotFoundError as error:
-        raise require(str(error.name), "play") from error
+        raise not_installed(str(error.name), "play") from error
     serve(
         engine,
         DatasetApi(datasets, options.fps or DEFAULT_FPS),
@@ -161,7 +161,7 @@ def _play_in_terminal(engine: Engine, hello: Hello) -> None:
     try:
         from adamas.play.terminal import play_in_terminal
     except ModuleNotFoundError as error:
-        raise require(str(error.name), "play") from error
+        raise not_installed(str(error.name), "play") from error
     play_in_terminal(engine, hello)
 
 

@@ -111,7 +111,7 @@ def _is_of(final: Evaluation, checkpoint: Path) -> bool:
     """Whether scores are those of a checkpoint, and not of its run before the run was trained further."""
     if final.run is None or not (checkpoint / "trainer.pt").exists():
         return False
-    clock = Checkpoint(checkpoint, step=0).trainer().get("clock", {})
+    clock = Checkpoint(checkpoint, step=0).trainer_state().get("clock", {})
     return bool(clock.get("seconds") == final.run.seconds)
 
 

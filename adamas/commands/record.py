@@ -20,7 +20,7 @@ from adamas.core import runtime
 from adamas.core.actions import ActionSpec
 from adamas.core.arguments import option_values, parse
 from adamas.core.checks import check_range
-from adamas.core.errors import UserError, require
+from adamas.core.errors import UserError, not_installed
 from adamas.data.inspect import summary
 from adamas.data.locations import local, parse_place
 from adamas.data.recording import Recording, only_writer
@@ -134,7 +134,7 @@ def _record_keyboard(path: Path, options: Record) -> EpisodeStore:
         from adamas.play.keyboard import record_keyboard
         from adamas.play.terminal import check_terminal
     except ModuleNotFoundError as error:
-        raise require(str(error.name), "play") from error
+        raise not_installed(str(error.name), "play") from error
     check_terminal("adamas data record --policy keyboard", "let another policy play")
     known = recorded_before(path, options.append)
     seed = seed_after(known, options.seed)

@@ -7,7 +7,7 @@ An action has up to three kinds of parts, in this order::
     axes       continuous                each is a real number in [low, high]
 
 If the space is a single choice (as in Atari), an action is one int64 of shape ``()``. Otherwise an action is a
-float32 vector ``(K,)`` with one entry for every choice, button and axis.
+float32 vector ``(D,)`` with one entry for every choice, button and axis.
 """
 
 from __future__ import annotations
@@ -81,12 +81,12 @@ class ActionSpec:
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """The K names of an action's entries: first choices, then buttons, then axes."""
+        """The D names of an action's entries: first choices, then buttons, then axes."""
         return (*(c.name for c in self.choices), *self.buttons, *(a.name for a in self.axes))
 
     @property
     def size(self) -> int:
-        """Number K of entries."""
+        """Number D of entries."""
         return len(self.choices) + len(self.buttons) + len(self.axes)
 
     @property
@@ -107,7 +107,7 @@ class ActionSpec:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one action: () if the space is discrete, (K,) otherwise."""
+        """The shape of one action: () if the space is discrete, (D,) otherwise."""
         return () if self.is_discrete else (self.size,)
 
     @property
@@ -147,7 +147,7 @@ class ActionSpec:
         return ""
 
     def outside(self, action: np.ndarray) -> np.ndarray:
-        """Mark the invalid entries of actions: N actions, shape (..., ``*shape``), to (N, K) bool."""
+        """Mark the invalid entries of actions: N actions, shape (..., ``*shape``), to (N, D) bool."""
         entries = action.reshape(-1, self.size)
         wrong = np.empty(entries.shape, bool)
         for column, numbers in enumerate(entries.T):

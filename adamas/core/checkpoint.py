@@ -66,7 +66,7 @@ class Checkpoint:
     path: Path
     step: int
 
-    def agent(self) -> dict[str, Tensor]:
+    def agent_weights(self) -> dict[str, Tensor]:
         """Read the agent's tensors by name, on the CPU."""
         with self._reading("agent.safetensors") as path:
             return safetensors.torch.load_file(path)
@@ -79,7 +79,7 @@ class Checkpoint:
                 raise ValueError("not a mapping of keys to values")
             return config
 
-    def trainer(self) -> dict[str, Any]:
+    def trainer_state(self) -> dict[str, Any]:
         """Read the state of the training loop, with its tensors on the CPU."""
         with self._reading("trainer.pt") as path:
             state = torch.load(path, map_location="cpu", weights_only=True)
@@ -87,7 +87,7 @@ class Checkpoint:
                 raise ValueError("not a dictionary")
             return state
 
-    def parts(self, name: str) -> Path | None:
+    def parts_folder(self, name: str) -> Path | None:
         """Return the folder with the shards of ``name`` that several processes wrote; None if it is not sharded."""
         folder = self.path / "parts" / name
         return folder if folder.is_dir() else None

@@ -52,6 +52,6 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f"valid: {', '.join(names)}"
 
 
-def require(module: str, extra: str) -> UserError:
+def not_installed(module: str, extra: str) -> UserError:
     """The error for an optional dependency that is not installed."""
     return UserError(f"{module} is not installed; install it with: pip install 'adamas[{extra}]'")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, SupportsFloat
 
-from adamas.core.errors import UserError, require
+from adamas.core.errors import UserError, not_installed
 from adamas.core.files import sync, write_file
 
 
@@ -134,7 +134,7 @@ def _open_tensorboard(folder: Path, purge_step: int | None = None) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter  # imports slowly
     except ImportError as error:
-        raise require("tensorboard", "tensorboard") from error
+        raise not_installed("tensorboard", "tensorboard") from error
     return SummaryWriter(str(folder / "tensorboard"), purge_step=purge_step)
 
 
@@ -143,7 +143,7 @@ def _open_wandb(folder: Path, project: str) -> Any:
     try:
         wandb = importlib.import_module("wandb")
     except ImportError as error:
-        raise require("wandb", "wandb") from error
+        raise not_installed("wandb", "wandb") from error
     identity = folder / "wandb-id.txt"
     if not identity.exists():
         write_file(identity, secrets.token_hex(4))

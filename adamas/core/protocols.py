@@ -31,7 +31,7 @@ class VectorEnv(Protocol):
         ...
 
     def step(self, action: Tensor) -> EnvStep:
-        """Take one action in each environment: (B,) int64, or (B, K) float32 where actions are vectors."""
+        """Take one action in each environment: (B,) int64, or (B, D) float32 where actions are vectors."""
         ...
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ class WorldModel(Protocol):
         ...
 
     def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Prediction]:
-        """Predict what follows ``action``: (B,) int64, or (B, K) float32 where actions are vectors."""
+        """Predict what follows ``action``: (B,) int64, or (B, D) float32 where actions are vectors."""
         ...
 
     def components(self, horizon: int) -> Mapping[str, Component]:

@@ -64,7 +64,7 @@ class Streams:
             rng.bit_generator.state = state["numpy"][name]
 
 
-def draw(logits: Tensor, generator: Generator) -> Tensor:
+def sample_categorical(logits: Tensor, generator: Generator) -> Tensor:
     """Draw one sample from each categorical distribution: logits (B, n) -> (B,) int64.
 
     Returns the same samples as ``torch.multinomial``, but without its input check, which synchronises with the device.

@@ -1,7 +1,8 @@
 """Data types shared by all layers (episodes, batches, environment steps), with their shapes, ranges and units.
 
 Letters: B parallel sequences, T transitions, L context frames, C channels, H height, W width,
-A number of actions, N denoising steps, K environments that just ended.
+A number of actions, D entries of an action vector, N denoising steps, K any other number, mostly of environments
+that just ended.
 
 Time indices mean the same everywhere. The agent sees frame ``t`` and takes action ``t`` in it. The environment
 returns reward ``t``, the end flags ``t`` and frame ``t + 1``::
@@ -34,7 +35,7 @@ class Episode:
 
     Attributes:
         obs: (T + 1, C, H, W) uint8. The last frame of the episode is included.
-        action: (T,) int64, or (T, K) float32 (:class:`~adamas.core.actions.ActionSpec`).
+        action: (T,) int64, or (T, D) float32 (:class:`~adamas.core.actions.ActionSpec`).
         reward: (T,) float32, as the environment returns it (not clipped).
         terminated: (T,) bool; only the last entry may be true.
         truncated: (T,) bool; only the last entry may be true.
@@ -57,7 +58,7 @@ class Batch:
 
     Attributes:
         obs: (B, T + 1, C, H, W) uint8; padding is zero.
-        action: (B, T) int64, or (B, T, K) float32; padding is zero.
+        action: (B, T) int64, or (B, T, D) float32; padding is zero.
         reward: (B, T) float32; padding is zero.
         terminated: (B, T) bool.
         truncated: (B, T) bool.

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from adamas.core.errors import UserError, require
+from adamas.core.errors import UserError, not_installed
 from adamas.core.files import check_regular
 from adamas.core.files import read_file as read_local_file
 
@@ -90,7 +90,7 @@ def filesystem(place: Place) -> tuple[Any, str]:
     try:
         import fsspec
     except ImportError as error:
-        raise require("fsspec", "data") from error
+        raise not_installed("fsspec", "data") from error
     if not is_url(place):  # url_to_fs would interpret a folder named reference::x
         return fsspec.filesystem("file"), os.path.abspath(place)
     check_url(str(place))

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from adamas.core.errors import UserError, require
+from adamas.core.errors import UserError, not_installed
 from adamas.data.locations import Place, filesystem, is_url, join, reaching, read_file
 from adamas.data.view import ROWS, View, damaged, map_file
 
@@ -129,5 +129,5 @@ def zstandard() -> Any:
     try:
         import zstandard
     except ImportError as error:
-        raise require("zstandard", "data") from error
+        raise not_installed("zstandard", "data") from error
     return zstandard

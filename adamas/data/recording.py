@@ -37,7 +37,7 @@ class Recording:
 
         Args:
             obs: (B, C, H, W) uint8, the frames before the step.
-            action: (B,) or (B, K), the actions taken in them.
+            action: (B,) or (B, D), the actions taken in them.
             step: what the environments returned.
 
         Raises:

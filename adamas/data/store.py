@@ -109,7 +109,7 @@ class EpisodeStore:
         Args:
             episode: (B,) int64, the number of each environment's running episode; ``NEW`` to begin a new one.
             obs: (B, C, H, W) uint8, the frames before the step.
-            action: (B,) int64, or (B, K) float32 (:class:`~adamas.core.actions.ActionSpec`).
+            action: (B,) int64, or (B, D) float32 (:class:`~adamas.core.actions.ActionSpec`).
             reward: (B,) float32.
             terminated: (B,) bool.
             truncated: (B,) bool.

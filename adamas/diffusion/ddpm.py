@@ -24,15 +24,13 @@ BETA_FIRST, BETA_LAST = 1e-4, 0.02
 
 
 _OF_EDM = {
-    *(
-        "sigma_data",
-        "sigma_change",
-        "log_sigma_mean",
-        "log_sigma_std",
-        "sigma_min",
-        "sigma_max",
-        "noise_previous_obs",
-    )
+    "sigma_data",
+    "sigma_change",
+    "log_sigma_mean",
+    "log_sigma_std",
+    "sigma_min",
+    "sigma_max",
+    "noise_previous_obs",
 }
 
 

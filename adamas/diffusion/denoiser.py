@@ -90,7 +90,7 @@ class FrameDiffusion(nn.Module, ABC):
             obs: (B, C, H, W) in [-1, 1], the target.
             mask: (B,) bool, True for the samples that count.
             prev_obs: (B, L, C, H, W) in [-1, 1], oldest first.
-            prev_action: (B, L) int64, or (B, L, K) float32.
+            prev_action: (B, L) int64, or (B, L, D) float32.
             generator: source of noise and noise levels.
 
         Returns:
@@ -124,7 +124,7 @@ class FrameDiffusion(nn.Module, ABC):
         Args:
             obs: (B, T + 1, C, H, W) in [-1, 1].
             mask: (B, T + 1) bool, True for real frames, False for padding.
-            action: (B, T) int64, or (B, T, K) float32.
+            action: (B, T) int64, or (B, T, D) float32.
             generator: source of noise and noise levels.
             extra: (B, T + 1, C, H, W) in [-1, 1], the extra frame that the model sees when it draws each frame.
         """
@@ -182,7 +182,7 @@ def sample(
     Args:
         denoiser: the model.
         prev_obs: (B, L, C, H, W) in [-1, 1], oldest first.
-        prev_action: (B, L) int64, or (B, L, K) float32.
+        prev_action: (B, L) int64, or (B, L, D) float32.
         sampler: steps, method and noise levels.
         initial_noise: (B, C, H, W) from N(0, I); drawn from ``generator`` when not given.
         generator: source of the noise; PyTorch's global one when not given.

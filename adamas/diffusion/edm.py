@@ -136,7 +136,7 @@ class Edm(FrameDiffusion):
             noisy: (B, C, H, W).
             sigma: (B,) or (), the noise level.
             prev_obs: (B, L, C, H, W) in [-1, 1], oldest first.
-            prev_action: (B, L) int64, or (B, L, K) float32.
+            prev_action: (B, L) int64, or (B, L, D) float32.
             sigma_cond: (B,), the noise level of ``prev_obs``; None if it is clean.
 
         Returns:

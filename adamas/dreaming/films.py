@@ -78,7 +78,7 @@ def play_episode(
     """Play one episode in the first environment, of at most ``num_steps`` steps.
 
     Returns:
-        The T + 1 frames of the episode, (T + 1, C, H, W), and its T actions, (T,) or (T, K).
+        The T + 1 frames of the episode, (T + 1, C, H, W), and its T actions, (T,) or (T, D).
     """
     position = start(policy, env)
     frames, actions = [position.obs[0]], []

@@ -50,7 +50,7 @@ class Imagination:
 
     @torch.no_grad()
     def step(self, action: Tensor) -> EnvStep:
-        """Predict what follows ``action``, (B,) int64 or (B, K) float32, and restart the dreams that end."""
+        """Predict what follows ``action``, (B,) int64 or (B, D) float32, and restart the dreams that end."""
         self._state, prediction = self.world_model.step(self._state, action, self.generator)
         self._age = self._age + 1  # not in place, because a checkpoint may hold the old tensor
         truncated = self._age >= self.horizon

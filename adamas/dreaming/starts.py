@@ -122,7 +122,7 @@ class Trail:
         self._obs.append(obs)
 
     def add(self, action: Tensor, obs: Tensor) -> None:
-        """Add an action, () int64 or (K,) float32, and the frame that followed it, (C, H, W) uint8."""
+        """Add an action, () int64 or (D,) float32, and the frame that followed it, (C, H, W) uint8."""
         self._action.append(action)
         self._obs.append(obs)
 

@@ -71,7 +71,7 @@ def play_window(
         starts: the game, and the agent that plays it.
         horizon: T. If the episode ends before, the rest of the window is padding.
         rng: source of the start and of the agent's actions.
-        actions: (T,) int64, or (T, K) float32, the actions after the start. None: the agent's own.
+        actions: (T,) int64, or (T, D) float32, the actions after the start. None: the agent's own.
         temperature: of the agent's policy; 0 is greedy.
         epsilon: probability of a uniformly random action.
 
@@ -101,7 +101,7 @@ def windows_under_actions(context: Batch, actions: Tensor) -> Batch:
 
     Args:
         context: B contexts of L frames.
-        actions: (T,) int64, or (T, K) float32, the same for all.
+        actions: (T,) int64, or (T, D) float32, the same for all.
 
     Returns:
         B windows of L + T frames, the last T of which are black.

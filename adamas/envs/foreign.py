@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from adamas.core.errors import UserError, require
+from adamas.core.errors import UserError, not_installed
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -36,7 +36,7 @@ def foreign(game: str, what: str) -> Iterator[None]:
         reason = _one_line(error)
         for word, extra in EXTRAS.items():
             if word in reason.lower():
-                raise require(f"{word}, which {game} needs,", extra) from error
+                raise not_installed(f"{word}, which {game} needs,", extra) from error
         if isinstance(error, ModuleNotFoundError):
             reason = reason.partition(". Environment registration")[0]  # without Gymnasium's advice
             reason += "; install it, or put its folder into PYTHONPATH"

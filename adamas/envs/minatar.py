@@ -10,7 +10,7 @@ import numpy as np
 
 from adamas.core.actions import ActionSpec
 from adamas.core.checks import check_range
-from adamas.core.errors import UserError, nearest, require
+from adamas.core.errors import UserError, nearest, not_installed
 from adamas.envs.config import MinAtarConfig
 from adamas.envs.vector import MAX_STEPS, Flags, Frames, Integers, RawStep, RealVectorEnv, say_cut_off
 
@@ -85,12 +85,10 @@ class MinAtarEnvs(RealVectorEnv):
     def _reset_envs(self, mask: Flags, seeds: Integers) -> Frames:
         games = [self._games[i] for i in np.flatnonzero(mask)]
         for game, seed in zip(games, seeds.tolist(), strict=True):
-            game.random.seed(
-                seed
-            )  # same effect as game.seed(seed), which takes 0.2 ms more for a new generator
-            game.last_action = (
-                0  # otherwise the last action of the old episode could be repeated (sticky actions)
-            )
+            # The same effect as game.seed(seed), which takes 0.2 ms more for a new generator.
+            game.random.seed(seed)
+            # Otherwise sticky actions could repeat the last action of the old episode.
+            game.last_action = 0
             game.reset()
         self._steps[mask] = 0
         return self._draw(games)
@@ -172,7 +170,7 @@ def import_environment() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "minatar":
             raise
-        raise require("minatar", "minatar") from error
+        raise not_installed("minatar", "minatar") from error
     finally:
         if hide:
             del sys.modules["seaborn"]

@@ -44,7 +44,7 @@ def action_spec(space: Space[Any]) -> ActionSpec:
 
 
 def to_space(space: Space[Any], spec: ActionSpec, action: np.ndarray) -> Any:
-    """Convert one action, () or (K,), to an element of ``space``."""
+    """Convert one action, () or (D,), to an element of ``space``."""
     entries = action.reshape(-1)
     ends = np.cumsum([len(spec.choices), len(spec.buttons)])
     return _take(space, *map(iter, np.split(entries, ends)))

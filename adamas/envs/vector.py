@@ -102,7 +102,7 @@ class RealVectorEnv(ABC):
         After a lost life the game goes on: ``obs`` and ``final_obs`` are then the same frame.
 
         Args:
-            action: (B,) int64, or (B, K) float32 where actions are vectors.
+            action: (B,) int64, or (B, D) float32 where actions are vectors.
 
         Raises:
             RuntimeError: if the environments have not been reset.

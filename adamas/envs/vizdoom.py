@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 
 from adamas.core.actions import ActionSpec
-from adamas.core.errors import UserError, nearest, require
+from adamas.core.errors import UserError, nearest, not_installed
 from adamas.envs.config import VizdoomConfig
 from adamas.envs.gymnasium_pixels import GymnasiumEnvs
 from adamas.envs.trust import check_trusted, is_doom_file
@@ -82,7 +82,7 @@ def scenario_id(game: str) -> str:
     try:
         from vizdoom import gymnasium_wrapper  # noqa: F401  (registers its environments)
     except ModuleNotFoundError as error:
-        raise require("vizdoom", "vizdoom") from error
+        raise not_installed("vizdoom", "vizdoom") from error
     ids = {
         "".join(filter(str.isalnum, name.removeprefix("Vizdoom").rpartition("-v")[0])).lower(): name
         for name in gymnasium.registry

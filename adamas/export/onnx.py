@@ -31,7 +31,7 @@ from adamas.agent import Agent
 from adamas.core.actions import ActionSpec
 from adamas.core.checks import check_range
 from adamas.core.config import to_dict
-from adamas.core.errors import UserError, require
+from adamas.core.errors import UserError, not_installed
 from adamas.diffusion.edm import EdmDenoiser
 from adamas.diffusion.schedules import karras_sigmas
 from adamas.export.networks import MODELS, Step, draw_inputs, pad_channels
@@ -112,7 +112,7 @@ def check_export(agent: Agent, opset: int) -> None:
     check_range("opset", opset, least=OPSETS[0], most=OPSETS[-1])
     for module in ("onnx", "onnxscript", "onnxruntime"):
         if importlib.util.find_spec(module) is None:
-            raise require(module, "export")
+            raise not_installed(module, "export")
 
 
 def _edm(agent: Agent) -> EdmDenoiser:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from adamas.core.checkpoint import AGENT_FILES
-from adamas.core.errors import UserError, nearest, require
+from adamas.core.errors import UserError, nearest, not_installed
 from adamas.evaluation.scores import references
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _hub(word: Path | str, *, reading: bool = False) -> Iterator[HfApi]:
         from httpx2 import HTTPError  # the client's HTTP library
         from huggingface_hub import HfApi, constants, errors
     except ImportError as error:
-        raise require("huggingface_hub", "hub") from error
+        raise not_installed("huggingface_hub", "hub") from error
     try:
         yield HfApi()
     except errors.GatedRepoError as error:

@@ -78,7 +78,9 @@ def _verify_agent(folder: Path) -> None:
 def _from_checkpoint(checkpoint: Checkpoint) -> Agent:
     data = checkpoint.config()
     # Small copies of agents are stored in half precision (examples/pack_agent.py).
-    tensors = {name: t.float() if t.dtype == torch.float16 else t for name, t in checkpoint.agent().items()}
+    tensors = {
+        name: t.float() if t.dtype == torch.float16 else t for name, t in checkpoint.agent_weights().items()
+    }
     if "agent" not in data:
         raise UserError(
             f"{checkpoint.path / 'config.yaml'} does not describe an agent; choose a checkpoint of a run"

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from adamas.core.checks import check_range
-from adamas.core.errors import UserError, require
+from adamas.core.errors import UserError, not_installed
 from adamas.core.files import creating_numbered
 from adamas.media.pictures import enlarge, fitting_scale, save_gif
 
@@ -151,5 +151,5 @@ def _pyav() -> Any:
     try:
         import av
     except ImportError as error:
-        raise require("PyAV", "video") from error
+        raise not_installed("PyAV", "video") from error
     return av

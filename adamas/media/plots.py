@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adamas.core.errors import require
+from adamas.core.errors import not_installed
 from adamas.core.files import replacing
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def new_figure(
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise require("matplotlib", "report") from error
+        raise not_installed("matplotlib", "report") from error
     height = height or (4 if rows == 1 else 3.2 * rows)
     figure = Figure(figsize=(max(7, 5 * columns), height), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False, sharey=share_y).flat)

@@ -33,7 +33,7 @@ class ActionEncoder(nn.Module):
         self._sizes = [1] * len(spec.choices) + [n for n in (len(spec.buttons), len(spec.axes)) if n]
 
     def forward(self, action: Tensor) -> Tensor:
-        """(..., K) -> (..., channels)."""
+        """(..., D) -> (..., channels)."""
         entries = torch.split(action, self._sizes, dim=-1)
         embedded = [
             part(x[..., 0].long() if isinstance(part, nn.Embedding) else x)

@@ -102,7 +102,7 @@ class PastEncoder(nn.Module):
 
         Args:
             obs: (B, L, C, H, W), oldest first; H and W are multiples of 2 ** (number of levels - 1).
-            action: (B, L) int64, or (B, L, K) float32; None for an encoder without actions.
+            action: (B, L) int64, or (B, L, D) float32; None for an encoder without actions.
             cond: (B, cond_channels), the same for all L frames.
 
         Returns:

@@ -185,7 +185,7 @@ class FrameNetwork(nn.Module):
             noisy: (B, C, H, W), already scaled to unit variance.
             c_noise: (B,), the transformed noise level.
             prev_obs: (B, L, C, H, W), already scaled, oldest first, followed by the extra frames.
-            prev_action: (B, L) int64, or (B, L, K) float32, the actions taken in the past frames; None for a network
+            prev_action: (B, L) int64, or (B, L, D) float32, the actions taken in the past frames; None for a network
                 without actions.
             c_noise_cond: (B,), the transformed noise level of the past frames; None stands for 0.
 

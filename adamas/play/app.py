@@ -22,7 +22,7 @@ from adamas.core.errors import UserError
 from adamas.play.dataset_api import DatasetApi, NotFound
 from adamas.play.engine import Engine, Player
 from adamas.play.messages import parse
-from adamas.play.server_messages import Hello, Moment, Note, Notice, encode_moment, encode_note
+from adamas.play.server_messages import Hello, Note, Notice, ViewUpdate, encode_note, encode_update
 
 MAX_RATE = 100  # messages a second from one page, on average
 BURST = 200  # of them at once
@@ -41,17 +41,17 @@ FILMS = {".mp4": "video/mp4", ".gif": "image/gif"}
 
 
 class Mailbox:
-    """The queue of messages for one page: only the newest moment, and a few notes."""
+    """The queue of messages for one page: only the newest update, and a few notes."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._waiting = asyncio.Event()
-        self._newest: deque[Moment] = deque(maxlen=1)
+        self._newest: deque[ViewUpdate] = deque(maxlen=1)
         self._notes: deque[Note] = deque(maxlen=16)
 
-    def show(self, moment: Moment) -> None:
-        """Replace the moment that waits to be sent. May be called from any thread."""
-        self._newest.append(moment)
+    def show(self, update: ViewUpdate) -> None:
+        """Replace the update that waits to be sent. May be called from any thread."""
+        self._newest.append(update)
         self._wake()
 
     def notify(self, note: Note) -> None:
@@ -76,7 +76,7 @@ class Mailbox:
             while self._notes:
                 await _deliver(socket.send_text, encode_note(self._notes.popleft()))
             if self._newest:
-                await _deliver(socket.send_bytes, encode_moment(self._newest.pop()))
+                await _deliver(socket.send_bytes, encode_update(self._newest.pop()))
 
 
 async def _deliver(send: Callable[[Content], Awaitable[None]], content: Content) -> None:

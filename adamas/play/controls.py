@@ -37,7 +37,7 @@ class Controls:
     or at the nearest value to it.
 
     Attributes:
-        rest: (K,) float32, the action without any key.
+        rest: (D,) float32, the action without any key.
         effects: for each key, the index of the entry that it changes, and the value that it sets.
     """
 
@@ -54,7 +54,7 @@ class Controls:
         self.effects = {**axes, **{key: (len(spec.choices) + i, 1.0) for key, i in pressed.items()}}
 
     def action(self, keys: Collection[str]) -> Tensor:
-        """The action (K,) float32 of ``keys`` held together. If two change the same entry, the last one counts."""
+        """The action (D,) float32 of ``keys`` held together. If two change the same entry, the last one counts."""
         action = self.rest.clone()
         for key in keys:
             if key in self.effects:
@@ -142,7 +142,7 @@ def _changed(action: Tensor, entry: int, value: float) -> Tensor:
 
 
 def describe_action(spec: ActionSpec, action: Tensor) -> str:
-    """Describe an action, (K,): options other than the first, pressed buttons, and positions of the axes."""
+    """Describe an action, (D,): options other than the first, pressed buttons, and positions of the axes."""
     values = action.tolist()
     choices, values = values[: len(spec.choices)], values[len(spec.choices) :]
     words = [f"{c.name} {c.options[int(i)]}" for c, i in zip(spec.choices, choices, strict=True) if i]

@@ -18,7 +18,7 @@ from adamas.core import runtime
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.play.messages import Request
 from adamas.play.scene import PlayContext
-from adamas.play.server_messages import Moment, Note
+from adamas.play.server_messages import Note, ViewUpdate
 from adamas.play.session import Session
 from adamas.play.worlds import Dream
 
@@ -27,9 +27,9 @@ SMALL_FRAME = 32 * 32  # pixels
 
 
 class Player(NamedTuple):
-    """The callbacks of a player: ``show`` receives moments, ``notify`` all other messages. Any thread may call them."""
+    """The callbacks of a player: ``show`` receives updates, ``notify`` all other messages. Any thread may call them."""
 
-    show: Callable[[Moment], None]
+    show: Callable[[ViewUpdate], None]
     notify: Callable[[Note], None]
 
 

@@ -136,17 +136,15 @@ class PlayerRecorder:
         on: whether recording is on.
     """
 
-    def __init__(self, recordings: Recordings | None, notify: Callable[[Note], None]) -> None:
-        """Record into ``recordings`` (None if recording is not possible). ``notify`` sends messages to the player."""
+    def __init__(self, recordings: Recordings, notify: Callable[[Note], None]) -> None:
+        """Record into ``recordings``. ``notify`` sends messages to the player."""
         self._recordings = recordings
         self._notify = notify
         self._recorders: dict[str, EpisodeRecorder] = {}
         self.on = False
 
     def switch(self, on: bool, worlds: Mapping[str, World]) -> None:
-        """Start or stop recording. Raises UserError if recording is not possible."""
-        if on and self._recordings is None:
-            raise UserError("nothing can be recorded here; start adamas play with `recordings`")
+        """Start or stop recording."""
         self.stop(worlds)
         self.on = on
         self.start(worlds)
@@ -183,7 +181,7 @@ class PlayerRecorder:
 
     def _begin(self, name: str) -> None:
         """If recording is on, start an episode of a world."""
-        if self.on and self._recordings is not None:
+        if self.on:
             try:
                 self._recorders[name] = self._recordings.begin(name)
             except UserError as error:

@@ -30,7 +30,7 @@ class PlayContext:
         moves: the actions that a player can choose.
         starts: the source of the real frames that dreams start from.
         make_env: makes a real game; None if there is no game.
-        recordings: the datasets for recorded episodes; None if recording is not possible.
+        recordings: the datasets for recorded episodes.
         settings: the settings of a new player.
         rng: random numbers for the starts of dreams.
         generator: random numbers for the agent's actions and for dreams, on the agent's device.
@@ -40,7 +40,7 @@ class PlayContext:
     moves: Moves
     starts: Starts
     make_env: MakeEnv | None
-    recordings: Recordings | None
+    recordings: Recordings
     settings: Settings
     rng: np.random.Generator
     generator: torch.Generator

@@ -1,6 +1,6 @@
 """The messages that the server sends to a player.
 
-Notes are JSON. A moment is one update of what the player sees: a header in JSON, and the images.
+Notes are JSON. A view update is what the player sees after a step or a request: a header in JSON, and the images.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def encode_note(note: Note) -> str:
     return json.dumps(asdict(note))
 
 
-# --- moments -------------------------------------------------------------------------------------------------
+# --- view updates -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ class Speed:
     """How fast the worlds run.
 
     Attributes:
-        fps: moments per second.
+        fps: updates per second.
         ms: milliseconds that the last step took, which computes all players' worlds as one batch.
         players: number of players in that batch.
     """
@@ -143,13 +143,13 @@ class Speed:
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """Everything about a moment except its images.
+    """Everything about an update except its images.
 
     Attributes:
         dream: the dream; None if it is not shown.
         real: the real game; None if it is not shown.
         difference: mean absolute difference between the frames of both, in [0, 255]; None unless both are shown.
-        frame: number of the moment since the connection began.
+        frame: number of the update since the connection began.
         ack: number of the newest request that chose an action.
         view: which worlds are shown.
         control: who acts.
@@ -184,17 +184,17 @@ class Header:
         return {name: world for name, world in both.items() if world is not None}
 
 
-class Moment(NamedTuple):
+class ViewUpdate(NamedTuple):
     """One update of what a player sees: a header, and an image, (H, W, 3) uint8, for each name in its ``images``."""
 
     header: Header
     images: list[NDArray[np.uint8]]
 
 
-def encode_moment(moment: Moment) -> bytes:
-    """Encode a moment: the length of the header (4 bytes, little-endian), the header as JSON, and the pixels."""
-    header = json.dumps(header_json(moment.header), allow_nan=False, separators=(",", ":")).encode()
-    return b"".join((struct.pack("<I", len(header)), header, *(image.tobytes() for image in moment.images)))
+def encode_update(update: ViewUpdate) -> bytes:
+    """Encode an update: the length of the header (4 bytes, little-endian), the header as JSON, and the pixels."""
+    header = json.dumps(header_json(update.header), allow_nan=False, separators=(",", ":")).encode()
+    return b"".join((struct.pack("<I", len(header)), header, *(image.tobytes() for image in update.images)))
 
 
 def header_json(header: Header) -> dict[str, Any]:

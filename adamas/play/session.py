@@ -15,7 +15,7 @@ from adamas.play import messages
 from adamas.play.messages import Actor, Settings
 from adamas.play.recording import PlayerRecorder
 from adamas.play.scene import PlayContext, Scene
-from adamas.play.server_messages import Header, Moment, Note, Notice, PolicyStatus, Speed
+from adamas.play.server_messages import Header, Note, Notice, PolicyStatus, Speed, ViewUpdate
 from adamas.play.worlds import Dream
 from adamas.rl.action_distribution import log_prob_and_entropy, sample_action
 
@@ -29,14 +29,14 @@ class Session:
         scene: the worlds that are shown.
         settings: how they run.
         due: time of the next step, in seconds of ``time.perf_counter``; infinity while paused.
-        fresh: a request has changed something, so that a moment must be sent without a step.
+        fresh: a request has changed something, so that an update must be sent without a step.
         action: the action of the last step, (``*spec.shape``); None at the start of an episode.
     """
 
     def __init__(
-        self, shared: PlayContext, show: Callable[[Moment], None], notify: Callable[[Note], None]
+        self, shared: PlayContext, show: Callable[[ViewUpdate], None], notify: Callable[[Note], None]
     ) -> None:
-        """Start a session. ``show`` receives its moments and ``notify`` all other messages."""
+        """Start a session. ``show`` receives its updates and ``notify`` all other messages."""
         self._shared = shared
         self._show, self._notify = show, notify
         self.settings = shared.settings
@@ -45,7 +45,7 @@ class Session:
         self._who: Actor = "agent" if shared.has_policy else "human"
         self._pressed = messages.Action(None)
         self._paused = self._single = False
-        self._times: deque[float] = deque(maxlen=60)  # of the last moments
+        self._times: deque[float] = deque(maxlen=60)  # of the last updates
         self._frame = 0
         self._begun()
 
@@ -155,7 +155,7 @@ class Session:
     def show(
         self, now: float, output: tuple[Tensor, Tensor] | None, milliseconds: float, players: int
     ) -> None:
-        """Send a moment to the player, and set the time of the next step.
+        """Send an update to the player, and set the time of the next step.
 
         Args:
             now: seconds of ``time.perf_counter``.
@@ -191,10 +191,10 @@ class Session:
             policy=None if output is None else self._policy_status(output[1]),
             speed=Speed(fps=round(fps, 1), ms=milliseconds, players=players),
         )
-        self._show(Moment(header, [_picture(x) for x in pictures.values()]))
+        self._show(ViewUpdate(header, [_picture(x) for x in pictures.values()]))
 
     def _pictures(self) -> dict[str, Tensor]:
-        """The pictures of a moment by name, (C, H, W) uint8 each."""
+        """The pictures of an update by name, (C, H, W) uint8 each."""
         pictures = {name: world.obs for name, world in self.scene.worlds.items()}
         if self.scene.dream is not None and self.settings.strip:
             path = [to_pixels(point).cpu() for point in self.scene.dream.path]

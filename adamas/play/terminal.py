@@ -33,7 +33,7 @@ from adamas.play.messages import (
     Reset,
     Step,
 )
-from adamas.play.server_messages import Header, Hello, Moment, Note
+from adamas.play.server_messages import Header, Hello, Note, ViewUpdate
 from adamas.play.terminal_widgets import (
     BOLD,
     FAINT,
@@ -166,9 +166,9 @@ class Terminal(App[None]):
         self.failed = threading.Event()
         self.notes: deque[Note] = deque(maxlen=16)
         self._engine, self._hello = engine, hello
-        self._newest: deque[Moment] = deque(maxlen=1)  # the moment to show next
+        self._newest: deque[ViewUpdate] = deque(maxlen=1)  # the update to show next
         self._player = Player(self._newest.append, self.notes.append)
-        self._moment: Moment | None = None  # the moment that is shown
+        self._update: ViewUpdate | None = None  # the update that is shown
         self._pressed = Pressed(hello.actions)
         self._action = Action(None)
         self._notice_ends = 0.0
@@ -206,11 +206,11 @@ class Terminal(App[None]):
         if key == "question_mark":
             self.screen.toggle_class("helping")
         elif self._pressed.press(key, time.monotonic()):
-            if self._moment is not None and self._moment.header.control == "agent":
+            if self._update is not None and self._update.header.control == "agent":
                 self._engine.request(self._player, Control("human"))  # a key takes over from the agent
             self._act()
-        elif self._moment is not None:
-            self._request(key, self._moment.header)
+        elif self._update is not None:
+            self._request(key, self._update.header)
 
     def _request(self, key: str, now: Header) -> None:
         views, steps = self._hello.views, now.settings.denoising_steps
@@ -234,13 +234,13 @@ class Terminal(App[None]):
     def _act(self) -> None:
         """Send the action if it has changed. An action is held until at least one step has been taken with it."""
         action = self._pressed.action(time.monotonic())
-        taken = self._moment is not None and self._moment.header.ack >= self._action.seq
+        taken = self._update is not None and self._update.header.ack >= self._action.seq
         if action != self._action.action and (action is not None or taken):
             self._action = Action(action, self._action.seq + 1)
             self._engine.request(self._player, self._action)
 
     def _refresh_view(self) -> None:
-        """Show new messages and the newest moment."""
+        """Show new messages and the newest update."""
         if not self.is_running:
             return  # the widgets are being removed
         if self.failed.is_set():
@@ -251,7 +251,7 @@ class Terminal(App[None]):
         if self._notice_ends and time.monotonic() > self._notice_ends:
             self._say(HINT)
         if self._newest:
-            self._moment = self._newest.pop()
+            self._update = self._newest.pop()
             self._draw()
 
     def _notice(self, text: str) -> None:
@@ -266,14 +266,14 @@ class Terminal(App[None]):
         line.put([(part, FAINT if text == HINT else BOLD) for part in lines])
 
     def _draw(self) -> None:
-        """Lay out the widgets, and show the moment."""
+        """Lay out the widgets, and show the update."""
         width, height = self.size
         self.screen.set_class(width < SMALLEST[0] or height < SMALLEST[1], "small")
         needed = f"{SMALLEST[0]}x{SMALLEST[1]} cells needed; here {width}x{height}"
         self.query_one("#small", Lines).put([(needed, BOLD)])
-        if self._moment is None:
+        if self._update is None:
             return
-        header, images = self._moment
+        header, images = self._update
         shown = dict(zip(header.images, images, strict=True))
         self.screen.set_class(width < PANEL + PICTURE * len(shown), "narrow")
         for name in ("dream", "real"):

@@ -113,7 +113,7 @@ def chances(header: Header) -> str:
 
 
 def brief(header: Header, actions: Sequence[str]) -> list[Line]:
-    """Describe a moment in three lines."""
+    """Describe an update in three lines."""
     policy, steps, fps = header.policy, header.settings.denoising_steps, header.speed.fps
     opinion = ""
     if policy is not None:

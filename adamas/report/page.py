@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from adamas.core.config import ABSENT
-from adamas.core.errors import require
+from adamas.core.errors import not_installed
 from adamas.evaluation.scores import (
     Estimate,
     Runs,
@@ -146,7 +146,7 @@ def render(runs: Sequence[RunRecord], against: Sequence[str]) -> str:
     try:
         from jinja2 import Environment, FileSystemLoader
     except ImportError as error:
-        raise require("jinja2", "report") from error
+        raise not_installed("jinja2", "report") from error
     environment = Environment(
         loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )

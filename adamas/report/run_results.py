@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from adamas.agent import Agent
-from adamas.core.errors import require
+from adamas.core.errors import not_installed
 from adamas.dreaming.continuation import Continuation
 from adamas.dreaming.films import agent_and_dream, save_longest_dream
 from adamas.evaluation.result_file import write_evaluation
@@ -68,6 +68,6 @@ def write_report(
     if heldout is not None:
         paths += save_longest_dream(folder, heldout)
     if importlib.util.find_spec("matplotlib") is None:
-        warnings.warn(f"no plots were drawn: {require('matplotlib', 'report')}", stacklevel=2)
+        warnings.warn(f"no plots were drawn: {not_installed('matplotlib', 'report')}", stacklevel=2)
         return paths
     return paths + save_plots(run_dir, final, folder)

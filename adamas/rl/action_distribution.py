@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
-from adamas.core.seeding import draw
+from adamas.core.seeding import sample_categorical
 
 LOG_STD_MIN, LOG_STD_MAX = math.log(0.1), 0.5  # limits for the normal variable of an axis
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(32)  # for the quadrature of its entropy
@@ -61,7 +61,9 @@ def sample_action(
     entries: list[Tensor] = []
     greedy = temperature < GREEDY_BELOW
     for logits in choices:
-        entries.append(logits.argmax(dim=-1) if greedy else draw(logits / temperature, generator))
+        entries.append(
+            logits.argmax(dim=-1) if greedy else sample_categorical(logits / temperature, generator)
+        )
     if spec.buttons:
         prob = (buttons > 0).float() if greedy else (buttons / temperature).sigmoid()
         entries.extend((_uniform(prob, generator) < prob).unbind(-1))
@@ -89,7 +91,7 @@ def log_prob_and_entropy(spec: ActionSpec, parameters: Tensor, action: Tensor) -
         scaled variable. It has no closed form, and is integrated numerically to within 0.001.
     """
     choices, buttons, mean, std = _split(spec, parameters)
-    entries = action[..., None] if spec.is_discrete else action  # (..., K)
+    entries = action[..., None] if spec.is_discrete else action  # (..., D)
     log_prob = entropy = parameters.new_zeros(parameters.shape[:-1])
     for i, logits in enumerate(choices):
         log_policy = F.log_softmax(logits, dim=-1)  # (..., A)
@@ -123,7 +125,7 @@ def _split(spec: ActionSpec, parameters: Tensor) -> tuple[list[Tensor], Tensor, 
 
 
 def _join(spec: ActionSpec, entries: list[Tensor]) -> Tensor:
-    """Join K tensors (B,) into actions (B, ``*spec.shape``)."""
+    """Join D tensors (B,) into actions (B, ``*spec.shape``)."""
     return entries[0] if spec.is_discrete else torch.stack([entry.float() for entry in entries], dim=-1)
 
 

@@ -30,7 +30,7 @@ class Rollout:
     Attributes:
         action_spec: describes the actions.
         obs: (B, T, C, H, W) uint8, the frames that the policy acted on.
-        action: (B, T) int64, or (B, T, K) float32.
+        action: (B, T) int64, or (B, T, D) float32.
         logits: (B, T, P), parameters of the action distribution; with gradients, unless the caller disabled them.
         value: (B, T); with gradients, unless the caller disabled them.
         reward: (B, T) float32.

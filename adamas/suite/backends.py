@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 from adamas.commands.train import train
-from adamas.core.errors import require
+from adamas.core.errors import not_installed
 from adamas.core.process import stop_signal
 from adamas.envs.trust import trust_named
 from adamas.suite.jobs import RETRIES, Job
@@ -55,7 +55,7 @@ def run_ray(jobs: Sequence[Job], cpus: float, gpus: float, on_end: OnEnd) -> boo
     try:
         import ray
     except ImportError as error:
-        raise require("ray", "suite") from error
+        raise not_installed("ray", "suite") from error
     ray.init(log_to_driver=False, ignore_reinit_error=True)
 
     remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_train_here)

@@ -68,7 +68,7 @@ def resume_run(
     Raises:
         UserError: there is nothing to resume, or the run cannot be resumed with these changes.
     """
-    if not run_dir.is_dir():
+    if not any((run_dir / name).exists() for name in ("config.yaml", "checkpoints")):
         raise UserError(f"there is no run in {run_dir}; start one with: adamas train PRESET")
     lock = claim(run_dir)  # Lock first: another process could be writing a newer checkpoint.
     with ExitStack() as failure:

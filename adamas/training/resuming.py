@@ -109,11 +109,11 @@ def restore_learning(
     Raises:
         UserError: the checkpoint does not fit the run.
     """
-    weights, state = checkpoint.agent(), checkpoint.trainer()
+    weights, state = checkpoint.agent_weights(), checkpoint.trainer_state()
     try:
         agent.load_state_dict(agent.config.own_weights(weights))
         for name, phase in phases.items():
-            saved, folder = state["phases"][name], checkpoint.parts(name)
+            saved, folder = state["phases"][name], checkpoint.parts_folder(name)
             if folder is None:
                 phase.load_state_dict(saved)
             elif isinstance(phase, ShardedState):

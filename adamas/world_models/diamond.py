@@ -19,7 +19,7 @@ from adamas.core.checks import check_range
 from adamas.core.errors import UserError
 from adamas.core.protocols import Component, DreamState, Loss, Prediction
 from adamas.core.runtime import fixed_shapes
-from adamas.core.seeding import draw
+from adamas.core.seeding import sample_categorical
 from adamas.core.types import Batch, SegmentSpec, to_model_range, to_pixels
 from adamas.diffusion.ddpm import NUM_TIMESTEPS, DdpmConfig, DdpmDenoiser
 from adamas.diffusion.denoiser import Denoiser, draw_path
@@ -106,7 +106,7 @@ class Diamond(nn.Module):
     """The world model of the paper, as a :class:`~adamas.core.protocols.WorldModel`.
 
     The state of B dreams holds ``obs`` (B, L, C, H, W) in [-1, 1], the last L frames, oldest first; ``action``
-    (B, L - 1) int64 or (B, L - 1, K) float32, the actions between them; and ``hidden`` and ``cell`` (B, lstm_dim) of
+    (B, L - 1) int64 or (B, L - 1, D) float32, the actions between them; and ``hidden`` and ``cell`` (B, lstm_dim) of
     the reward/end model, if the model has it. With an upsampler, ``obs`` holds small frames (h, w), and ``full``
     (B, K, C, H, W) holds the last K full frames, where K is the context length of the upsampler.
     """
@@ -193,7 +193,7 @@ class Diamond(nn.Module):
     def imagine(
         self, state: DreamState, action: Tensor, generator: Generator
     ) -> tuple[DreamState, Prediction, Thoughts]:
-        """Do as :meth:`step`, and return the intermediate results too; ``action``: (B,) int64 or (B, K) float32."""
+        """Do as :meth:`step`, and return the intermediate results too; ``action``: (B,) int64 or (B, D) float32."""
         past = state["obs"]  # (B, L, C, H, W), or (B, L, C, h, w)
         actions = torch.cat((state["action"], action[:, None]), dim=1)  # (B, L)
         path = draw_path(self.denoiser, past, actions, self.config.sampler, generator=generator)
@@ -210,8 +210,8 @@ class Diamond(nn.Module):
                 )
             following |= {"hidden": lstm[0], "cell": lstm[1]}
             logits_reward, logits_end = logits_reward[:, 0], logits_end[:, 0]  # (B, 3), (B, 2)
-            reward = draw(logits_reward, generator).float() - 1
-            terminated = draw(logits_end, generator).bool()
+            reward = sample_categorical(logits_reward, generator).float() - 1
+            terminated = sample_categorical(logits_end, generator).bool()
         if self.upsampler is not None:
             full = state["full"]
             obs = self.upsampler.sample(full, obs, self.upsampler.config.sampler, generator=generator)

@@ -104,7 +104,7 @@ class RewardEndModel(nn.Module):
 
         Args:
             obs: (B, T, C, H, W) in [-1, 1].
-            action: (B, T) int64, or (B, T, K) float32, taken in ``obs``.
+            action: (B, T) int64, or (B, T, D) float32, taken in ``obs``.
             next_obs: (B, T, C, H, W) in [-1, 1], the frames that followed.
             state: recurrent state before the first transition; zeros when not given.
 

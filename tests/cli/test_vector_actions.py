@@ -27,7 +27,7 @@ from adamas.play.engine import Engine, Player
 from adamas.play.messages import Action, ChangeView, Control, Pause, Record, Request, Settings, Step
 from adamas.play.recording import Recordings
 from adamas.play.scene import PlayContext
-from adamas.play.server_messages import Moment, header_json
+from adamas.play.server_messages import ViewUpdate, header_json
 
 GAME = "AdamasLever-v0"
 
@@ -126,8 +126,8 @@ def test_playing(run: Path, tmp_path: Path) -> None:
             generator=generator,
         )
     )
-    moments: list[Moment] = []
-    player = Player(moments.append, lambda note: None)
+    updates: list[ViewUpdate] = []
+    player = Player(updates.append, lambda note: None)
     engine.join(player)
 
     def ask(*requests: Request) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def test_playing(run: Path, tmp_path: Path) -> None:
             engine.request(player, request)
         engine._take_requests()
         engine._advance()
-        return header_json(moments[-1].header)
+        return header_json(updates[-1].header)
 
     ask(ChangeView("both"), Pause(True), Record(True))
     agents = ask(Step())

@@ -45,12 +45,12 @@ def test_parts_come_back_exactly(tmp_path: Path) -> None:
     assert (tmp_path / "checkpoints/latest").read_text() == "step-00012345\n"
     assert found.config() == config
 
-    loaded = found.agent()
+    loaded = found.agent_weights()
     assert loaded.keys() == agent.keys()
     for name, tensor in agent.items():
         assert loaded[name].dtype == tensor.dtype
         torch.testing.assert_close(loaded[name], tensor.detach(), rtol=0, atol=0, equal_nan=True)
-    state = found.trainer()
+    state = found.trainer_state()
     assert state["counts"] == trainer["counts"]
     assert state["rng"]["python"] == rng["python"] and state["rng"]["numpy"] == rng["numpy"]
     assert torch.equal(state["rng"]["torch"], rng["torch"])

@@ -43,7 +43,7 @@ def test_a_damaged_checkpoint_is_passed_over(
         reason = "manifest.json is malformed" if damage is truncate else ""
     with pytest.warns(UserWarning, match=rf"step-00000002 is damaged \(.*{reason}"):
         found = find_checkpoint(tmp_path)
-    assert found.step == 1 and found.trainer()["stamp"] == [1, 0]
+    assert found.step == 1 and found.trainer_state()["stamp"] == [1, 0]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
@@ -99,7 +99,7 @@ def test_sealed_but_wrong_states_are_one_line(tmp_path: Path, content: bytes) ->
     (path / "trainer.pt").write_bytes(content)
     write_manifest(path, 1)
     with pytest.raises(UserError, match=r"step-00000001 is damaged \(trainer.pt: [^\n]*\Z"):
-        find_checkpoint(tmp_path).trainer()
+        find_checkpoint(tmp_path).trainer_state()
 
 
 def test_a_folder_renamed_to_another_step_is_damaged(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import adamas
-from adamas.core.errors import UserError, nearest, require, with_flags
+from adamas.core.errors import UserError, nearest, not_installed, with_flags
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_nearest_reads_an_iterator_once() -> None:
 
 
 def test_require_names_the_install_command() -> None:
-    error = require("minatar", "minatar")
+    error = not_installed("minatar", "minatar")
     assert isinstance(error, UserError)
     assert str(error) == "minatar is not installed; install it with: pip install 'adamas[minatar]'"
 

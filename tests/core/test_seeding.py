@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Generator
 
-from adamas.core.seeding import draw
+from adamas.core.seeding import sample_categorical
 
 
 def test_draw_follows_the_probabilities() -> None:
     logits = torch.tensor([0.5, 0.3, 0.2]).log().expand(20_000, 3)
-    frequency = draw(logits, Generator().manual_seed(0)).bincount() / 20_000
+    frequency = sample_categorical(logits, Generator().manual_seed(0)).bincount() / 20_000
     torch.testing.assert_close(frequency, torch.tensor([0.5, 0.3, 0.2]), atol=0.02, rtol=0)
 
 
@@ -20,10 +20,10 @@ def test_draw_draws_as_pytorch_does(shape: tuple[int, int]) -> None:
     logits = torch.randn(shape, generator=Generator().manual_seed(1))
     ours, theirs = Generator().manual_seed(2), Generator().manual_seed(2)
     expected = torch.multinomial(logits.softmax(-1), 1, generator=theirs)[:, 0]
-    assert torch.equal(draw(logits, ours), expected)
+    assert torch.equal(sample_categorical(logits, ours), expected)
     assert torch.equal(ours.get_state(), theirs.get_state())
 
 
 def test_what_is_impossible_is_never_drawn() -> None:
     logits = torch.tensor([0.0, -torch.inf, 0.0]).expand(5_000, 3)
-    assert not (draw(logits, Generator().manual_seed(0)) == 1).any()
+    assert not (sample_categorical(logits, Generator().manual_seed(0)) == 1).any()

@@ -23,7 +23,7 @@ def find_undamaged(root: Path) -> tuple[Checkpoint, list[int]]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = find_checkpoint(root)
-    agent, stamp = found.agent(), found.trainer()["stamp"]
+    agent, stamp = found.agent_weights(), found.trainer_state()["stamp"]
     assert agent["stamp"].tolist() == found.config()["stamp"] == stamp
     assert stamp[0] == found.step and (agent["weight"] == found.step).all()
     return found, stamp

@@ -25,7 +25,7 @@ from adamas.envs.vector import RealVectorEnv
 from adamas.play.engine import Engine, Player
 from adamas.play.messages import Request
 from adamas.play.scene import PlayContext
-from adamas.play.server_messages import Moment, Note, Notice, header_json
+from adamas.play.server_messages import Note, Notice, ViewUpdate, header_json
 from adamas.play.session import Session
 from tests.helpers.processes import command
 
@@ -42,24 +42,24 @@ class Table:
 
     def __init__(self, shared: PlayContext) -> None:
         self.engine = Engine(shared)
-        self.moments: dict[Player, list[Moment]] = {}
+        self.updates: dict[Player, list[ViewUpdate]] = {}
         self.notes: dict[Player, list[Note]] = {}
 
     def join(self) -> Player:
-        moments: list[Moment] = []
+        updates: list[ViewUpdate] = []
         notes: list[Note] = []
-        player = Player(moments.append, notes.append)
-        self.moments[player], self.notes[player] = moments, notes
+        player = Player(updates.append, notes.append)
+        self.updates[player], self.notes[player] = updates, notes
         self.engine.join(player)
         self.look()
         return player
 
-    def ask(self, player: Player, *requests: Request) -> Moment:
+    def ask(self, player: Player, *requests: Request) -> ViewUpdate:
         """Requests, and what the player sees after them."""
         for request in requests:
             self.engine.request(player, request)
         self.look()
-        return self.moments[player][-1]
+        return self.updates[player][-1]
 
     def look(self) -> None:
         """Do what was asked for, without a step."""
@@ -80,8 +80,8 @@ class Table:
         return self.engine._sessions[player]
 
     def last(self, player: Player) -> dict[str, Any]:
-        """The header of the player's last moment, as their page reads it."""
-        return header_json(self.moments[player][-1].header)
+        """The header of the player's last update, as their page reads it."""
+        return header_json(self.updates[player][-1].header)
 
     def notice(self, player: Player) -> str:
         """The text of the player's last note, which must be a notice."""
@@ -157,8 +157,8 @@ def fetch(address: str, method: str = "GET", **headers: str) -> tuple[int, dict[
             return error.code, dict(error.headers), error.read()
 
 
-def moment(page: ClientConnection) -> dict[str, Any]:
-    """The next moment's description; notes before it are skipped."""
+def update(page: ClientConnection) -> dict[str, Any]:
+    """The next update's description; notes before it are skipped."""
     while True:
         message = page.recv(timeout=20)
         if isinstance(message, bytes):

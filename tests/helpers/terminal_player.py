@@ -44,7 +44,7 @@ class Seen:
 
     @property
     def header(self) -> Any:
-        return self.app._moment.header if self.app._moment else None
+        return self.app._update.header if self.app._update else None
 
     async def until(self, condition: Callable[[], object]) -> None:
         for _ in range(500):

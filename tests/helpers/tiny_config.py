@@ -31,9 +31,9 @@ def tiny_config(seed: int = 0) -> Config:
 def fingerprint(run_dir: Path) -> dict[str, Any]:
     """Everything that two equal runs have in common, by name: plain values, bytes of tensors and of files."""
     checkpoint = find_checkpoint(run_dir / "checkpoints")
-    trainer = checkpoint.trainer()
+    trainer = checkpoint.trainer_state()
     del trainer["clock"]["seconds"], trainer["metrics"]["timing"]
-    result = flat("agent", checkpoint.agent()) | flat("trainer", trainer)
+    result = flat("agent", checkpoint.agent_weights()) | flat("trainer", trainer)
     for name in ("train", "test"):
         store = EpisodeStore.open(run_dir / "dataset" / name)
         for i, episode in enumerate(store):

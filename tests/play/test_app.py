@@ -21,9 +21,9 @@ from websockets.sync.client import connect
 
 from adamas.play.app import Mailbox
 from adamas.play.server_messages import Notice
-from tests.helpers.play_server import Server, ask, closed, fetch, moment, note
+from tests.helpers.play_server import Server, ask, closed, fetch, note, update
 
-MOMENTS = 10  # that a page must get while others do harm
+UPDATES = 10  # that a page must get while others do harm
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +39,10 @@ def server(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
 def others(server: Server) -> Iterator[Callable[[], None]]:
     """A page that plays all the while. Called, it makes sure that it still does."""
     with server.connect() as page:
-        moment(page)
+        update(page)
 
         def go_on() -> None:
-            ages = [moment(page)["frame"] for _ in range(MOMENTS)]
+            ages = [update(page)["frame"] for _ in range(UPDATES)]
             assert ages == sorted(ages)
 
         yield go_on
@@ -54,16 +54,16 @@ def test_a_page_is_greeted_and_plays(server: Server) -> None:
         hello = note(page, "hello")
         assert (hello["height"], hello["width"], hello["actions"]) == (10, 10, ["noop", "left", "right"])
         assert (hello["views"], hello["title"]) == (["dream", "both", "real"], "tiny")
-        assert moment(page)["control"] == "agent"
+        assert update(page)["control"] == "agent"
         ask(page, type="control", who="human")
         ask(page, type="action", action=2, seq=5)
-        while (seen := moment(page))["ack"] != 5:
+        while (seen := update(page))["ack"] != 5:
             pass
-        assert moment(page)["action"] == 2 or seen["action"] == 2
+        assert update(page)["action"] == 2 or seen["action"] == 2
         ask(page, type="view", view="both")
-        while moment(page)["view"] != "both":
+        while update(page)["view"] != "both":
             pass
-        assert moment(page)["images"] == ["dream", "real"]
+        assert update(page)["images"] == ["dream", "real"]
 
 
 def test_what_is_played_can_be_browsed_and_downloaded(server: Server) -> None:
@@ -71,7 +71,7 @@ def test_what_is_played_can_be_browsed_and_downloaded(server: Server) -> None:
     with server.connect() as page:
         ask(page, type="record", on=True)
         for _ in range(5):
-            moment(page)
+            update(page)
         ask(page, type="record", on=False)
         saved = note(page, "saved")
     assert saved["dataset"] == "played-dream"
@@ -165,7 +165,7 @@ def test_a_name_that_was_made_to_point_here_is_refused(server: Server) -> None:
 
 def test_a_huge_message_closes_the_connection(server: Server, others: Callable[[], None]) -> None:
     with server.connect() as page:
-        moment(page)
+        update(page)
         with pytest.raises((ConnectionClosed, OSError)):
             page.send("x" * 10_000_000)
             closed(page)
@@ -177,7 +177,7 @@ def test_a_huge_message_in_small_pieces_closes_the_connection(
     server: Server, others: Callable[[], None]
 ) -> None:
     with server.connect() as page:
-        moment(page)
+        update(page)
         with pytest.raises((ConnectionClosed, OSError)):
             page.send("x" * 100 for _ in range(1_000_000))
         assert page.close_code in (1009, 1006)
@@ -216,7 +216,7 @@ def test_malformed_messages_are_answered_and_too_many_close_the_connection(
         note(page, "hello")
         page.send(text)
         assert note(page, "notice")["text"]
-        moment(page)  # once is a mistake
+        update(page)  # once is a mistake
         with contextlib.suppress(ConnectionClosed):  # it may be closed before the last is sent
             for _ in range(20):
                 page.send(text)
@@ -233,7 +233,7 @@ def test_ten_thousand_messages_at_once_close_the_connection(
     server: Server, others: Callable[[], None]
 ) -> None:
     with server.connect() as page:
-        moment(page)
+        update(page)
         began = time.monotonic()
         with pytest.raises(ConnectionClosed):
             for seq in range(10_000):
@@ -252,14 +252,14 @@ def test_no_more_players_than_allowed(server: Server, others: Callable[[], None]
     pages = [server.connect() for _ in range(23)]
     try:
         for page in pages:
-            moment(page)
+            update(page)
         with server.connect() as one_more:
             assert closed(one_more)[0] == 1013
         pages.pop().close()
         for _ in range(50):  # the place is free soon
             with server.connect() as one_more:
                 try:
-                    moment(one_more)
+                    update(one_more)
                     break
                 except ConnectionClosed:
                     time.sleep(0.1)

@@ -14,7 +14,7 @@ from adamas.play import engine as engine_module
 from adamas.play.engine import Engine, Player
 from adamas.play.messages import Action, ChangeSettings, Control
 from adamas.play.scene import PlayContext
-from adamas.play.server_messages import Moment
+from adamas.play.server_messages import ViewUpdate
 from tests.helpers.play_server import Table
 
 
@@ -43,9 +43,9 @@ def test_sharing_a_step_changes_nobodys_dream(shared: PlayContext, monkeypatch: 
         for _ in range(num_others):
             table.ask(table.join(), Control("human"), Action(2))
         table.ask(player, Control("human"), Action(1))
-        first = len(table.moments[player])
+        first = len(table.updates[player])
         table.step(4)
-        return [moment.images[0] for moment in table.moments[player][first:]]
+        return [update.images[0] for update in table.updates[player][first:]]
 
     monkeypatch.setattr(torch, "randn", lambda shape, **options: torch.full(shape, 0.5))
     alone, among_others = play(0), play(3)
@@ -78,12 +78,12 @@ def test_steps_of_equal_pace_fall_on_the_same_moments(table: Table) -> None:
 
 def test_the_thread_keeps_the_pace_and_stops(shared: PlayContext) -> None:
     engine = Engine(shared)
-    moments: list[Moment] = []
+    updates: list[ViewUpdate] = []
     enough = threading.Event()
 
-    def show(moment: Moment) -> None:
-        moments.append(moment)
-        if len(moments) == 10:
+    def show(update: ViewUpdate) -> None:
+        updates.append(update)
+        if len(updates) == 10:
             enough.set()
 
     thread = threading.Thread(target=engine.run)
@@ -109,7 +109,7 @@ def test_the_thread_computes_on_the_cores_it_is_given(
     seen: list[int] = []
     shown = threading.Event()
 
-    def show(moment: Moment) -> None:  # called by the engine's thread
+    def show(update: ViewUpdate) -> None:  # called by the engine's thread
         seen.append(torch.get_num_threads())
         shown.set()
 

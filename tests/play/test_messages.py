@@ -14,7 +14,7 @@ from adamas.core.errors import UserError
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.play import messages
 from adamas.play.messages import Settings, parse
-from adamas.play.server_messages import Moment, Notice, Saved, WorldStatus, encode_moment, encode_note
+from adamas.play.server_messages import Notice, Saved, ViewUpdate, WorldStatus, encode_note, encode_update
 from tests.helpers.server_messages import HEADER, HELLO
 
 
@@ -112,7 +112,7 @@ def test_a_moment_is_a_length_a_description_and_pixels() -> None:
     first, second = np.arange(12, dtype=np.uint8).reshape(2, 2, 3), np.full((2, 2, 3), 7, np.uint8)
     game = WorldStatus(reward=0.0, total=2.0, age=4, over="ended")
     header = replace(HEADER, real=game, difference=1.5, images=["dream", "real"], action="größer é")
-    data = encode_moment(Moment(header, [first, second]))
+    data = encode_update(ViewUpdate(header, [first, second]))
     (length,) = struct.unpack("<I", data[:4])
     assert json.loads(data[4 : 4 + length]) == {
         "dream": {
@@ -135,7 +135,7 @@ def test_a_moment_is_a_length_a_description_and_pixels() -> None:
 
 
 def test_the_description_leaves_out_what_is_not_shown() -> None:
-    data = encode_moment(Moment(replace(HEADER, dream=None, policy=None, action=None), []))
+    data = encode_update(ViewUpdate(replace(HEADER, dream=None, policy=None, action=None), []))
     header = json.loads(data[4:])
     assert not {"dream", "real", "difference"} & header.keys()
     assert header["policy"] is None and header["action"] is None

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adamas.play.server_messages import Moment, encode_moment, header_json
+from adamas.play.server_messages import ViewUpdate, encode_update, header_json
 from tests.helpers.server_messages import HEADER
 
 STATIC = Path(__file__).parents[2] / "adamas" / "play" / "static"
@@ -154,16 +154,16 @@ def test_a_thumb_means_the_directions_that_the_game_has(run: Run) -> None:
 def test_a_moment_of_the_server_is_read(run: Run, tmp_path: Path) -> None:
     images = [np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) + 100 * i for i in range(2)]
     header = replace(HEADER, images=["dream", "real"], action="größer")
-    moment = Moment(header, [image.astype(np.uint8) for image in images])
-    (tmp_path / "moment").write_bytes(encode_moment(moment))
+    update = ViewUpdate(header, [image.astype(np.uint8) for image in images])
+    (tmp_path / "update").write_bytes(encode_update(update))
     read = f"""
         const fs = await import("node:fs");
-        const bytes = new Uint8Array(fs.readFileSync({json.dumps(str(tmp_path / "moment"))})).buffer;
+        const bytes = new Uint8Array(fs.readFileSync({json.dumps(str(tmp_path / "update"))})).buffer;
     """
     found = run(
         read
         + """
-        const { header, images } = messages.parseMoment(bytes, 2, 3);
+        const { header, images } = messages.parseUpdate(bytes, 2, 3);
         return [header, Object.fromEntries([...images].map(([name, rgb]) => [name, [...rgb]]))];
     """
     )
@@ -173,15 +173,15 @@ def test_a_moment_of_the_server_is_read(run: Run, tmp_path: Path) -> None:
         + """
         const cut = [[bytes.slice(0, -1), 2], [bytes.slice(0, 9), 2], [bytes.slice(0, 2), 2], [bytes, 3]];
         return cut.map(([some, height]) => {
-            try { messages.parseMoment(some, height, 3); } catch (error) { return error.message; }
+            try { messages.parseUpdate(some, height, 3); } catch (error) { return error.message; }
         });
     """
     )
     assert refused == [
-        "a moment's images do not fill it",
-        "a moment ends within its description",
-        "a moment of less than 4 bytes",
-        "a moment's images do not fill it",
+        "an update's images do not fill it",
+        "an update ends within its description",
+        "an update of less than 4 bytes",
+        "an update's images do not fill it",
     ]
 
 

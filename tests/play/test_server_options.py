@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from adamas.data import EpisodeStore
-from tests.helpers.play_server import Server, ask, fetch, moment
+from tests.helpers.play_server import Server, ask, fetch, update
 
 
 def test_a_server_for_others_wants_its_token(run: Path, tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_a_server_for_others_wants_its_token(run: Path, tmp_path: Path) -> None:
                 server.connect(query=query)
             assert refusal.value.response.status_code == 403
         with server.connect(query=f"?token={token}") as page:
-            moment(page)
+            update(page)
 
         class NoRedirect(urllib.request.HTTPRedirectHandler):
             def redirect_request(self, *_: Any) -> None:
@@ -54,7 +54,7 @@ def test_a_page_behind_a_proxy_needs_its_origin_and_the_token(run: Path, tmp_pat
         assert server.process.stdout is not None
         assert server.process.stdout.readline().strip() == f"behind a proxy: {proxy}/{query}"
         with server.connect(origin=proxy, query=query) as page:
-            moment(page)
+            update(page)
         for origin, token in ((proxy, ""), ("https://evil.example.org", query)):
             with pytest.raises(InvalidStatus) as refusal:
                 server.connect(origin=origin, query=token)
@@ -66,7 +66,7 @@ def test_a_page_behind_a_proxy_needs_its_origin_and_the_token(run: Path, tmp_pat
 def test_whatever_ends_the_server_the_recording_is_saved(run: Path, tmp_path: Path, number: int) -> None:
     with Server(run, "--recordings", str(tmp_path)) as server, server.connect() as page:
         ask(page, type="record", on=True)
-        while moment(page)["dream"]["age"] < 5:
+        while update(page)["dream"]["age"] < 5:
             pass
         assert server.close(number) == ""
     store = EpisodeStore.open(tmp_path / "dream")

@@ -29,9 +29,9 @@ def test_a_dream_begins_and_goes_on(table: Table) -> None:
     assert last["action"] in (0, 1, 2)
     assert sum(last["dream"]["reward_probabilities"]) == pytest.approx(1)
     assert sum(last["policy"]["probabilities"]) == pytest.approx(1)
-    rewards = [moment.header.worlds["dream"].reward or 0.0 for moment in table.moments[player]]
+    rewards = [update.header.worlds["dream"].reward or 0.0 for update in table.updates[player]]
     assert last["dream"]["return"] == sum(rewards)
-    assert table.moments[player][-1].images[0].shape == (10, 10, 3)
+    assert table.updates[player][-1].images[0].shape == (10, 10, 3)
 
 
 def test_the_agent_sees_every_frame_once(table: Table) -> None:
@@ -42,7 +42,7 @@ def test_the_agent_sees_every_frame_once(table: Table) -> None:
         table.step()
         table.ask(player, Control("agent"))  # shows the frame once more
         table.ask(player, Pause(False))
-    frames = [m.images[0] for m in table.moments[player] if m.header.view == "real"][::3]
+    frames = [m.images[0] for m in table.updates[player] if m.header.view == "real"][::3]
     policy = table.engine._shared.agent.policy
     state = policy.initial_state(1)
     with torch.no_grad():
@@ -67,15 +67,15 @@ def test_people_act_with_what_they_press(table: Table) -> None:
 
 def test_reality_and_dream_begin_alike_and_get_the_same_actions(table: Table) -> None:
     player = table.join()
-    moment = table.ask(player, ChangeView("both"), Control("human"), Action(1))
-    assert moment.header.images == ["dream", "real"]
-    assert np.array_equal(moment.images[0], moment.images[1]) and moment.header.difference == 0
+    update = table.ask(player, ChangeView("both"), Control("human"), Action(1))
+    assert update.header.images == ["dream", "real"]
+    assert np.array_equal(update.images[0], update.images[1]) and update.header.difference == 0
     with contextlib.closing(breakout(False)) as env:
-        assert np.array_equal(moment.images[1], env.reset().obs[0].permute(1, 2, 0))
+        assert np.array_equal(update.images[1], env.reset().obs[0].permute(1, 2, 0))
         for _ in range(5):
             table.step()
             expected = env.step(torch.tensor([1]))
-            dream, real = table.moments[player][-1].images
+            dream, real = table.updates[player][-1].images
             shown = expected.final_obs if expected.ended[0] else expected.obs
             assert np.array_equal(real, shown[0].permute(1, 2, 0))
             assert bool(table.last(player)["real"]["over"]) == bool(expected.ended[0])
@@ -90,19 +90,19 @@ def test_a_fork_starts_from_the_last_real_frames_and_actions(table: Table) -> No
     for action in (1, 2, 1, 0, 2, 1):
         table.ask(player, Action(action))
         table.step()
-    moment = table.ask(player, Fork())
-    assert (moment.header.view, moment.header.worlds["dream"].age, moment.header.worlds["real"].age) == (
+    update = table.ask(player, Fork())
+    assert (update.header.view, update.header.worlds["dream"].age, update.header.worlds["real"].age) == (
         "both",
         0,
         6,
     )
-    assert np.array_equal(moment.images[0], moment.images[1])
+    assert np.array_equal(update.images[0], update.images[1])
     dream = table.session(player).scene.dream
     assert dream is not None
     state = dream.state
     assert state["action"].tolist() == [[0, 2, 1]]
     frames = to_pixels(state["obs"][0]).permute(0, 2, 3, 1)
-    shown = [m.images[0] for m in table.moments[player][:-1] if m.header.view == "real"]
+    shown = [m.images[0] for m in table.updates[player][:-1] if m.header.view == "real"]
     assert np.array_equal(frames, shown[-L:])
 
 
@@ -112,9 +112,9 @@ def test_views_change_back_and_forth(table: Table) -> None:
     table.step(3)
     assert table.ask(player, ChangeView("dream")).header.worlds["dream"].age == 3  # the dream goes on alone
     table.step()
-    moment = table.ask(player, ChangeView("real"))
-    assert (moment.header.images, moment.header.worlds["real"].age) == (["real"], 0)
-    assert moment.header.dream is None
+    update = table.ask(player, ChangeView("real"))
+    assert (update.header.images, update.header.worlds["real"].age) == (["real"], 0)
+    assert update.header.dream is None
 
 
 def test_pause_and_single_steps(table: Table) -> None:
@@ -148,11 +148,11 @@ def test_a_dream_that_is_over_waits_for_its_game(table: Table) -> None:
     player = table.join()
     table.ask(player, ChangeSettings({"horizon": 2}), ChangeView("both"))
     table.step(2)
-    frozen = table.moments[player][-1].images[0]
+    frozen = table.updates[player][-1].images[0]
     table.step()
     header = table.last(player)
     assert (header["dream"]["over"], header["dream"]["age"], header["real"]["age"]) == ("horizon", 2, 3)
-    assert np.array_equal(table.moments[player][-1].images[0], frozen)
+    assert np.array_equal(table.updates[player][-1].images[0], frozen)
     assert table.ask(player, Fork()).header.worlds["dream"].over == ""
 
 
@@ -177,10 +177,10 @@ def test_the_strip_shows_the_way_from_noise_to_frame(table: Table) -> None:
     player = table.join()
     table.ask(player, ChangeSettings({"strip": True, "denoising_steps": 3}))
     table.step()
-    moment = table.moments[player][-1]
-    assert moment.header.images == ["dream", *(f"noise {i}" for i in range(4))]
-    assert np.array_equal(moment.images[-1], moment.images[0])
-    assert not np.array_equal(moment.images[1], moment.images[0])
+    update = table.updates[player][-1]
+    assert update.header.images == ["dream", *(f"noise {i}" for i in range(4))]
+    assert np.array_equal(update.images[-1], update.images[0])
+    assert not np.array_equal(update.images[1], update.images[0])
 
 
 def test_a_model_of_recordings_has_no_policy(shared: PlayContext) -> None:

@@ -21,9 +21,9 @@ def test_what_is_recorded_is_what_was_shown(table: Table, tmp_path: Path) -> Non
     player = table.join()
     table.ask(player, ChangeView("both"), Record(True))
     assert table.last(player)["recording"]
-    first = len(table.moments[player]) - 1
+    first = len(table.updates[player]) - 1
     table.step(5)
-    moments = table.moments[player][first:]
+    updates = table.updates[player][first:]
     table.ask(player, Record(False))
     saved = [note for note in table.notes[player] if isinstance(note, Saved)]
     assert [(n.dataset, n.episode, n.steps) for n in saved] == [
@@ -34,9 +34,9 @@ def test_what_is_recorded_is_what_was_shown(table: Table, tmp_path: Path) -> Non
         store = EpisodeStore.open(tmp_path / "recordings" / name)
         episode = store.episode(0)
         assert store.ended.tolist() == [True]
-        assert np.array_equal(episode.obs.transpose(0, 2, 3, 1), [m.images[index] for m in moments])
-        assert episode.action.tolist() == [m.header.action for m in moments[1:]]
-        assert episode.reward.tolist() == [m.header.worlds[name].reward for m in moments[1:]]
+        assert np.array_equal(episode.obs.transpose(0, 2, 3, 1), [m.images[index] for m in updates])
+        assert episode.action.tolist() == [m.header.action for m in updates[1:]]
+        assert episode.reward.tolist() == [m.header.worlds[name].reward for m in updates[1:]]
         assert episode.terminated.tolist() == [False] * 5
         assert episode.truncated.tolist() == [False] * 4 + [True]
 
@@ -59,14 +59,13 @@ def test_recording_goes_on_from_episode_to_episode(table: Table, tmp_path: Path)
     [
         (Fork(), "no game beside the dream"),
         (ChangeView("real"), "no real game here"),
-        (Record(True), "nothing can be recorded"),
         (ChangeSettings({"denoising_steps": 99}), "`denoising_steps` is 99"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_harms_nothing(
     shared: PlayContext, request_: Request, complaint: str
 ) -> None:
-    table = Table(replace(shared, make_env=None, recordings=None))
+    table = Table(replace(shared, make_env=None))
     player = table.join()
     table.ask(player, request_)
     assert complaint in table.notice(player)

@@ -34,12 +34,13 @@ def test_nan_stops_the_run_with_all_that_led_to_it(tmp_path: Path, component: st
     assert isinstance(phase, ComponentPhase)
     checkpoint = find_checkpoint(tmp_path / "run" / "checkpoints")
     assert checkpoint.step == trainer.clock.step
-    state = checkpoint.trainer()
+    state = checkpoint.trainer_state()
     saved = state["phases"][component]
     assert saved["optimizer"]["num_updates"] == phase.optimizer.num_updates == state["clock"]["done"] >= 1
     live = flat("", dict(phase.component.module.state_dict()))
     weights = saved["module"] or {
-        name.removeprefix(f"world_model.{component}."): tensor for name, tensor in checkpoint.agent().items()
+        name.removeprefix(f"world_model.{component}."): tensor
+        for name, tensor in checkpoint.agent_weights().items()
     }
     assert differing(live, {k: v for k, v in flat("", dict(weights)).items() if k in live}) == []
     assert all(tensor.isfinite().all() for tensor in phase.component.module.state_dict().values())
@@ -60,7 +61,9 @@ def test_nan_that_nobody_asked_about_stops_the_run_at_the_next_record(tmp_path: 
     with pytest.raises(NonFiniteLossError, match="denoiser, epoch 1: the loss or its gradient is not finite"):
         trainer.run()
     assert all(tensor.isfinite().all() for tensor in phase.component.module.state_dict().values())
-    saved = find_checkpoint(tmp_path / "run" / "checkpoints").trainer()["phases"]["denoiser"]["optimizer"]
+    saved = find_checkpoint(tmp_path / "run" / "checkpoints").trainer_state()["phases"]["denoiser"][
+        "optimizer"
+    ]
     assert 1 <= saved["num_updates"] < trainer.clock.done
     trainer.close()
 

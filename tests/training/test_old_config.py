@@ -87,15 +87,15 @@ def old_run(tmp_path: Path) -> Path:
     agent = checkpoint.config()["agent"] | {"actor_critic": {"lstm_dim": 8, "channels": [8], "down": [True]}}
     values = {"agent": agent, "run": old(config)}
     with torch.random.fork_rng(devices=[]):
-        weights = Agent(from_dict(AgentConfig, agent)).state_dict() | checkpoint.agent()
+        weights = Agent(from_dict(AgentConfig, agent)).state_dict() | checkpoint.agent_weights()
     assert any(name.startswith("actor_critic.") for name in weights)
-    save_checkpoint(run / "checkpoints", 0, weights, values, checkpoint.trainer())
+    save_checkpoint(run / "checkpoints", 0, weights, values, checkpoint.trainer_state())
     save_config(run / "config.yaml", config)
     return run
 
 
 def test_an_old_agent_of_recordings_loses_the_policy_that_never_learnt(old_run: Path) -> None:
-    saved = find_checkpoint(old_run / "checkpoints").agent()
+    saved = find_checkpoint(old_run / "checkpoints").agent_weights()
     agent = adamas.load(old_run, "cpu")
     assert agent.actor_critic is None and agent.config.actor_critic is None
     weights = agent.state_dict()

@@ -67,7 +67,7 @@ def run_dir(finished: Path, tmp_path: Path) -> Path:
 def rewrite(run_dir: Path, act: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
     """Change the trainer's state and the configuration in the newest checkpoint, and seal it again."""
     checkpoint = find_checkpoint(run_dir / "checkpoints")
-    state, config = checkpoint.trainer(), checkpoint.config()
+    state, config = checkpoint.trainer_state(), checkpoint.config()
     act(state, config)
     torch.save(state, checkpoint.path / "trainer.pt")
     (checkpoint.path / "config.yaml").write_text(yaml.safe_dump(config))

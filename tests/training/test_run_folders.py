@@ -81,6 +81,10 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 def test_resuming_needs_a_run_or_its_configuration(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no run in .*; start one with"):
         resume_run(tmp_path / "nothing", quiet=True)
+    with pytest.raises(UserError, match=r"there is no run in .*; start one with"):
+        resume_run(tmp_path, quiet=True)
+    assert not any(tmp_path.iterdir())  # not even a lock is left
+    (tmp_path / "checkpoints").mkdir()
     with pytest.raises(UserError, match="no usable checkpoint"):
         resume_run(tmp_path, quiet=True)
     save_config(tmp_path / "config.yaml", tiny_config())

@@ -38,8 +38,8 @@ from tests.training.test_distributed import finish, kill_two_at
 def state(run_dir: Path) -> dict[str, Any]:
     """Weights, and all tensors of the trainer's state, of the newest checkpoint; parts are put together."""
     checkpoint = find_checkpoint(run_dir / "checkpoints")
-    trainer = checkpoint.trainer()
-    found: dict[str, Any] = dict(checkpoint.agent())
+    trainer = checkpoint.trainer_state()
+    found: dict[str, Any] = dict(checkpoint.agent_weights())
 
     def walk(value: Any, name: str) -> None:
         if isinstance(value, dict):
@@ -49,7 +49,7 @@ def state(run_dir: Path) -> dict[str, Any]:
             found[name] = value
 
     for name in ("denoiser", "reward_end"):
-        saved, folder = trainer["phases"][name], checkpoint.parts(name)
+        saved, folder = trainer["phases"][name], checkpoint.parts_folder(name)
         walk(saved if folder is None else whole_state(saved, folder), name)
     return found
 
@@ -109,7 +109,7 @@ def one_of_several(rank: int, size: int) -> Iterator[Group]:
 def test_any_number_of_processes_read_their_parts(killed: Path, rank: int, size: int, in_parts: bool) -> None:
     """Of what two wrote, and of what a single one did, as all did once."""
     checkpoint = find_checkpoint(killed / "two" / "checkpoints")
-    folder, saved = checkpoint.parts("denoiser"), checkpoint.trainer()["phases"]["denoiser"]
+    folder, saved = checkpoint.parts_folder("denoiser"), checkpoint.trainer_state()["phases"]["denoiser"]
     assert folder is not None
     full = whole_state(saved, folder)
     agent = adamas.load(killed / "two", "cpu")
@@ -155,7 +155,7 @@ def test_parts_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_strangers_parts_execute_nothing(killed: Path, tmp_path: Path) -> None:
-    folder = find_checkpoint(killed / "two" / "checkpoints").parts("denoiser")
+    folder = find_checkpoint(killed / "two" / "checkpoints").parts_folder("denoiser")
     assert folder is not None
     copied = Path(shutil.copytree(folder, tmp_path / "parts"))
     metadata = (copied / ".metadata").read_bytes()

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from adamas.core.actions import ActionSpec
-from adamas.core.seeding import draw
+from adamas.core.seeding import sample_categorical
 from adamas.core.types import Batch, to_model_range, to_pixels
 from adamas.diffusion.denoiser import sample
 from adamas.diffusion.edm import EdmConfig
@@ -93,8 +93,8 @@ def test_a_step_draws_a_frame_then_judges_the_transition(diamond: Diamond) -> No
     torch.testing.assert_close(after["hidden"], lstm[0])
     torch.testing.assert_close(after["cell"], lstm[1])
     assert torch.equal(prediction.obs, to_pixels(frame))
-    assert torch.equal(prediction.reward, draw(reward[:, 0], generator) - 1.0)
-    assert torch.equal(prediction.terminated, draw(end[:, 0], generator) == 1)
+    assert torch.equal(prediction.reward, sample_categorical(reward[:, 0], generator) - 1.0)
+    assert torch.equal(prediction.terminated, sample_categorical(end[:, 0], generator) == 1)
     # The window of frames and actions has moved on by one.
     assert torch.equal(after["obs"], torch.cat((state["obs"][:, 1:], frame[:, None]), dim=1))
     assert torch.equal(after["action"], actions[:, 1:])

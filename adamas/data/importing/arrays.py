@@ -100,7 +100,7 @@ def columns_of(
         actions: whether to include the actions.
 
     Raises:
-        UserError: an array is missing, or does not have one number (or K finite numbers of an action) in each row.
+        UserError: an array is missing, or does not have one number (or D finite numbers of an action) in each row.
     """
     columns: dict[str, np.ndarray] = {}
     rows: int | None = None
@@ -117,7 +117,7 @@ def columns_of(
         action = np.asarray(arrays[name][()])
         if action.dtype.kind not in "biuf" or action.ndim not in (1, 2) or not np.isfinite(action).all():
             raise UserError(
-                f"{where}: {name} must be finite numbers (T,) or (T, K), got {action.dtype} {shape}"
+                f"{where}: {name} must be finite numbers (T,) or (T, D), got {action.dtype} {shape}"
             )
         action, rows = action.astype(np.float64), len(action)
         if action.ndim == 1:

@@ -13,7 +13,7 @@ from adamas.data.importing.hdf5 import hdf5
 from adamas.data.importing.minari import minari
 from adamas.data.importing.names import natural
 from adamas.data.importing.npz import npz
-from adamas.data.importing.pictures import IMAGES, check_order, open_all, pictures
+from adamas.data.importing.pictures import IMAGES, check_order, list_pictures, read_pictures
 from adamas.data.importing.reading import SUFFIXES
 from adamas.data.importing.source import Note, Source, Table
 from adamas.data.importing.table import read_table
@@ -87,12 +87,12 @@ class Finder:
         recordings = [p for p in entries if p.is_file() and p.suffix.lower() in (*VIDEOS, *ARRAYS)]
         sources = [source for file in recordings for source in self._file(file, alone=len(recordings) == 1)]
         deeper = [source for p in inner for source in self._folder(p)]
-        shots = [] if recordings else pictures(folder)
+        shots = [] if recordings else list_pictures(folder)
         if shots and (self._tables(folder, alone=True) or not deeper):
             check_order(shots, self.note)
             self._used.update(shots)
             table = self._table(folder, alone=True)
-            sources.append(Source(folder, table, partial(open_all, shots)))
+            sources.append(Source(folder, table, partial(read_pictures, shots)))
         return sources + deeper
 
     def _file(self, file: Path, alone: bool) -> list[Source]:

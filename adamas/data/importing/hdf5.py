@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from adamas.core.errors import UserError, require
+from adamas.core.errors import UserError, not_installed
 from adamas.data.importing.arrays import Arrays, episode
 from adamas.data.importing.csgo import csgo, is_csgo
 from adamas.data.importing.names import ALIASES, meaning, natural
@@ -54,7 +54,7 @@ def hdf5(file: Path, key: str | None, actions: bool) -> list[Source]:
                 for group in groups
             ]
     except ModuleNotFoundError as error:
-        raise require("h5py", "data") from error
+        raise not_installed("h5py", "data") from error
     except OSError as error:
         raise UserError(f"{file} cannot be read as an HDF5 file ({error}); restore it") from error
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from adamas.core.actions import ActionSpec, Axis, Choice
-from adamas.core.errors import UserError, require
+from adamas.core.errors import UserError, not_installed
 from adamas.data.importing.actions import MAX_OPTIONS, encode
 from adamas.data.importing.arrays import columns_of, refuse_table
 from adamas.data.importing.hdf5 import check_own, opened_file
@@ -54,7 +54,7 @@ def minari(path: Path, actions: Path | None, key: str | None, with_actions: bool
         return [_episode(place, reader, space, key, with_actions) for place, reader in _readers(data, about)]
     except ModuleNotFoundError as error:
         package = ("pyarrow", "parquet") if about.get("data_format") in IN_FOLDERS else ("h5py", "data")
-        raise require(*package) from error
+        raise not_installed(*package) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{data} cannot be read as a Minari dataset ({error}); restore it") from error
 

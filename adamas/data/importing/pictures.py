@@ -21,7 +21,7 @@ EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr", "HSV")
 """Pillow's modes that convert to RGB without visible loss. Those with an alpha channel must be opaque."""
 
 
-def open_all(files: Sequence[Path], note: Note) -> Iterator[Frame]:
+def read_pictures(files: Sequence[Path], note: Note) -> Iterator[Frame]:
     """Yield images as frames without times."""
     for number, file in enumerate(files):
         yield Frame(number, None, rgb(file, str(file)))
@@ -87,7 +87,7 @@ def _in_srgb(image: Image.Image, profile: bytes | None, mode: str, name: str) ->
     return converted
 
 
-def pictures(folder: Path) -> list[Path]:
+def list_pictures(folder: Path) -> list[Path]:
     """Return the images in a folder, in natural order of their names."""
     files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES and path.is_file()]
     return sorted(files, key=lambda path: natural(path.stem.lower()))
@@ -101,7 +101,7 @@ def check_order(files: Sequence[Path], note: Note) -> None:
         note: called if numbers are missing.
 
     Raises:
-        UserError: two images have the same number, or names could be fractions or pairs of numbers.
+        UserError: two images have the same name or number, or names could be fractions or pairs of numbers.
     """
     folder, stems = files[0].parent, [file.stem for file in files]
     parts = [
@@ -110,8 +110,9 @@ def check_order(files: Sequence[Path], note: Note) -> None:
     ]
     for i, (one, other) in enumerate(pairwise(parts)):
         if one == other:
+            same = "name" if stems[i].lower() == stems[i + 1].lower() else "number"
             raise UserError(
-                f"{files[i]} and {files[i + 1].name} have the same number; remove one, or rename it"
+                f"{files[i]} and {files[i + 1].name} have the same {same}; remove one, or rename it"
             )
     if all(re.fullmatch(r"\d+\.\d+", stem) for stem in stems) and stems != sorted(stems, key=float):
         raise UserError(

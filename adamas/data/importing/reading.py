@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
-from adamas.core.errors import UserError, require
+from adamas.core.errors import UserError, not_installed
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 DELIMITERS = (",", ";", "\t", "|")
@@ -63,7 +63,7 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
     try:
         from pyarrow import ArrowException, parquet
     except ModuleNotFoundError as error:
-        raise require("pyarrow", "parquet") from error
+        raise not_installed("pyarrow", "parquet") from error
     try:
         return parquet.read_table(path).to_pylist()
     except ArrowException as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from adamas.core.errors import UserError, require
+from adamas.core.errors import UserError, not_installed
 from adamas.data.importing.source import CannotReadError, Frame, Note
 
 PLAIN = {
@@ -41,7 +41,7 @@ def decode(file: Path, note: Note) -> Iterator[Frame]:
     try:
         import av
     except ModuleNotFoundError as error:
-        raise require("av", "data") from error
+        raise not_installed("av", "data") from error
     try:
         with av.open(f"file:{file.absolute()}", options=PLAIN, metadata_errors="replace") as container:
             streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]

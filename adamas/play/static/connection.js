@@ -8,7 +8,7 @@ const FULL = 1013;
 /**
  * Calls, with what happened:
  *   onNote(object)         a text message
- *   onMoment(ArrayBuffer)  a binary message, not looked at yet
+ *   onUpdate(ArrayBuffer)  a binary message, not looked at yet
  *   onStatus(state, text)  state "connecting" | "open" | "lost" | "refused", text for the player
  */
 export class Connection {
@@ -52,7 +52,7 @@ export class Connection {
 
   #receive(data) {
     if (data instanceof ArrayBuffer) {
-      this.handlers.onMoment(data);
+      this.handlers.onUpdate(data);
       return;
     }
     let note;

@@ -5,7 +5,7 @@ import { byId, isAllowed, notice, setAction, setAllowed, setPressed, setText } f
 import { Episodes } from "./episodes.js";
 import { listenToCommands, listenToGamepads, listenToHeldKeys } from "./input.js";
 import { chooseAction, Held } from "./keys.js";
-import { parseMoment, restoring } from "./messages.js";
+import { parseUpdate, restoring } from "./messages.js";
 import { Latency, Rate } from "./meters.js";
 import { drawSpeed, Panels } from "./panels.js";
 import { listenToShown, Settings } from "./settings.js";
@@ -15,8 +15,8 @@ import { View } from "./view.js";
 const VIEWS = ["dream", "both", "real"];
 
 let hello = null; // the first message of the server
-let last = null; // the header of the newest moment drawn
-let newest = null; // bytes of a moment that is not drawn yet
+let last = null; // the header of the newest update drawn
+let newest = null; // bytes of an update that is not drawn yet
 const received = new Rate();
 const drawn = new Rate();
 const latency = new Latency();
@@ -30,7 +30,7 @@ const episodes = new Episodes();
 
 const url = new URL("ws", window.location.href);
 url.protocol = url.protocol.replace("http", "ws");
-const connection = new Connection(url, { onNote, onMoment, onStatus });
+const connection = new Connection(url, { onNote, onUpdate, onStatus });
 
 function onStatus(state, text) {
   byId("status").dataset.state = state;
@@ -72,20 +72,20 @@ function welcome(news) {
   sent = null;
 }
 
-function onMoment(bytes) {
+function onUpdate(bytes) {
   received.tick(performance.now());
   if (newest === null) requestAnimationFrame(draw);
-  newest = bytes; // replaces an older moment that has not been drawn
+  newest = bytes; // replaces an older update that has not been drawn
 }
 
 function draw() {
   const bytes = newest;
   newest = null;
   try {
-    const { header, images } = parseMoment(bytes, hello.height, hello.width);
+    const { header, images } = parseUpdate(bytes, hello.height, hello.width);
     show(header, images);
   } catch (error) {
-    console.warn("ignored a moment:", error.message);
+    console.warn("ignored an update:", error.message);
   }
 }
 

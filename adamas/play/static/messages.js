@@ -6,19 +6,19 @@ export function reconnectDelay(attempt) {
 }
 
 /**
- * A moment: {header, images}, the images as a Map of RGB bytes, row by row, by their names. They are views into
- * `buffer`, not copies. Throws an Error if the bytes are not a moment of frames of this size.
+ * An update: {header, images}, the images as a Map of RGB bytes, row by row, by their names. They are views into
+ * `buffer`, not copies. Throws an Error if the bytes are not an update of frames of this size.
  */
-export function parseMoment(buffer, height, width) {
-  if (buffer.byteLength < 4) throw new Error("a moment of less than 4 bytes");
+export function parseUpdate(buffer, height, width) {
+  if (buffer.byteLength < 4) throw new Error("an update of less than 4 bytes");
   const length = new DataView(buffer).getUint32(0, true);
-  if (4 + length > buffer.byteLength) throw new Error("a moment ends within its description");
+  if (4 + length > buffer.byteLength) throw new Error("an update ends within its description");
   const text = new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array(buffer, 4, length));
   const header = JSON.parse(text);
   const size = height * width * 3;
-  if (!Array.isArray(header?.images)) throw new Error("a moment without a list of images");
+  if (!Array.isArray(header?.images)) throw new Error("an update without a list of images");
   if (4 + length + header.images.length * size !== buffer.byteLength) {
-    throw new Error("a moment's images do not fill it");
+    throw new Error("an update's images do not fill it");
   }
   const images = new Map(header.images.map((name, i) => [name, new Uint8Array(buffer, 4 + length + i * size, size)]));
   return { header, images };
@@ -31,7 +31,7 @@ export function parseNote(text) {
   return note;
 }
 
-/** What to send after a reconnection, so that all is as in `last`, the header of the last moment seen. */
+/** What to send after a reconnection, so that all is as in `last`, the header of the last update seen. */
 export function restoring(last, hello) {
   if (!last) return [];
   const messages = [{ type: "settings", ...last.settings }];

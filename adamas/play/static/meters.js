@@ -73,7 +73,7 @@ export class History {
     this.#last = "";
   }
 
-  /** Add a moment. `identity` says which: one shown again, as after a change of settings, counts once. */
+  /** Add an update. `identity` says which: one shown again, as after a change of settings, counts once. */
   add(identity, values) {
     if (identity === this.#last) return;
     this.#last = identity;

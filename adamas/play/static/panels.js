@@ -91,7 +91,7 @@ export class Panels {
   }
 }
 
-/** How fast it all goes. `seen` are moments per second of this page: {received, drawn}. */
+/** How fast it all goes. `seen` are updates per second of this page: {received, drawn}. */
 export function drawSpeed(speed, seen, latency) {
   const slow = seen.drawn < seen.received - 1;
   setText(byId("fps"), `${seen.drawn.toFixed(1)}${slow ? ` of ${seen.received.toFixed(1)}` : ""} fps`);

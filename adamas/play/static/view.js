@@ -6,7 +6,7 @@ import { overText } from "./messages.js";
 
 const WORLDS = ["dream", "real"];
 
-/** Draws moments of frames of one size. */
+/** Draws updates of frames of one size. */
 export class View {
   #height;
   #width;

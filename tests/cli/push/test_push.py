@@ -61,8 +61,8 @@ def test_a_checkpoint_and_a_private_repository(hub: StandIn, run_dir: Path) -> N
 def test_a_run_that_was_trained_further_has_no_scores_yet(hub: StandIn, run_dir: Path) -> None:
     score(run_dir)
     newest = find_checkpoint(run_dir / "checkpoints")
-    trainer = newest.trainer() | {"clock": {"seconds": 99.0}}
-    save_checkpoint(run_dir / "checkpoints", 3, newest.agent(), newest.config(), trainer)
+    trainer = newest.trainer_state() | {"clock": {"seconds": 99.0}}
+    save_checkpoint(run_dir / "checkpoints", 3, newest.agent_weights(), newest.config(), trainer)
     cli.run(["push", str(run_dir), "hf://me/further", "--yes"])
     assert "scores.json" not in hub.repos["me/further"].head
     assert "uploaded without scores" in hub.repos["me/further"].head["README.md"].decode()

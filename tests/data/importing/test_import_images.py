@@ -163,7 +163,7 @@ def test_the_order_of_images(tmp_path: Path, names: list[str], order: list[int])
     ("names", "message"),
     [
         (["1.png", "01.png"], "have the same number"),
-        (["1.png", "1.jpg"], "have the same number"),
+        (["1.png", "1.jpg"], "have the same name"),
         (["0.5.png", "0.25.png"], "could be fractions or pairs of numbers"),
     ],
 )

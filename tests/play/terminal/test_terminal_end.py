@@ -62,7 +62,7 @@ def test_quitting_ends_the_thread_and_keeps_what_is_recorded(
     in_terminal(script)
     assert "engine" not in threads()
     assert capsys.readouterr().out.startswith("recorded: episode 1 of played-dream, ")
-    apps[0]._newest.append(apps[0]._moment)  # type: ignore[arg-type]
+    apps[0]._newest.append(apps[0]._update)  # type: ignore[arg-type]
     apps[0]._refresh_view()  # a timer that comes late finds no widgets, and does not mind
 
 

@@ -47,13 +47,13 @@ def test_frames_too_large_become_means() -> None:
     assert terminal_widgets.fit(frame, 2, 1).shape == (2, 1, 3)  # never less than a pixel
 
 
-def test_pictures_are_those_of_the_newest_moment(shared: PlayContext) -> None:
+def test_pictures_are_those_of_the_newest_update(shared: PlayContext) -> None:
     async def script(seen: Seen) -> None:
         await seen.press("v", lambda: seen.header.view == "both")
         await seen.press("p", lambda: seen.header.paused)
         await seen.pilot.pause(0.1)
-        assert seen.app._moment
-        for name, image in zip(("dream", "real"), seen.app._moment.images, strict=True):
+        assert seen.app._update
+        for name, image in zip(("dream", "real"), seen.app._update.images, strict=True):
             assert image.any()
             enlarged = np.kron(image, np.ones((3, 3, 1), np.uint8))  # 44 x 38 pixels for 10 x 10
             assert np.array_equal(seen.pixels(name), terminal_widgets.fit(enlarged, 38, 44))

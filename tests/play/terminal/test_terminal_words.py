@@ -1,4 +1,4 @@
-"""What the lines of the terminal say of a moment."""
+"""What the lines of the terminal say of an update."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_bars_are_exact_to_an_eighth() -> None:
     assert terminal_widgets.columns([0, 0.12, 0.13, 0.99, 1]) == "▁▁▂██"
 
 
-def test_what_is_said_of_a_moment() -> None:
+def test_what_is_said_of_an_update() -> None:
     assert texts(terminal_widgets.brief(HEADER, HELLO.actions)) == [
         "agent: right  recording",
         "V -0.25  H 0.69  ▅▁▅",
