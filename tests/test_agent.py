@@ -7,30 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from adamas.agent import Agent, AgentConfig, check_fits
+from adamas.agent import Agent, check_fits
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
-from adamas.diffusion.edm import EdmConfig
-from adamas.nn.unet import FrameNetworkConfig
-from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.world_models.diamond import DiamondConfig
-from adamas.world_models.reward_end import RewardEndConfig
+from tests.helpers.tiny_agent import tiny_agent_config
 
-CONFIG = AgentConfig(
-    obs_shape=(3, 8, 8),
-    actions=ActionSpec.discrete(("noop", "left", "right", "fire")),
-    world_model=DiamondConfig(
-        denoiser=EdmConfig(
-            network=FrameNetworkConfig(
-                context_length=2, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
-            )
-        ),
-        reward_end=RewardEndConfig(
-            lstm_dim=8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
-        ),
-    ),
-    actor_critic=ActorCriticConfig(lstm_dim=8, channels=(8,), down=(True,)),
-)
+CONFIG = tiny_agent_config(obs_shape=(3, 8, 8), actions=("noop", "left", "right", "fire"))
 
 
 @pytest.fixture

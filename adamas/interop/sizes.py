@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from torch import Tensor
 
@@ -59,20 +60,12 @@ def infer_config(tensors: Tensors, source: str) -> AgentConfig:
         UserError: if the tensors are not those of an agent.
     """
     parts = [with_prefix(tensors, prefix) for prefix in PREFIXES.values()]
-    try:
+    with must_hold("an agent", source):
         network, img_channels = infer_network(parts[0])
         num_actions, _ = parts[0][ACTIONS].shape
         reward_end, sizes = _infer_reward_end(parts[1])
         actor_critic, size = _infer_actor_critic(parts[2], sizes)
         world_model = _of_atari(network, reward_end)
-    except KeyError as error:
-        raise UserError(
-            f"{source} does not hold an agent: no tensor is named {error}; get the file again"
-        ) from error
-    except (ValueError, TypeError, IndexError, ZeroDivisionError, UserError) as error:
-        raise UserError(
-            f"{source} does not hold an agent: its shapes do not fit together ({error}); get the file again"
-        ) from error
     actions = ActionSpec.numbered(num_actions)
     return AgentConfig(
         obs_shape=(img_channels, size, size),
@@ -80,6 +73,26 @@ def infer_config(tensors: Tensors, source: str) -> AgentConfig:
         world_model=world_model,
         actor_critic=actor_critic,
     )
+
+
+@contextmanager
+def must_hold(what: str, source: str) -> Iterator[None]:
+    """Raise UserError if sizes cannot be inferred in the block, because its tensors are not those of ``what``.
+
+    Args:
+        what: what the tensors should be those of, such as "an agent".
+        source: name of the file, for error messages.
+    """
+    try:
+        yield
+    except KeyError as error:
+        raise UserError(
+            f"{source} does not hold {what}: no tensor is named {error}; get the file again"
+        ) from error
+    except (ValueError, TypeError, IndexError, ZeroDivisionError, UserError) as error:
+        raise UserError(
+            f"{source} does not hold {what}: its shapes do not fit together ({error}); get the file again"
+        ) from error
 
 
 def _of_atari(network: FrameNetworkConfig, reward_end: RewardEndConfig) -> DiamondConfig:

@@ -11,7 +11,6 @@ import torch
 
 from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
-from adamas.core.errors import UserError
 from adamas.data.importing.csgo import CSGO_BUTTONS
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.interop.published import check_weights, without_weights
@@ -20,6 +19,7 @@ from adamas.interop.sizes import (
     PUBLISHED_SAMPLER,
     Tensors,
     infer_network,
+    must_hold,
     published_edm,
     with_prefix,
 )
@@ -88,17 +88,9 @@ def two_stage_agent(tensors: Tensors, source: str) -> Agent:
 def _infer(tensors: Tensors, source: str) -> AgentConfig:
     """Infer the sizes of both stages, and the number of buttons."""
     first, second = (with_prefix(tensors, prefix) for prefix in ("denoiser.", "upsampler."))
-    try:
+    with must_hold("a two-stage model", source):
         world_model = published_stages(infer_network(first)[0], infer_network(second, extra_frames=1)[0])
         num_buttons = len(first[ACTIONS])
         numbered = tuple(str(i) for i in range(num_buttons))
         buttons = ActionSpec(buttons=CSGO_BUTTONS if num_buttons == len(CSGO_BUTTONS) else numbered)
-    except KeyError as error:
-        raise UserError(
-            f"{source} does not hold a two-stage model: no tensor is named {error}; get the file again"
-        ) from error
-    except (ValueError, TypeError, IndexError, ZeroDivisionError, UserError) as error:
-        raise UserError(
-            f"{source} does not hold a two-stage model: its shapes do not fit together ({error}); get the file again"
-        ) from error
     return AgentConfig(obs_shape=OBS_SHAPE, actions=buttons, world_model=world_model, actor_critic=None)

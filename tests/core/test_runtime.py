@@ -17,10 +17,10 @@ from adamas.core.arguments import parse
 from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError
 from adamas.core.runtime import RuntimeConfig
-from adamas.core.types import Batch
 from adamas.nn.blocks import GroupNorm
 from adamas.presets import preset
 from adamas.world_models.diamond import Diamond
+from tests.helpers.batches import frames_alone
 from tests.helpers.runtimes import CPU, CUDA, use
 
 
@@ -185,17 +185,7 @@ def test_the_whole_step_of_a_dream_is_of_fixed_shapes(monkeypatch: pytest.Monkey
     spy(world_model.reward_end.encoder)
     length = world_model.context_length
     obs = torch.zeros(2, length, 3, 16, 16, dtype=torch.uint8)
-    nothing = torch.zeros(2, length - 1)
-    mask = torch.ones(2, length, dtype=torch.bool)
-    batch = Batch(
-        obs=obs,
-        action=nothing.long(),
-        reward=nothing,
-        terminated=nothing.bool(),
-        truncated=nothing.bool(),
-        mask=mask,
-    )
-    state = world_model.initial_state(batch)
+    state = world_model.initial_state(frames_alone(obs))
     assert seen == [False]
     seen.clear()
     world_model.step(state, torch.zeros(2, dtype=torch.int64), torch.Generator())

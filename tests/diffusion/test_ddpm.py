@@ -11,21 +11,18 @@ from torch import Tensor
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
-from adamas.core.types import Batch
 from adamas.diffusion.ddpm import NUM_TIMESTEPS, DdpmConfig, DdpmDenoiser
 from adamas.diffusion.denoiser import sample
 from adamas.diffusion.samplers import SamplerConfig
-from adamas.nn.unet import FrameNetworkConfig
 from adamas.world_models.diamond import Diamond, DiamondConfig
-from adamas.world_models.reward_end import RewardEndConfig
+from tests.helpers.batches import frames_alone
 from tests.helpers.tensors import close, seeded
+from tests.helpers.tiny_agent import fill_zeros, tiny_network, tiny_reward_end
 
 if TYPE_CHECKING:
     from tests.conftest import LoadReference
 
-NETWORK = FrameNetworkConfig(
-    context_length=2, cond_channels=16, depths=(1, 1), channels=(8, 8), attn_depths=(False, False)
-)
+NETWORK = tiny_network(levels=2)
 CONFIG = DdpmConfig(network=NETWORK)
 Recorded = tuple[DdpmDenoiser, dict[str, Tensor]]
 
@@ -119,9 +116,7 @@ def test_noise_of_the_steps_follows_the_generator_and_its_scale() -> None:
 
 def test_training_learns_in_every_parameter_and_draws_all_timesteps() -> None:
     denoiser = make_denoiser()
-    for parameter in denoiser.parameters():
-        if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.1)
+    fill_zeros(denoiser)
     seen: list[Tensor] = []
     target_loss = denoiser.target_loss
 
@@ -131,15 +126,7 @@ def test_training_learns_in_every_parameter_and_draws_all_timesteps() -> None:
 
     denoiser.target_loss = spy  # type: ignore[method-assign, assignment]
     frames = torch.randint(256, (64, 4, 3, 8, 8), generator=seeded()).to(torch.uint8)
-    nothing = torch.zeros(64, 3)
-    batch = Batch(
-        obs=frames,
-        action=nothing.long(),
-        reward=nothing,
-        terminated=nothing.bool(),
-        truncated=nothing.bool(),
-        mask=torch.ones(64, 4, dtype=torch.bool),
-    )
+    batch = frames_alone(frames)
     loss, metrics = denoiser.loss(batch, seeded())
     loss.backward()
     assert all(p.grad is not None and p.grad.any() for p in denoiser.parameters())
@@ -149,29 +136,14 @@ def test_training_learns_in_every_parameter_and_draws_all_timesteps() -> None:
 
 
 def test_a_world_model_dreams_with_it() -> None:
-    reward_end = RewardEndConfig(
-        lstm_dim=8,
-        cond_channels=8,
-        depths=(1, 1),
-        channels=(8, 8),
-        attn_depths=(False, False),
-        segment_length=9,
-    )
+    reward_end = tiny_reward_end(levels=2, segment_length=9)
     model = Diamond(
         DiamondConfig(denoiser=CONFIG, reward_end=reward_end, sampler=SamplerConfig(num_steps=2)),
         (3, 8, 8),
         ActionSpec.numbered(4),
     )
     frames = torch.zeros(2, 2, 3, 8, 8, dtype=torch.uint8)
-    nothing = torch.zeros(2, 1)
-    context = Batch(
-        obs=frames,
-        action=nothing.long(),
-        reward=nothing,
-        terminated=nothing.bool(),
-        truncated=nothing.bool(),
-        mask=torch.ones(2, 2, dtype=torch.bool),
-    )
+    context = frames_alone(frames)
     _, prediction = model.step(model.initial_state(context), torch.tensor([0, 1]), seeded())
     assert isinstance(model.denoiser, DdpmDenoiser) and prediction.obs.shape == (2, 3, 8, 8)
     with pytest.raises(UserError, match=r"`sampler\.num_steps` is 1001; it must be at most 1,000"):

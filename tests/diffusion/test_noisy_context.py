@@ -17,11 +17,12 @@ from adamas.diffusion.edm import EdmConfig, EdmDenoiser
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.world_models.diamond import DiamondConfig
+from tests.helpers.tiny_agent import fill_zeros
 
 if TYPE_CHECKING:
     from tests.conftest import LoadReference
 from tests.helpers.tensors import close, close_in_levels, seeded
-from tests.helpers.two_stage import TOLD, Recorded, shake
+from tests.helpers.two_stage import TOLD, Recorded
 
 UNTOLD = replace(TOLD, noise_cond=False)
 BUTTONS = ActionSpec(buttons=("w", "a", "s"))
@@ -30,7 +31,7 @@ BUTTONS = ActionSpec(buttons=("w", "a", "s"))
 def make_denoiser(network: FrameNetworkConfig = TOLD, noise_previous_obs: bool = True) -> EdmDenoiser:
     torch.manual_seed(0)
     denoiser = EdmDenoiser(EdmConfig(network=network, noise_previous_obs=noise_previous_obs), 3, BUTTONS)
-    shake(denoiser)
+    fill_zeros(denoiser, generator=seeded())
     return denoiser
 
 

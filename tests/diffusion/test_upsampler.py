@@ -12,14 +12,16 @@ from PIL import Image
 from torch import Tensor
 
 from adamas.core.errors import UserError
-from adamas.core.types import Batch, to_model_range
+from adamas.core.types import to_model_range
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import Upsampler, UpsamplerConfig
+from tests.helpers.batches import frames_alone
+from tests.helpers.tiny_agent import fill_zeros
 
 if TYPE_CHECKING:
     from tests.conftest import LoadReference
 from tests.helpers.tensors import close, close_in_levels, seeded
-from tests.helpers.two_stage import TOLD, Recorded, shake
+from tests.helpers.two_stage import TOLD, Recorded
 
 
 def make_upsampler(num_autoregressive_steps: int = 1, noise_previous_obs: bool = False) -> Upsampler:
@@ -31,22 +33,8 @@ def make_upsampler(num_autoregressive_steps: int = 1, noise_previous_obs: bool =
         noise_previous_obs=noise_previous_obs,
     )
     upsampler = Upsampler(config, 3)
-    shake(upsampler)
+    fill_zeros(upsampler, generator=seeded())
     return upsampler
-
-
-def frames_alone(obs: Tensor, mask: Tensor | None = None) -> Batch:
-    """A batch of (B, T + 1, C, H, W) frames, without actions and all that follows from them."""
-    nothing = torch.zeros(len(obs), obs.shape[1] - 1)
-    mask = torch.ones(obs.shape[:2], dtype=torch.bool) if mask is None else mask
-    return Batch(
-        obs=obs,
-        action=nothing.long(),
-        reward=nothing,
-        terminated=nothing.bool(),
-        truncated=nothing.bool(),
-        mask=mask,
-    )
 
 
 @pytest.fixture(scope="module")

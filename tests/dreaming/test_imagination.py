@@ -16,6 +16,7 @@ from adamas.core.actions import ActionSpec
 from adamas.core.protocols import Component, DreamState, Prediction
 from adamas.core.types import Batch, EnvStep
 from adamas.dreaming.imagination import Imagination
+from tests.helpers.batches import frames_alone
 
 L = 3
 
@@ -48,17 +49,9 @@ class Contexts:
         self.asked.append(k)
         last = torch.arange(first, first + k, dtype=torch.uint8)
         obs = torch.stack((last + 100, last + 200, last), dim=1).view(k, L, 1, 1, 1)
-        nothing = torch.zeros(k, L - 1, dtype=torch.bool)
         mask = torch.ones(k, L, dtype=torch.bool)
         mask[:, 0] = False
-        return Batch(
-            obs=obs,
-            action=nothing.long(),
-            reward=nothing.float(),
-            terminated=nothing,
-            truncated=nothing,
-            mask=mask,
-        )
+        return frames_alone(obs, mask)
 
 
 def make(num_envs: int = 3, horizon: int = 4) -> tuple[Imagination, Contexts]:

@@ -14,33 +14,16 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from adamas.agent import AgentConfig
 from adamas.core.actions import ActionSpec
 from adamas.core.protocols import DreamState, Prediction
 from adamas.core.types import Batch
 from adamas.data import NEW, EpisodeStore
-from adamas.diffusion.edm import EdmConfig
-from adamas.nn.unet import FrameNetworkConfig
-from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.world_models.diamond import DiamondConfig
-from adamas.world_models.reward_end import RewardEndConfig
+from tests.helpers.tiny_agent import tiny_agent_config
 
 L = 3
 SHAPE = (3, 8, 4)
-CONFIG = AgentConfig(
-    obs_shape=SHAPE,
-    actions=ActionSpec.discrete(("stay", "go", "leap")),
-    world_model=DiamondConfig(
-        denoiser=EdmConfig(
-            network=FrameNetworkConfig(
-                context_length=L, cond_channels=12, depths=(1,), channels=(8,), attn_depths=(False,)
-            )
-        ),
-        reward_end=RewardEndConfig(
-            lstm_dim=8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
-        ),
-    ),
-    actor_critic=ActorCriticConfig(lstm_dim=8, channels=(8,), down=(True,)),
+CONFIG = tiny_agent_config(
+    obs_shape=SHAPE, actions=("stay", "go", "leap"), context_length=L, cond_channels=12
 )
 STEP = torch.tensor([0, 1, 60])  # what each action adds
 MAKE = "adamas.interop.dream_env:adamas/Dream-v0"

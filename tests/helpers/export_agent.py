@@ -19,6 +19,7 @@ from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.world_models.diamond import DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
+from tests.helpers.tiny_agent import fill_zeros
 
 L = 2
 SHAPE = (3, 6, 8)
@@ -46,9 +47,7 @@ def make_agent(config: AgentConfig) -> Agent:
     """Random weights, also where training starts from zeros. Its dreams hardly ever end."""
     torch.manual_seed(0)
     agent = Agent(config).eval()
-    for weights in agent.parameters():
-        if not weights.any():
-            nn.init.normal_(weights, std=0.3)
+    fill_zeros(agent, std=0.3)
     head: Any = agent.reward_end.head
     first, last = head[0], head[2]
     nn.init.constant_(first.bias, 5)

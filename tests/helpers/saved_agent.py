@@ -7,30 +7,12 @@ from pathlib import Path
 import torch
 
 from adamas.agent import Agent, AgentConfig
-from adamas.core.actions import ActionSpec
 from adamas.core.checkpoint import save_checkpoint
-from adamas.core.config import to_dict
-from adamas.diffusion.edm import EdmConfig
-from adamas.nn.unet import FrameNetworkConfig
-from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.world_models.diamond import DiamondConfig
-from adamas.world_models.reward_end import RewardEndConfig
+from adamas.core.config import to_dict, with_value
+from tests.helpers.tiny_agent import tiny_agent_config
 
-CONFIG = AgentConfig(
-    obs_shape=(3, 8, 8),
-    actions=ActionSpec.discrete(("stay", "go")),
-    world_model=DiamondConfig(
-        denoiser=EdmConfig(
-            network=FrameNetworkConfig(
-                context_length=2, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
-            ),
-            sigma_offset=0.05,
-        ),
-        reward_end=RewardEndConfig(
-            lstm_dim=8, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
-        ),
-    ),
-    actor_critic=ActorCriticConfig(lstm_dim=8, channels=(8,), down=(True,)),
+CONFIG = with_value(
+    tiny_agent_config(obs_shape=(3, 8, 8), actions=("stay", "go")), "world_model.denoiser.sigma_offset", 0.05
 )
 
 

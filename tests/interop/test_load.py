@@ -16,8 +16,8 @@ from adamas.core.errors import UserError
 from adamas.core.manifest import write_manifest
 from adamas.diffusion.edm import EdmConfig
 from adamas.interop.published import save_published
-from adamas.nn.unet import FrameNetworkConfig
 from tests.helpers.saved_agent import CONFIG, same, save
+from tests.helpers.tiny_agent import tiny_network
 
 
 def test_a_run_gives_its_newest_checkpoint(tmp_path: Path) -> None:
@@ -38,14 +38,7 @@ def test_a_checkpoint_gives_itself(tmp_path: Path) -> None:
 
 
 def test_denoisers_that_attend_to_past_frames_come_back(tmp_path: Path) -> None:
-    network = FrameNetworkConfig(
-        context_length=2,
-        cond_channels=8,
-        depths=(1, 1),
-        channels=(8, 8),
-        attn_depths=(False, False),
-        context="cross_attention",
-    )
+    network = tiny_network(levels=2, context="cross_attention")
     world_model = replace(CONFIG.world_model, denoiser=EdmConfig(network=network))
     saved = save(tmp_path, 1, replace(CONFIG, world_model=world_model))
     loaded = adamas.load(tmp_path, device="cpu")
@@ -108,7 +101,7 @@ def test_weights_of_another_configuration_are_refused(tmp_path: Path) -> None:
     config.write_text(config.read_text().replace("- go\n", "- go\n      - fire\n"))
     write_manifest(config.parent, 1)
     with pytest.raises(
-        UserError, match=r"step-00000001 does not hold an agent: .*act_emb.0.weight is \(2, 4\)"
+        UserError, match=r"step-00000001 does not hold an agent: .*act_emb.0.weight is \(2, 8\)"
     ):
         adamas.load(config.parent, "cpu")
 

@@ -19,6 +19,7 @@ from adamas.diffusion.upsampler import Upsampler, UpsamplerConfig
 from adamas.nn.cross_attention import CrossAttention2d, positions
 from adamas.nn.unet import FrameNetwork, FrameNetworkConfig
 from adamas.world_models.diamond import DENOISERS, DenoiserConfig
+from tests.helpers.tiny_agent import fill_zeros, tiny_network
 
 SPEC = ActionSpec.numbered(5)
 STACKED = FrameNetworkConfig(
@@ -29,9 +30,7 @@ CONFIG = replace(STACKED, context="cross_attention")
 
 def shake(module: nn.Module) -> None:
     torch.manual_seed(0)
-    for parameter in module.parameters():
-        if not parameter.any():
-            nn.init.normal_(parameter, std=0.2)
+    fill_zeros(module, std=0.2)
 
 
 def make(extra_frames: int = 0, spec: ActionSpec | None = SPEC) -> FrameNetwork:
@@ -182,11 +181,4 @@ def test_the_choice_is_kept_with_a_model_and_refused_where_it_cannot_be() -> Non
     with pytest.raises(UserError, match="context"):
         from_dict(FrameNetworkConfig, to_dict(STACKED) | {"context": "attention"})
     with pytest.raises(UserError, match=r"cross_attention needs two levels; add one to `network\.channels`"):
-        FrameNetworkConfig(
-            context_length=2,
-            cond_channels=16,
-            depths=(1,),
-            channels=(8,),
-            attn_depths=(False,),
-            context="cross_attention",
-        )
+        tiny_network(levels=1, context="cross_attention")

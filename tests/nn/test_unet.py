@@ -13,6 +13,7 @@ from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.nn.blocks import SelfAttention2d
 from adamas.nn.unet import FrameNetwork, FrameNetworkConfig, UNet
+from tests.helpers.tiny_agent import fill_zeros
 
 SMALL = FrameNetworkConfig(
     context_length=2,
@@ -26,9 +27,7 @@ SMALL = FrameNetworkConfig(
 def shake(module: nn.Module) -> None:
     """Give the layers that start at zero something to say."""
     torch.manual_seed(0)
-    for parameter in module.parameters():
-        if not parameter.any():
-            nn.init.normal_(parameter, std=0.2)
+    fill_zeros(module, std=0.2)
 
 
 @pytest.fixture

@@ -24,12 +24,12 @@ from adamas.data.importing.run import ImportOptions, import_recordings
 from adamas.diffusion import samplers
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.envs import make
-from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import PRESETS
 from adamas.training.build import new_run
 from adamas.training.config import Config
 from adamas.world_models import diamond
 from tests.helpers.game_parts import game_of
+from tests.helpers.tiny_agent import tiny_network
 from tests.helpers.tiny_config import tiny_config
 from tests.recipes.command import count
 from tests.recipes.denoiser import FlowConfig, FlowDenoiser
@@ -89,9 +89,7 @@ def test_a_sampler_follows_the_path_more_closely_than_euler(monkeypatch: Patch) 
 def flow_agent(agent: Agent, monkeypatch: Patch) -> diamond.Diamond:
     """The small agent's world model with another denoiser."""
     monkeypatch.setattr(diamond, "DENOISERS", {**diamond.DENOISERS, FlowConfig: FlowDenoiser})
-    network = FrameNetworkConfig(
-        context_length=4, cond_channels=16, depths=(1,), channels=(8,), attn_depths=(False,)
-    )
+    network = tiny_network(context_length=4)
     denoiser: Any = FlowConfig(network=network)
     config = replace(agent.config.world_model, denoiser=denoiser, sampler=SamplerConfig(num_steps=4))
     with torch.random.fork_rng(devices=[]):

@@ -18,13 +18,13 @@ from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.envs import EnvConfig
 from adamas.envs.config import GymnasiumConfig
-from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import preset
 from adamas.training import source
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
 from tests.helpers.game_parts import game_of
 from tests.helpers.small_recordings import SPEC, config, record
+from tests.helpers.tiny_agent import tiny_network
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -81,9 +81,7 @@ def test_it_resumes_bit_by_bit(recordings: Path, tmp_path: Path) -> None:
 def two_stages(recordings: Path) -> Config:
     base = config(recordings)
     upsampler = UpsamplerConfig(
-        network=FrameNetworkConfig(
-            context_length=1, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
-        ),
+        network=tiny_network(context_length=1, cond_channels=8),
         factor=2,
         sampler=SamplerConfig(num_steps=1),
         sigma_change=0.1,

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 
 from adamas.core.actions import ActionSpec
 from adamas.core.seeding import sample_categorical
@@ -14,26 +13,14 @@ from adamas.core.types import Batch, to_model_range, to_pixels
 from adamas.diffusion.denoiser import sample
 from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
-from adamas.nn.unet import FrameNetworkConfig
 from adamas.world_models.diamond import Diamond, DiamondConfig
-from adamas.world_models.reward_end import RewardEndConfig
 from tests.helpers.tensors import seeded
+from tests.helpers.tiny_agent import fill_zeros, tiny_network, tiny_reward_end
 
 L = 3
 CONFIG = DiamondConfig(
-    denoiser=EdmConfig(
-        network=FrameNetworkConfig(
-            context_length=L, cond_channels=12, depths=(1, 1), channels=(8, 8), attn_depths=(False, False)
-        )
-    ),
-    reward_end=RewardEndConfig(
-        lstm_dim=8,
-        cond_channels=8,
-        depths=(1, 1),
-        channels=(8, 8),
-        attn_depths=(False, False),
-        segment_length=9,
-    ),
+    denoiser=EdmConfig(network=tiny_network(L, cond_channels=12, levels=2)),
+    reward_end=tiny_reward_end(levels=2, segment_length=9),
 )
 
 
@@ -41,9 +28,7 @@ CONFIG = DiamondConfig(
 def diamond() -> Diamond:
     torch.manual_seed(0)
     diamond = Diamond(CONFIG, (3, 8, 8), ActionSpec.numbered(4))
-    for parameter in diamond.parameters():
-        if not parameter.any():
-            nn.init.normal_(parameter, std=0.1)
+    fill_zeros(diamond)
     return diamond
 
 

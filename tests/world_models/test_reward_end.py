@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.nn.blocks import SelfAttention2d
 from adamas.world_models.reward_end import RewardEndConfig, RewardEndModel, confusion
+from tests.helpers.tiny_agent import fill_zeros
 
 if TYPE_CHECKING:
     from tests.conftest import LoadReference, Reference
@@ -79,9 +80,7 @@ def test_both_frames_their_order_and_the_action_matter(recorded: Recorded) -> No
 def make_model() -> RewardEndModel:
     torch.manual_seed(0)
     model = RewardEndModel(SMALL, (3, 9, 7), ActionSpec.numbered(4))
-    for parameter in model.parameters():
-        if not parameter.any():
-            nn.init.normal_(parameter, std=0.1)
+    fill_zeros(model)
     return model
 
 

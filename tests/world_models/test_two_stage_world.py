@@ -15,25 +15,18 @@ from adamas.diffusion.denoiser import sample
 from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
-from adamas.nn.unet import FrameNetworkConfig
 from adamas.world_models.diamond import Diamond, DiamondConfig
-from adamas.world_models.reward_end import RewardEndConfig
 from tests.helpers.tensors import seeded
+from tests.helpers.tiny_agent import fill_zeros, tiny_network, tiny_reward_end
 
 L = 3
 SECOND = UpsamplerConfig(
-    network=FrameNetworkConfig(
-        context_length=2, cond_channels=8, depths=(1, 1), channels=(8, 8), attn_depths=(False, False)
-    ),
+    network=tiny_network(cond_channels=8, levels=2),
     factor=2,
     sampler=SamplerConfig(num_steps=2),
 )
 CONFIG = DiamondConfig(
-    denoiser=EdmConfig(
-        network=FrameNetworkConfig(
-            context_length=L, cond_channels=12, depths=(1, 1), channels=(8, 8), attn_depths=(False, False)
-        )
-    ),
+    denoiser=EdmConfig(network=tiny_network(L, cond_channels=12, levels=2)),
     reward_end=None,
     upsampler=SECOND,
 )
@@ -43,9 +36,7 @@ SPEC = ActionSpec(buttons=("left", "right"))
 def make(config: DiamondConfig = CONFIG) -> Diamond:
     torch.manual_seed(0)
     model = Diamond(config, (3, 12, 20), SPEC)
-    for parameter in model.parameters():
-        if not parameter.any():
-            nn.init.normal_(parameter, std=0.1)
+    fill_zeros(model)
     return model
 
 
@@ -102,14 +93,7 @@ def test_without_a_reward_end_model_nothing_is_gained_and_nothing_ends() -> None
 
 
 def test_the_reward_end_model_judges_small_frames() -> None:
-    judge = RewardEndConfig(
-        lstm_dim=8,
-        cond_channels=8,
-        depths=(1, 1),
-        channels=(8, 8),
-        attn_depths=(False, False),
-        segment_length=5,
-    )
+    judge = tiny_reward_end(levels=2, segment_length=5)
     model = make(replace(CONFIG, reward_end=judge))
     assert model.reward_end is not None and model.reward_end.lstm.input_size == 8 * 3 * 5
     state = model.initial_state(make_batch(L))
@@ -121,14 +105,7 @@ def test_the_reward_end_model_judges_small_frames() -> None:
 
 
 def test_each_part_learns_from_frames_of_its_size() -> None:
-    judge = RewardEndConfig(
-        lstm_dim=8,
-        cond_channels=8,
-        depths=(1, 1),
-        channels=(8, 8),
-        attn_depths=(False, False),
-        segment_length=5,
-    )
+    judge = tiny_reward_end(levels=2, segment_length=5)
     model = make(replace(CONFIG, reward_end=judge))
     sizes: dict[str, set[tuple[int, ...]]] = {}
     for name, part in model.components(15).items():
