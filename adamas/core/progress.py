@@ -44,6 +44,9 @@ class Eta:
         return sum(self._left[phase] * self._seconds[phase] / self._count[phase] for phase in left)
 
 
+LIVE_SECONDS, LINE_SECONDS = 0.25, 10.0  # between two updates of the live line, and between two plain lines
+
+
 class Progress:
     """Shows the progress of the training loop: one live line on a terminal, a plain line every 10 seconds elsewhere.
 
@@ -73,7 +76,7 @@ class Progress:
         self._console.quiet = quiet
         live = Live(console=self._console, auto_refresh=False, transient=True)
         self._live = live if self._console.is_terminal else None
-        self._interval = 0.25 if self._live else 10.0  # seconds between two lines
+        self._interval = LIVE_SECONDS if self._live else LINE_SECONDS
         self._eta = Eta(plan)
         self._epoch, self._phase, self._done, self._speed = first_epoch, "", 0, 0.0
         self._values: dict[str, float] = {}

@@ -222,7 +222,14 @@ def test_a_run_without_an_epoch_ends_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("every", "shown"), [(1, 24), (1_000, 22)])
-def test_what_people_see(tmp_path: Path, capsys: pytest.CaptureFixture[str], every: int, shown: int) -> None:
+def test_what_people_see(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    every: int,
+    shown: int,
+) -> None:
+    monkeypatch.setattr("adamas.core.progress.LINE_SECONDS", float("inf"))  # however slow this machine is
     config = tiny_config()
     config = replace(config, evaluation=replace(config.evaluation, every_epochs=every))
     with pytest.raises(Interrupted):
