@@ -92,7 +92,7 @@ from tests.helpers.commands import NO_EPOCH, SHORT
             "--seed cannot change when a run continues; only --device, --final-epochs and",
         ),
         ("train --resume nothing", "there is no run in nothing; start one with: adamas train PRESET"),
-        ("train --resume .", "no usable checkpoint in checkpoints"),
+        ("train --resume .", "there is no run in .; start one with: adamas train PRESET"),
         ("evaluate", "evaluate needs a run folder, a checkpoint folder or a published .pt file"),
         ("evaluate --episodes 3", "evaluate needs a run folder"),
         ("evaluate --episodes 0 RUN", "--episodes is 0; it must be at least 1"),
