@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def hdf5(file: Path, key: str | None, actions: bool) -> list[Source]:
     try:
         with opened_file(file) as content:
             if is_csgo(content):
-                check_own(file, content)
+                own_arrays(file, content)
                 return [csgo(file, content, partial(opened_file, file))]
             groups = list(_episodes(file, content, ""))
             if not groups:
@@ -43,16 +44,17 @@ def hdf5(file: Path, key: str | None, actions: bool) -> list[Source]:
                     f"{file} has no group with arrays called {' or '.join(ALIASES['action'])}; it has "
                     f"{', '.join(list(content)[:20]) or 'nothing'}"
                 )
-            return [
+            episodes = [
                 episode(
                     Path(f"{file}:{group}") if group else file,
                     partial(_opened, file, group),
-                    _arrays(file, content[group] if group else content),
+                    own_arrays(file, content[group] if group else content),
                     key,
                     actions,
                 )
                 for group in groups
             ]
+            return [replace(source, origin=file) for source in episodes]
     except ModuleNotFoundError as error:
         raise not_installed("h5py", "data") from error
     except OSError as error:
@@ -74,7 +76,7 @@ def opened_file(file: Path) -> Iterator[Any]:
 @contextmanager
 def _opened(file: Path, group: str) -> Iterator[Arrays]:
     with opened_file(file) as content:
-        yield _arrays(file, content[group] if group else content)
+        yield own_arrays(file, content[group] if group else content)
 
 
 def _episodes(file: Path, group: Any, name: str) -> Iterator[str]:
@@ -101,29 +103,20 @@ def _children(file: Path, group: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield child, group[child]
 
 
-def _arrays(file: Path, group: Any, prefix: str = "") -> Arrays:
-    """Return all arrays in a group, by their paths in it."""
+def own_arrays(file: Path, group: Any, prefix: str = "") -> Arrays:
+    """Return all arrays in a group, at any depth, by ``prefix`` and their paths in the group.
+
+    Raises:
+        UserError: a part of the group is stored in another file or was never written.
+    """
     found: dict[str, Any] = {}
     for child, content in _children(file, group, prefix.rstrip("/")):
         if hasattr(content, "keys"):
-            found |= _arrays(file, content, f"{prefix}{child}/")
+            found |= own_arrays(file, content, f"{prefix}{child}/")
         elif hasattr(content, "shape") and content.shape is not None:
             _check_stored(file, content)
             found[prefix + child] = content
     return found
-
-
-def check_own(file: Path, group: Any, name: str = "") -> None:
-    """Refuse a group if a part of it, at any depth, is stored in another file or was never written.
-
-    Raises:
-        UserError: naming that part.
-    """
-    for child, content in _children(file, group, name):
-        if hasattr(content, "keys"):
-            check_own(file, content, f"{name}/{child}" if name else child)
-        elif hasattr(content, "shape") and content.shape is not None:
-            _check_stored(file, content)
 
 
 def _check_stored(file: Path, dataset: Any) -> None:

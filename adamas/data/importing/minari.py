@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial, reduce
 from operator import getitem
 from pathlib import Path
@@ -18,7 +19,7 @@ from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.core.errors import UserError, not_installed
 from adamas.data.importing.actions import MAX_OPTIONS, encode
 from adamas.data.importing.arrays import columns_of, refuse_table
-from adamas.data.importing.hdf5 import check_own, opened_file
+from adamas.data.importing.hdf5 import opened_file, own_arrays
 from adamas.data.importing.pictures import rgb
 from adamas.data.importing.source import Frame, Note, Source, Table
 
@@ -51,7 +52,10 @@ def minari(path: Path, actions: Path | None, key: str | None, with_actions: bool
     try:
         about = json.loads((data / METADATA).read_text())
         space = json.loads(about["action_space"])
-        return [_episode(place, reader, space, key, with_actions) for place, reader in _readers(data, about)]
+        return [
+            replace(_episode(place, reader, space, key, with_actions), origin=origin)
+            for place, origin, reader in _readers(data, about)
+        ]
     except ModuleNotFoundError as error:
         package = ("pyarrow", "parquet") if about.get("data_format") in IN_FOLDERS else ("h5py", "data")
         raise not_installed(*package) from error
@@ -64,24 +68,24 @@ def _folders(data: Path) -> list[Path]:
     return sorted((p for p in data.iterdir() if p.is_dir() and p.name.isdigit()), key=lambda p: int(p.name))
 
 
-def _readers(data: Path, about: Mapping[str, Any]) -> Iterator[tuple[Path, Reader]]:
-    """Yield the path of every episode, and a function that opens it."""
+def _readers(data: Path, about: Mapping[str, Any]) -> Iterator[tuple[Path, Path, Reader]]:
+    """Yield the path of every episode, the file or folder that holds it, and a function that opens it."""
     kind = about.get("data_format", "hdf5")
     if kind in IN_FOLDERS:
         space = json.loads(about["observation_space"])
         for folder in _folders(data):
-            yield folder, partial(_read_arrow, folder, kind, space)
+            yield folder, folder, partial(_read_arrow, folder, kind, space)
         return
     with opened_file(data / MAIN) as content:
         names = sorted(content, key=lambda name: int(name.removeprefix("episode_")))
     for name in names:
-        yield Path(f"{data / MAIN}:{name}"), partial(_read_hdf5, data / MAIN, name)
+        yield Path(f"{data / MAIN}:{name}"), data / MAIN, partial(_read_hdf5, data / MAIN, name)
 
 
 @contextmanager
 def _read_hdf5(file: Path, name: str) -> Iterator[Any]:
     with opened_file(file) as content:
-        check_own(file, content[name], name)
+        own_arrays(file, content[name], f"{name}/")
         yield content[name]
 
 

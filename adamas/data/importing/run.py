@@ -16,7 +16,7 @@ import numpy as np
 from adamas.core.actions import ActionSpec
 from adamas.core.checks import check_range
 from adamas.core.errors import UserError
-from adamas.core.files import move_into_place, write_file
+from adamas.core.files import move_into_place, temporary_path, write_file
 from adamas.core.json_data import from_json
 from adamas.data.importing.actions import describe, steady
 from adamas.data.importing.find import Finder
@@ -171,7 +171,8 @@ def _store(store: EpisodeStore, source: Source, steps: Iterator[Step]) -> None:
 
 
 Stamp: TypeAlias = tuple[int, int]
-"""A file's size in bytes, and the time of its last modification in nanoseconds."""
+"""The size of a file in bytes, and the time of its last modification in nanoseconds. Of a folder, the total size of its
+files, and the newest of their times."""
 
 
 @dataclass(frozen=True)
@@ -180,8 +181,8 @@ class ImportPlan:
 
     Attributes:
         files: path of each recording and of its table.
-        stamps: of each recording, the number of rows in its table, its own stamp and that of its table; None for a
-            group within a file.
+        stamps: of each recording, the number of rows in its table, the stamp of the file or folder that holds it, and
+            that of its table; None for a table that is not a file of its own.
         actions: what the actions are.
         options: how recordings become episodes.
     """
@@ -195,17 +196,18 @@ class ImportPlan:
     def of(sources: Sequence[Source], spec: ActionSpec, options: ImportOptions) -> ImportPlan:
         """The plan to import ``sources``, as the files are now."""
         files = [(str(s.path.absolute()), str(s.table.path)) for s in sources]
-        stamps = [(len(s.table), _stamp(s.path), _stamp(s.table.path)) for s in sources]
+        stamps = [(len(s.table), _stamp(s.origin or s.path), _stamp(s.table.path)) for s in sources]
         return ImportPlan(files, stamps, spec, options)
 
 
 def _stamp(path: Path) -> Stamp | None:
-    """Return the stamp of a file; None for a group within a file."""
+    """Return the stamp of a file or folder; None if it does not exist."""
     try:
-        status = path.stat()
+        files = [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
+        states = [file.stat() for file in files]
     except OSError:
         return None
-    return status.st_size, status.st_mtime_ns
+    return sum(s.st_size for s in states), max((s.st_mtime_ns for s in states), default=0)
 
 
 def _resumed(staging: Path, plan: ImportPlan) -> EpisodeStore | None:
@@ -216,29 +218,44 @@ def _resumed(staging: Path, plan: ImportPlan) -> EpisodeStore | None:
     """
     file, store = staging / PLAN, staging / STORE
     try:
-        if (store / INDEX).is_file() and file.is_file():
-            finished, before = EpisodeStore.open(store), from_json(ImportPlan, json.loads(file.read_text()))
-            if replace(before, stamps=[]) != replace(plan, stamps=[]):
-                raise UserError(
-                    f"{staging} holds another interrupted import; finish that one, or remove the folder"
-                )
-            done = finished.num_episodes
-            if before.stamps[:done] != plan.stamps[:done]:
-                raise UserError(
-                    f"recordings have changed since they were imported to {staging}; remove the folder to start again"
-                )
-            write_file(file, json.dumps(asdict(plan)))
-            return finished
-        if store.exists() and not file.exists():  # the plan is written before the store, and removed after it
+        names = {path.name for path in staging.iterdir()} if staging.exists() else set()
+        # The plan is written before the store, and removed after it.
+        if not names <= {PLAN, STORE, temporary_path(file).name} or (STORE in names and PLAN not in names):
             raise UserError(f"{staging} is not an interrupted import; rename it, or choose another `out`")
-        shutil.rmtree(store, ignore_errors=True)  # it holds no committed rows
-        staging.mkdir(parents=True, exist_ok=True)
+        finished = _continued(staging, plan) if (store / INDEX).is_file() else None
+        if finished is None:
+            shutil.rmtree(store, ignore_errors=True)  # it holds no committed rows
+            staging.mkdir(parents=True, exist_ok=True)
         write_file(file, json.dumps(asdict(plan)))
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except OSError as error:
         raise UserError(
             f"cannot write {file} ({error}); choose another `out`, or remove the folder"
         ) from error
-    return None
+    return finished
+
+
+def _continued(staging: Path, plan: ImportPlan) -> EpisodeStore:
+    """Return the store of an interrupted import.
+
+    Raises:
+        UserError: its plan or its store is damaged, the plan was another one, or a recording has changed since.
+    """
+    try:
+        before = from_json(ImportPlan, json.loads((staging / PLAN).read_text()))
+        finished = EpisodeStore.open(staging / STORE)
+    except (OSError, ValueError, LookupError, TypeError, UserError) as error:
+        what = f"{error}".partition(";")[0] if isinstance(error, UserError) else f"{PLAN}: {error}"
+        raise UserError(
+            f"the import in {staging} cannot be continued ({what}); remove the folder to start again"
+        ) from error
+    if replace(before, stamps=[]) != replace(plan, stamps=[]):
+        raise UserError(f"{staging} holds another interrupted import; finish that one, or remove the folder")
+    done = finished.num_episodes
+    if before.stamps[:done] != plan.stamps[:done]:
+        raise UserError(
+            f"recordings have changed since they were imported to {staging}; remove the folder to start again"
+        )
+    return finished
 
 
 def _finished(staging: Path, out: Path) -> EpisodeStore:
@@ -261,8 +278,14 @@ def _finished_episodes(staging: Path, done: int) -> str:
 
 
 def _discard(staging: Path) -> None:
-    """Remove the staging folder. The index goes first, so that a kill never leaves a store with missing files."""
+    """Remove what the import wrote to the staging folder, and the folder if nothing else is in it.
+
+    The index goes first, so that a kill never leaves a store with missing files. The plan goes last.
+    """
     with contextlib.suppress(OSError):
         (staging / STORE / INDEX).unlink()
     shutil.rmtree(staging / STORE, ignore_errors=True)
-    shutil.rmtree(staging, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        temporary_path(staging / PLAN).unlink(missing_ok=True)
+        (staging / PLAN).unlink(missing_ok=True)
+        staging.rmdir()

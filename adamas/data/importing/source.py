@@ -86,9 +86,11 @@ class Source:
         table: a row for every frame, or for every frame except the last; or rows that take effect at their ``time``.
         frames: starts to read the frames.
         action_spec: what the actions are, if the recording says so; None: they are inferred from the tables.
+        origin: the file or folder that holds the recording; None: ``path``.
     """
 
     path: Path
     table: Table
     frames: Callable[[Note], Iterator[Frame]]
     action_spec: ActionSpec | None = None
+    origin: Path | None = None
