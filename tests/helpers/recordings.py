@@ -70,6 +70,13 @@ def write_images(folder: Path, pictures: np.ndarray) -> Path:
     return folder
 
 
+def shots(folder: Path, table: str, suffix: str = ".csv", count: int = 5) -> Path:
+    """Images (:func:`greys`) and a table in one folder."""
+    write_images(folder / "shots", greys(count))
+    (folder / "shots" / f"actions{suffix}").write_text(table, encoding="utf-8")
+    return folder / "shots"
+
+
 def write_csgo(path: Path, pictures: np.ndarray, actions: np.ndarray) -> Path:
     with h5py.File(path, "w") as file:
         for i, (picture, action) in enumerate(zip(pictures, actions, strict=True)):

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from adamas.core.errors import UserError
 from adamas.data.importing.arrays import Arrays, episode
-from adamas.data.importing.source import Source
+from adamas.data.importing.source import Selection, Source
 
 
 @contextmanager
@@ -24,13 +24,12 @@ def _opened(file: Path) -> Iterator[Arrays]:
     yield arrays
 
 
-def safetensors(file: Path, key: str | None, actions: bool) -> list[Source]:
+def safetensors(file: Path, selection: Selection) -> list[Source]:
     """The episode in a file.
 
     Args:
         file: a safetensors file.
-        key: the array that holds the frames; None: the one called ``obs``.
-        actions: False: leave the actions out.
+        selection: which array holds the frames, and what else is imported.
 
     Raises:
         UserError: the file cannot be read.
@@ -38,6 +37,6 @@ def safetensors(file: Path, key: str | None, actions: bool) -> list[Source]:
     opened = partial(_opened, file)
     try:
         with opened() as arrays:
-            return [episode(file, opened, arrays, key, actions)]
+            return [episode(file, opened, arrays, selection)]
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error}; export it again") from error

@@ -55,16 +55,15 @@ def describe(
             found[1].append(name)
         elif text:
             raise UserError(f"{name} cannot be an axis, since it holds texts")
-        elif (
-            kind != AXIS or name in axes or column.min() < column.max()
-        ):  # leave out a mouse that never moved
+        # Leave out a mouse that never moved.
+        elif kind != AXIS or name in axes or column.min() < column.max():
             found[2].append(_axis(tables, name, column))
     return ActionSpec(*map(tuple, found))  # type: ignore[arg-type]
 
 
 def _names(tables: Sequence[Table], named: Collection[str], ignore: Collection[str]) -> list[str]:
     """Return the columns of the action. A keyboard table has no columns for buttons that were never pressed."""
-    known = {name for table in tables for name in table.columns}
+    known = {name for table in tables for name in (*table.columns, *table.ignored)}
     for name in (*named, *ignore):
         if name not in known:
             raise UserError(f"{tables[0].path} has no column {name!r}; {nearest(name, known)}")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from adamas.core.errors import UserError
-from adamas.data.importing.names import ALIASES, meaning, split_done
-from adamas.data.importing.source import EVENTS, Frame, Note, Source, Table
+from adamas.data.importing.names import ALIASES, column, meaning, split_done
+from adamas.data.importing.source import EVENTS, Frame, Note, Selection, Source, Table
 
 MAX_PARTS = 10_000
 """Most numbers in an action."""
@@ -22,15 +22,14 @@ Arrays = Mapping[str, Any]
 Opener = Callable[[], AbstractContextManager[Arrays]]
 
 
-def episode(place: Path, opened: Opener, arrays: Arrays, key: str | None, actions: bool) -> Source:
+def episode(place: Path, opened: Opener, arrays: Arrays, selection: Selection) -> Source:
     """Make an importable episode of arrays.
 
     Args:
         place: name of the episode in error messages.
         opened: opens the file again, to read the frames later.
         arrays: the arrays of the episode.
-        key: a part of the path of the array that holds the frames. None: there is only one.
-        actions: whether to import actions. If False, the file need not hold any.
+        selection: what to import.
 
     Raises:
         UserError: an array is missing, or its content does not fit its name.
@@ -40,9 +39,8 @@ def episode(place: Path, opened: Opener, arrays: Arrays, key: str | None, action
             f"{place} has an array is_first, and in such files an action may be stored with the frame that it led "
             "to; store every action with the frame in which it was taken, and remove is_first"
         )
-    name = frames_name(place, arrays, key)
-    columns = columns_of(str(place), arrays, len(arrays[name]), actions)
-    table = Table(place, columns)
+    name = frames_name(place, arrays, selection.frames)
+    table = table_of(place, arrays, len(arrays[name]), selection)
     final = _next_of(name, arrays) if len(table) == len(arrays[name]) else None
     return Source(place, table, partial(_frames, opened, name, final))
 
@@ -88,45 +86,28 @@ def _list(names: Mapping[str, Any]) -> str:
     )
 
 
-def columns_of(
-    where: str, arrays: Arrays, num_frames: int | None, actions: bool = True
-) -> dict[str, np.ndarray]:
-    """Return the columns of an episode's table: actions, rewards and ends.
+def table_of(place: Path, arrays: Arrays, num_frames: int, selection: Selection) -> Table:
+    """Return the table of an episode: actions, rewards and ends.
 
     Args:
-        where: name of the episode in error messages.
+        place: name of the episode in error messages.
         arrays: the arrays of the episode.
-        num_frames: number of frames, to be compared with the number of rows; None: no comparison.
-        actions: whether to include the actions.
+        num_frames: number of frames, to be compared with the number of rows.
+        selection: whether to include the actions, and which rewards and ends not to read.
 
     Raises:
         UserError: an array is missing, or does not have one number (or D finite numbers of an action) in each row.
     """
-    columns: dict[str, np.ndarray] = {}
-    rows: int | None = None
-    if actions:
-        name = _find("action", where, arrays)
-        if name is None:
-            raise UserError(
-                f"{where} has no array called {' or '.join(ALIASES['action'])}; it has {_list(arrays)}"
-            )
-        shape = tuple(arrays[name].shape)
-        _check_length(where, name, shape, num_frames)
-        if len(shape) == 2 and shape[1] > MAX_PARTS:
-            raise UserError(f"{where}: {name} has {shape[1]:,} numbers per action; it may have {MAX_PARTS:,}")
-        action = np.asarray(arrays[name][()])
-        if action.dtype.kind not in "biuf" or action.ndim not in (1, 2) or not np.isfinite(action).all():
-            raise UserError(
-                f"{where}: {name} must be finite numbers (T,) or (T, D), got {action.dtype} {shape}"
-            )
-        action, rows = action.astype(np.float64), len(action)
-        if action.ndim == 1:
-            columns["action"] = action
-        else:
-            columns = {f"action_{i}": action[:, i] for i in range(action.shape[1])}
+    where = str(place)
+    columns = _actions(where, arrays, num_frames) if selection.actions else {}
+    rows = len(next(iter(columns.values()))) if columns else None
+    ignored = set()
     for part in (*EVENTS, "done"):
         name = _find(part, where, arrays)
         if name is None:
+            continue
+        if column(part) in selection.ignore:
+            ignored.add(column(part))
             continue
         shape = tuple(arrays[name].shape)
         if rows is None:
@@ -134,17 +115,44 @@ def columns_of(
             rows = shape[0] if shape else 0
         if shape not in ((rows,), (rows, 1)):
             raise UserError(f"{where}: {name} must be {rows} finite numbers, got {shape}")
-        column = np.asarray(arrays[name][()]).reshape(-1)
-        if column.dtype.kind not in "biuf" or not np.isfinite(column).all():
-            raise UserError(f"{where}: {name} must be {rows} finite numbers, got {column.dtype}")
-        columns[part] = column.astype(np.float64)
+        columns[part] = _finite(where, name, arrays, f"{rows} finite numbers").reshape(-1)
     split_done(columns, where)
-    return columns
+    return Table(place, columns, ignored=ignored)
 
 
-def _check_length(where: str, name: str, shape: tuple[int, ...], num_frames: int | None) -> None:
+def _actions(where: str, arrays: Arrays, num_frames: int) -> dict[str, np.ndarray]:
+    """Return the columns of the actions."""
+    name = _find("action", where, arrays)
+    if name is None:
+        raise UserError(
+            f"{where} has no array called {' or '.join(ALIASES['action'])}; it has {_list(arrays)}"
+        )
+    shape = tuple(arrays[name].shape)
+    _check_length(where, name, shape, num_frames)
+    if len(shape) not in (1, 2):
+        raise UserError(f"{where}: {name} must be finite numbers (T,) or (T, D), got {shape}")
+    if len(shape) == 2 and shape[1] > MAX_PARTS:
+        raise UserError(f"{where}: {name} has {shape[1]:,} numbers per action; it may have {MAX_PARTS:,}")
+    action = _finite(where, name, arrays, "finite numbers (T,) or (T, D)")
+    if action.ndim == 1:
+        return {"action": action}
+    return {f"action_{i}": action[:, i] for i in range(action.shape[1])}
+
+
+def _finite(where: str, name: str, arrays: Arrays, wanted: str) -> np.ndarray:
+    """Read an array of finite numbers as float64."""
+    values = np.asarray(arrays[name][()])
+    if values.dtype.kind not in "biuf":
+        held = "texts" if values.dtype.kind in "US" else values.dtype
+        raise UserError(f"{where}: {name} must be {wanted}, but it holds {held}; correct the file")
+    if not np.isfinite(values).all():
+        raise UserError(f"{where}: {name} must be {wanted}, but it holds NaN or infinity; correct the file")
+    return values.astype(np.float64)
+
+
+def _check_length(where: str, name: str, shape: tuple[int, ...], num_frames: int) -> None:
     """Compare an array's length with the frames before it is read: its header may claim more than fits in memory."""
-    if num_frames is not None and shape and shape[0] not in (num_frames, num_frames - 1):
+    if shape and shape[0] not in (num_frames, num_frames - 1):
         raise UserError(
             f"{where} has {num_frames} frames, but {name} has {shape[0]} rows; give a row for every frame, or for all "
             "but the last"

@@ -15,11 +15,11 @@ from adamas.data.importing.names import natural
 from adamas.data.importing.npz import npz
 from adamas.data.importing.pictures import IMAGES, check_order, list_pictures, read_pictures
 from adamas.data.importing.reading import SUFFIXES
-from adamas.data.importing.source import Note, Source, Table
+from adamas.data.importing.source import Note, Selection, Source, Table
 from adamas.data.importing.table import read_table
 from adamas.data.importing.videos import VIDEOS, decode
 
-ARRAYS: Mapping[str, Callable[[Path, str | None, bool], list[Source]]] = {
+ARRAYS: Mapping[str, Callable[[Path, Selection], list[Source]]] = {
     ".npz": npz,
     ".hdf5": hdf5,
     ".h5": hdf5,
@@ -35,14 +35,12 @@ class Finder:
     Attributes:
         note: called with lines for the user.
         actions: the table of a single recording, or a folder of tables. None: each table is beside its recording.
-        frames: a part of the path of the array that holds the frames, in files with several such arrays.
-        without_actions: import no actions; recordings then need no tables.
+        selection: what to import. If no actions, recordings need no tables.
     """
 
     note: Note
+    selection: Selection
     actions: Path | None = None
-    frames: str | None = None
-    without_actions: bool = False
     _seen: list[Path] = field(default_factory=list)
     _used: set[Path] = field(default_factory=set)
     _filmed: list[Path] = field(default_factory=list)  # videos and folders of images, which have tables
@@ -65,7 +63,7 @@ class Finder:
             raise UserError(
                 f"{self.actions} is one table, but {path} holds {len(self._filmed)} recordings; give a folder of tables"
             )
-        if self.frames is not None and self._filmed:
+        if self.selection.frames is not None and self._filmed:
             raise UserError(f"{self._filmed[0]} has no arrays to choose from; leave out `frames`")
         left = [file for file in self._seen if file not in self._used]
         if left:
@@ -77,7 +75,7 @@ class Finder:
         return sources
 
     def _folder(self, folder: Path) -> list[Source]:
-        if found := minari(folder, self.actions, self.frames, not self.without_actions):
+        if found := minari(folder, self.actions, self.selection):
             return found
         entries = sorted(
             (p for p in folder.iterdir() if p.name[0] != "."), key=lambda p: natural(p.name.lower())
@@ -101,7 +99,7 @@ class Finder:
         self._used.add(file)
         if suffix in ARRAYS:
             refuse_table(file, self.actions)
-            return ARRAYS[suffix](file, self.frames, not self.without_actions)
+            return ARRAYS[suffix](file, self.selection)
         if suffix in VIDEOS:
             return [Source(file, self._table(file, alone), partial(decode, file))]
         return []
@@ -110,7 +108,7 @@ class Finder:
         """Read the table of a video or a folder of images."""
         self._filmed.append(recording)
         found = self._tables(recording, alone)
-        if not found and self.without_actions:
+        if not found and not self.selection.actions:
             return Table(recording, {})
         if len(found) != 1:
             stem = recording.name if recording.is_dir() else recording.stem
@@ -124,7 +122,7 @@ class Finder:
                 f"{found[0]} is the table of {recording} and of another recording; give each its own"
             )
         self._used.add(found[0])
-        return read_table(found[0])
+        return read_table(found[0], self.selection.ignore)
 
     def _tables(self, recording: Path, alone: bool) -> list[Path]:
         """Return the given table, or those with the recording's name, or those called "actions" beside a single one."""

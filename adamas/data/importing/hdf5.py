@@ -13,13 +13,13 @@ from adamas.core.errors import UserError, not_installed
 from adamas.data.importing.arrays import Arrays, episode
 from adamas.data.importing.csgo import csgo, is_csgo
 from adamas.data.importing.names import ALIASES, meaning, natural
-from adamas.data.importing.source import Source
+from adamas.data.importing.source import Selection, Source
 
 MAX_DEPTH = 16
 """Deepest nesting of groups. The limit ends the search in a group that contains itself."""
 
 
-def hdf5(file: Path, key: str | None, actions: bool) -> list[Source]:
+def hdf5(file: Path, selection: Selection) -> list[Source]:
     """Return the episodes in a file, in natural order of their groups' names.
 
     An episode is a group that contains actions or frames: the file itself, ``episode_0``, or ``data/demo_0`` with the
@@ -27,8 +27,7 @@ def hdf5(file: Path, key: str | None, actions: bool) -> list[Source]:
 
     Args:
         file: an HDF5 file.
-        key: a part of the path of the array that holds the frames.
-        actions: whether to import actions.
+        selection: what to import.
 
     Raises:
         UserError: the file cannot be read, or a group is not an episode.
@@ -49,8 +48,7 @@ def hdf5(file: Path, key: str | None, actions: bool) -> list[Source]:
                     Path(f"{file}:{group}") if group else file,
                     partial(_opened, file, group),
                     own_arrays(file, content[group] if group else content),
-                    key,
-                    actions,
+                    selection,
                 )
                 for group in groups
             ]

@@ -18,10 +18,10 @@ import numpy as np
 from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.core.errors import UserError, not_installed
 from adamas.data.importing.actions import MAX_OPTIONS, encode
-from adamas.data.importing.arrays import columns_of, refuse_table
+from adamas.data.importing.arrays import refuse_table, table_of
 from adamas.data.importing.hdf5 import opened_file, own_arrays
 from adamas.data.importing.pictures import rgb
-from adamas.data.importing.source import Frame, Note, Source, Table
+from adamas.data.importing.source import Frame, Note, Selection, Source
 
 MAIN, METADATA = "main_data.hdf5", "metadata.json"
 IN_FOLDERS = ("arrow", "parquet")  # formats with one folder for each episode
@@ -31,7 +31,7 @@ Reader = Callable[[], AbstractContextManager[Any]]
 """Opens an episode: a mapping of NumPy or h5py arrays, nested like the episode's observations."""
 
 
-def minari(path: Path, actions: Path | None, key: str | None, with_actions: bool) -> list[Source]:
+def minari(path: Path, actions: Path | None, selection: Selection) -> list[Source]:
     """Return the episodes of a dataset, or of the folder data/ in it; none if ``path`` is not a Minari dataset.
 
     Images may be arrays, (T + 1, H, W, 3) uint8, or JPEG files. The dataset's description says what the actions are.
@@ -39,8 +39,7 @@ def minari(path: Path, actions: Path | None, key: str | None, with_actions: bool
     Args:
         path: a folder.
         actions: a table given by the user; an error, since a dataset holds its own actions.
-        key: a part of the path of the image, for observations that contain several images.
-        with_actions: whether to import actions.
+        selection: what to import.
 
     Raises:
         UserError: the dataset is damaged, or its observations do not contain exactly one image.
@@ -53,7 +52,7 @@ def minari(path: Path, actions: Path | None, key: str | None, with_actions: bool
         about = json.loads((data / METADATA).read_text())
         space = json.loads(about["action_space"])
         return [
-            replace(_episode(place, reader, space, key, with_actions), origin=origin)
+            replace(_episode(place, reader, space, selection), origin=origin)
             for place, origin, reader in _readers(data, about)
         ]
     except ModuleNotFoundError as error:
@@ -117,9 +116,8 @@ def _arrays(column: Any, space: Mapping[str, Any] | None = None) -> Any:
     return {x.name: _arrays(column.field(i), spaces.get(x.name)) for i, x in enumerate(column.type)}
 
 
-def _episode(
-    place: Path, reader: Reader, space: Mapping[str, Any], key: str | None, with_actions: bool
-) -> Source:
+def _episode(place: Path, reader: Reader, space: Mapping[str, Any], selection: Selection) -> Source:
+    key = selection.frames
     with reader() as content:
         images = list(_images(content["observations"], ("observations",)))
         if key is not None:
@@ -129,14 +127,14 @@ def _episode(
                 f"{place}: exactly one part of the observations must be an image (uint8, RGB), but there is "
                 f"{', '.join(map('/'.join, images)) or 'none'}; choose one with `frames`"
             )
-        columns = columns_of(str(place), content, len(reduce(getitem, images[0], content)), with_actions)
-    names = [column for column in columns if column.startswith("action")]
-    start = np.broadcast_to(
-        space.get("start", 0), len(names)
-    )  # the numbers of a choice may begin at another number than 0
-    columns |= {column: columns[column] - first for column, first in zip(names, start, strict=True)}
-    spec, table = _action_spec(place, space), Table(place, columns)
-    if spec is not None and with_actions and (problem := spec.problem(encode(table, spec))):
+        table = table_of(place, content, len(reduce(getitem, images[0], content)), selection)
+    names = [name for name in table.columns if name.startswith("action")]
+    # The numbers of a choice may begin at another number than 0.
+    start = np.broadcast_to(space.get("start", 0), len(names))
+    moved = {name: table.columns[name] - first for name, first in zip(names, start, strict=True)}
+    table = replace(table, columns={**table.columns, **moved})
+    spec = _action_spec(place, space)
+    if spec is not None and selection.actions and (problem := spec.problem(encode(table, spec))):
         raise UserError(f"{place}: {problem}, as {METADATA} says")
     return Source(place, table, partial(_frames, reader, images[0]), spec)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, MutableMapping
+from functools import cache
 
 import numpy as np
 
@@ -51,6 +52,7 @@ def meaning(name: str, known: Mapping[str, tuple[str, ...]] = COLUMNS) -> str | 
     return next((part for part, aliases in known.items() if words in aliases), None)
 
 
+@cache
 def column(name: str) -> str:
     """Return the name of a column after import: its meaning or, if unknown, its name in lower case."""
     part = meaning(name)

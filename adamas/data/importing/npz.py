@@ -16,7 +16,7 @@ from numpy.lib import format as npy
 
 from adamas.core.errors import UserError
 from adamas.data.importing.arrays import Arrays, episode
-from adamas.data.importing.source import Source
+from adamas.data.importing.source import Selection, Source
 
 
 class _Array:
@@ -68,13 +68,12 @@ def _opened(file: Path) -> Iterator[Arrays]:
         raise OSError(str(error) or type(error).__name__) from error
 
 
-def npz(file: Path, key: str | None, actions: bool) -> list[Source]:
+def npz(file: Path, selection: Selection) -> list[Source]:
     """Return the episode in a file.
 
     Args:
         file: a file that ``numpy.savez`` has written.
-        key: the name of the array that holds the frames, or a part of it.
-        actions: whether to import actions.
+        selection: what to import.
 
     Raises:
         UserError: the file cannot be read, or is not an episode.
@@ -82,7 +81,7 @@ def npz(file: Path, key: str | None, actions: bool) -> list[Source]:
     opened = partial(_opened, file)
     try:
         with opened() as arrays:
-            return [episode(file, opened, arrays, key, actions)]
+            return [episode(file, opened, arrays, selection)]
     except OSError as error:
         raise UserError(
             f"{file} cannot be read as an NPZ file of plain arrays ({error}); export it again"

@@ -21,7 +21,7 @@ from adamas.core.json_data import from_json
 from adamas.data.importing.actions import describe, steady
 from adamas.data.importing.find import Finder
 from adamas.data.importing.names import column
-from adamas.data.importing.source import STATE, CannotReadError, Note, Source
+from adamas.data.importing.source import STATE, CannotReadError, Note, Selection, Source
 from adamas.data.importing.steps import Step, steps
 from adamas.data.index import INDEX, CannotWriteError, cannot_write
 from adamas.data.store import NEW, EpisodeStore
@@ -85,9 +85,8 @@ def import_recordings(
     """
     if out.exists():
         raise UserError(f"{out} exists; choose another `out`, or remove it")
-    sources = Finder(
-        note=note, actions=actions, frames=options.frames, without_actions=options.without_actions
-    ).find(path)
+    selection = Selection(options.frames, not options.without_actions, set(map(column, options.ignore)))
+    sources = Finder(note=note, actions=actions, selection=selection).find(path)
     spec = _action_spec(sources, options, note)
     staging = out.with_name(out.name + ".importing")
     store = _resumed(staging, ImportPlan.of(sources, spec, options))

@@ -42,6 +42,21 @@ class CannotReadError(UserError):
 
 
 @dataclass(frozen=True)
+class Selection:
+    """What is imported from files that hold their own actions.
+
+    Attributes:
+        frames: a part of the path of the array that holds the frames. None: there is only one such array.
+        actions: whether to import actions. If False, files need not hold any.
+        ignore: names after import of columns that are not read.
+    """
+
+    frames: str | None = None
+    actions: bool = True
+    ignore: Collection[str] = ()
+
+
+@dataclass(frozen=True)
 class Table:
     """The rows of a table, by column.
 
@@ -56,6 +71,7 @@ class Table:
         kinds: kinds of columns that the file declares: BUTTON, AXIS, or STATE (of the game), which is not part of the
             action unless the user asks for it.
         keyboard: whether rows list the pressed keys, so that a button without a column was never pressed.
+        ignored: names after import of columns that were not read, since the user ignores them.
     """
 
     path: Path
@@ -63,6 +79,7 @@ class Table:
     lines: Sequence[int] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
     keyboard: bool = False
+    ignored: Collection[str] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))

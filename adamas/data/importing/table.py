@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,42 +13,45 @@ import numpy as np
 
 from adamas.core.errors import UserError
 from adamas.data.importing.clocks import UNITS
-from adamas.data.importing.names import folded, meaning, split_done
+from adamas.data.importing.names import column, folded, meaning, split_done
 from adamas.data.importing.reading import Row, read_rows
 from adamas.data.importing.source import STATE, Table
 from adamas.data.importing.ticks import flat, is_tick, ticks
 
 MAX_TEXT = 200  # most characters in a cell
 OBSERVED = ("obs", "observation", "observations", "state", "info", "infos")
-"""Objects in a row that hold observations rather than actions, such as LeRobot's ``observation.state``."""
+"""Objects and lists in a row that hold observations rather than actions, such as LeRobot's ``observation.state``."""
 
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # 1,234 may mean 1234
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, ignore: Collection[str] = ()) -> Table:
     """Read a table with named columns. A column holds numbers, true and false (read as 1 and 0), or only texts.
 
     Names are converted to lower case, and those that mean a reward, an end, a time or a counter get the name that
     :class:`~adamas.data.importing.source.Table` uses. Objects and lists in cells become several columns. Keyboards and
     mice become buttons and axes (:mod:`~adamas.data.importing.ticks`).
 
+    Args:
+        path: the file.
+        ignore: names after import (:func:`~adamas.data.importing.names.column`) of columns that are not read, so that
+            they may hold anything.
+
     Raises:
         UserError: the file cannot be read, a row has other columns than the first, or a cell is empty or not a finite
             number.
     """
-    rows = read_rows(path)
-    if not rows:
+    given = read_rows(path)
+    if not given:
         raise UserError(f"{path} has no rows; give a table with one row for each frame")
+    rows = _without(given, ignore)
     keyboard = is_tick(rows[0][1])
-    rows, kinds = ticks(path, rows) if keyboard else ([(line, flat(row)) for line, row in rows], {})
-    if not keyboard:
-        kinds = {
-            folded(name): STATE
-            for name in rows[0][1]
-            if name.partition(".")[0].lower() in OBSERVED and "." in name
-        }
-
+    if keyboard:
+        rows, kinds = ticks(path, rows)
+    else:
+        kinds = {folded(name): STATE for name in flat(dict(filter(_is_observed, rows[0][1].items())))}
+        rows = _without([(line, flat(row)) for line, row in rows], ignore)
     for line, row in rows:
         if row.keys() != rows[0][1].keys():
             raise UserError(
@@ -68,7 +71,23 @@ def read_table(path: Path) -> Table:
             raise UserError(f"{path}: {name!r} is a second column that means {called}; rename one")
         columns[called] = values
     split_done(columns, str(path))
-    return Table(path, columns, tuple(line for line, _ in rows), kinds, keyboard)
+    names = {column(name) for _, row in given for name in (*row, *flat(row))} if ignore else set()
+    ignored = names.intersection(ignore)
+    return Table(path, columns, tuple(line for line, _ in rows), kinds, keyboard, ignored)
+
+
+def _without(rows: Sequence[Row], ignore: Collection[str]) -> list[Row]:
+    """Return rows without the cells of ignored columns."""
+    return [
+        (line, {name: cell for name, cell in row.items() if column(name) not in ignore}) for line, row in rows
+    ]
+
+
+def _is_observed(entry: tuple[str, Any]) -> bool:
+    """Whether an entry of a row is an object or a list of observations, or was a part of such an object."""
+    name, cell = entry
+    whole, dot, _ = folded(name).partition(".")
+    return whole in OBSERVED and (bool(dot) or isinstance(cell, Mapping | list))
 
 
 def _unnamed(path: Path, number: int, cells: Sequence[tuple[int, Any]]) -> str:
@@ -125,9 +144,8 @@ def _texts(path: Path, name: str, cells: Sequence[tuple[int, str]]) -> np.ndarra
                 f"{path}, row {line}: {name} is a text of {len(cell):,} characters; leave it out of the table"
             )
     line, cell = cells[0]
-    if all(
-        re.match(r"[+-]?[.,]?\d", cell) for _, cell in cells
-    ):  # numbers with units, dates, several numbers
+    # Numbers with units, dates, or several numbers.
+    if all(re.match(r"[+-]?[.,]?\d", cell) for _, cell in cells):
         raise UserError(
             f"{path}, row {line}: {name} is {_shown(cell)}, not a number; give plain numbers, one in each column"
         )

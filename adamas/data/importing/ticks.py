@@ -63,7 +63,7 @@ def _held(path: Path, line: int, row: Mapping[str, Any]) -> set[str]:
         raise UserError(f"{path}, row {line}: keyboard.keys and mouse.buttons must be lists; export it again")
     names = {folded(str(key).removeprefix(KEY)).replace(".", "_") for key in keys}
     for button in buttons:
-        known = isinstance(button, int) and button < len(MOUSE_BUTTONS)
+        known = isinstance(button, int) and 0 <= button < len(MOUSE_BUTTONS)
         names.add(f"mouse_{MOUSE_BUTTONS[button] if known else folded(str(button))}")
     return names
 

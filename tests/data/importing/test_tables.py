@@ -1,4 +1,4 @@
-"""Tables as people write them: other delimiters, names and numbers; keyboards and mice."""
+"""Tables as people write them: other delimiters, names and numbers."""
 
 from __future__ import annotations
 
@@ -12,19 +12,12 @@ import pytest
 pytest.importorskip("av")
 pytest.importorskip("h5py")
 
-from adamas.core.actions import ActionSpec, Axis, Choice
+from adamas.core.actions import ActionSpec, Axis
 from adamas.core.errors import UserError
-from tests.helpers.recordings import grey_of, greys, imported, write_csv, write_images
+from tests.helpers.recordings import grey_of, greys, imported, shots, write_csv
 
 SPEC = ActionSpec(buttons=("fire",), axes=(Axis("steer", -1.0, 1.0),))
 ACTIONS = [[0, -1.0], [1, 0.5], [1, 0.25], [0, 1.0]]
-
-
-def shots(folder: Path, table: str, suffix: str = ".csv", count: int = 5) -> Path:
-    """Images and a table in one folder."""
-    write_images(folder / "shots", greys(count))
-    (folder / "shots" / f"actions{suffix}").write_text(table, encoding="utf-8")
-    return folder / "shots"
 
 
 @pytest.mark.parametrize(
@@ -207,59 +200,68 @@ def test_lists_and_objects_become_columns(tmp_path: Path) -> None:
     assert store.episode(0).action.tolist() == [[0, -1, 0.5], [1, 0.5, 0], [1, 1, 0.25]]
 
 
-def tick(
-    keys: str = "", buttons: list[int] | None = None, dx: float = 0.0, dy: float = 0.0, **more: object
-) -> str:
-    """A line as the recordings of VPT have it."""
-    names = [f"key.keyboard.{key}" for key in keys.split()]
-    mouse = {
-        "x": 640.0,
-        "y": 360.0,
-        "dx": dx,
-        "dy": dy,
-        "dwheel": 0.0,
-        "buttons": buttons or [],
-        "newButtons": [],
-    }
-    row = {"mouse": mouse, "keyboard": {"keys": names, "newKeys": [], "chars": ""}, "hotbar": 4, "tick": 7}
-    return json.dumps(
-        row | {"milli": 1649797533343, "isGuiOpen": False, "inventory": [], "stats": {"jump": 1}} | more
-    )
-
-
-def test_keyboard_and_mouse(tmp_path: Path) -> None:
-    first = [tick("w"), tick("w left.shift", [0], 5.0, -2.5), tick("", [0, 1], -10.0, 4.0, hotbar=5)]
-    shots(tmp_path / "a", "\n".join(first), ".jsonl", count=4)
-    shots(tmp_path / "b", "\n".join([tick("space", [2]), tick("space", dx=1.0)]), ".jsonl", count=3)
-    store, (note,) = imported(tmp_path)
-    pressed = ("left_shift", "mouse_left", "mouse_middle", "mouse_right", "space", "w")
-    axes = (Axis("mouse_dx", -10.0, 5.0), Axis("mouse_dy", -2.5, 4.0))
-    assert store.action_spec == ActionSpec(buttons=pressed, axes=axes)
-    assert store.episode(0).action.tolist() == [
-        [0, 0, 0, 0, 0, 1, 0, 0],
-        [1, 1, 0, 0, 0, 1, 5, -2.5],
-        [0, 1, 0, 1, 0, 0, -10, 4],
+@pytest.mark.parametrize("name", ["observation", "State", "observation.state", "obs.image.pixels"])
+def test_observations_are_no_actions(tmp_path: Path, name: str) -> None:
+    rows = [{"action": [a, -a], name: [0.1, a, 5.0], "info": {"lives": a}} for a in (0.5, 0.25, 1)]
+    store, notes = imported(shots(tmp_path, json.dumps(rows), ".json", count=4))
+    assert store.action_spec == ActionSpec(axes=(Axis("action_0", 0.25, 1.0), Axis("action_1", -1.0, -0.25)))
+    state = [f"{name.lower()}_{i}" for i in range(3)]
+    assert notes == [
+        f"left out, since they seem to be the game's state: {', '.join(state)}, info.lives; keep them with `axes` "
+        "or `buttons`"
     ]
-    assert store.episode(1).action.tolist() == [[0, 0, 1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 0, 1, 0]]
-    assert note.startswith(
-        "left out, since they seem to be the game's state: hotbar, tick, milli, isguiopen;"
-    )
+    folder = shots(tmp_path / "again", json.dumps(rows), ".json", count=4)
+    chosen = imported(folder, axes=(state[1], "action_0"), ignore=("action_1",))[0].action_spec
+    assert chosen is not None and chosen.entries == ("action_0", state[1])
 
 
-def test_a_game_s_state_can_be_an_action(tmp_path: Path) -> None:
-    rows = [tick("w", hotbar=1, reward=2), tick("s", hotbar=3, reward=0), tick("w", hotbar=2, reward=0)]
-    store, _ = imported(
-        shots(tmp_path, "\n".join(rows), ".jsonl", count=4), choices=("hotbar",), ignore=("S",)
-    )
-    assert store.action_spec == ActionSpec((Choice(("0", "1", "2", "3"), "hotbar"),), ("w",))
-    assert store.episode(0).action.tolist() == [[1, 1], [3, 0], [2, 1]]
-    assert store.episode(0).reward.tolist() == [2, 0, 0]
+def test_a_number_called_state_is_an_action(tmp_path: Path) -> None:
+    store, _ = imported(shots(tmp_path, "state,fire\n0.5,0\n1,1\n0.25,0\n", count=4))
+    assert store.action_spec == ActionSpec(buttons=("fire",), axes=(Axis("state", 0.25, 1.0),))
 
 
-def test_a_mouse_of_which_only_the_place_is_known(tmp_path: Path) -> None:
-    rows = [json.dumps({"mouse": {"x": x, "y": 5, "buttons": ["Left"][: x % 2]}}) for x in (1, 4, 8)]
-    store, _ = imported(shots(tmp_path, "\n".join(rows), ".jsonl", count=4))
-    assert store.action_spec == ActionSpec(buttons=("mouse_left",), axes=(Axis("mouse_x", 1.0, 8.0),))
+@pytest.mark.parametrize(
+    ("table", "ignore"),
+    [
+        ("steer,fire,note\n-1,0,\n0.5,1,oops\n0.25,1,3\n1,0,\n", ("note",)),  # texts, numbers and nothing
+        (f"steer,fire,Note\n-1,0,{'x' * 300}\n0.5,1,y\n0.25,1,z\n1,0,z\n", ("note",)),
+        ("steer,fire,at\n-1,0,2024-05-01\n0.5,1,2024-05-02\n0.25,1,2024-05-03\n1,0,2024-05-04\n", ("AT",)),
+        ('steer,fire,price\n-1,0,"1,234"\n0.5,1,"2,345"\n0.25,1,"3,456"\n1,0,"4,567"\n', ("price",)),
+        ("steer,fire,reward,Rewards\n-1,0,1,a\n0.5,1,2,b\n0.25,1,3,c\n1,0,4,d\n", ("reward",)),
+        ("steer,fire,done\n-1,0,no\n0.5,1,no\n0.25,1,no\n1,0,yes\n", ("done",)),
+    ],
+)
+def test_ignored_columns_may_hold_anything(tmp_path: Path, table: str, ignore: tuple[str, ...]) -> None:
+    folder = shots(tmp_path, table)
+    with pytest.raises(UserError):
+        imported(folder)
+    with pytest.raises(UserError, match="has no column 'nots'"):
+        imported(folder, ignore=(*ignore, "nots"))
+    store, _ = imported(folder, ignore=ignore)
+    assert store.action_spec == SPEC and store.episode(0).action.tolist() == ACTIONS
+
+
+def test_ignored_objects_may_change_from_row_to_row(tmp_path: Path) -> None:
+    rows = [
+        {"steer": s, "fire": f, "events": [s] * i, "pad": {"gas": 1, "mode": None}}
+        for i, (f, s) in enumerate(ACTIONS)
+    ]
+    folder = shots(tmp_path, json.dumps(rows), ".json")
+    store, _ = imported(folder, ignore=("events", "pad.mode", "pad.gas"))
+    assert store.action_spec == SPEC and store.episode(0).action.tolist() == ACTIONS
+
+
+def test_ignored_arrays_may_hold_anything(tmp_path: Path) -> None:
+    arrays: dict[str, Any] = {"reward": [0, np.nan, 1], "done": [0, 2, 0]}
+    np.savez(tmp_path / "one.npz", obs=greys(4), action=[0, 1, 2], **arrays)
+    with pytest.raises(
+        UserError, match="reward must be 3 finite numbers, but it holds NaN or infinity; correct"
+    ):
+        imported(tmp_path / "one.npz")
+    with pytest.raises(UserError, match=r"done must be 0 or 1 .* leave it out with `ignore` done"):
+        imported(tmp_path / "one.npz", ignore=("reward",))
+    store, _ = imported(tmp_path / "one.npz", ignore=("reward", "done"))
+    assert store.episode(0).reward.tolist() == [0, 0, 0] and not store.episode(0).terminated.any()
 
 
 def test_other_capitals_in_the_file_s_name(tmp_path: Path) -> None:
