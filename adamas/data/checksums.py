@@ -1,8 +1,8 @@
 """Checksums of a dataset's files, which detect damage that no other check finds.
 
-A file is an array of entries: frames, rows, or offsets of packed blocks. Every block of :data:`BLOCK` entries has one
-CRC-32. The checksum of the last block, which may still grow, covers its entries so far. So appending hashes only the
-new entries, and a reader can say which rows are damaged.
+A file is an array of entries: frames, rows, or offsets of packed blocks. Every block of :data:`ENTRIES_PER_CHECKSUM`
+entries has one CRC-32. The checksum of the last block, which may still grow, covers its entries so far. So appending
+hashes only the new entries, and a reader can say which rows are damaged.
 
 CRC-32 detects every flipped bit and every burst of up to 32 bits. It can be continued from its last value, which the
 index stores, and takes half the time of SHA-256 (1 GB per second on one core). It does not protect against deliberate
@@ -19,7 +19,7 @@ import numpy as np
 from adamas.core.errors import UserError
 from adamas.data.locations import Place
 
-BLOCK = 1024  # entries for each checksum; part of the file format
+ENTRIES_PER_CHECKSUM = 1024  # part of the file format
 
 Checksums = Mapping[str, list[int]]  # file name -> the checksum of each of its blocks
 
@@ -28,8 +28,8 @@ def extend(sums: list[int], count: int, data: bytes, size: int) -> None:
     """Update the checksums of ``count`` entries with ``data``, which holds further entries of ``size`` bytes each."""
     rest = memoryview(data)
     while rest:
-        inside = count % BLOCK
-        part = rest[: (BLOCK - inside) * size]
+        inside = count % ENTRIES_PER_CHECKSUM
+        part = rest[: (ENTRIES_PER_CHECKSUM - inside) * size]
         if inside:
             sums[-1] = zlib.crc32(part, sums[-1])
         else:
@@ -40,7 +40,7 @@ def extend(sums: list[int], count: int, data: bytes, size: int) -> None:
 
 def num_blocks(count: int) -> int:
     """Number of checksums for ``count`` entries."""
-    return -(-count // BLOCK)
+    return -(-count // ENTRIES_PER_CHECKSUM)
 
 
 def verify(path: Place, sums: Sequence[int], entries: np.ndarray, first: int = 0) -> Iterator[int]:
@@ -59,9 +59,12 @@ def verify(path: Place, sums: Sequence[int], entries: np.ndarray, first: int = 0
         UserError: an entry has changed since it was written.
     """
     if len(sums) != num_blocks(len(entries)):
-        raise UserError(f"{path} has another number of blocks than checksums; restore the folder from a copy")
-    for start, expected in zip(range(0, len(entries), BLOCK), sums, strict=True):
-        block = np.ascontiguousarray(entries[start : start + BLOCK])
+        raise UserError(
+            f"{path} has {num_blocks(len(entries))} blocks, but its index {len(sums)} checksums; restore the folder "
+            "from a copy"
+        )
+    for start, expected in zip(range(0, len(entries), ENTRIES_PER_CHECKSUM), sums, strict=True):
+        block = np.ascontiguousarray(entries[start : start + ENTRIES_PER_CHECKSUM])
         if zlib.crc32(block.data) != expected:
             last = first + start + len(block) - 1
             raise UserError(

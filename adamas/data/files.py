@@ -11,7 +11,7 @@ import numpy as np
 
 from adamas.core.errors import UserError
 from adamas.core.files import sync, temporary_path
-from adamas.data.checksums import BLOCK, extend, verify
+from adamas.data.checksums import ENTRIES_PER_CHECKSUM, extend, verify
 from adamas.data.index import INDEX, Index, cannot_write, write_index
 from adamas.data.locations import Place, file_size
 from adamas.data.view import FRAMES, ROWS, map_file, row_dtype
@@ -103,15 +103,17 @@ class StoreFiles:
 
     def _shorter(self, name: str, sums: list[int], num_rows: int) -> list[int]:
         """Return the checksums of a file's first ``num_rows`` entries. A last block that shrinks is read and hashed."""
-        whole, rest = divmod(num_rows, BLOCK)
+        whole, rest = divmod(num_rows, ENTRIES_PER_CHECKSUM)
         if not rest or num_rows == self.num_rows:
             return sums[: whole + bool(rest)]
         path, (dtype, shape) = Path(self.folder) / name, self._entries[name]
-        entries = map_file(path, dtype, (min(self.num_rows, (whole + 1) * BLOCK), *shape))[whole * BLOCK :]
+        first = whole * ENTRIES_PER_CHECKSUM
+        last = min(self.num_rows, first + ENTRIES_PER_CHECKSUM)
+        entries = map_file(path, dtype, (last, *shape))[first:]
         # Verify first: a new checksum of damaged rows would hide the damage.
-        deque(verify(path, sums[whole : whole + 1], entries, whole * BLOCK), maxlen=0)
+        deque(verify(path, sums[whole : whole + 1], entries, first), maxlen=0)
         shorter = sums[:whole]
-        extend(shorter, whole * BLOCK, entries[:rest].tobytes(), self._size(name))
+        extend(shorter, first, entries[:rest].tobytes(), self._size(name))
         return shorter
 
     def _commit(self, index: Index) -> None:

@@ -147,7 +147,7 @@ def _content(folder: Place) -> dict[str, Any]:
         if checksum != _checksum(index) and (checksum is not None or "checksums" in index):
             raise ValueError("the checksum does not match")
     except OSError as error:
-        raise UserError(f"no replay in {folder} ({INDEX}: {error.strerror}); check the path") from error
+        raise UserError(f"no dataset in {folder} ({INDEX}: {error.strerror}); check the path") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise damaged(join(folder, INDEX)) from error
     return index

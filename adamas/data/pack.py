@@ -13,12 +13,12 @@ from adamas.core.files import sync, write_file
 from adamas.data.checksums import extend
 from adamas.data.index import INDEX, Index, index_text
 from adamas.data.locations import Place, filesystem, reaching
-from adamas.data.packed import BLOCK, BLOCKS, PACKED_FRAMES, zstandard
+from adamas.data.packed import BLOCKS, FRAMES_PER_BLOCK, PACKED_FRAMES, zstandard
 from adamas.data.store import EpisodeStore
 from adamas.data.view import ROWS
 
 LEVEL = 7  # compression level of zstd; higher levels take much longer and save little
-CHUNK = 64 * BLOCK  # frames read at a time
+CHUNK = 64 * FRAMES_PER_BLOCK  # frames read at a time
 
 
 def pack(store: EpisodeStore, out: Place) -> Iterator[int]:
@@ -77,8 +77,8 @@ def _write(store: EpisodeStore, files: Any, index: str, frames: str, blocks: str
     with files.open(frames, "wb") as file:
         for chunk in range(0, store.num_rows, CHUNK):
             obs = view.frames[view.order[chunk : chunk + CHUNK]]
-            for i in range(0, len(obs), BLOCK):
-                block = compressor.compress(obs[i : i + BLOCK].tobytes())
+            for i in range(0, len(obs), FRAMES_PER_BLOCK):
+                block = compressor.compress(obs[i : i + FRAMES_PER_BLOCK].tobytes())
                 file.write(block)
                 starts.append(starts[-1] + len(block))
             yield chunk + len(obs)

@@ -2,7 +2,7 @@
 
 A packed dataset is a folder, or the same files at a URL in object storage::
 
-    frames.zst   blocks of BLOCK frames, each compressed separately (zstd with a checksum), one after the other
+    frames.zst   blocks of 4 frames, each compressed separately (zstd with a checksum), one after the other
     blocks.bin   (K + 1,) int64, the byte offsets of K blocks in frames.zst, and the end of the last block
     rows.bin     as in a store (:mod:`adamas.data.store`), but sorted by episode, then by time
     index.json   as in a store
@@ -25,7 +25,7 @@ from adamas.data.locations import Place, filesystem, is_url, join, reaching, rea
 from adamas.data.view import ROWS, View, damaged, map_file
 
 PACKED_FRAMES, BLOCKS = "frames.zst", "blocks.bin"
-BLOCK = 4  # frames; compresses nearly as well as longer blocks, and few unwanted frames are decompressed
+FRAMES_PER_BLOCK = 4  # compresses nearly as well as longer blocks, and few unwanted frames are decompressed
 
 
 class PackedFrames:
@@ -44,7 +44,7 @@ class PackedFrames:
             map_file(Path(self.name), np.dtype(np.uint8), (0,))  # fail now if the file is missing
         self.files, self.path = filesystem(self.name)
         self.lock = Lock()  # with two threads at once, fsspec's block cache returns blocks of zeros
-        self.starts = read_rows(place, BLOCKS, np.dtype("<i8"), -(-num_rows // BLOCK) + 1)
+        self.starts = read_entries(place, BLOCKS, np.dtype("<i8"), -(-num_rows // FRAMES_PER_BLOCK) + 1)
         if self.starts[0] != 0 or (np.diff(self.starts) <= 0).any():
             raise damaged(join(place, BLOCKS))
 
@@ -60,13 +60,13 @@ class PackedFrames:
             UserError: a block is damaged or cannot be read.
         """
         flat = row.ravel()
-        order = np.argsort(flat // BLOCK, kind="stable")
-        block, first = np.unique(flat[order] // BLOCK, return_index=True)
+        order = np.argsort(flat // FRAMES_PER_BLOCK, kind="stable")
+        block, first = np.unique(flat[order] // FRAMES_PER_BLOCK, return_index=True)
         obs = np.empty((len(flat), *self.obs_shape), np.uint8)
         decompressor = zstandard().ZstdDecompressor()  # not thread-safe, so not shared
         positions = np.split(order, first[1:])  # positions in ``flat`` of each block's rows
         for number, data, i in zip(block.tolist(), self._fetch(block), positions, strict=True):
-            obs[i] = self._unpack(decompressor, number, data)[flat[i] % BLOCK]
+            obs[i] = self._unpack(decompressor, number, data)[flat[i] % FRAMES_PER_BLOCK]
         return obs.reshape(*row.shape, *self.obs_shape)
 
     def _fetch(self, block: np.ndarray) -> list[bytes]:
@@ -83,15 +83,16 @@ class PackedFrames:
         return [runs[i][a:b] for i, a, b in zip(run.tolist(), low.tolist(), high.tolist(), strict=True)]
 
     def _unpack(self, decompressor: Any, number: int, data: bytes) -> np.ndarray:
-        """Decompress the frames of a block, (BLOCK, C, H, W). The last block may have fewer."""
+        """Decompress the frames of a block, (FRAMES_PER_BLOCK, C, H, W). The last block may have fewer."""
         try:
-            if zstandard().frame_content_size(data) > BLOCK * math.prod(self.obs_shape):
+            if zstandard().frame_content_size(data) > FRAMES_PER_BLOCK * math.prod(self.obs_shape):
                 raise ValueError("more than a block")  # before memory is allocated for it
             content = decompressor.decompress(data)
             return np.frombuffer(content, np.uint8).reshape(-1, *self.obs_shape)
         except (zstandard().ZstdError, ValueError) as error:
+            first = number * FRAMES_PER_BLOCK
             raise UserError(
-                f"{self.name}, rows {number * BLOCK} to {(number + 1) * BLOCK - 1}: damaged; pack the dataset again"
+                f"{self.name}, rows {first} to {first + FRAMES_PER_BLOCK - 1}: damaged; pack the dataset again"
             ) from error
 
 
@@ -101,11 +102,11 @@ def packed_view(place: Place, obs_shape: tuple[int, int, int], num_rows: int, dt
     Raises:
         UserError: a file is missing, too short or damaged, or a library is not installed.
     """
-    rows = read_rows(place, ROWS, dtype, num_rows)
+    rows = read_entries(place, ROWS, dtype, num_rows)
     return View.indexed(place, PackedFrames(place, obs_shape, num_rows), rows)
 
 
-def read_rows(place: Place, name: str, dtype: np.dtype[Any], count: int) -> np.ndarray:
+def read_entries(place: Place, name: str, dtype: np.dtype[Any], count: int) -> np.ndarray:
     """Read the first ``count`` entries of a small file: memory-mapped, or downloaded from a URL.
 
     Raises:

@@ -88,7 +88,10 @@ class SegmentSampler:
             probabilities = episode_probabilities(usable, self.age_weights, self.weighting)
             if not probabilities.any():
                 raise UserError(
-                    f"{self.store.folder} has no transition to train on; collect some steps first"
+                    f"{self.store.folder}: `age_weights` {self.age_weights} gives no weight to the episodes that have "
+                    "a transition; give each group a weight above 0"
+                    if usable.any()
+                    else f"{self.store.folder} has no transition to train on; it needs an episode of two frames"
                 )
             cumulative = np.cumsum(probabilities)
             self._cumulative[final_frame] = cumulative / cumulative[-1]

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from adamas.core.actions import ActionSpec
 from adamas.core.types import Batch, Episode
-from adamas.data.checksums import BLOCK, verify
+from adamas.data.checksums import ENTRIES_PER_CHECKSUM, verify
 from adamas.data.files import StoreFiles
 from adamas.data.index import Index, follow_link, read_index
 from adamas.data.locations import Place, join, parse_place
@@ -260,8 +260,9 @@ class EpisodeStore:
         if isinstance(frames, np.ndarray):
             yield from () if sums is None else verify(join(self.folder, FRAMES), sums[FRAMES], frames)
             return
-        for start in range(0, self.num_rows, BLOCK):  # decompressing a packed block verifies it
-            stop = min(start + BLOCK, self.num_rows)
+        # Decompressing a packed block verifies it.
+        for start in range(0, self.num_rows, ENTRIES_PER_CHECKSUM):
+            stop = min(start + ENTRIES_PER_CHECKSUM, self.num_rows)
             frames[np.arange(start, stop)]
             yield stop
 

@@ -235,7 +235,7 @@ def test_record_a_game_played_at_random(tmp_path: Path, capsys: pytest.CaptureFi
         ("import nowhere --out x", "nowhere does not exist"),
         ("import mine --out mine", "mine exists; choose another --out"),
         ("import mine --out x --every 0", "--every is 0; it must be at least 1"),
-        ("inspect nowhere", "no replay in nowhere"),
+        ("inspect nowhere", "no dataset in nowhere"),
         ("inspect mine --sheet mine", "mine exists; choose another --sheet"),
         ("inspect mine --sheet sheet.xyz", "cannot write sheet.xyz"),
         ("split mine --out mine", "mine exists"),

@@ -30,7 +30,7 @@ from adamas.data.store import EpisodeStore
         ("--out film.gif --device tpu", "--device is tpu; choose from auto, cpu, cuda, mps"),
         ("--out film.gif --wolds 2", "did you mean --worlds?"),
         ("--out actions.txt/film.gif", "cannot write actions.txt/film.gif: "),
-        ("--out film.gif --dataset nowhere", "no replay in nowhere"),
+        ("--out film.gif --dataset nowhere", "no dataset in nowhere"),
         (
             "--out film.gif --dataset large",
             "large holds frames of shape (3, 16, 16), but the agent sees (3, 10, 10)",

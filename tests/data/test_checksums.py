@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from adamas.core.errors import UserError
 from adamas.data import NEW, EpisodeStore
-from adamas.data.checksums import BLOCK, extend, verify
+from adamas.data.checksums import ENTRIES_PER_CHECKSUM, extend, verify
 from adamas.data.index import Index, read_index, write_index
 from adamas.data.pack import pack
 
@@ -47,7 +47,7 @@ def flip(path: Path, byte: int, bit: int = 0) -> None:
 
 
 def test_by_hand() -> None:
-    assert BLOCK == 1024
+    assert ENTRIES_PER_CHECKSUM == 1024
     sums: list[int] = []
     extend(sums, 0, b"1234", 1)
     extend(sums, 4, b"56789", 1)
@@ -200,5 +200,5 @@ def test_checksums_that_do_not_belong_there(tmp_path: Path) -> None:
         write_index(tmp_path, replace(index, checksums=sums))
         with pytest.raises(UserError, match=r"index\.json is damaged"):
             EpisodeStore.open(tmp_path)
-    with pytest.raises(UserError, match="has another number of blocks than checksums"):
-        list(verify(tmp_path, [], np.zeros(1)))
+    with pytest.raises(UserError, match="has 2 blocks, but its index 1 checksums; restore"):
+        list(verify(tmp_path, [0], np.zeros(1025)))

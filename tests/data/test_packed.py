@@ -22,7 +22,7 @@ from adamas.core.types import SegmentSpec
 from adamas.data import NEW, EpisodeStore, SegmentSampler
 from adamas.data.locations import join
 from adamas.data.pack import pack
-from adamas.data.packed import BLOCK
+from adamas.data.packed import FRAMES_PER_BLOCK
 from adamas.data.prefetch import PrefetchingSampler
 
 SHAPE = (3, 4, 5)
@@ -113,7 +113,7 @@ def test_it_lies_elsewhere_and_is_read_a_run_of_blocks_at_a_time(
     monkeypatch.setattr(files, "cat_ranges", count)
     # Rows are sorted by episode: episode 1 has rows 9 to 22, and 3 has 26 to 55. Blocks 3 and 4; 7, 8 and 9.
     batch = copy.read(np.array([1, 3]), np.array([4, 2]), 10)
-    assert asked == [2] and BLOCK == 4
+    assert asked == [2] and FRAMES_PER_BLOCK == 4
     assert torch.equal(batch.obs, store.read(np.array([1, 3]), np.array([4, 2]), 10).obs)
 
 

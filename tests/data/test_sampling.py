@@ -203,11 +203,22 @@ def test_new_steps_are_drawn_and_truncated_ones_are_not(tmp_path: Path) -> None:
 def test_nothing_to_draw(tmp_path: Path) -> None:
     store = EpisodeStore.create(tmp_path, SHAPE)
     sampler, rng = SegmentSampler(store), np.random.default_rng(0)
-    with pytest.raises(UserError, match="no transition to train on; collect"):
+    with pytest.raises(UserError, match="no transition to train on; it needs an episode of two frames"):
         sampler.sample(4, SegmentSpec(2), rng)
     add(store, 1, running=True)
-    with pytest.raises(UserError, match="no transition to train on; collect"):
+    with pytest.raises(UserError, match="no transition to train on; it needs an episode of two frames"):
         sampler.sample(4, SegmentSpec(2), rng)
+
+
+def test_no_weight_for_what_can_be_drawn(tmp_path: Path) -> None:
+    store = EpisodeStore.create(tmp_path, SHAPE)
+    add(store, 1, running=True)
+    add(store, 3)
+    sampler = SegmentSampler(store, (1.0, 0.0))
+    with pytest.raises(
+        UserError, match=r"`age_weights` \(1\.0, 0\.0\) gives no weight to the episodes that have a"
+    ):
+        sampler.sample(4, SegmentSpec(2), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("age_weights", [(), (0.5, 0.4), (1.5, -0.5)])

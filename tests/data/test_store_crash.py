@@ -159,7 +159,7 @@ def rows(*episodes: int) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("index.json", None, r"no replay in .*No such file.*check the path"),
+        ("index.json", None, r"no dataset in .*No such file.*check the path"),
         ("index.json", b"{", "index.json is damaged"),
         ("index.json", b"[]", "index.json is damaged"),
         ("index.json", b"{}", "index.json is damaged"),

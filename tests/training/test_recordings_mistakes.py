@@ -35,7 +35,7 @@ def test_a_dataset_that_is_not_split_is_told_how(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", ["train", "test"])
 def test_recordings_that_are_not_split_are_refused(tmp_path: Path, missing: str) -> None:
     record(tmp_path / "mine" / {"train": "test", "test": "train"}[missing], 1, 0)
-    with pytest.raises(UserError, match=rf"no replay in .*mine/{missing} "):
+    with pytest.raises(UserError, match=rf"no dataset in .*mine/{missing} "):
         new_run(config(tmp_path / "mine"), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
 

@@ -134,6 +134,8 @@ def _actions(where: str, arrays: Arrays, num_frames: int) -> dict[str, np.ndarra
     if len(shape) == 2 and shape[1] > MAX_PARTS:
         raise UserError(f"{where}: {name} has {shape[1]:,} numbers per action; it may have {MAX_PARTS:,}")
     action = _finite(where, name, arrays, "finite numbers (T,) or (T, D)")
+    if not action.size:
+        raise UserError(f"{where}: {name} is empty; give an episode at least one action, or remove it")
     if action.ndim == 1:
         return {"action": action}
     return {f"action_{i}": action[:, i] for i in range(action.shape[1])}

@@ -18,17 +18,17 @@ UNITS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
 def tolerance(times: np.ndarray) -> float:
-    """Return the most seconds by which rounding may have moved a row's time behind its frame's.
+    """Return the most seconds by which a row's time may be later than its frame's, because both may be rounded.
 
-    Times with two or three decimals may be off by half a unit of the last decimal. Times with fewer decimals are
-    assumed to be exact.
+    Times of frames are rounded to ticks of the video. A table's times with two or three decimals may be off by half a
+    unit of the last decimal; those with fewer or more decimals are assumed to be exact.
     """
     written = next((d for d in (0, 1, 2, 3) if np.allclose(times, times.round(d), rtol=0, atol=1e-9)), 4)
     return VIDEO_TICK / 2 + (0.5 * 10.0**-written if written in (2, 3) else 0.0)
 
 
 def check_clocks(path: Path, table: Table, times: np.ndarray, last: Frame, note: Note) -> None:
-    """Compare how long a video and its table last.
+    """Compare how long a video and its table last. A video of which one frame can be read has no length.
 
     Args:
         path: the video.
@@ -40,7 +40,9 @@ def check_clocks(path: Path, table: Table, times: np.ndarray, last: Frame, note:
     Raises:
         UserError: the table is much longer, so that its last rows belong to no frame.
     """
-    interval = (last.time or 0.0) / max(1, last.number)  # seconds from one frame to the next
+    if last.number == 0:
+        return
+    interval = (last.time or 0.0) / last.number  # seconds from one frame to the next
     length, end = (last.time or 0.0) + interval, float(times[-1])
     between = np.diff(times) if len(times) > 1 else np.zeros(1)  # seconds from one row to the next
     slack = max(DRIFT * length, 2 * interval)

@@ -55,6 +55,5 @@ def csgo(file: Path, content: Any, opened: Callable[[], AbstractContextManager[A
 def _frames(opened: Callable[[], AbstractContextManager[Any]], count: int, note: Note) -> Iterator[Frame]:
     with opened() as content:
         for i in range(count):
-            yield Frame(
-                i, None, np.asarray(content[f"frame_{i}_x"])[..., ::-1]
-            )  # BGR, as OpenCV writes it, to RGB
+            # From BGR, as OpenCV writes it, to RGB.
+            yield Frame(i, None, np.asarray(content[f"frame_{i}_x"])[..., ::-1])

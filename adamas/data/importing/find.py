@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from os.path import abspath
 from pathlib import Path
 
 from adamas.core.errors import UserError
 from adamas.data.importing.arrays import refuse_table
 from adamas.data.importing.hdf5 import hdf5
-from adamas.data.importing.minari import minari
+from adamas.data.importing.minari import MAIN, METADATA, minari
 from adamas.data.importing.names import natural
 from adamas.data.importing.npz import npz
 from adamas.data.importing.pictures import IMAGES, check_order, list_pictures, read_pictures
@@ -42,7 +43,7 @@ class Finder:
     selection: Selection
     actions: Path | None = None
     _seen: list[Path] = field(default_factory=list)
-    _used: set[Path] = field(default_factory=set)
+    _used: set[str] = field(default_factory=set)  # absolute paths of all files and folders that are imported
     _filmed: list[Path] = field(default_factory=list)  # videos and folders of images, which have tables
 
     def find(self, path: Path) -> list[Source]:
@@ -65,7 +66,7 @@ class Finder:
             )
         if self.selection.frames is not None and self._filmed:
             raise UserError(f"{self._filmed[0]} has no arrays to choose from; leave out `frames`")
-        left = [file for file in self._seen if file not in self._used]
+        left = [file for file in self._seen if abspath(file) not in self._used]
         if left:
             names = ", ".join(str(file.relative_to(path)) for file in left[:SHOWN])
             self.note(
@@ -75,11 +76,12 @@ class Finder:
         return sources
 
     def _folder(self, folder: Path) -> list[Source]:
-        if found := minari(folder, self.actions, self.selection):
-            return found
         entries = sorted(
             (p for p in folder.iterdir() if p.name[0] != "."), key=lambda p: natural(p.name.lower())
         )
+        if found := minari(folder, self.actions, self.selection):
+            self._seen += [p for p in entries if p.name not in (MAIN, METADATA) and not p.name.isdigit()]
+            return found
         inner = [p for p in entries if p.is_dir() and not p.is_symlink()]
         self._seen += [p for p in entries if p not in inner]
         recordings = [p for p in entries if p.is_file() and p.suffix.lower() in (*VIDEOS, *ARRAYS)]
@@ -88,7 +90,7 @@ class Finder:
         shots = [] if recordings else list_pictures(folder)
         if shots and (self._tables(folder, alone=True) or not deeper):
             check_order(shots, self.note)
-            self._used.update(shots)
+            self._used.update(map(abspath, shots))
             table = self._table(folder, alone=True)
             sources.append(Source(folder, table, partial(read_pictures, shots)))
         return sources + deeper
@@ -96,7 +98,7 @@ class Finder:
     def _file(self, file: Path, alone: bool) -> list[Source]:
         """Return the episodes in a file. ``alone`` says that it is the only recording in its folder."""
         suffix = file.suffix.lower()
-        self._used.add(file)
+        self._used.add(abspath(file))
         if suffix in ARRAYS:
             refuse_table(file, self.actions)
             return ARRAYS[suffix](file, self.selection)
@@ -117,11 +119,11 @@ class Finder:
                 f"{recording} needs one table of actions, called {', '.join(stem + s for s in SUFFIXES)}"
                 f"{f' (found: {names})' if found else ''}; name it with `actions`, or import `without_actions`"
             )
-        if found[0] in self._used and found[0] != self.actions:
+        if abspath(found[0]) in self._used and found[0] != self.actions:
             raise UserError(
                 f"{found[0]} is the table of {recording} and of another recording; give each its own"
             )
-        self._used.add(found[0])
+        self._used.add(abspath(found[0]))
         return read_table(found[0], self.selection.ignore)
 
     def _tables(self, recording: Path, alone: bool) -> list[Path]:
@@ -137,6 +139,7 @@ class Finder:
 
 
 def _called(folder: Path, stem: str) -> list[Path]:
-    """Return the tables in a folder that have the name ``stem``."""
-    tables = (path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in SUFFIXES)
+    """Return the tables in a folder that have the name ``stem``, except hidden ones."""
+    shown = (path for path in folder.iterdir() if path.name[0] != ".")
+    tables = (path for path in shown if path.is_file() and path.suffix.lower() in SUFFIXES)
     return sorted(path for path in tables if path.stem == stem)

@@ -25,32 +25,39 @@ from adamas.data.importing.source import Frame, Note, Selection, Source
 
 MAIN, METADATA = "main_data.hdf5", "metadata.json"
 IN_FOLDERS = ("arrow", "parquet")  # formats with one folder for each episode
+SPACES = ("Discrete", "MultiDiscrete", "MultiBinary", "Box")  # kinds of actions
 JPEG = bytes([0xFF, 0xD8])  # first bytes of a JPEG file
 
 Reader = Callable[[], AbstractContextManager[Any]]
 """Opens an episode: a mapping of NumPy or h5py arrays, nested like the episode's observations."""
 
 
-def minari(path: Path, actions: Path | None, selection: Selection) -> list[Source]:
-    """Return the episodes of a dataset, or of the folder data/ in it; none if ``path`` is not a Minari dataset.
+def minari(data: Path, actions: Path | None, selection: Selection) -> list[Source]:
+    """Return the episodes of a dataset; none if ``data`` is not the folder data/ of a Minari dataset.
 
     Images may be arrays, (T + 1, H, W, 3) uint8, or JPEG files. The dataset's description says what the actions are.
 
     Args:
-        path: a folder.
+        data: a folder.
         actions: a table given by the user; an error, since a dataset holds its own actions.
         selection: what to import.
 
     Raises:
-        UserError: the dataset is damaged, or its observations do not contain exactly one image.
+        UserError: the dataset is damaged, its observations do not contain exactly one image, or its actions are of a
+            kind that cannot be imported.
     """
-    data = next((folder for folder in (path, path / "data") if (folder / METADATA).is_file()), None)
-    if data is None or not ((data / MAIN).is_file() or any(data.glob("*/part-0.*"))):
+    written = (data / METADATA).is_file()
+    if not written or not ((data / MAIN).is_file() or any(data.glob("*/part-0.*"))):
         return []
-    refuse_table(path, actions)
+    refuse_table(data, actions)
     try:
         about = json.loads((data / METADATA).read_text())
         space = json.loads(about["action_space"])
+        if selection.actions and space["type"] not in SPACES:
+            raise UserError(
+                f"{data}: the action space is {space['type']}, as {METADATA} says; it must be one of "
+                f"{', '.join(SPACES)}; store other actions, or import `without_actions`"
+            )
         return [
             replace(_episode(place, reader, space, selection), origin=origin)
             for place, origin, reader in _readers(data, about)
@@ -119,13 +126,16 @@ def _arrays(column: Any, space: Mapping[str, Any] | None = None) -> Any:
 def _episode(place: Path, reader: Reader, space: Mapping[str, Any], selection: Selection) -> Source:
     key = selection.frames
     with reader() as content:
-        images = list(_images(content["observations"], ("observations",)))
-        if key is not None:
-            images = [names for names in images if f"/{key.strip('/')}/" in f"/{'/'.join(names)}/"]
+        found = list(_images(content["observations"], ("observations",)))
+        if not found:
+            raise UserError(
+                f"{place}: no part of the observations is an image (uint8, RGB); record the dataset again with one"
+            )
+        images = [names for names in found if key is None or f"/{key.strip('/')}/" in f"/{'/'.join(names)}/"]
         if len(images) != 1:
             raise UserError(
                 f"{place}: exactly one part of the observations must be an image (uint8, RGB), but there is "
-                f"{', '.join(map('/'.join, images)) or 'none'}; choose one with `frames`"
+                f"{', '.join(map('/'.join, images or found))}; choose one with `frames`"
             )
         table = table_of(place, content, len(reduce(getitem, images[0], content)), selection)
     names = [name for name in table.columns if name.startswith("action")]
@@ -133,8 +143,8 @@ def _episode(place: Path, reader: Reader, space: Mapping[str, Any], selection: S
     start = np.broadcast_to(space.get("start", 0), len(names))
     moved = {name: table.columns[name] - first for name, first in zip(names, start, strict=True)}
     table = replace(table, columns={**table.columns, **moved})
-    spec = _action_spec(place, space)
-    if spec is not None and selection.actions and (problem := spec.problem(encode(table, spec))):
+    spec = _action_spec(place, space) if selection.actions else None
+    if spec is not None and (problem := spec.problem(encode(table, spec))):
         raise UserError(f"{place}: {problem}, as {METADATA} says")
     return Source(place, table, partial(_frames, reader, images[0]), spec)
 

@@ -88,8 +88,9 @@ def _in_srgb(image: Image.Image, profile: bytes | None, mode: str, name: str) ->
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """Return the images in a folder, in natural order of their names."""
-    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES and path.is_file()]
+    """Return the images in a folder, except hidden ones, in natural order of their names."""
+    shown = (path for path in folder.iterdir() if path.name[0] != ".")
+    files = [path for path in shown if path.suffix.lower() in IMAGES and path.is_file()]
     return sorted(files, key=lambda path: natural(path.stem.lower()))
 
 

@@ -60,6 +60,7 @@ class _Frames:
         self._frames = chain([] if first is None else [first], frames)
         self.clock = first is not None and first.time is not None
         self.total = 0  # including frames that cannot be decoded
+        self.decoded = 0
         self.last: Frame | None = None
 
     def __iter__(self) -> Iterator[tuple[Frame, np.ndarray]]:
@@ -77,6 +78,7 @@ class _Frames:
             if self.last is not None and self.last.time is not None and (frame.time or 0.0) < self.last.time:
                 raise UserError(f"{path}: the time decreases at frame {self.total}; encode the video again")
             self.last = frame
+            self.decoded += 1
             yield frame, frame.pixels
 
     def check(self, rows: Rows) -> None:
@@ -133,7 +135,7 @@ def steps(
     done = _with_tail(rows, last, pending, skipped)
     if not done:
         raise UserError(
-            f"{source.path} has {frames.total} frames, and an episode needs two; give a longer recording, or select "
+            f"{source.path} has {frames.decoded} frames, and an episode needs two; give a longer recording, or select "
             "more of its frames"
         )
     yield from done

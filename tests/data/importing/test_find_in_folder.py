@@ -45,6 +45,33 @@ def test_files_that_are_left_out_are_named(tmp_path: Path) -> None:
     assert note == "not imported: b.csv, loop, thumbnail.png, more/notes.txt"
 
 
+def test_a_table_that_is_used_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "in"
+    write_csv(write_video(folder / "a.mp4", greys(4)).parent / "tables" / "a.csv", action=[0, 1, 2])
+    monkeypatch.chdir(tmp_path)
+    _, notes = imported(folder, Path("in/../in/tables"))
+    assert notes == []
+
+
+def write_minari(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "main_data.hdf5", "w") as file:
+        file["episode_0/observations"], file["episode_0/actions"] = greys(4), [0, 1, 2]
+    (folder / "metadata.json").write_text(json.dumps({"action_space": '{"type": "Discrete", "n": 3}'}))
+
+
+def test_recordings_beside_a_minari_dataset(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    write_minari(folder / "data")
+    np.savez(folder / "a.npz", obs=greys(14)[10:], action=[2, 1, 0])
+    store, notes = imported(folder)
+    assert [grey_of(store, i)[0] for i in range(2)] == [10, 0] and notes == []
+    write_minari(tmp_path / "data")
+    (folder / "a.npz").rename(tmp_path / "data" / "a.npz")
+    _, notes = imported(tmp_path / "data")
+    assert notes == ["not imported: a.npz"]
+
+
 @pytest.mark.parametrize("deep", [True, False])
 def test_a_folder_with_a_video_and_a_table_is_one_recording(tmp_path: Path, deep: bool) -> None:
     for name in ("run2", "run10") if deep else (".",):

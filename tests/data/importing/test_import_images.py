@@ -17,7 +17,7 @@ pytest.importorskip("h5py")
 from PIL import Image, ImageCms
 
 from adamas.core.errors import UserError
-from tests.helpers.recordings import frames, grey_of, greys, imported, write_images
+from tests.helpers.recordings import frames, grey_of, greys, imported, write_csv, write_images
 from tests.helpers.turned_pictures import LYING, UPRIGHT, first
 
 
@@ -191,3 +191,18 @@ def test_what_else_an_image_says_may_be_damaged(tmp_path: Path) -> None:
     exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\xff"  # a table of tags that is cut off
     picture = Image.fromarray(UPRIGHT)
     assert first(images(tmp_path / "shots", picture, picture, suffix=".jpg", exif=exif)).shape == (16, 24, 3)
+
+
+def test_hidden_files_are_no_frames_and_no_tables(tmp_path: Path) -> None:
+    """On other file systems macOS keeps a hidden file with what it knows of each file beside it."""
+    folder = write_images(tmp_path / "shots", greys(4))
+    write_csv(folder / "actions.csv", action=[0, 1, 2])
+    for name in ("._shot0.png", "._actions.csv", ".shots.csv"):
+        (folder / name).write_bytes(b"hello")
+    (tmp_path / ".shots.csv").write_text("hello")
+    store, notes = imported(folder)
+    assert grey_of(store) == [0, 1, 2, 3] and notes == []
+    write_images(tmp_path / ".shot", greys(4))
+    (tmp_path / "..csv").write_text("hello")
+    with pytest.raises(UserError, match=r"\.shot needs one table"):
+        imported(tmp_path / ".shot")

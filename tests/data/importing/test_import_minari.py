@@ -172,7 +172,7 @@ def _no_actions(file: h5py.File) -> None:
             _two_images,
             "exactly one part .* must be an image .*there is observations/camera, observations/map",
         ),
-        (_no_image, "must be an image .*there is none"),
+        (_no_image, "no part of the observations is an image .*; record the dataset again with one"),
         (_no_actions, "episode_0 has no array called action or actions"),
     ],
 )
@@ -193,6 +193,20 @@ def test_faulty_datasets_of_minari_are_refused(
     (data / "metadata.json").write_text("{}")
     with pytest.raises(UserError, match="data cannot be read as a Minari dataset"):
         import_recordings(data.parent, tmp_path / "out", None, ImportOptions())
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "arrow"])
+def test_actions_of_other_kinds_are_refused(tmp_path: Path, kind: str) -> None:
+    space: dict[str, object] = {"type": "Dict", "subspaces": {"stick": BOX}}
+    pictures = write_minari(tmp_path / "game-v0", space, np.array([0, 1, 2]), False, kind)
+    message = (
+        "data: the action space is Dict, as metadata.json says; it must be one of Discrete, MultiDiscrete, "
+        "MultiBinary, Box; store other actions, or import `without_actions`"
+    )
+    with pytest.raises(UserError, match=message):
+        imported_store(tmp_path / "game-v0")
+    store = imported_store(tmp_path / "game-v0", without_actions=True)
+    assert np.array_equal(pixels(store), pictures[0])
 
 
 @pytest.mark.parametrize(

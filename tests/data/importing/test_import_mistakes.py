@@ -144,6 +144,17 @@ MISTAKES: list[tuple[str, list[Make], str]] = [
     ("floats", [npz(obs=np.zeros((3, 4, 4, 3)), action=[0, 1])], "obs is float64 .* must be uint8"),
     ("grey", [npz(obs=np.zeros((3, 4, 4), np.uint8), action=[0, 1])], "must be uint8"),
     ("3-D actions", [npz(obs=frames(3), action=np.zeros((2, 2, 2)))], "action must be finite numbers"),
+    (
+        "no steps",
+        [npz(obs=frames(1), action=np.zeros(0))],
+        "one.npz: action is empty; give an episode at least",
+    ),
+    (
+        "texts",
+        [npz(obs=frames(3), action=["a", "b"])],
+        r"action must be finite numbers \(T,\) or .* it holds texts;",
+    ),
+    ("infinite", [npz(obs=frames(3), action=[0, np.inf])], "action must be .* but it holds NaN or infinity;"),
     ("rewards too few", [npz(obs=frames(3), action=[0, 1], reward=[0])], "reward must be 2 finite numbers"),
     ("no HDF5", [text("game.hdf5", "hello")], "game.hdf5 cannot be read as an HDF5 file"),
     ("CS:GO, no action", [csgo_without_action], "game.hdf5: frame_2_y must be 51 numbers"),

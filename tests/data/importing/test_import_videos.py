@@ -245,3 +245,11 @@ def test_texts_in_a_video_that_are_no_utf_8(tmp_path: Path) -> None:
     path = write_video(tmp_path / "clip.mp4", greys(2))
     path.write_bytes(path.read_bytes().replace(b"VideoHandler", b"\xff" * 12))
     assert first(path).shape == (16, 32, 3)
+
+
+@pytest.mark.parametrize("times", [[0, 0.1, 0.2], [0, 100, 200]])
+def test_a_video_of_a_single_frame_with_times(tmp_path: Path, times: list[float]) -> None:
+    path = write_video(tmp_path / "clip.mp4", greys(1))
+    write_csv(tmp_path / "clip.csv", time=times, action=[0, 1, 2])
+    with pytest.raises(UserError, match=r"clip\.mp4 has 1 frames, and an episode needs two"):
+        imported(path)

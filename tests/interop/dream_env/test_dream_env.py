@@ -180,7 +180,7 @@ def test_mistakes_get_one_line(counting: Agent, dataset: Path, run: Path, tmp_pa
         ({"agent_or_path": tmp_path / "nowhere"}, "nowhere does not exist; give a run folder"),
         ({"agent_or_path": checkpoint}, "step-00000001 has no real frames .* give `dataset`, such as RUN/"),
         ({"agent_or_path": counting}, "an agent by itself has no real frames .* give `dataset`"),
-        ({"agent_or_path": run, "dataset": tmp_path / "nowhere"}, "no replay in .*nowhere"),
+        ({"agent_or_path": run, "dataset": tmp_path / "nowhere"}, "no dataset in .*nowhere"),
         ({"agent_or_path": run, "dataset": empty}, "empty has no episode of more than 3 frames"),
         ({"agent_or_path": run, "dataset": short}, "short has no episode of more than 3 frames"),
         (
