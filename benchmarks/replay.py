@@ -70,8 +70,9 @@ def fill(store: EpisodeStore, rng: np.random.Generator) -> None:
 
 def append(store: EpisodeStore, numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Append one step in each of the running episodes ``numbers``."""
-    zeros = np.zeros(len(numbers))
-    return store.append(numbers, random_frames(len(numbers), rng), zeros, zeros, zeros, zeros)
+    zeros = np.zeros(len(numbers), np.int64)
+    no = zeros.astype(bool)
+    return store.append(numbers, random_frames(len(numbers), rng), zeros, zeros, no, no)
 
 
 def random_frames(count: int, rng: np.random.Generator) -> np.ndarray:

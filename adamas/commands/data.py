@@ -22,11 +22,11 @@ from adamas.core.files import creating
 from adamas.core.options import flags_of
 from adamas.data.importing.run import ImportOptions, import_recordings
 from adamas.data.index import INDEX
-from adamas.data.inspect import check, contact_sheet, first_training, size, summary
-from adamas.data.inspect import split as split_store
+from adamas.data.inspect import check, contact_sheet, first_training, size_line, summary
 from adamas.data.locations import is_url, join, local, parse_place
-from adamas.data.pack import is_packed
+from adamas.data.pack import is_packed_copy
 from adamas.data.pack import pack as pack_store
+from adamas.data.split import split as split_store
 from adamas.data.store import EpisodeStore
 
 PROGRESS_SECONDS = 10  # between two lines of progress while a dataset is packed
@@ -174,7 +174,7 @@ def pack(arguments: Sequence[str]) -> None:
     for name in ("train", "test") if parted else ("",):
         place = join(out, name) if name else out
         store = EpisodeStore.open(join(path, name) if name else path)
-        if parted and is_packed(store, place):  # by an interrupted run of this command
+        if parted and is_packed_copy(store, place):  # by an interrupted run of this command
             print(f"{place} is packed already")
             continue
         printed = time.monotonic()
@@ -182,4 +182,4 @@ def pack(arguments: Sequence[str]) -> None:
             if time.monotonic() - printed > PROGRESS_SECONDS:
                 printed = time.monotonic()
                 print(f"{place}: {done:,} of {store.num_rows:,} frames", flush=True)
-        print(size(EpisodeStore.open(place)))
+        print(size_line(EpisodeStore.open(place)))

@@ -70,10 +70,13 @@ class StoreFiles:
                     file.write(content)
         except OSError as error:
             raise cannot_write(folder, error) from error
+        sums = None
         if self.checksums is not None:
+            sums = {name: [*known] for name, known in self.checksums.items()}
             for name, content in data.items():
-                extend(self.checksums[name], self.num_rows, content, self._size(name))
-        self.num_rows += len(rows)
+                extend(sums[name], self.num_rows, content, self._size(name))
+        # In one statement, so that Ctrl-C cannot part the checksums from the number of rows.
+        self.num_rows, self.checksums = self.num_rows + len(rows), sums
 
     def commit(self) -> None:
         """Sync all rows to the disk and record their number, so that they survive a crash or a power cut.
@@ -87,8 +90,10 @@ class StoreFiles:
         """Drop all rows after the first ``num_rows``, and commit.
 
         Raises:
-            UserError: there are fewer rows, the disk is full, or rows that need a new checksum are damaged.
+            UserError: there are fewer rows, the store is packed, the disk is full, or rows that need a new checksum are
+                damaged.
         """
+        self._writable()
         if not 0 <= num_rows <= self.num_rows:
             raise UserError(
                 f"{self.folder} holds {self.num_rows} rows, but the checkpoint needs {num_rows}; "

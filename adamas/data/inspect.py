@@ -1,11 +1,8 @@
-"""Summarise a dataset, check it, and split it into train and test."""
+"""Summarise a dataset, draw frames of it, and check it."""
 
 from __future__ import annotations
 
 import shlex
-import shutil
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,23 +10,19 @@ import numpy as np
 from adamas.core.actions import ActionSpec
 from adamas.core.console import counted
 from adamas.core.errors import UserError
-from adamas.core.files import move_into_place, temporary_path
-from adamas.core.types import Episode
-from adamas.data.index import cannot_write
-from adamas.data.store import NEW, EpisodeStore
+from adamas.data.store import EpisodeStore
 
 SHEET_ROWS, SHEET_COLUMNS = 6, 8
 SHEET_WIDTH = 160  # approximate width in pixels of a frame on a contact sheet
 FLAGS = ("terminated", "truncated", "final")  # fields of a row that must be 0 or 1
 MOST_OPTIONS = 18  # most options listed for actions without a description; Atari has 18
-SMALL, MEDIUM = (
-    48 * 48,
-    96 * 96,
-)  # most pixels of a frame for which the presets static-small and static are meant
+SMALL, MEDIUM = 48 * 48, 96 * 96
+"""Most pixels of a frame for which the presets static-small and static are meant."""
+COMPARED = 64  # steps of an episode whose frames are compared at a time
 PIECES = 10  # number of pieces into which a single recording is cut
 
 
-def size(store: EpisodeStore) -> str:
+def size_line(store: EpisodeStore) -> str:
     """Return a line with the number of episodes and steps, the size of a frame, and the bytes on disk."""
     _, height, width = store.obs_shape
     num_bytes = store.view.frames.nbytes
@@ -49,19 +42,21 @@ def summary(store: EpisodeStore) -> list[str]:
     rewards: dict[float, int] = {}
     terminated = repeated = 0
     actions = []
-    for episode in store:
-        values, counts = np.unique(np.sign(episode.reward), return_counts=True)
+    places = [(number, t) for number, n in enumerate(lengths.tolist()) for t in range(0, n, COMPARED)]
+    for number, t in places:
+        part = store.view.episode(number, t, t + COMPARED + 1)
+        values, counts = np.unique(np.sign(part.reward), return_counts=True)
         for value, count in zip(values.tolist(), counts.tolist(), strict=True):
             rewards[value] = rewards.get(value, 0) + count
-        terminated += int(episode.terminated.sum())
-        repeated += int((episode.obs[1:] == episode.obs[:-1]).all(axis=(1, 2, 3)).sum())
-        actions.append(episode.action)
+        terminated += int(part.terminated.sum())
+        repeated += int((part.obs[1:] == part.obs[:-1]).all(axis=(1, 2, 3)).sum())
+        actions.append(part.action)
     signs = ", ".join(
         f"{rewards.get(sign, 0):,} {name}" for sign, name in ((1, "positive"), (-1, "negative"))
     )
     game = [] if store.game is None else [f"recorded from {store.game['suite']} {store.game['game']}"]
     return [
-        size(store),
+        size_line(store),
         *game,
         f"frames an episode: {lengths.min():,} to {lengths.max():,}, median {int(np.median(lengths)):,}",
         f"rewards: {signs}; ends: {terminated:,} true, {int(store.ended.sum()) - terminated:,} cut off",
@@ -140,10 +135,10 @@ def contact_sheet(store: EpisodeStore) -> np.ndarray:
         )
     step = max(1, width // SHEET_WIDTH)
     chosen = np.unique(np.linspace(0, store.num_episodes - 1, SHEET_ROWS).astype(int))
-    rows = []
+    view, rows = store.view, []
     for number in chosen:
-        obs = store.episode(int(number)).obs
-        picked = obs[np.linspace(0, len(obs) - 1, SHEET_COLUMNS).astype(int)]  # (SHEET_COLUMNS, C, H, W)
+        times = np.linspace(0, view.lengths[number] - 1, SHEET_COLUMNS).astype(int)
+        picked = view.frames[view.order[view.first[number] + times]]  # (SHEET_COLUMNS, C, H, W)
         picked = np.broadcast_to(picked, (SHEET_COLUMNS, 3, height, width))[..., ::step, ::step]
         rows.append(np.concatenate(list(picked.transpose(0, 2, 3, 1)), axis=1))
     scale = max(1, SHEET_WIDTH // width)
@@ -191,95 +186,3 @@ def _problem(spec: ActionSpec | None, rows: np.ndarray) -> str:
         if wrong.any():
             return f", step {int(wrong.argmax())}: {what}"
     return ""
-
-
-def split(
-    store: EpisodeStore,
-    out: Path,
-    test: float,
-    rng: np.random.Generator,
-    cut: int | None = None,
-    actions: bool = True,
-) -> Iterator[tuple[str, EpisodeStore]]:
-    """Copy a random share ``test`` of the episodes to ``out/test``, and all others to ``out/train``.
-
-    Args:
-        store: the dataset to split.
-        out: the new folder.
-        test: share of the episodes to hold out, in (0, 1); at least one is held out.
-        rng: source of randomness.
-        cut: longer episodes are first cut into pieces of this many steps. None: episodes stay whole.
-        actions: whether to keep the actions. Without them, every action is that of
-            :meth:`~adamas.core.actions.ActionSpec.nothing`.
-
-    Yields:
-        ``"train"`` and ``"test"``, each with its store.
-
-    Raises:
-        UserError: ``out`` exists, there are fewer than two episodes, ``store`` is damaged, or the disk is full.
-    """
-    if out.exists():
-        raise UserError(f"{out} exists; choose another folder")
-    step = cut or store.num_rows
-    order = rng.permutation(sum(len(range(0, length - 1, step)) for length in store.lengths.tolist()))
-    if len(order) < 2:
-        raise UserError(
-            f"{store.folder} has {len(order)} episode{'s' * (len(order) != 1)}, and a split needs two; cut it into "
-            "shorter episodes (`cut` STEPS)"
-        )
-    count = min(max(1, round(test * len(order))), len(order) - 1)
-    # Without its actions, a dataset no longer fits the recorded game.
-    spec, game = (store.action_spec, store.game) if actions else (ActionSpec.nothing(), None)
-    staging = temporary_path(out)
-    # One fixed name, unlike that of creating_folder: a split that was killed leaves a large copy, removed here.
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
-        for _ in store.verify():
-            pass
-        train, held = (
-            EpisodeStore.create(staging / name, store.obs_shape, spec, game) for name in ("train", "test")
-        )
-        held_numbers = set(order[:count].tolist())
-        for number, piece in enumerate(_pieces(store, step)):
-            if not actions:
-                piece = replace(piece, action=np.zeros(len(piece), np.int64))
-            _copy(piece, held if number in held_numbers else train)
-        train.commit()
-        held.commit()
-        move_into_place(staging, out)
-    except OSError as error:
-        raise cannot_write(out, error) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    for name in ("train", "test"):
-        yield name, EpisodeStore.open(out / name)
-
-
-def _pieces(store: EpisodeStore, step: int) -> Iterator[Episode]:
-    """Cut all episodes after every ``step`` steps. The frame at a cut belongs to both pieces."""
-    for episode in store:
-        for t in range(0, len(episode), step):
-            part = slice(t, t + step)
-            yield Episode(
-                episode.obs[t : t + step + 1],
-                episode.action[part],
-                episode.reward[part],
-                episode.terminated[part],
-                episode.truncated[part],
-            )
-
-
-def _copy(episode: Episode, store: EpisodeStore) -> None:
-    """Append an episode to ``store``. An episode that has not ended is truncated at its newest frame."""
-    number = np.array([NEW])
-    episode.truncated[-1] |= not episode.terminated[-1]
-    for t in range(len(episode)):
-        number = store.append(
-            number,
-            episode.obs[t : t + 1],
-            episode.action[t : t + 1],
-            episode.reward[t : t + 1],
-            episode.terminated[t : t + 1],
-            episode.truncated[t : t + 1],
-        )
-    store.append_final(number, episode.obs[-1:])

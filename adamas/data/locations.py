@@ -85,7 +85,7 @@ def filesystem(place: Place) -> tuple[Any, str]:
 
     Raises:
         UserError: fsspec, or a package that it needs for this URL, is not installed; or :func:`check_url` refuses the
-            URL.
+            URL; or a storage to which its file system connects at once cannot be reached.
     """
     try:
         import fsspec
@@ -98,6 +98,8 @@ def filesystem(place: Place) -> tuple[Any, str]:
         return fsspec.core.url_to_fs(str(place))
     except (ImportError, ValueError) as error:
         raise UserError(f"cannot open {place}: {error}; install what is missing, or check the URL") from error
+    except Exception as error:  # some file systems connect now
+        raise _unreachable(place, "open", error) from error
 
 
 @contextmanager
@@ -108,9 +110,13 @@ def reaching(place: Place, verb: str = "read") -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        remedy = "the URL and the connection" if is_url(place) else "the folder and the free space"
-        raise UserError(f"cannot {verb} {place} ({what}); check {remedy}") from error
+        raise _unreachable(place, verb, error) from error
+
+
+def _unreachable(place: Place, verb: str, error: Exception) -> UserError:
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    remedy = "the URL and the connection" if is_url(place) else "the folder and the free space"
+    return UserError(f"cannot {verb} {place} ({what}); check {remedy}")
 
 
 def file_size(path: Path) -> int:

@@ -15,7 +15,7 @@ from adamas.data.index import INDEX, Index, index_text
 from adamas.data.locations import Place, filesystem, reaching
 from adamas.data.packed import BLOCKS, FRAMES_PER_BLOCK, PACKED_FRAMES, zstandard
 from adamas.data.store import EpisodeStore
-from adamas.data.view import ROWS
+from adamas.data.view import FRAMES, ROWS
 
 LEVEL = 7  # compression level of zstd; higher levels take much longer and save little
 CHUNK = 64 * FRAMES_PER_BLOCK  # frames read at a time
@@ -31,26 +31,32 @@ def pack(store: EpisodeStore, out: Place) -> Iterator[int]:
         The number of rows written so far, from time to time.
 
     Raises:
-        UserError: ``store`` is damaged, ``out`` holds a dataset already, or ``out`` cannot be written.
+        UserError: ``store`` is damaged, ``out`` holds a dataset already, or files of one, or ``out`` cannot be written.
     """
     files, root = filesystem(out)
-    names = [f"{root}/{name}" for name in (INDEX, PACKED_FRAMES, BLOCKS, ROWS)]
+    index, frames, blocks, rows = (f"{root}/{name}" for name in (INDEX, PACKED_FRAMES, BLOCKS, ROWS))
     with reaching(out, "write to"):
-        if files.exists(names[0]):
+        if files.exists(index):
             raise UserError(f"{out} is already a dataset; choose another `out`")
+        # An interrupted copy has rows only beside packed frames.
+        if files.exists(f"{root}/{FRAMES}") or (files.exists(rows) and not files.exists(frames)):
+            raise UserError(
+                f"{out} holds files of another dataset, whose {INDEX} is missing; choose another `out`"
+            )
         for _ in store.verify():
             yield 0
         files.makedirs(root, exist_ok=True)
         try:
-            yield from _write(store, files, *names)
+            yield from _write(store, files, index, frames, blocks, rows)
         except BaseException:
-            for name in names:  # the index first: without it, the other files are no dataset
+            # The index first: without it, the other files are no dataset. The packed frames last: see above.
+            for name in (index, rows, blocks, frames):
                 if files.exists(name):
                     files.rm_file(name)
             raise
 
 
-def is_packed(store: EpisodeStore, out: Place) -> bool:
+def is_packed_copy(store: EpisodeStore, out: Place) -> bool:
     """Whether ``out`` is a packed copy of ``store``; every row and every frame is compared.
 
     Raises:

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adamas.core.types import Batch, SegmentSpec
-from adamas.data.sampling import SegmentSampler
-from adamas.data.store import EpisodeStore
+from adamas.data.sampling import Segments, SegmentSampler
 
 DEPTH = 2  # number of batches to prefetch, each in a thread of its own
 
@@ -38,7 +37,7 @@ class PrefetchingSampler(SegmentSampler):
     are discarded.
     """
 
-    def __init__(self, store: EpisodeStore) -> None:
+    def __init__(self, store: Segments) -> None:
         """Sample from ``store``, in which every frame is equally likely."""
         super().__init__(store, age_weights=None)
         self._queue: deque[PrefetchedBatch] = deque()

@@ -105,8 +105,9 @@ def committing(store: EpisodeStore) -> Iterator[Callable[[], None]]:
 
     try:
         yield stored
+        rows = store.num_rows
+        store.commit()
     except BaseException:
         with contextlib.suppress(UserError):  # report the first error rather than this one
             store.truncate(rows)  # drop a step that is stored only in part
         raise
-    store.commit()

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
 from adamas.core.errors import UserError
 from adamas.core.types import Batch, SegmentSpec
-from adamas.data.store import EpisodeStore
+from adamas.data.locations import Place
 
 EpisodeWeighting = Literal["equal", "length"]
 """How likely each episode of an age group is: see :func:`episode_probabilities`."""
+
+
+class Segments(Protocol):
+    """Episodes of which a sampler reads segments: an :class:`~adamas.data.store.EpisodeStore`, for example."""
+
+    @property
+    def folder(self) -> Place:
+        """The folder or URL of the episodes, for error messages."""
+        ...
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(E,) int64: number of frames of each episode, oldest first. The same object until there are others."""
+        ...
+
+    def read(
+        self, episode: np.ndarray, start: np.ndarray, num_frames: int, end: np.ndarray | None = None
+    ) -> Batch:
+        """Read segments (:meth:`~adamas.data.store.EpisodeStore.read`)."""
+        ...
 
 
 class SegmentSampler:
@@ -31,7 +51,7 @@ class SegmentSampler:
 
     def __init__(
         self,
-        store: EpisodeStore,
+        store: Segments,
         age_weights: tuple[float, ...] | None = None,
         weighting: EpisodeWeighting = "length",
     ) -> None:

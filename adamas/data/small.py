@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,9 @@ from torch import Tensor
 
 from adamas.core.errors import UserError
 from adamas.core.files import move_into_place, sync
+from adamas.core.types import Batch
 from adamas.data.index import cannot_write
+from adamas.data.locations import Place
 from adamas.data.store import EpisodeStore
 from adamas.data.view import View, map_file
 
@@ -42,15 +44,15 @@ def with_small_frames(
     folder: Path,
     make: bool = True,
     on_progress: Callable[[int], None] = lambda done: None,
-) -> EpisodeStore:
-    """Return a read-only store with the episodes of ``store`` and small frames.
+) -> SmallStore:
+    """Return the episodes of ``store`` with small frames.
 
     Args:
         store: recordings that no longer grow.
         shrink: makes small frames of full frames.
         folder: folder of the file of small frames.
-        make: whether to write the file if it is missing, and to remove the files of other datasets. In data-parallel
-            training only one process may do this.
+        make: whether to write the file if it is missing, after all other files of small frames in the folder are
+            removed. In data-parallel training only one process may do this.
         on_progress: called with the number of frames written so far, after every chunk.
 
     Raises:
@@ -71,21 +73,32 @@ def with_small_frames(
             _make(path, store, shrink, shape, on_progress)
         except OSError as error:
             raise cannot_write(folder, error) from error
-    return _SmallStore(store, map_file(path, np.dtype(np.uint8), (store.num_rows, *shape)))
+    frames = map_file(path, np.dtype(np.uint8), (store.num_rows, *shape))
+    return SmallStore(store.folder, replace(store.view, frames=frames))
 
 
-class _SmallStore(EpisodeStore):
-    """A read-only store with the episodes of another store and other frames, (R, C, h, w)."""
+@dataclass(frozen=True)
+class SmallStore:
+    """The episodes of a store with small frames, as a sampler reads them. It cannot be written to.
 
-    def __init__(self, store: EpisodeStore, frames: np.ndarray) -> None:
-        vars(self).update(vars(store))
-        self.obs_shape = frames.shape[1], frames.shape[2], frames.shape[3]
-        self._frames = frames
+    Attributes:
+        folder: the folder or URL of the store.
+        view: the store's rows with the small frames, (R, C, h, w).
+    """
+
+    folder: Place
+    view: View
 
     @property
-    def view(self) -> View:
-        """All rows, indexed by episode, with the small frames."""
-        return replace(super().view, frames=self._frames)
+    def lengths(self) -> np.ndarray:
+        """(E,) int64: number of frames of each episode, oldest first."""
+        return self.view.lengths
+
+    def read(
+        self, episode: np.ndarray, start: np.ndarray, num_frames: int, end: np.ndarray | None = None
+    ) -> Batch:
+        """Read B segments (:meth:`~adamas.data.view.View.segments`)."""
+        return self.view.segments(episode, start, num_frames, end)
 
 
 def _fingerprint(store: EpisodeStore) -> int:

@@ -39,7 +39,7 @@ from adamas.data.files import StoreFiles
 from adamas.data.index import Index, follow_link, read_index
 from adamas.data.locations import Place, join, parse_place
 from adamas.data.packed import BLOCKS, PackedFrames, packed_view
-from adamas.data.view import FRAMES, ROWS, View, row_dtype
+from adamas.data.view import FRAMES, ROWS, View, filled_rows, row_dtype
 
 NEW = -1  # instead of an episode's number: a new episode begins
 
@@ -125,9 +125,8 @@ class EpisodeStore:
         new = episode == NEW
         self._check_running(episode[~new])
         episode[new] = self.num_episodes + np.arange(new.sum())
-        rows = np.zeros(len(episode), self._row)
-        rows["episode"], rows["action"], rows["reward"] = episode, action, reward
-        rows["terminated"], rows["truncated"] = terminated, truncated
+        fields = {"action": action, "reward": reward, "terminated": terminated, "truncated": truncated}
+        rows = filled_rows(self._row, episode, **fields)
         self._write(np.asarray(obs), rows)
         self._num_episodes += int(new.sum())
         self._running.update(episode[new].tolist())
@@ -141,8 +140,7 @@ class EpisodeStore:
         """
         episode = np.asarray(episode)
         self._check_running(episode)
-        rows = np.zeros(len(episode), self._row)
-        rows["episode"], rows["final"] = episode, True
+        rows = filled_rows(self._row, episode, final=np.ones(len(episode), bool))
         self._write(np.asarray(obs), rows)
         self._running.difference_update(episode.tolist())
 
@@ -165,10 +163,10 @@ class EpisodeStore:
         self._index_rows()
 
     def refresh(self) -> None:
-        """Read the newest commit, which another process may have made.
+        """Read the newest commit, which another process may have made. Rows that were not committed are dropped.
 
         Raises:
-            UserError: as :meth:`open`.
+            UserError: as :meth:`open`, except that checksums are not verified.
         """
         self._files = StoreFiles(self.folder, read_index(self.folder))
         self._index_rows()
@@ -233,9 +231,8 @@ class EpisodeStore:
             num_frames: number of frames in each segment, T + 1.
             end: (B,) int64, optional: this frame and all later ones are padding too.
         """
-        episode, length = np.asarray(episode), self.lengths[np.asarray(episode)]
-        last = length if end is None else np.minimum(np.asarray(end), length)
-        return self.view.segments(episode, np.asarray(start), num_frames, last)
+        last = None if end is None else np.asarray(end)
+        return self.view.segments(np.asarray(episode), np.asarray(start), num_frames, last)
 
     @property
     def checksums(self) -> Mapping[str, Sequence[int]] | None:

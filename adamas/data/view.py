@@ -13,7 +13,7 @@ import torch
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch, Episode
-from adamas.data.locations import Place, file_size, join
+from adamas.data.locations import Place, file_size, is_url, join
 
 FRAMES, ROWS = "frames.bin", "rows.bin"
 TRANSITION = ("action", "reward", "terminated", "truncated")
@@ -31,6 +31,24 @@ def row_dtype(spec: ActionSpec | None) -> np.dtype[Any]:
         ("final", "?"),
     ]
     return np.dtype(fields)
+
+
+def filled_rows(dtype: np.dtype[Any], episode: np.ndarray, **fields: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Return one row, of :func:`row_dtype`, for each of ``episode``, with these fields; all others are 0.
+
+    Raises:
+        TypeError, ValueError: a field has another shape, or a type that cannot be cast without a loss of kind.
+    """
+    rows = np.zeros(len(episode), dtype)
+    rows["episode"] = episode
+    for name, values in fields.items():
+        column, array = rows[name], np.asarray(values)
+        if array.shape != column.shape:
+            raise ValueError(f"{name} must be {column.shape}, got {array.shape}")
+        if not np.can_cast(array.dtype, column.dtype, "same_kind"):
+            raise TypeError(f"{name} must be {column.dtype}, got {array.dtype}")
+        column[...] = array
+    return rows
 
 
 class Frames(Protocol):
@@ -69,8 +87,13 @@ class View:
         """Memory-map the first ``num_rows`` rows of a folder and index them.
 
         Raises:
-            UserError: a file is missing, too short or damaged.
+            UserError: the folder is a URL, or a file is missing, too short or damaged.
         """
+        if is_url(folder):
+            raise UserError(
+                f"{folder} is not packed, and only packed datasets can be read at a URL; put a packed copy there "
+                "(adamas data pack makes one)"
+            )
         frames = map_file(Path(join(folder, FRAMES)), np.dtype(np.uint8), (num_rows, *obs_shape))
         return cls.indexed(folder, frames, map_file(Path(join(folder, ROWS)), dtype, (num_rows,)))
 
@@ -88,9 +111,8 @@ class View:
         first = np.cumsum(lengths) - lengths
         # NumPy sorts 16-bit integers in linear time, and there are seldom more than 65,535 episodes.
         order = np.argsort(episode.astype(np.min_scalar_type(len(lengths))), kind="stable")
-        if (
-            not lengths.all() or (np.diff(order[first]) < 0).any()
-        ):  # episodes are numbered by their first rows
+        # Episodes are numbered by their first rows.
+        if not lengths.all() or (np.diff(order[first]) < 0).any():
             raise damaged(join(folder, ROWS))
         return cls(frames, rows, order, first, lengths)
 
@@ -110,26 +132,29 @@ class View:
         total = np.bincount(self.rows["episode"], self.rows["reward"])
         return np.asarray(total - self.newest_rows["reward"])
 
-    def episode(self, number: int) -> Episode:
-        """Return a copy of an episode."""
-        row = self.order[self.first[number] :][: self.lengths[number]]
+    def episode(self, number: int, start: int = 0, stop: int | None = None) -> Episode:
+        """Return a copy of an episode, or of its frames in [start, stop) and the steps between them."""
+        row = self.order[self.first[number] :][: self.lengths[number]][start:stop]
         step = self.rows[row[:-1]]
         return Episode(self.frames[row], *(step[name].copy() for name in TRANSITION))
 
-    def segments(self, episode: np.ndarray, start: np.ndarray, num_frames: int, end: np.ndarray) -> Batch:
-        """Read B segments: frames ``start`` to ``start + num_frames``; frames outside of [0, ``end``) are padding.
+    def segments(
+        self, episode: np.ndarray, start: np.ndarray, num_frames: int, end: np.ndarray | None = None
+    ) -> Batch:
+        """Read B segments: frames [start, start + num_frames) of episodes. Frames outside of [0, end) are padding.
 
         Args:
-            episode: (B,) int64.
+            episode: (B,) int64 in [0, E).
             start: (B,) int64, may be negative.
-            num_frames: T + 1.
-            end: (B,) int64, at most the episode's length.
+            num_frames: number of frames in each segment, T + 1.
+            end: (B,) int64. None, or beyond the end of the episode: the length of the episode.
         """
+        length = self.lengths[episode]
+        end = length if end is None else np.minimum(end, length)
         t = start[:, None] + np.arange(num_frames)  # (B, T + 1)
         mask = (t >= 0) & (t < end[:, None])
-        inside = np.clip(
-            t, 0, self.lengths[episode, None] - 1
-        )  # for padding, read any frame; it is overwritten below
+        # For padding, any frame is read, and overwritten below.
+        inside = np.clip(t, 0, length[:, None] - 1)
         row = self.order[self.first[episode, None] + inside]
         obs = self.frames[row]  # (B, T + 1, C, H, W)
         obs[~mask] = 0

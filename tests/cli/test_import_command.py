@@ -87,8 +87,9 @@ def test_the_advice_fits_one_long_recording_and_the_size_of_its_frames(
 ) -> None:
     store = EpisodeStore.create(tmp_path / "out", (3, height, width), ActionSpec.numbered(2))
     number, frame = np.array([NEW]), np.zeros((1, 3, height, width), np.uint8)
+    no = np.array([False])
     for _ in range(60):
-        number = store.append(number, frame, np.zeros(1), np.zeros(1), np.zeros(1), np.zeros(1))
+        number = store.append(number, frame, np.array([0]), np.zeros(1), no, no)
     store.append_final(number, frame)
     advice = "\n".join(first_training(store))
     assert all(words in advice for words in expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -40,7 +41,7 @@ CHAINS = (
 def small(folder: Path) -> EpisodeStore:
     store = EpisodeStore.create(folder, (1, 2, 2))
     no = np.zeros(1, bool)
-    store.append(np.array([NEW]), np.ones((1, 1, 2, 2), np.uint8), np.zeros(1), np.zeros(1), no, no)
+    store.append(np.array([NEW]), np.ones((1, 1, 2, 2), np.uint8), np.zeros(1, int), np.zeros(1), no, no)
     store.append_final(np.array([0]), np.ones((1, 1, 2, 2), np.uint8))
     store.commit()
     return store
@@ -207,6 +208,34 @@ def test_a_packed_block_that_promises_too_much_is_refused(tmp_path: Path) -> Non
     (tmp_path / "packed" / "index.json").write_text(json.dumps(index))
     with pytest.raises(UserError, match=r"frames\.zst, rows 0 to 3: damaged"):
         EpisodeStore.open(tmp_path / "packed").episode(0)
+
+
+def test_a_raw_dataset_at_a_url_is_refused(tmp_path: Path) -> None:
+    raw = small(tmp_path / "raw")
+    for path in Path(raw.folder).iterdir():
+        fsspec.filesystem("memory").pipe_file(f"{tmp_path.name}/raw/{path.name}", path.read_bytes())
+    message = (
+        r"memory://.*/raw is not packed, and only packed datasets can be read at a URL; put a packed copy there "
+        r"\(adamas data pack makes one\)"
+    )
+    with pytest.raises(UserError, match=message):
+        EpisodeStore.open(f"memory://{tmp_path.name}/raw")
+
+
+def test_a_storage_that_cannot_be_reached(tmp_path: Path) -> None:
+    """The file system of FTP connects as soon as it is made."""
+    url, store = "ftp://127.0.0.1:1/mine", small(tmp_path)
+    actions: tuple[Callable[[], object], ...] = (
+        lambda: list(pack(store, url)),
+        lambda: EpisodeStore.open(url),
+        lambda: filesystem(url),
+    )
+    for action in actions:
+        with pytest.raises(
+            UserError, match=r"cannot open ftp://.* \(.*\); check the URL and the conn"
+        ) as error:
+            action()
+        assert "\n" not in str(error.value)
 
 
 def test_places_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,9 @@ def test_a_packed_dataset_can_be_packed_again_and_not_added_to(store: EpisodeSto
     assert (copy.episode(3).obs == store.episode(3).obs).all()
     no = np.zeros(1, bool)
     with pytest.raises(UserError, match=r"mine-again is packed and therefore read-only"):
-        copy.append(np.array([NEW]), np.zeros((1, *SHAPE), np.uint8), np.zeros(1), np.zeros(1), no, no)
+        copy.append(np.array([NEW]), np.zeros((1, *SHAPE), np.uint8), np.zeros(1, int), np.zeros(1), no, no)
+    with pytest.raises(UserError, match=r"mine-again is packed and therefore read-only"):
+        copy.truncate(copy.num_rows)
     with pytest.raises(UserError, match="is already a dataset; choose another `out`"):
         next(pack(store, url))
     with pytest.raises(UserError, match="is already a dataset"):
@@ -142,6 +144,51 @@ def test_an_interrupted_pack_leaves_nothing(store: EpisodeStore, tmp_path: Path,
     assert fsspec.filesystem("memory").find(url) == []
     # One that was killed leaves files without an index, and the next one writes over them.
     (tmp_path / "out" / "frames.zst").write_bytes(b"x" * 100_000)
+    assert (packed(store, tmp_path / "out").episode(1).obs == store.episode(1).obs).all()
+
+
+@pytest.mark.parametrize("kept", [("frames.bin", "rows.bin"), ("rows.bin",), ("frames.bin",)])
+def test_files_of_a_dataset_without_its_index_are_not_replaced(
+    store: EpisodeStore, tmp_path: Path, kept: tuple[str, ...]
+) -> None:
+    other = record(tmp_path / "other", (5, 5))
+    for path in Path(other.folder).iterdir():
+        if path.name not in kept:
+            path.unlink()
+    before = {name: (tmp_path / "other" / name).read_bytes() for name in kept}
+    with pytest.raises(
+        UserError, match=r"other holds files of another dataset, whose index\.json is missing;"
+    ):
+        list(pack(store, other.folder))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "other").iterdir()} == before
+
+
+@pytest.mark.parametrize("point", range(4))
+def test_a_pack_that_is_killed_while_it_is_tidied_up(
+    store: EpisodeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: int
+) -> None:
+    """The next one takes what is left for its own."""
+    from fsspec.implementations.local import LocalFileSystem
+
+    class Killed(BaseException):
+        pass
+
+    removed, remove = list[str](), LocalFileSystem.rm_file
+
+    def kill(files: LocalFileSystem, path: str) -> None:
+        if len(removed) == point:
+            raise Killed
+        removed.append(path)
+        remove(files, path)
+
+    def fail(*_: object) -> bytes:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(LocalFileSystem, "rm_file", kill)
+    monkeypatch.setattr("adamas.data.pack.index_text", fail)
+    with pytest.raises(Killed if point < 3 else UserError):
+        list(pack(store, tmp_path / "out"))
+    monkeypatch.undo()
     assert (packed(store, tmp_path / "out").episode(1).obs == store.episode(1).obs).all()
 
 

@@ -233,10 +233,15 @@ def test_truncate_is_on_disk_before_new_rows_overwrite_old_ones(tmp_path: Path) 
 def test_misuse_changes_nothing(tmp_path: Path) -> None:
     store, lists = make(tmp_path)
     lists.step(store, ("", "terminated"))
-    zero = np.zeros(1)
+    fields: dict[str, Any] = {
+        "action": np.zeros(1, np.int64),
+        "reward": np.zeros(1),
+        "terminated": np.zeros(1, bool),
+        "truncated": np.zeros(1, bool),
+    }
 
-    def append(number: int, obs: np.ndarray) -> None:
-        store.append(np.array([number]), obs, zero, zero, zero, zero)
+    def append(number: int, obs: np.ndarray, **changed: Any) -> None:
+        store.append(np.array([number]), obs, **{**fields, **changed})
 
     with pytest.raises(TypeError, match="uint8"):
         append(0, frame(0, 1)[None].astype(np.float32))
@@ -250,6 +255,12 @@ def test_misuse_changes_nothing(tmp_path: Path) -> None:
         store.append_final(np.array([0, 0]), np.stack([frame(0, 1)] * 2))
     with pytest.raises(ValueError, match="running"):
         store.append_final(np.array([1]), frame(1, 2)[None])
+    for name in fields:
+        with pytest.raises(ValueError, match=rf"{name} must be \(1,\), got \(\)"):
+            append(0, frame(0, 1)[None], **{name: fields[name][0]})
+    for name, value in (("action", [0.7]), ("reward", [1j]), ("terminated", [1]), ("truncated", [1.0])):
+        with pytest.raises(TypeError, match=f"{name} must be .*, got"):
+            append(0, frame(0, 1)[None], **{name: np.array(value)})
     with pytest.raises(IndexError, match="episode 2 of 2"):
         store.episode(2)
     lists.check(store)

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from adamas.core.errors import UserError
-from adamas.data import NEW, EpisodeStore
+from adamas.data import NEW, EpisodeStore, files
+from adamas.data.checksums import extend
 
 SHAPE = (2, 1, 1)
 FRAME_BYTES, ROW_BYTES = 2, 23
@@ -90,6 +91,25 @@ def test_kill_while_writing(tmp_path: Path) -> None:
         i += 1
     assert i % 2 == 0  # a commit follows every second step
     assert content(survivor) == content(uninterrupted)
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_ctrl_c_while_rows_are_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
+    store = filled(tmp_path)
+    before, done = content(store), list[str]()
+
+    def interrupted(*arguments: Any) -> None:
+        extend(*arguments)
+        done.append("hashed")
+        if len(done) == calls:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "extend", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        step(store)
+    monkeypatch.undo()
+    store.commit()
+    assert content(EpisodeStore.open(tmp_path)) == before
 
 
 @pytest.mark.parametrize("name", ["frames.bin", "rows.bin"])

@@ -29,7 +29,7 @@ def make_store(folder: Path, lengths: list[int]) -> EpisodeStore:
             frame = np.full((1, 1, 2, 2), 50 * number + t, dtype=np.uint8)
             last = t == length - 2
             following = np.array([number if t else NEW])
-            store.append(following, frame, np.zeros(1), np.zeros(1), np.array([last]), np.array([False]))
+            store.append(following, frame, np.array([0]), np.zeros(1), np.array([last]), np.array([False]))
         store.append_final(
             np.array([number]), np.full((1, 1, 2, 2), 50 * number + length - 1, dtype=np.uint8)
         )

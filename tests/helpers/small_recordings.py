@@ -32,7 +32,7 @@ def record(
     for _ in range(episodes):
         number = np.array([NEW])
         for t in range(11):
-            action = np.array([[rng.integers(2), rng.uniform(-2, 2)]]) if spec is SPEC else np.zeros(1)
+            action = np.array([[rng.integers(2), rng.uniform(-2, 2)]]) if spec is SPEC else np.array([0])
             frame = rng.integers(256, size=(1, 3, 12, 20), dtype=np.uint8)
             last = np.array([t == 10])
             reward = np.array([labels * (t % 3 - 1)])
