@@ -21,6 +21,8 @@ from adamas.rl.action_distribution import check_temperature
 from adamas.rl.random_policy import RandomPolicy
 from adamas.rl.rollout import OnHost
 
+NUM_RESAMPLES = 10_000
+
 
 def evaluate_agent(
     agent: Agent,
@@ -94,12 +96,15 @@ def score_episodes(episodes: Sequence[EpisodeScore], seed: int) -> Score:
     )
 
 
-def bootstrap_interval(values: np.ndarray, seed: int, num_resamples: int = 10_000) -> tuple[float, float]:
+def bootstrap_interval(values: np.ndarray, seed: int) -> tuple[float, float] | None:
     """The 95 % percentile bootstrap interval of the mean of (n,) values (Efron 1979): its lower and upper end.
 
-    For the episodes of one run, it covers evaluation noise only. Training runs with other seeds vary more.
+    For the episodes of one run, it covers evaluation noise only. Training runs with other seeds vary more. None for
+    fewer than two values, which say nothing about their spread.
     """
+    if len(values) < 2:
+        return None
     rng = np.random.default_rng(seed)
-    means = rng.choice(values, (num_resamples, len(values))).mean(axis=1)
+    means = rng.choice(values, (NUM_RESAMPLES, len(values))).mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)

@@ -92,8 +92,14 @@ def test_statistics_by_hand() -> None:
     assert (score.mean, score.median, score.mean_length) == (2.0, 0.5, 5.0)
     assert score.std == pytest.approx((34 / 4) ** 0.5)
     assert (score.returns, score.lengths) == ([0, 0, 1, 7], [2, 4, 6, 8])
+    assert score.mean_interval_95 is not None
     low, high = score.mean_interval_95
     assert 0 <= low < 2 < high <= 7
+
+
+def test_a_single_episode_has_no_interval() -> None:
+    assert score_episodes([EpisodeScore(3, 2)], seed=0).mean_interval_95 is None
+    assert bootstrap_interval(np.array([3.0]), seed=0) is bootstrap_interval(np.array([]), seed=0) is None
 
 
 def test_bootstrap_interval() -> None:
