@@ -51,18 +51,21 @@ def evaluate_agent(
     check_range("episodes", episodes, least=1)
     check_temperature(temperature)
     num_envs = min(num_envs, episodes)
-    # The random policy is always sampled. Greedy, it would always take its first action.
-    policies: dict[str, tuple[Policy, float]] = {
-        "agent": (OnHost(agent.policy, device), temperature),
-        "random_policy": (RandomPolicy(agent.action_spec), 1.0),
+    # The random policy is always sampled. Greedy, it would always take its first action. It is uniform on choices and
+    # buttons, but not on axes, so there every action is drawn uniformly in its place (epsilon).
+    policies: dict[str, tuple[Policy, float, float]] = {
+        "agent": (OnHost(agent.policy, device), temperature, 0.0),
+        "random_policy": (RandomPolicy(agent.action_spec), 1.0, float(bool(agent.action_spec.axes))),
     }
     scores = {}
-    for name, (policy, policy_temperature) in policies.items():
+    for name, (policy, policy_temperature, policy_epsilon) in policies.items():
         env_seed = derive_seed(seed, "evaluation", "env")  # the same for both policies
         with closing(make_env(env_config, num_envs, env_seed, training=False)) as env:
             check_fits(agent.config, env.obs_shape, env.action_spec, "the agent")
             generator = torch.Generator().manual_seed(derive_seed(seed, "evaluation", name))
-            played = play_episodes(policy, env, episodes, generator, policy_temperature)
+            played = play_episodes(
+                policy, env, episodes, generator, policy_temperature, epsilon=policy_epsilon
+            )
         scores[name] = score_episodes(played, derive_seed(seed, "bootstrap"))
     protocol = EvaluationProtocol(
         env=env_config,
@@ -83,7 +86,7 @@ def evaluate_agent(
 
 def score_episodes(episodes: Sequence[EpisodeScore], seed: int) -> Score:
     """Compute the score of one or more episodes. ``seed`` is that of its bootstrap interval."""
-    returns = np.array([episode.score for episode in episodes])
+    returns = np.array([episode.total_reward for episode in episodes])
     lengths = [episode.length for episode in episodes]
     return Score(
         mean=float(returns.mean()),

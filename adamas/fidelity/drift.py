@@ -45,7 +45,7 @@ def under_other_actions(windows: Batch, length: int) -> Batch:
     return replace(windows, action=action)
 
 
-def distances(dreams: Continuation, lpips: Lpips | None) -> dict[str, np.ndarray]:
+def distances_by_step(dreams: Continuation, lpips: Lpips | None) -> dict[str, np.ndarray]:
     """Distances between the frames of dreams and the true frames, (B, T) each; nan after the true end.
 
     Args:

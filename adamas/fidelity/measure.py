@@ -9,7 +9,7 @@ import numpy as np
 
 from adamas.core.seeding import derive_seed
 from adamas.dreaming.continuation import Continuation
-from adamas.fidelity.drift import OTHER_ACTIONS, distances, means, rewards_and_ends
+from adamas.fidelity.drift import OTHER_ACTIONS, distances_by_step, means, rewards_and_ends
 from adamas.fidelity.frechet_samples import frechet_distances
 from adamas.fidelity.networks import Networks
 from adamas.fidelity.results import DreamResults, StepMeans
@@ -50,11 +50,11 @@ class Measure:
             for name, features in self.networks.features.items()
         }
         results = replace(found.results, rewards_and_ends=rewards_and_ends(dreams), frechet=frechet)
-        return Measured(results, found.error, distances(others, lpips=None)["mse"])
+        return Measured(results, found.error, distances_by_step(others, lpips=None)["mse"])
 
     def baseline(self, frames: Continuation) -> Measured:
         """Measure the distances of a baseline."""
-        found = distances(frames, self.networks.lpips)
+        found = distances_by_step(frames, self.networks.lpips)
         return Measured(
             DreamResults({name: self._means(values) for name, values in found.items()}), found["mse"]
         )

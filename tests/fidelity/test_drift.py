@@ -12,7 +12,7 @@ from adamas.core.types import Batch
 from adamas.dreaming.continuation import Continuation
 from adamas.fidelity import drift
 from adamas.fidelity.drift import (
-    distances,
+    distances_by_step,
     dream_error,
     means,
     rewards_and_ends,
@@ -52,7 +52,7 @@ def test_distances_by_step_and_nothing_after_the_end(monkeypatch: pytest.MonkeyP
     obs = true_obs.clone()
     obs[0, 1], obs[1, 2] = 51, 255
     mask = torch.tensor([[True, True, True], [True, True, False]])
-    found = distances(continuation(obs, true_obs, mask), lpips=None)
+    found = distances_by_step(continuation(obs, true_obs, mask), lpips=None)
     assert list(found) == ["mse", "psnr", "ssim", "exact"]
     np.testing.assert_allclose(found["mse"], [[0, 0.04, 0], [0, 0, np.nan]], atol=1e-7)
     np.testing.assert_allclose(found["exact"], np.array([[1, 0, 1], [1, 1, np.nan]]))
@@ -159,7 +159,7 @@ def test_a_perfect_dream_is_as_far_from_the_game_as_the_game_itself() -> None:
 def test_perceptual_distances_stand_where_their_frames_do(weights: Path) -> None:
     lpips = Lpips("alex", weights)
     obs, true_obs = torch.randint(256, (2, 1, 2, 3, 32, 32), dtype=torch.uint8)
-    found = distances(continuation(obs, true_obs, torch.tensor([[True, False]])), lpips)
+    found = distances_by_step(continuation(obs, true_obs, torch.tensor([[True, False]])), lpips)
     assert found["lpips"][0, 0] == pytest.approx(lpips(obs[:, 0], true_obs[:, 0]).item())
     assert np.isnan(found["lpips"][0, 1])
 
