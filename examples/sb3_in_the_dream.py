@@ -182,7 +182,7 @@ def report(name: str, policy: Policy, options: Options) -> None:
     episodes = play_episodes(policy, env, options.episodes, torch.Generator().manual_seed(options.seed))
     env.close()
     scores = np.array([episode.total_reward for episode in episodes])
-    interval = bootstrap_interval(scores, options.seed)  # None for a single episode
+    interval = bootstrap_interval(scores, options.seed)
     shown = "" if interval is None else "[{:.2f}, {:.2f}]".format(*interval)
     print(f"real game, {len(scores)} episodes: {scores.mean():5.2f} {shown}  {name}", flush=True)
 

@@ -90,7 +90,8 @@ def means(values: np.ndarray, episode: np.ndarray, seed: int) -> StepMeans:
     num_episodes = which.max() + 1
     draws = rng.multinomial(num_episodes, np.full(num_episodes, 1 / num_episodes), size=NUM_RESAMPLES)
     weight = draws[:, which].astype(float)  # (R, B)
-    values = values.astype(float)  # the mean in float32 could lie outside of the interval
+    # The mean in float32 could lie outside of the interval.
+    values = values.astype(float)
     known = ~np.isnan(values)
     count = weight @ known  # (R, T)
     with np.errstate(invalid="ignore"):  # 0 / 0 where a resample has no values

@@ -25,9 +25,11 @@ AXES = {
     "lpips": "LPIPS",
     "exact": "share of exact frames",
 }
-SHOWN_STEPS = (1, 10, 50)  # and the last step that at least MIN_DREAMS dreams reach before the true end
+# Also shown is the last step that at least MIN_DREAMS dreams reach before the true end.
+SHOWN_STEPS = (1, 10, 50)
 MIN_DREAMS = 10
-ENOUGH = 5  # episodes, or moments; with fewer, an interval from resampled ones is much too narrow
+# Episodes, or moments. With fewer, an interval from resampled ones is much too narrow.
+ENOUGH = 5
 
 BASELINES = {OTHER_ACTIONS: (GREY, ":"), STILL: (GREY, "--"), BASELINE: (GREY, "-.")}
 
