@@ -61,8 +61,9 @@ def dreams(run: Path) -> None:
             line = f"{what}, step {step:2d} ({int(alive.sum())} dreams): fp32 {plain[alive].mean():.5f}"
             for name, key in (("bf16", ("bf16", 0)), ("fp32, other noise", ("fp32", 1))):
                 difference = (truth[key][index][:, step - 1] - plain)[alive].double().numpy()
-                low, high = bootstrap_interval(difference, 0)
-                line += f"   {name} {difference.mean():+.5f} [{low:+.5f}, {high:+.5f}]"
+                line += f"   {name} {difference.mean():+.5f}"
+                if (interval := bootstrap_interval(difference, 0)) is not None:
+                    line += " [{:+.5f}, {:+.5f}]".format(*interval)
             print(line)
 
 

@@ -100,7 +100,7 @@ def report(steps: int, agent: Agent, game: EnvConfig, averages: Mapping[str, flo
     env = make_env(game, EPISODES, 7, training=False)
     episodes = play_episodes(agent.policy, env, EPISODES, torch.Generator().manual_seed(1))
     env.close()
-    scores = np.array([episode.score for episode in episodes])
+    scores = np.array([episode.total_reward for episode in episodes])
     dream = "  ".join(f"{averages[name]:.3f}" for name in SHOWN if name in averages)
     print(f"{steps:14,d}  {scores.mean():6.2f} ({scores.std() / EPISODES**0.5:.2f})  {dream}", flush=True)
 

@@ -181,11 +181,10 @@ def report(name: str, policy: Policy, options: Options) -> None:
     env = make_env(game_config(options.run), 16, options.seed, training=False)
     episodes = play_episodes(policy, env, options.episodes, torch.Generator().manual_seed(options.seed))
     env.close()
-    scores = np.array([episode.score for episode in episodes])
-    low, high = bootstrap_interval(scores, options.seed)
-    print(
-        f"real game, {len(scores)} episodes: {scores.mean():5.2f} [{low:.2f}, {high:.2f}]  {name}", flush=True
-    )
+    scores = np.array([episode.total_reward for episode in episodes])
+    interval = bootstrap_interval(scores, options.seed)
+    shown = "" if interval is None else "[{:.2f}, {:.2f}]".format(*interval)
+    print(f"real game, {len(scores)} episodes: {scores.mean():5.2f} {shown}  {name}", flush=True)
 
 
 if __name__ == "__main__":

@@ -134,6 +134,7 @@ def check_env(agent: Agent, config: EnvConfig | None, target: Target) -> EnvConf
 def print_scores(evaluation: Evaluation) -> None:
     """Print one line for the agent and one for the random policy."""
     for name, score in evaluation.scores.items():
-        low, high = score.mean_interval_95
-        interval = f"[{low:.2f}, {high:.2f}] over {counted(len(score.returns), 'episode')}"
-        print(f"{name:14s} mean return {score.mean:8.2f}  {interval}")
+        interval = score.mean_interval_95
+        shown = "" if interval is None else "[{:.2f}, {:.2f}] ".format(*interval)
+        episodes = counted(len(score.returns), "episode")
+        print(f"{name:14s} mean return {score.mean:8.2f}  {shown}over {episodes}")

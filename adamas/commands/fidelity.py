@@ -15,7 +15,7 @@ from adamas.core.arguments import parse
 from adamas.core.console import console
 from adamas.core.errors import UserError
 from adamas.envs.config import AtariConfig, EnvConfig
-from adamas.fidelity.figures import few_episodes, results_table
+from adamas.fidelity.figures import few_episodes, few_moments, results_table
 from adamas.fidelity.networks import LpipsChoice, load_networks
 from adamas.fidelity.run import FidelityOptions, Labels, measure_fidelity
 from adamas.interop.load import load
@@ -88,7 +88,8 @@ def fidelity(arguments: Sequence[str]) -> None:
         progress=lambda line: print(line, flush=True),
     )
     console().print(results_table(result.dreams))
-    if warning := few_episodes(result.protocol.episodes):
+    protocol = result.protocol
+    for warning in filter(None, (few_episodes(protocol.episodes), few_moments(protocol.moments))):
         print(warning)
     for path in sorted((result.folder or options.out).iterdir()):
         print(f"  {path}")

@@ -192,8 +192,9 @@ def _scores(final: Evaluation | None) -> str:
         return "This agent was uploaded without scores in the real game."
     lines = ["| policy | mean return | 95 % interval | episodes |", "| --- | --- | --- | --- |"]
     for name, score in final.scores.items():
-        low, high = score.mean_interval_95
-        lines.append(f"| {name} | {score.mean:.2f} | [{low:.2f}, {high:.2f}] | {len(score.returns)} |")
+        interval = score.mean_interval_95
+        shown = "none" if interval is None else "[{:.2f}, {:.2f}]".format(*interval)
+        lines.append(f"| {name} | {score.mean:.2f} | {shown} | {len(score.returns)} |")
     protocol = final.protocol
     env = ", ".join(
         f"{name} {'default' if value is None else value}"

@@ -17,6 +17,7 @@ from adamas.core.config import load_config, to_dict
 from adamas.core.console import counted
 from adamas.core.distributed import Group
 from adamas.core.errors import Interrupted, UserError
+from adamas.core.names import folded
 from adamas.core.progress import duration
 from adamas.data.locations import place_name
 from adamas.dreaming.films import save_longest_dream
@@ -180,8 +181,7 @@ def _check_game(options: Resume) -> None:
     if (played := load_config(file, Config).game_parts) is None:
         raise UserError("--env.game names a game, but the run learns from recordings; leave the option out")
     game = played.env.game
-    words = ["".join(filter(str.isalnum, word)).lower() for word in (named, game)]
-    if words[0] != words[1]:
+    if folded(named) != folded(game):
         raise UserError(
             f"`env.game` is {named}, but the game of the run is {game}; leave the option out, or name that game"
         )

@@ -133,10 +133,16 @@ class ActionSpec:
         """Number A of actions in a discrete space. Raises UserError if the space is not discrete."""
         return len(self.names)
 
-    def problem(self, action: np.ndarray) -> str:
-        """Describe what is wrong with actions of shape (..., ``*shape``); return "" if they are valid."""
-        if action.shape[action.ndim - len(self.shape) :] != self.shape:
-            return f"expected {self.size} numbers per action, got shape {action.shape}"
+    def problem(self, action: np.ndarray, batch_dims: int | None = None) -> str:
+        """Describe what is wrong with actions; return "" if they are valid.
+
+        Args:
+            action: shape (..., ``*shape``).
+            batch_dims: number of dimensions before ``*shape``; None: any. Without it, vectors pass as single numbers.
+        """
+        inner = action.ndim - len(self.shape) if batch_dims is None else batch_dims
+        if action.shape[inner:] != self.shape:
+            return f"expected {counted(self.size, 'number')} per action, got shape {action.shape}"
         entries = action.reshape(-1, self.size)
         for column, wrong in enumerate(self.outside(action).T):
             if wrong.any():

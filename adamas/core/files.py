@@ -11,7 +11,7 @@ import itertools
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,14 +203,22 @@ def write_numbered(path: Path, content: str) -> Path:
     Raises:
         UserError: the folder cannot be written.
     """
-    try:
-        with creating_numbered(path) as draft:
-            draft.path.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror}; free space or choose another folder"
-        ) from error
+    with blaming(path), creating_numbered(path) as draft:
+        draft.path.write_text(content, encoding="utf-8")
     return draft.path
+
+
+@contextmanager
+def blaming(path: Path, others: Sequence[OSError] = ()) -> Iterator[None]:
+    """Turn an OSError of the block into a UserError that blames ``path``, unless it is one of ``others``."""
+    try:
+        yield
+    except OSError as error:
+        if error in others:
+            raise
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
+        ) from error
 
 
 def read_file(path: Path) -> bytes:

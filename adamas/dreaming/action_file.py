@@ -42,8 +42,8 @@ def read_actions(file: Path, spec: ActionSpec) -> Tensor:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise UserError(
-            f"there is no file of actions {file} ({reason}); give agent, random, or a text file with an action on "
-            "every line"
+            f"cannot read the file of actions {file} ({reason}); give agent, random, or a text file with an action "
+            "on every line"
         ) from error
     known = {name.lower(): i for i, name in enumerate(spec.names)}
     known |= {str(i): i for i in range(spec.num_actions)}

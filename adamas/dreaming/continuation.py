@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from adamas.core.protocols import WorldModel
 from adamas.core.types import Batch
-from adamas.media.pictures import OVER
+from adamas.media.pictures import ENDED_GREY
 
 DREAMS_AT_ONCE = 64  # limits the memory of many dreams
 
@@ -101,7 +101,9 @@ def true_and_dream(continuation: Continuation, index: int) -> tuple[Tensor, Tens
         (T', C, H, W) uint8 each, in CPU memory, where T' is the number of steps up to that point.
     """
     alive = continuation.mask[index]
-    dream = continuation.obs[index].masked_fill(dream_over(continuation)[index, :, None, None, None], OVER)
+    dream = continuation.obs[index].masked_fill(
+        dream_over(continuation)[index, :, None, None, None], ENDED_GREY
+    )
     return continuation.true_obs[index, alive].cpu(), dream[alive].cpu()
 
 

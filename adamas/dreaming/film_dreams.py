@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
 from adamas.envs.vector import RealVectorEnv
 from adamas.media.films import film_scale
-from adamas.media.pictures import OVER, enlarge, grid, hold_last, side_by_side
+from adamas.media.pictures import ENDED_GREY, enlarge, grid, hold_last, side_by_side
 from adamas.rl.action_distribution import check_temperature
 from adamas.rl.random_policy import RandomPolicy
 from adamas.rl.rollout import rollout, start
@@ -80,8 +81,9 @@ def film_dreams(
 ) -> Iterator[Tensor]:
     """Film dreams. Each starts from a real frame, and the world model draws all frames that follow.
 
-    Where a policy acts, a dream that ends starts again after one grey frame. Dreams under given actions, and dreams
-    beside what really happened, stay grey after their end, and the film ends with the last of them.
+    Where a policy acts, a dream that ends starts again after one grey frame, from another real frame. Dreams under
+    given actions, and dreams beside what really happened, stay grey after their end, and the film ends with the last of
+    them.
 
     Args:
         agent: the agent.
@@ -170,7 +172,10 @@ class _Film:
 
     @torch.no_grad()
     def _restart(self) -> Iterator[Tensor]:
-        """Dreams of a policy, (B, C, H, W) at each step: a dream that ends starts again, after one grey frame."""
+        """Dreams of a policy, (B, C, H, W) at each step: a dream that ends starts again, after one grey frame.
+
+        The real frame from which it starts again is shown too.
+        """
         first = self.starts.draw(1, self.rng) if self.options.same_start else None
 
         def contexts(k: int) -> Batch:
@@ -190,17 +195,18 @@ class _Film:
         )
         position = start(policy, dreams)
         yield position.obs.cpu()
-        over = torch.zeros(worlds, dtype=torch.bool)
+        grey = torch.full(self.agent.config.obs_shape, ENDED_GREY, dtype=torch.uint8)
+        # The frames that each world has still to show. After an end they are more than one, and the world lags behind.
+        waiting = [deque[Tensor]() for _ in range(worlds)]
         for _ in range(self.steps):
             taken, position = rollout(
                 policy, dreams, position, 1, self.generator, self.options.temperature, self.epsilon
             )
             step = taken.steps[0]
-            frames, ended = step.obs.cpu().clone(), step.ended.cpu()
-            frames[ended] = step.final_obs.cpu()
-            frames[over] = OVER
-            yield frames
-            over = ended
+            finals = iter(step.final_obs.cpu())
+            for frames, obs, ended in zip(waiting, step.obs.cpu(), step.ended.tolist(), strict=True):
+                frames.extend((next(finals), grey, obs) if ended else (obs,))
+            yield torch.stack([frames.popleft() for frames in waiting])
 
     def _continue(self, windows: Batch) -> Iterator[tuple[Tensor, Tensor]]:
         """Real frames and dreams of B windows, (B, C, H, W) each at each step; what is over keeps its last frame."""

@@ -16,7 +16,7 @@ from adamas.dreaming.continuation import Continuation, longest_dream
 from adamas.dreaming.imagination import Imagination
 from adamas.envs.config import EnvConfig
 from adamas.envs.make import make_env
-from adamas.media.pictures import SLOW_FPS, fitting_scale, hold_last, save_pair, strip
+from adamas.media.pictures import SLOW_FPS, fitting_scale, hold_last, save_pair, save_strip
 from adamas.rl.rollout import OnHost, rollout, start
 
 
@@ -105,5 +105,5 @@ def save_longest_dream(folder: Path, dreams: Continuation) -> list[Path]:
     film, frames = folder / "dream.gif", folder / "dream.png"
     real, dream = longest_dream(dreams)
     save_pair(film, real, dream, SLOW_FPS)
-    strip(frames, [("real", real), ("dream", dream)], max(1, fitting_scale(real.shape[-2]) // 2))
+    save_strip(frames, [("real", real), ("dream", dream)], max(1, fitting_scale(real.shape[-2]) // 2))
     return [film, frames]

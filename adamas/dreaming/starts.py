@@ -161,7 +161,7 @@ def first_with_starts(folders: Iterable[Place], agent: Agent) -> EpisodeStore | 
 def with_actions_of(spec: ActionSpec, batch: Batch, source: str) -> Batch:
     """Give a batch of real frames to an agent: check its actions, or hide them from an agent that knows none.
 
-    An agent that learnt without actions has a single action, which then stands at every step.
+    An agent that learnt without actions has a single action, which replaces every recorded one.
 
     Args:
         spec: the agent's actions.
@@ -173,7 +173,7 @@ def with_actions_of(spec: ActionSpec, batch: Batch, source: str) -> Batch:
     """
     if spec.kind == ActionSpec.nothing().kind:
         return replace(batch, action=torch.zeros_like(batch.mask[:, :-1], dtype=torch.int64))
-    if problem := spec.problem(batch.action.numpy()):
+    if problem := spec.problem(batch.action.numpy(), batch_dims=2):
         raise UserError(
             f"{source} holds actions that the agent does not have ({problem}); choose a dataset of the environment "
             "it was trained on"

@@ -11,11 +11,9 @@ from ale_py.vector_env import AtariVectorEnv
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError, nearest
+from adamas.core.names import folded
 from adamas.envs.config import AtariConfig
 from adamas.envs.vector import Flags, Frames, Integers, RawStep, RealVectorEnv
-
-MAX_FRAMES = 108_000
-"""Longest episode of the usual protocol, in emulator frames: 30 minutes of play."""
 
 
 def rom_name(game: str) -> str:
@@ -28,7 +26,7 @@ def rom_name(game: str) -> str:
     # Some ROMs in the emulator's package are for several players. Gymnasium registers those for one player.
     specs = [spec for spec in gymnasium.registry.values() if spec.namespace == "ALE"]
     games = {spec.name: spec.kwargs["game"] for spec in specs}
-    wanted = "".join(filter(str.isalnum, game)).lower()
+    wanted = folded(game)
     for name, rom in games.items():
         if name.lower() == wanted:
             return str(rom)
@@ -43,12 +41,11 @@ class AtariEnvs(RealVectorEnv):
 
     def __init__(self, config: AtariConfig, num_envs: int, seed: int) -> None:
         """Start the emulators. Raises UserError if the game is unknown."""
-        steps = config.max_episode_steps
         self._ale = AtariVectorEnv(
             rom_name(config.game),
             num_envs,
             num_threads=min(num_envs, os.cpu_count() or 1),
-            max_num_frames_per_episode=MAX_FRAMES if steps is None else steps * config.frame_skip,
+            max_num_frames_per_episode=config.max_frames,
             repeat_action_probability=config.sticky_actions,
             img_height=config.size,
             img_width=config.obs_shape[2],

@@ -16,6 +16,9 @@ _UNSET = {"width": None, "sticky_actions": None, "frames": "auto", "frames_key":
 # Before version 0.2, one dataclass held the fields of all suites. Fields of other suites in its files are left out if
 # they had no effect or are unset.
 
+MAX_FRAMES = 108_000
+"""Longest episode of the usual protocol of Atari, in emulator frames: 30 minutes of play."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteConfig:
@@ -82,8 +85,8 @@ class AtariConfig(SuiteConfig):
     frame_skip: int = 4
     """Number of emulator frames for which an action is repeated. 1 repeats none."""
     noop_max: int = 30
-    """Largest number of no-op frames at the start of an episode; the number is drawn at random. 0 starts without
-    any."""
+    """Number of possible counts of no-op frames at the start of an episode: from 0 to noop_max - 1, drawn at random. 0
+    and 1 start without any."""
     sticky_actions: float = 0.0
     """Probability that the previous action is repeated instead of the new one, from 0 to 1."""
     max_episode_steps: int | None = None
@@ -92,6 +95,11 @@ class AtariConfig(SuiteConfig):
     it, so a high limit costs memory and time."""
     life_loss_ends: bool = True
     """Whether losing a life counts as the end of an episode in training, though the game continues."""
+
+    @property
+    def max_frames(self) -> int:
+        """Number of emulator frames after which an episode is truncated."""
+        return MAX_FRAMES if self.max_episode_steps is None else self.max_episode_steps * self.frame_skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ EXTRAS = {"box2d": "box2d", "shimmy": "dm-control"}
 
 
 @contextmanager
-def foreign(game: str, what: str) -> Iterator[None]:
+def reporting_errors_of(game: str, what: str) -> Iterator[None]:
     """Turn any exception that an environment raises into a UserError.
 
     Args:
@@ -63,7 +63,7 @@ def start_episode(env: gymnasium.Env[Any, Any], seed: int, game: str) -> Any:
             f"reset() of {game} takes no seed, but runs need it to be resumed; add the keyword seed to it and "
             "call super().reset(seed=seed)"
         )
-    with foreign(game, "reset()"):
+    with reporting_errors_of(game, "reset()"):
         answer = env.reset(seed=seed)
     if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], Mapping)):
         raise UserError(
@@ -86,7 +86,7 @@ def take_step(
     Raises:
         UserError: if ``step`` raises, does not return what Gymnasium demands, or returns a reward that is not finite.
     """
-    with foreign(game, f"step {number} of an episode"):
+    with reporting_errors_of(game, f"step {number} of an episode"):
         answer = env.step(action)
     where = f"{game}: step {number} of an episode"
     if not (isinstance(answer, tuple) and len(answer) == 5):

@@ -17,7 +17,7 @@ from gymnasium.wrappers import TimeLimit
 from adamas.core.errors import UserError, nearest
 from adamas.core.pixels import shrink
 from adamas.envs.config import RenderedConfig
-from adamas.envs.foreign import foreign, start_episode, take_step
+from adamas.envs.foreign import reporting_errors_of, start_episode, take_step
 from adamas.envs.frames import Image, can_render, observed_image, other_image, to_rgb
 from adamas.envs.spaces import action_spec, to_space
 from adamas.envs.trust import check_trusted
@@ -100,9 +100,9 @@ class GymnasiumEnvs(RealVectorEnv):
     def _frame(self, env: Env, obs: Any) -> Frames:
         """The current frame of an environment: (H, W, 3) uint8."""
         if self._image is not None:
-            with foreign(self._game, "the observation"):
+            with reporting_errors_of(self._game, "the observation"):
                 return self._image.rgb(obs, f"the observation of {self._game}")
-        with foreign(self._game, "render()"):
+        with reporting_errors_of(self._game, "render()"):
             return to_rgb(env.render(), f"render() of {self._game}")
 
     def _shrunk(self, frames: list[Frames]) -> Frames:
@@ -115,7 +115,7 @@ class GymnasiumEnvs(RealVectorEnv):
     def close(self) -> None:
         """Close every environment."""
         for env in self._envs:
-            with foreign(self._game, "close()"):
+            with reporting_errors_of(self._game, "close()"):
                 env.close()
 
 
@@ -164,7 +164,7 @@ def _drawing(make: Callable[[str | None], Env], env: Env, config: RenderedConfig
         with suppress(UserError):
             drawing = make("rgb_array")
             start_episode(drawing, 0, config.game)
-            with foreign(config.game, "render()"):
+            with reporting_errors_of(config.game, "render()"):
                 to_rgb(drawing.render(), "render()")
             return drawing
     return None
@@ -176,7 +176,7 @@ def _make(game_id: str, game: str, options: dict[str, Any], render_mode: str | N
         os.environ.setdefault("MUJOCO_GL", "egl")  # so that MuJoCo draws without a screen
     if render_mode is not None:
         options = {**options, "render_mode": render_mode}
-    with foreign(game, "gymnasium.make()"):
+    with reporting_errors_of(game, "gymnasium.make()"):
         try:
             return gymnasium.make(game_id, **options)
         except gymnasium.error.UnregisteredEnv as error:

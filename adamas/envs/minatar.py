@@ -11,6 +11,7 @@ import numpy as np
 from adamas.core.actions import ActionSpec
 from adamas.core.checks import check_range
 from adamas.core.errors import UserError, nearest, not_installed
+from adamas.core.names import folded
 from adamas.envs.config import MinAtarConfig
 from adamas.envs.vector import MAX_STEPS, Flags, Frames, Integers, RawStep, RealVectorEnv, say_cut_off
 
@@ -119,7 +120,7 @@ def game_name(game: str) -> str:
         UserError: if there is no such game.
     """
     for name in PALETTES:
-        if name.replace("_", "") == "".join(filter(str.isalnum, game)).lower():
+        if folded(name) == folded(game):
             return name
     raise UserError(f"unknown MinAtar game {game!r}; {nearest(game, PALETTES)}")
 

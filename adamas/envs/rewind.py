@@ -21,7 +21,7 @@ from torch import Tensor
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.pixels import area_taps, shrink_area
-from adamas.envs.atari import MAX_FRAMES, rom_name
+from adamas.envs.atari import rom_name
 from adamas.envs.config import AtariConfig, EnvConfig, GymnasiumConfig, MinAtarConfig, VizdoomConfig
 from adamas.envs.gymnasium_pixels import GymnasiumEnvs
 from adamas.envs.minatar import MinAtarEnvs
@@ -90,17 +90,18 @@ class AtariGame(BranchingGame):
         self._ale.setFloat("repeat_action_probability", 0.0)
         self._ale.loadROM(str(roms.get_rom_path(rom_name(config.game))))
         height, width = self._ale.getScreenDims()
-        if max(config.obs_shape) > width:
-            raise UserError(
-                f"`env.size` is {config.size}; frames larger than {width}, the width of the screen, cannot be "
-                "compared with the game: choose an agent with smaller frames"
-            )
+        _, rows, columns = config.obs_shape
+        side = "size" if config.width is None else "width"
+        for name, pixels, most in (("size", rows, height), (side, columns, width)):
+            if pixels > most:
+                raise UserError(
+                    f"`env.{name}` is {pixels}; frames larger than the screen, {most} pixels here, cannot be "
+                    "compared with the game: choose an agent with smaller frames"
+                )
         self._skip = config.frame_skip
         self._noop_max = config.noop_max
         self._sticky = config.sticky_actions
-        steps = config.max_episode_steps
-        self._max_frames = MAX_FRAMES if steps is None else steps * config.frame_skip
-        _, rows, columns = config.obs_shape
+        self._max_frames = config.max_frames
         self._rows, self._columns = area_taps(height, rows), area_taps(width, columns)
         self._actions = self._ale.getMinimalActionSet()
         names = tuple(action.name.lower() for action in self._actions)
@@ -220,10 +221,10 @@ class GymnasiumGame(_OneOfMany):
         """Make the environment. Raises UserError as GymnasiumEnvs does, or if it cannot be copied."""
         envs = GymnasiumEnvs(config, 1, seed=0)
         super().__init__(envs)
-        self._all = envs._envs
+        self._all, self._steps = envs._envs, envs._steps
         reason = "its copies start a new episode (EzPickle)"
         try:
-            copied = self.save()
+            copied, _ = self.save()
         except (TypeError, NotImplementedError, copy.Error) as error:
             copied, reason = None, " ".join(str(error).split())
         if copied is None or isinstance(copied.unwrapped, EzPickle):
@@ -232,12 +233,13 @@ class GymnasiumGame(_OneOfMany):
             )
 
     def save(self) -> Any:
-        """Return a copy of the environment."""
-        return copy.deepcopy(self._all[0])
+        """Return a copy of the environment, and the number of steps so far."""
+        return copy.deepcopy(self._all[0]), self._steps[0]
 
     def restore(self, saved: Any, seed: int) -> None:
         """Go back to a saved state; ``seed`` determines everything random from here on."""
-        self._all[0] = copy.deepcopy(saved)
+        env, self._steps[0] = saved
+        self._all[0] = copy.deepcopy(env)
         self._all[0].unwrapped.np_random = np_random(seed)[0]
 
 

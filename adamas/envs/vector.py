@@ -113,7 +113,7 @@ class RealVectorEnv(ABC):
         actions = action.cpu().numpy()
         if len(actions) != self.num_envs:
             raise ValueError(f"expected {self.num_envs} actions, got {len(actions)}")
-        if problem := self.action_spec.problem(actions):
+        if problem := self.action_spec.problem(actions, batch_dims=1):
             raise ValueError(problem)
         raw = self._step_envs(actions, self._everywhere())
         for taken, new in zip(self._actions, actions.tolist(), strict=True):

@@ -12,6 +12,7 @@ import numpy as np
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError, nearest, not_installed
+from adamas.core.names import folded
 from adamas.envs.config import VizdoomConfig
 from adamas.envs.gymnasium_pixels import GymnasiumEnvs
 from adamas.envs.trust import check_trusted, is_doom_file
@@ -44,9 +45,11 @@ class VizdoomEnvs(GymnasiumEnvs):
         folder = Path("_vizdoom")
         with contextlib.suppress(OSError):  # the engine reports the problem itself
             folder.mkdir(exist_ok=True)
-        super().__init__(config, num_envs, seed, game_id=scenario, **options)
-        with contextlib.suppress(OSError):  # it is not empty, or already removed
-            folder.rmdir()
+        try:
+            super().__init__(config, num_envs, seed, game_id=scenario, **options)
+        finally:
+            with contextlib.suppress(OSError):  # it is not empty, or already removed
+                folder.rmdir()
         if self.action_spec.is_discrete:
             game = self._envs[0].unwrapped
             buttons = [button.name.lower() for button in game.game.get_available_buttons()]  # type: ignore[attr-defined]
@@ -84,13 +87,13 @@ def scenario_id(game: str) -> str:
     except ModuleNotFoundError as error:
         raise not_installed("vizdoom", "vizdoom") from error
     ids = {
-        "".join(filter(str.isalnum, name.removeprefix("Vizdoom").rpartition("-v")[0])).lower(): name
+        folded(name.removeprefix("Vizdoom").rpartition("-v")[0]): name
         for name in gymnasium.registry
         if name.startswith("Vizdoom")
     }
     if game in ids.values():
         return game
-    scenario = ids.get("".join(filter(str.isalnum, game)).lower())
+    scenario = ids.get(folded(game))
     if scenario is None:
         raise UserError(f"unknown ViZDoom scenario {game!r}; {nearest(game.lower(), ids)}")
     return scenario

@@ -53,19 +53,21 @@ STATISTICS: Mapping[str, Callable[[Scores], np.ndarray]] = {
 """The statistics that are reported with intervals, by name."""
 
 
-def resample(scores: Scores, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> list[np.ndarray]:
-    """Stratified bootstrap: draw R runs of each game, (R,), with replacement: (num_resamples, R) per game."""
-    rng = np.random.default_rng(seed)
+def resample(scores: Scores, num_resamples: int = NUM_RESAMPLES) -> list[np.ndarray] | None:
+    """Stratified bootstrap: draw R runs of each game, (R,), with replacement: (num_resamples, R) per game.
+
+    None if a game has a single run, which says nothing about the spread of runs.
+    """
+    if any(len(runs) < 2 for runs in scores):
+        return None
+    rng = np.random.default_rng(0)
     return [rng.choice(runs, (num_resamples, len(runs))) for runs in scores]
 
 
-def interval(samples: np.ndarray) -> tuple[float, float] | None:
-    """The 95 % percentile interval of a statistic's (num_resamples,) values; None if they are all equal.
-
-    They are equal if every game has a single run. A single run says nothing about the spread of runs.
-    """
+def interval(samples: np.ndarray) -> tuple[float, float]:
+    """The 95 % percentile interval of a statistic's (num_resamples,) values."""
     low, high = np.quantile(samples, [0.025, 0.975])
-    return None if low == high else (float(low), float(high))
+    return float(low), float(high)
 
 
 def performance_profile(scores: Scores, thresholds: np.ndarray) -> np.ndarray:

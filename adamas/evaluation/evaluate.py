@@ -21,6 +21,8 @@ from adamas.rl.action_distribution import check_temperature
 from adamas.rl.random_policy import RandomPolicy
 from adamas.rl.rollout import OnHost
 
+NUM_RESAMPLES = 10_000
+
 
 def evaluate_agent(
     agent: Agent,
@@ -49,18 +51,21 @@ def evaluate_agent(
     check_range("episodes", episodes, least=1)
     check_temperature(temperature)
     num_envs = min(num_envs, episodes)
-    # The random policy is always sampled. Greedy, it would always take its first action.
-    policies: dict[str, tuple[Policy, float]] = {
-        "agent": (OnHost(agent.policy, device), temperature),
-        "random_policy": (RandomPolicy(agent.action_spec), 1.0),
+    # The random policy is always sampled. Greedy, it would always take its first action. It is uniform on choices and
+    # buttons, but not on axes, so there every action is drawn uniformly in its place (epsilon).
+    policies: dict[str, tuple[Policy, float, float]] = {
+        "agent": (OnHost(agent.policy, device), temperature, 0.0),
+        "random_policy": (RandomPolicy(agent.action_spec), 1.0, float(bool(agent.action_spec.axes))),
     }
     scores = {}
-    for name, (policy, policy_temperature) in policies.items():
+    for name, (policy, policy_temperature, policy_epsilon) in policies.items():
         env_seed = derive_seed(seed, "evaluation", "env")  # the same for both policies
         with closing(make_env(env_config, num_envs, env_seed, training=False)) as env:
             check_fits(agent.config, env.obs_shape, env.action_spec, "the agent")
             generator = torch.Generator().manual_seed(derive_seed(seed, "evaluation", name))
-            played = play_episodes(policy, env, episodes, generator, policy_temperature)
+            played = play_episodes(
+                policy, env, episodes, generator, policy_temperature, epsilon=policy_epsilon
+            )
         scores[name] = score_episodes(played, derive_seed(seed, "bootstrap"))
     protocol = EvaluationProtocol(
         env=env_config,
@@ -81,7 +86,7 @@ def evaluate_agent(
 
 def score_episodes(episodes: Sequence[EpisodeScore], seed: int) -> Score:
     """Compute the score of one or more episodes. ``seed`` is that of its bootstrap interval."""
-    returns = np.array([episode.score for episode in episodes])
+    returns = np.array([episode.total_reward for episode in episodes])
     lengths = [episode.length for episode in episodes]
     return Score(
         mean=float(returns.mean()),
@@ -94,12 +99,15 @@ def score_episodes(episodes: Sequence[EpisodeScore], seed: int) -> Score:
     )
 
 
-def bootstrap_interval(values: np.ndarray, seed: int, num_resamples: int = 10_000) -> tuple[float, float]:
+def bootstrap_interval(values: np.ndarray, seed: int) -> tuple[float, float] | None:
     """The 95 % percentile bootstrap interval of the mean of (n,) values (Efron 1979): its lower and upper end.
 
-    For the episodes of one run, it covers evaluation noise only. Training runs with other seeds vary more.
+    For the episodes of one run, it covers evaluation noise only. Training runs with other seeds vary more. None for
+    fewer than two values, which say nothing about their spread.
     """
+    if len(values) < 2:
+        return None
     rng = np.random.default_rng(seed)
-    means = rng.choice(values, (num_resamples, len(values))).mean(axis=1)
+    means = rng.choice(values, (NUM_RESAMPLES, len(values))).mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)

@@ -17,9 +17,9 @@ CHUNK = 10  # steps between two checks for finished episodes; each check costs o
 
 
 class EpisodeScore(NamedTuple):
-    """Score of an episode (the undiscounted sum of its unclipped rewards), and its length in steps."""
+    """Undiscounted sum of the unclipped rewards of an episode, and its length in steps."""
 
-    score: float
+    total_reward: float
     length: int
 
 
@@ -31,6 +31,7 @@ def play_episodes(
     generator: Generator,
     temperature: float = 1.0,
     stop: threading.Event | None = None,
+    epsilon: float = 0.0,
 ) -> list[EpisodeScore]:
     """Play whole episodes in B environments, and return them ordered by environment.
 
@@ -43,6 +44,7 @@ def play_episodes(
         generator: for sampling actions.
         temperature: temperature of the policy; 0 is greedy.
         stop: event that ends the evaluation within a few steps after it is set.
+        epsilon: probability of a uniformly random action.
 
     Raises:
         Stopped: if ``stop`` was set.
@@ -54,7 +56,7 @@ def play_episodes(
     while any(len(done) < n for done, n in zip(episodes, share, strict=True)):
         if stop is not None and stop.is_set():
             raise Stopped
-        steps, position = rollout(policy, env, position, CHUNK, generator, temperature)
+        steps, position = rollout(policy, env, position, CHUNK, generator, temperature, epsilon)
         for step in steps.steps:
             score += step.reward.cpu().numpy()
             length += 1

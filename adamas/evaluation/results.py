@@ -19,7 +19,7 @@ class Score:
         mean: mean of the returns.
         std: their standard deviation, dividing by n.
         median: their median.
-        mean_interval_95: see :func:`~adamas.evaluation.evaluate.bootstrap_interval`.
+        mean_interval_95: see :func:`~adamas.evaluation.evaluate.bootstrap_interval`; None for a single episode.
         mean_length: mean of the lengths.
         returns: undiscounted sum of the unclipped rewards of each episode, (n,).
         lengths: number of steps of each episode, (n,).
@@ -31,7 +31,7 @@ class Score:
     mean: float
     std: float
     median: float
-    mean_interval_95: tuple[float, float]
+    mean_interval_95: tuple[float, float] | None
     mean_length: float
     returns: list[float]
     lengths: list[int]
@@ -39,7 +39,7 @@ class Score:
     def __post_init__(self) -> None:
         if not self.returns:
             raise ValueError("a score has no episodes")
-        for value in (self.mean, *self.mean_interval_95, *self.returns):
+        for value in (self.mean, *(self.mean_interval_95 or ()), *self.returns):
             if not math.isfinite(value):
                 raise ValueError(f"a score is {value}")
 

@@ -78,7 +78,10 @@ def normalise(runs: Runs) -> Runs:
 
 
 class Estimate(NamedTuple):
-    """A statistic and its 95 % bootstrap interval; None if the resamples do not vary, as with one run for each game."""
+    """A statistic and its 95 % bootstrap interval.
+
+    The interval is None if a game has a single run, which says nothing about the spread of runs.
+    """
 
     value: float
     interval: tuple[float, float] | None
@@ -89,7 +92,7 @@ def aggregates(runs: Runs) -> dict[str, Estimate]:
     scores = list(runs.values())
     samples = resample(scores)
     return {
-        name: Estimate(float(statistic(scores)), interval(statistic(samples)))
+        name: Estimate(float(statistic(scores)), None if samples is None else interval(statistic(samples)))
         for name, statistic in STATISTICS.items()
     }
 

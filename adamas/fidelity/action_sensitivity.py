@@ -43,8 +43,8 @@ class Sensitivity:
             mean squared error), and 0 elsewhere. Actions whose true frames are equally near share the 1 equally.
         perfect: (K, A, A), ``looks_like`` of a perfect dream, whose frames are the true frames. It shows which actions
             have the same effect.
-        accuracy: (K,), share of actions whose dreamt frame is nearest to their own true frame. Actions with the same
-            true frame count as one action.
+        accuracy: (K,), share of actions whose dreamt frame is nearest to their own true frame. An action also counts as
+            right if its dreamt frame is nearest to the equal true frame of another action.
         chance: (K,), accuracy of a dream that shows the true frame of a random action.
         told_apart: (K, A, A), for each pair of actions 1 if their dreamt frames differ less, in sum, from their own
             true frames than from each other's, 0 if they differ more, 0.5 if equally; nan where the true frames are

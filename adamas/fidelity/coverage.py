@@ -18,9 +18,10 @@ from adamas.fidelity.moments import Moment, dream_on, play_on
 
 @dataclass(frozen=True)
 class Agreement:
-    """How M outcomes agree with M real outcomes, for K moments after S numbers of steps: (K, S) float64 each.
+    """How well M outcomes agree with M real outcomes.
 
-    Equal frames among the real outcomes form a mode (see :func:`modes`).
+    Each array is (K, S) float64: K moments, each at S times after it. Equal frames among the real outcomes form a mode
+    (see :func:`modes`).
 
     Attributes:
         coverage: probability, in the game, of the modes that occur in the set; 1 if all occur.
@@ -63,7 +64,7 @@ def compare_outcomes(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> OutcomeComparison:
-    """Compare M dreams of each moment with M real continuations, and these with M other real continuations.
+    """Compare M dreams of each moment with M real continuations, and a second set of M real ones with the first.
 
     All continuations of a moment follow the same random actions. Unlike the actions of a policy, they do not depend on
     what happens, they are the same for all agents, and they change often, which is when sticky actions matter.

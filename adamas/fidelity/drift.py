@@ -29,17 +29,23 @@ def still(dreams: Continuation, windows: Batch, length: int) -> Continuation:
 
 
 def under_other_actions(windows: Batch, length: int) -> Batch:
-    """Windows whose actions after the first L frames are those of the next window, as if they were not known.
+    """Windows whose actions after the first L frames are those of the previous window, as if they were not known.
+
+    At each step, the previous window is the last one before whose episode goes on there; for the first of them it is
+    the last of all. If only one episode goes on, its window keeps its own action.
 
     Args:
         windows: B windows.
         length: L.
     """
-    known, to_come = windows.action[:, : length - 1], windows.action[:, length - 1 :]
-    return replace(windows, action=torch.cat((known, to_come.roll(1, dims=0)), dim=1))
+    action = windows.action.clone()
+    for step in range(length - 1, action.shape[1]):
+        going_on = windows.transition_mask[:, step].nonzero()[:, 0]
+        action[going_on, step] = windows.action[going_on.roll(1), step]
+    return replace(windows, action=action)
 
 
-def distances(dreams: Continuation, lpips: Lpips | None) -> dict[str, np.ndarray]:
+def distances_by_step(dreams: Continuation, lpips: Lpips | None) -> dict[str, np.ndarray]:
     """Distances between the frames of dreams and the true frames, (B, T) each; nan after the true end.
 
     Args:
@@ -71,7 +77,8 @@ def _placed(values: Tensor, mask: Tensor) -> np.ndarray:
 def means(values: np.ndarray, episode: np.ndarray, seed: int) -> StepMeans:
     """Average over dreams at each step, with a 95 % bootstrap interval that resamples whole episodes.
 
-    Windows of the same episode are not independent, so an episode is drawn with all of its windows.
+    Windows of the same episode are not independent, so an episode is drawn with all of its windows. A step that windows
+    of fewer than two episodes reach has no interval, because one episode says nothing about the spread of episodes.
 
     Args:
         values: (B, T), nan where there is nothing to compare.
@@ -83,6 +90,8 @@ def means(values: np.ndarray, episode: np.ndarray, seed: int) -> StepMeans:
     num_episodes = which.max() + 1
     draws = rng.multinomial(num_episodes, np.full(num_episodes, 1 / num_episodes), size=NUM_RESAMPLES)
     weight = draws[:, which].astype(float)  # (R, B)
+    # The mean in float32 could lie outside of the interval.
+    values = values.astype(float)
     known = ~np.isnan(values)
     count = weight @ known  # (R, T)
     with np.errstate(invalid="ignore"):  # 0 / 0 where a resample has no values
@@ -92,7 +101,9 @@ def means(values: np.ndarray, episode: np.ndarray, seed: int) -> StepMeans:
     low: list[float | None] = []
     high: list[float | None] = []
     for t, num in enumerate(num_dreams):
-        ends = np.quantile(resampled[count[:, t] > 0, t], [0.025, 0.975]).tolist() if num else [None, None]
+        ends: list[float | None] = [None, None]
+        if len(np.unique(which[known[:, t]])) > 1:
+            ends = np.quantile(resampled[count[:, t] > 0, t], [0.025, 0.975]).tolist()
         mean.append(float(values[known[:, t], t].mean()) if num else None)
         low.append(ends[0])
         high.append(ends[1])
@@ -100,7 +111,10 @@ def means(values: np.ndarray, episode: np.ndarray, seed: int) -> StepMeans:
 
 
 def rewards_and_ends(dreams: Continuation) -> RewardsAndEnds:
-    """Compare the rewards and ends of dreams with those of the game, over all steps before the true ends."""
+    """Compare the rewards and ends of dreams with those of the game, over all steps before the true ends.
+
+    A reward rate is the share of steps with a reward other than 0 here, unlike that of :func:`dream_error`.
+    """
     alive = dreams.mask
     rewards = _rates(dreams.reward[alive], dreams.true_reward[alive])
     ends = _rates(dreams.terminated[alive].float(), dreams.true_terminated[alive].float())
@@ -142,7 +156,7 @@ def dream_error(dreams: Continuation) -> dict[str, float]:
     """The numbers that a run logs at every evaluation.
 
     ``*_1`` is measured on the next frame, and ``*_T`` on the frame after T steps. Rates are per step before the true
-    end.
+    end. A reward rate is the mean sign of the reward here, unlike that of :func:`rewards_and_ends`.
     """
     horizon = dreams.mask.shape[1]
     result = {}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.table import Table
 
+from adamas.core.console import counted
 from adamas.fidelity.drift import BASELINE, OTHER_ACTIONS, STILL
 from adamas.fidelity.results import DreamResults, StepMeans
 from adamas.fidelity.summary import moment_rows, shown
@@ -24,10 +25,11 @@ AXES = {
     "lpips": "LPIPS",
     "exact": "share of exact frames",
 }
-SHOWN_STEPS = (1, 10, 50)  # and the last step that MIN_DREAMS real episodes reach
+# Also shown is the last step that at least MIN_DREAMS dreams reach before the true end.
+SHOWN_STEPS = (1, 10, 50)
 MIN_DREAMS = 10
-ENOUGH_EPISODES = 5  # with fewer, an interval from resampled episodes is much too narrow
-FRECHET_EPISODES = 2  # one to dream beside, one to compare with
+# Episodes, or moments. With fewer, an interval from resampled ones is much too narrow.
+ENOUGH = 5
 
 BASELINES = {OTHER_ACTIONS: (GREY, ":"), STILL: (GREY, "--"), BASELINE: (GREY, "-.")}
 
@@ -43,12 +45,23 @@ def results_table(found: Mapping[str, DreamResults]) -> Table:
 
 def few_episodes(num_episodes: int) -> str:
     """A warning about numbers that need several held-out episodes; "" if there are enough."""
-    if num_episodes >= ENOUGH_EPISODES:
+    if num_episodes >= ENOUGH:
         return ""
-    frechet = "Frechet distances need two, and " if num_episodes < FRECHET_EPISODES else ""
+    problem = "Frechet distances and intervals need two" if num_episodes < 2 else "intervals are too narrow"
     return (
-        f"the dreams start in only {num_episodes} held-out episode{'s' * (num_episodes != 1)}: {frechet}intervals "
-        "are too narrow; hold out more episodes (adamas data split, with --cut if there are few)"
+        f"the dreams start in only {counted(num_episodes, 'held-out episode')}: {problem}; hold out more episodes "
+        "(adamas data split, with --cut if there are few)"
+    )
+
+
+def few_moments(num_moments: int) -> str:
+    """A warning about numbers that need several moments of the game; "" if there are enough, or none at all."""
+    if num_moments >= ENOUGH or not num_moments:
+        return ""
+    problem = "intervals need two" if num_moments < 2 else "their intervals are too narrow"
+    return (
+        f"coverage and action sensitivity come from only {counted(num_moments, 'moment')} of the game: {problem}; "
+        "choose more `moments`"
     )
 
 
@@ -56,7 +69,7 @@ def table_rows(found: Mapping[str, DreamResults]) -> Iterator[tuple[str, list[st
     """Rows of the table: label and cells.
 
     Distances are shown at a few steps with 95 % intervals. The last of these steps is the last that at least
-    ``MIN_DREAMS`` real episodes reach, or the first step.
+    ``MIN_DREAMS`` dreams reach before the true end, or the first step.
     """
     columns = list(found.values())
     first = columns[0]
@@ -74,6 +87,7 @@ def table_rows(found: Mapping[str, DreamResults]) -> Iterator[tuple[str, list[st
     for kind, measure in itertools.product(("reward", "end"), ("rate", "precision", "recall")):
         label, name = f"{kind} {measure}", f"{kind}_{measure}"
         if measure == "rate":
+            label = "non-zero " * (kind == "reward") + label
             label += f" (the game's own: {_number(getattr(first.rewards_and_ends, f'true_{name}'))})"
         yield (
             label,

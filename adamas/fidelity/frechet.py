@@ -101,9 +101,7 @@ class ImageFeatures(nn.Module):
         return activation.mean(dim=(-2, -1))
 
 
-def scripted_features(
-    path: Path, kind: Kind, device: torch.device | str = "cpu"
-) -> Callable[[Tensor], Tensor]:
+def scripted_features(path: Path, kind: Kind) -> Callable[[Tensor], Tensor]:
     """Load the features of FID or FVD from the TorchScript file in which the network is commonly shared.
 
     * ``inception`` (``inception-2015-12-05.pt``, published with StyleGAN2-ADA) is called on (B, 3, H, W) uint8
@@ -117,7 +115,6 @@ def scripted_features(
     Args:
         path: the file.
         kind: which network it is.
-        device: where it computes.
 
     Returns:
         A function from frames, (B, C, H, W) uint8 for inception, or clips of at least 9 frames,
@@ -129,7 +126,7 @@ def scripted_features(
     if not path.is_file():
         raise UserError(f"{path} does not exist; give the TorchScript file of the {kind} network")
     try:
-        network = torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
+        network = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except RuntimeError as error:
         raise UserError(f"{path} is not a TorchScript file; give that of the {kind} network") from error
     names = {argument.name for argument in network.forward.schema.arguments}
@@ -143,7 +140,7 @@ def scripted_features(
         if kind == "i3d" and frames.shape[1] < I3D_MIN_FRAMES:
             raise UserError(f"FVD needs clips of at least {I3D_MIN_FRAMES} frames, not {frames.shape[1]}")
         found = []
-        for part in torch.split(frames.to(device), SCRIPTED_BATCH[kind]):
+        for part in torch.split(frames, SCRIPTED_BATCH[kind]):
             x = enlarge(part.flatten(0, -4), 1)  # grey frames repeated to three channels
             if kind == "i3d":
                 x = x.view(*part.shape[:2], *x.shape[1:]).transpose(1, 2).contiguous()  # (B, 3, T, H, W)

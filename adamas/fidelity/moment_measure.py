@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
+
 from adamas.agent import Agent, check_fits
 from adamas.core import runtime
 from adamas.core.seeding import derive_seed
@@ -44,12 +46,20 @@ class MomentMeasure:
         """
         self.model, self.draws, self.seed = agent.world_model, draws, seed
         self.device = runtime.device_of(agent)
-        self.game = make_branching(env_config)
-        check_fits(agent.config, env_config.obs_shape, self.game.action_spec, agent_name)
-        # Sticky actions would blame a dream for the effect of another action.
-        self.game_without_sticky_actions = make_branching(env_config, sticky=False)
-        policy = OnHost(agent.policy, self.device)
-        self.moments = find_moments(self.game, policy, self.model.context_length, count, seed)
+        with ExitStack() as games:
+            self.game = games.enter_context(closing(make_branching(env_config)))
+            check_fits(agent.config, env_config.obs_shape, self.game.action_spec, agent_name)
+            # Sticky actions would blame a dream for the effect of another action.
+            self.game_without_sticky_actions = games.enter_context(
+                closing(make_branching(env_config, sticky=False))
+            )
+            policy = OnHost(agent.policy, self.device)
+            self.moments = find_moments(self.game, policy, self.model.context_length, count, seed)
+            self._games = games.pop_all()
+
+    def close(self) -> None:
+        """Close the games."""
+        self._games.close()
 
     def measure(self, sampler: SamplerConfig) -> tuple[MomentResults, Sensitivity]:
         """Measure dreams that draw their frames with ``sampler``: the results, and the action sensitivity in full."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,10 @@ from torch import Generator, Tensor
 from adamas.core.errors import UserError
 from adamas.core.protocols import Policy, WorldModel
 from adamas.core.seeding import derive_seed
-from adamas.core.types import Batch, single_context
+from adamas.core.types import Batch
+from adamas.dreaming.starts import Trail
 from adamas.envs.rewind import BranchingGame
+from adamas.media.pictures import hold_last
 from adamas.rl.action_distribution import sample_action
 
 MAX_TRIES = 1_000  # most episodes that are played for each moment, because some end too early
@@ -57,12 +58,12 @@ def find_moments(
     generator = Generator().manual_seed(derive_seed(seed, "moments", "policy"))
     moments: list[Moment] = []
     for _ in range(MAX_TRIES * num_moments):
-        if len(moments) == num_moments:
-            return moments
         num_steps = int(rng.integers(length - 1, max_steps + 1))
         moment = _play(game, policy, length, num_steps, int(rng.integers(2**31)), generator)
         if moment is not None:
             moments.append(moment)
+        if len(moments) == num_moments:
+            return moments
     raise UserError(
         f"{MAX_TRIES * num_moments} episodes gave {len(moments)} of {num_moments} moments with {length} frames "
         "before the end; choose an agent that survives longer"
@@ -75,18 +76,16 @@ def _play(
 ) -> Moment | None:
     """Play one episode: the moment after ``num_steps`` steps, or None if the episode ends before."""
     obs, state = game.reset(seed), policy.initial_state(1)
-    frames, actions = deque([obs], length), deque[int]([], length - 1)
+    trail = Trail(length, game.action_spec)
+    trail.begin(obs)
     for _ in range(num_steps):
         output = policy(obs[None], state)
-        action, state = int(sample_action(game.action_spec, output.logits, generator)), output.state
-        obs, _, terminated, truncated = game.step(action)
+        action, state = sample_action(game.action_spec, output.logits, generator)[0], output.state
+        obs, _, terminated, truncated = game.step(int(action))
         if terminated or truncated:
             return None
-        frames.append(obs)
-        actions.append(action)
-    taken = torch.tensor(list(actions), dtype=torch.int64)
-    context = single_context(torch.stack(tuple(frames)), taken, length)
-    return Moment(context, game.save())
+        trail.add(action, obs)
+    return Moment(trail.context(), game.save())
 
 
 def play_on(game: BranchingGame, moment: Moment, actions: Tensor, seed: int) -> Tensor:
@@ -97,15 +96,12 @@ def play_on(game: BranchingGame, moment: Moment, actions: Tensor, seed: int) -> 
     """
     game.restore(moment.saved, seed)
     frames: list[Tensor] = []
-    over = False
     for action in actions.tolist():
-        if over:
-            frames.append(frames[-1])
-        else:
-            obs, _, terminated, truncated = game.step(action)
-            frames.append(obs)
-            over = terminated or truncated
-    return torch.stack(frames)
+        obs, _, terminated, truncated = game.step(action)
+        frames.append(obs)
+        if terminated or truncated:
+            break
+    return hold_last(torch.stack(frames), len(actions))
 
 
 @torch.no_grad()

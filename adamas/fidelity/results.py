@@ -14,7 +14,10 @@ from adamas.evaluation.provenance import Provenance
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over K moments with its 95 % bootstrap interval."""
+    """A mean with its 95 % bootstrap interval; all None if there was nothing to average.
+
+    ``low`` and ``high`` are also None if there was a single value, which says nothing about the spread.
+    """
 
     mean: float | None
     low: float | None
@@ -23,7 +26,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class StepMeans:
-    """Means over dreams at each of T steps, with their 95 % intervals, and the number of dreams in each mean."""
+    """Means over dreams at each of T steps, with their 95 % intervals, and the number of dreams in each mean.
+
+    A step that dreams of fewer than two episodes reach has no interval.
+    """
 
     mean: list[float | None]
     low: list[float | None]
@@ -39,7 +45,8 @@ class StepMeans:
 class RewardsAndEnds:
     """How the rewards and ends of dreams agree with those of the game, over ``steps`` steps before the true ends.
 
-    Rates are per step. Precision and recall count rewards of the right sign, and ends, at exactly the right step.
+    The reward rate is the share of steps with a reward other than 0, and the end rate that of steps that end. Precision
+    and recall count rewards of the right sign, and ends, at exactly the right step.
     """
 
     steps: float
@@ -146,7 +153,8 @@ class DreamResults:
         distances: distances to the true frames by name: mse, psnr, ssim, exact, lpips.
         rewards_and_ends: None for a baseline.
         frechet: Frechet distances by name of the features.
-        margin: by name of a baseline, how much larger its mse is. None for a baseline.
+        margin: by name of a baseline, how much larger its mse is; for other actions, that of the same dreams under
+            them. None for a baseline.
         moments: None for a baseline, and where nothing was measured in the game.
     """
 
@@ -184,7 +192,8 @@ class FidelityResult:
 
     Attributes:
         protocol: how.
-        dreams: by name of the sampler, such as "N = 3", then the baselines by their names.
+        dreams: by name of the sampler, such as "N = 3", then the baselines by their names. The dreams under other
+            actions among them are those of the first sampler.
         provenance: the code and the machine.
         folder: where the results were written, if they were.
     """

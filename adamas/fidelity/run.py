@@ -1,4 +1,6 @@
-"""The experiment of ``adamas fidelity``: dreams beside what really happened, and beside what could have happened."""
+"""The experiment of ``adamas fidelity``: compare dreams with recorded episodes, and with continuations played in the
+game.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from adamas.agent import Agent, check_dataset_fits
 from adamas.core import runtime
 from adamas.core.checks import check_range
 from adamas.core.errors import UserError
-from adamas.core.files import Draft, creating_numbered
+from adamas.core.files import Draft, blaming, creating_numbered
 from adamas.core.seeding import derive_seed
 from adamas.core.types import Batch
 from adamas.data.store import EpisodeStore
@@ -33,7 +35,7 @@ from adamas.fidelity.moment_measure import MomentMeasure
 from adamas.fidelity.networks import Networks
 from adamas.fidelity.result_file import write_result
 from adamas.fidelity.results import DreamResults, FidelityProtocol, FidelityResult
-from adamas.media.plots import save_figure
+from adamas.media.plots import can_plot, save_figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +101,9 @@ def measure_fidelity(
         baseline: another agent, which dreams on from the same frames for comparison.
         networks: the networks that :func:`~adamas.fidelity.networks.load_networks` loads. None: neither LPIPS nor
             Frechet distances are measured.
-        out: folder to make for results, plots and films, at once, so that an error comes before minutes of work. If it
-            exists, a number is added to its name. None: nothing is written.
+        out: folder for results, plots and films. It is made before anything is measured, so that an error comes before
+            minutes of work. If it exists, a number is added to its name. Without Matplotlib no plots are drawn, and a
+            warning says how to install it. None: nothing is written.
         labels: names for the protocol and for error messages.
         progress: called with a line of text when a part is done.
 
@@ -113,13 +116,18 @@ def measure_fidelity(
     check_dataset_fits(store, agent.config.obs_shape, labels.agent)
     if baseline is not None:
         _check_baseline(baseline, agent, store, labels.baseline)
-    experiment = _Experiment(agent, baseline, store, options, env, networks or Networks(), labels)
-    with _new_folder(out) as draft:
+    with (
+        _new_folder(out) as draft,
+        contextlib.closing(
+            _Experiment(agent, baseline, store, options, env, networks or Networks(), labels)
+        ) as experiment,
+    ):
         results = experiment.run(denoising_steps, progress)
         result = FidelityResult(experiment.protocol, results, provenance())
-        if draft is not None:
-            write_result(draft.path, result)
-            experiment.draw(draft.path, results)
+        if out is not None and draft is not None:
+            with blaming(out):
+                write_result(draft.path, result)
+                experiment.draw(draft.path, results)
     return result if draft is None else replace(result, folder=draft.path)
 
 
@@ -142,6 +150,7 @@ class _Experiment:
         drawn = draw_windows(store, options.windows, self.length, options.horizon, rng)
         source = str(store.folder)
         self.windows = with_actions_of(agent.action_spec, drawn.batch, source)
+        self.other_windows = under_other_actions(self.windows, self.length)
         if baseline is not None:
             self.baseline_windows = with_actions_of(baseline.action_spec, drawn.batch, source)
         num_moments = 0 if env is None else options.moments
@@ -149,8 +158,10 @@ class _Experiment:
         if env is not None and num_moments:
             self.moments = MomentMeasure(agent, env, num_moments, options.draws, options.seed, labels.agent)
         self.measure = Measure(drawn.episode, networks, options.seed)
-        self.shown: Continuation | None = None  # dreams of the first sampler, and what actions change in them
+        # What is drawn, and the column of other actions, come from the first sampler.
+        self.shown: Continuation | None = None
         self.shown_sensitivity: Sensitivity | None = None
+        self.shown_others: Continuation | None = None
         self.protocol = FidelityProtocol(
             target=labels.agent,
             target_commit=labels.agent_commit,
@@ -173,23 +184,28 @@ class _Experiment:
         for name, sampler in samplers.items():
             dreams[name] = self._measure_dreams(sampler)
             progress(f"{name}: measured")
-        return self.measure.with_margins(dreams, self._measure_baselines(next(iter(samplers.values()))))
+        return self.measure.with_margins(dreams, self._measure_baselines())
+
+    def close(self) -> None:
+        """Close the games."""
+        if self.moments is not None:
+            self.moments.close()
 
     def _measure_dreams(self, sampler: SamplerConfig) -> Measured:
         dreams = self._dream(self.agent, self.windows, sampler)
-        self.shown = self.shown or dreams
-        measured = self.measure.dreams(dreams)
+        others = self._dream(self.agent, self.other_windows, sampler)
+        self.shown, self.shown_others = self.shown or dreams, self.shown_others or others
+        measured = self.measure.dreams(dreams, others)
         if self.moments is None:
             return measured
         moments, sensitivity = self.moments.measure(sampler)
         self.shown_sensitivity = self.shown_sensitivity or sensitivity
         return replace(measured, results=replace(measured.results, moments=moments))
 
-    def _measure_baselines(self, sampler: SamplerConfig) -> dict[str, Measured]:
-        assert self.shown is not None
-        others = under_other_actions(self.windows, self.length)
+    def _measure_baselines(self) -> dict[str, Measured]:
+        assert self.shown is not None and self.shown_others is not None
         frames = {
-            OTHER_ACTIONS: self._dream(self.agent, others, sampler),
+            OTHER_ACTIONS: self.shown_others,
             STILL: still(self.shown, self.windows, self.length),
         }
         if self.baseline is not None:
@@ -203,10 +219,12 @@ class _Experiment:
         return continue_dreams(agent.world_model.with_sampler(sampler), windows.to(device), generator)
 
     def draw(self, folder: Path, results: Mapping[str, DreamResults]) -> None:
-        """Draw the plots, the film and the strip, after :meth:`run`."""
+        """Draw the film, the strip and, with Matplotlib, the plots, after :meth:`run`."""
         assert self.shown is not None
-        save_figure(folder / "drift.png", drift_curves(results))
         save_longest_dream(folder, self.shown)
+        if not can_plot():
+            return
+        save_figure(folder / "drift.png", drift_curves(results))
         if self.moments is not None and self.shown_sensitivity is not None:
             plot = confusion_plot(self.shown_sensitivity, self.moments.game.action_spec.names)
             save_figure(folder / "action_sensitivity.png", plot)
@@ -227,8 +245,9 @@ def _new_folder(path: Path | None) -> Iterator[Draft | None]:
     if path is None:
         yield None
         return
-    try:
-        with creating_numbered(path, folder=True) as draft:
-            yield draft
-    except OSError as error:
-        raise UserError(f"cannot make {path}: {error.strerror}; choose another folder") from error
+    with contextlib.ExitStack() as stack:
+        with blaming(path):
+            draft = stack.enter_context(creating_numbered(path, folder=True))
+        yield draft
+        with blaming(path):
+            stack.close()

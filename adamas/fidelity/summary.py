@@ -89,11 +89,9 @@ def _pairs(found: Sensitivity, names: Sequence[str], seed: int) -> dict[str, Est
 
 
 def estimate(values: np.ndarray, seed: int) -> Estimate:
-    """The mean of (K,) values with its 95 % bootstrap interval; all None if K is 0."""
-    if not len(values):
-        return Estimate(None, None, None)
-    low, high = bootstrap_interval(values, seed)
-    return Estimate(float(values.mean()), low, high)
+    """The mean of (K,) values with its 95 % bootstrap interval; all None if K is 0, no interval if K is 1."""
+    low, high = bootstrap_interval(values, seed) or (None, None)
+    return Estimate(float(values.mean()) if len(values) else None, low, high)
 
 
 def moment_rows(found: Mapping[str, DreamResults]) -> Iterator[tuple[str, list[str]]]:
@@ -122,4 +120,6 @@ def shown(value: Estimate) -> str:
     """``mean [low, high]``, with the bracket escaped for a table; empty if there is no mean."""
     if value.mean is None:
         return ""
+    if value.low is None:
+        return f"{value.mean:.2g}"
     return f"{value.mean:.2g} \\[{value.low:.2g}, {value.high:.2g}]"

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from adamas.core.checks import check_range
 from adamas.core.errors import UserError, not_installed
-from adamas.core.files import creating_numbered
+from adamas.core.files import blaming, creating_numbered
 from adamas.media.pictures import enlarge, fitting_scale, save_gif
 
 FASTEST: Mapping[str, int] = {".mp4": 60, ".gif": 50}
@@ -67,13 +67,9 @@ def save_film(path: Path, frames: Iterable[Tensor], fps: float, scale: int | Non
     """
     check_film(path, fps)
     write = _write_mp4 if path.suffix.lower() == ".mp4" else save_gif
-    try:
-        with creating_numbered(path) as draft:
-            write(draft.path, _enlarged(frames, scale), fps)
-    except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror}; free space or choose another folder"
-        ) from error
+    failures: list[OSError] = []
+    with blaming(path, failures), creating_numbered(path) as draft:
+        write(draft.path, _enlarged(_noting(failures, frames), scale), fps)
     return draft.path
 
 
@@ -89,8 +85,17 @@ def film_scale(height: int) -> int:
     return scale + scale % 2
 
 
+def _noting(failures: list[OSError], frames: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Pass frames on, and note the error that ends them: the file of the film is not to blame for it."""
+    try:
+        yield from frames
+    except OSError as error:
+        failures.append(error)
+        raise
+
+
 def _enlarged(frames: Iterable[Tensor], scale: int | None) -> Iterator[Tensor]:
-    """(3, H', W') each."""
+    """Enlarge frames one by one, to (3, H', W') each, and check their shapes."""
     shape = None
     for frame in frames:
         height, width = frame.shape[-2:]

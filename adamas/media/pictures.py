@@ -22,13 +22,13 @@ SLOW_FPS = 5  # for comparing frame by frame
 GAP = 2  # pixels between frames
 LINE_GAP = 12  # pixels between the lines of a strip
 FRAMES_PER_LINE = 20  # of a strip, as wide as a page shows well
-BACKGROUND, INK, OVER = 240, 20, 128  # levels of grey
+BACKGROUND, INK, ENDED_GREY = 240, 20, 128  # levels of grey
 FONT_SIZE = 13
 LABEL_HEIGHT = 20
 
 
 def hold_last(frames: Tensor, num_frames: int) -> Tensor:
-    """(num_frames, C, H, W): ``frames``, then their last one again and again."""
+    """Cut or extend a sequence to (num_frames, ...); an extension repeats the last entry."""
     return frames[torch.arange(num_frames).clamp(max=len(frames) - 1)]
 
 
@@ -59,7 +59,7 @@ def side_by_side(left: Tensor, right: Tensor, scale: int, labels: tuple[str, str
 
 
 def grid(pictures: Tensor) -> Tensor:
-    """(B, 3, H, W) in rows, as one picture (3, H', W') about as high as it is wide."""
+    """Arrange B pictures (3, H, W) in rows: one picture (3, H', W'), about as high as wide."""
     count, _, height, width = pictures.shape
     columns = math.ceil(math.sqrt(count * height / width))
     rows = -(-count // columns)
@@ -98,7 +98,7 @@ def save_pair(path: Path, real: Tensor, dream: Tensor, fps: float) -> None:
     save_gif(path, side_by_side(real, dream, fitting_scale(real.shape[-2]), ("real", "dream")), fps)
 
 
-def strip(
+def save_strip(
     path: Path, rows: Sequence[tuple[str, Tensor]], scale: int, frames_per_line: int = FRAMES_PER_LINE
 ) -> None:
     """Save a PNG of labelled rows of frames, each (T, C, H, W), time from left to right, in lines as text is."""

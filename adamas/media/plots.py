@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,14 @@ if TYPE_CHECKING:
 
 # The palette of Okabe and Ito, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#595959"
+
+
+def can_plot() -> bool:
+    """Whether Matplotlib is installed. Without it, a warning says that no plots were drawn and how to install it."""
+    if importlib.util.find_spec("matplotlib") is not None:
+        return True
+    warnings.warn(f"no plots were drawn: {not_installed('matplotlib', 'report')}", stacklevel=3)
+    return False
 
 
 def new_figure(

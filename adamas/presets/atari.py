@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from adamas.core.names import folded
 from adamas.core.runtime import RuntimeConfig
 from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.presets import paper
@@ -25,7 +26,7 @@ dotted keys of :class:`~adamas.training.config.Config` to settings."""
 
 def game_overrides(env: EnvConfig) -> Mapping[str, float]:
     """The settings in :data:`GAME_OVERRIDES` for the game of ``env``; empty if it is not an Atari game."""
-    name = "".join(filter(str.isalnum, env.game)).lower()
+    name = folded(env.game)
     return GAME_OVERRIDES.get(name, {}) if isinstance(env, AtariConfig) else {}
 
 

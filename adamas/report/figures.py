@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from adamas.evaluation.aggregate import interval, performance_profile, resample
+from adamas.evaluation.aggregate import performance_profile, resample
 from adamas.evaluation.scores import Estimate, Runs, aggregates
 from adamas.media.plots import BLUE, GREEN, GREY, ORANGE, new_figure
 from adamas.report.records import curve, evaluations
@@ -51,7 +51,8 @@ def learning_curves(runs: Sequence[RunRecord], colour: Mapping[str, str]) -> Fig
             ax.plot(x, returns, color=colour[run.method], alpha=0.6, linewidth=1.2, label=run.method)
             if run.final is not None:
                 score = run.final.agent
-                ax.plot([end, end], score.mean_interval_95, color=colour[run.method], linewidth=1)
+                if score.mean_interval_95 is not None:
+                    ax.plot([end, end], score.mean_interval_95, color=colour[run.method], linewidth=1)
                 ax.plot(end, score.mean, "o", color=colour[run.method], markersize=5)
     random = [run.final.random_policy.mean for run in runs if run.final is not None]
     for ax, label in zip(axes, ("real steps", "steps of the whole run", "hours"), strict=True):
@@ -66,7 +67,10 @@ def learning_curves(runs: Sequence[RunRecord], colour: Mapping[str, str]) -> Fig
 
 
 def intervals(methods: Mapping[str, Runs], colour: Mapping[str, str]) -> Figure:
-    """Plot mean, median, IQM and optimality gap of human-normalised scores, with 95 % bootstrap intervals."""
+    """Plot mean, median, IQM and optimality gap of human-normalised scores, with 95 % bootstrap intervals.
+
+    A method with a single run of a game has no interval.
+    """
     estimates = {method: aggregates(runs) for method, runs in methods.items()}
     names = list(next(iter(estimates.values())))
     figure, axes = new_figure(1, len(names), height=1.4 + 0.35 * len(methods), share_y=True)
@@ -87,13 +91,16 @@ def _estimate(ax: Axes, y: int, estimate: Estimate, colour: str) -> None:
 
 
 def profiles(methods: Mapping[str, Runs], colour: Mapping[str, str]) -> Figure:
-    """Plot the share of runs above every human-normalised score, with 95 % bootstrap bands."""
+    """Plot the share of runs above every human-normalised score, with 95 % bootstrap bands.
+
+    A method with a single run of a game has no band.
+    """
     figure, (ax,) = new_figure(1, 1)
     for method, runs in methods.items():
         scores = list(runs.values())
         ax.plot(THRESHOLDS, performance_profile(scores, THRESHOLDS), color=colour[method], label=method)
         resampled = resample(scores, 500)
-        if any(interval(means) is not None for means in (runs.mean(axis=-1) for runs in resampled)):
+        if resampled is not None:
             low, high = np.quantile(performance_profile(resampled, THRESHOLDS), (0.025, 0.975), axis=0)
             ax.fill_between(THRESHOLDS, low, high, color=colour[method], alpha=0.2, linewidth=0)
     ax.set(xlabel="human-normalised score", ylabel="share of runs above it", ylim=(0, 1.02), xlim=(0, 4))

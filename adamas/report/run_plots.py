@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from adamas.core.console import counted
 from adamas.evaluation.results import Evaluation, Score
 from adamas.media.plots import BLUE, GREEN, GREY, ORANGE, new_figure, save_figure
 from adamas.report.records import Record, curve, evaluations, read_records
@@ -50,13 +51,14 @@ def learning_curve(metrics: Sequence[Record], timing: Sequence[Record], final: E
     """Plot the return of every evaluation against real steps and against hours, with the final scores."""
     real_steps, hours, values = evaluations(metrics, timing)
     figure, axes = new_figure(1, 2)
-    counted = any("real_steps" in record.values for record in metrics)
-    labels = ("steps in the real game" if counted else "epoch", "hours since the start")
+    knows_steps = any("real_steps" in record.values for record in metrics)
+    labels = ("steps in the real game" if knows_steps else "epoch", "hours since the start")
     for ax, x, label in zip(axes, (real_steps, hours), labels, strict=True):
         _line(ax, x, values, BLUE, "during training", marker="o")
         shown = ((final.agent, "final agent", GREEN), (final.random_policy, "random policy", GREY))
         for score, what, colour in shown:
-            ax.axhspan(*score.mean_interval_95, color=colour, alpha=0.2, linewidth=0)
+            if score.mean_interval_95 is not None:
+                ax.axhspan(*score.mean_interval_95, color=colour, alpha=0.2, linewidth=0)
             ax.axhline(score.mean, color=colour, linestyle="--", label=f"{what}: {_interval(score)}")
         ax.set(xlabel=label, ylabel="return of an episode")
     axes[0].locator_params(axis="x", integer=True)
@@ -157,8 +159,10 @@ def _bins(values: np.ndarray) -> np.ndarray:
 
 
 def _interval(score: Score) -> str:
-    low, high = score.mean_interval_95
-    return f"{score.mean:.4g} (95 % interval {low:.4g} to {high:.4g}, {len(score.returns)} episodes)"
+    interval = ""
+    if score.mean_interval_95 is not None:
+        interval = "95 % interval {:.4g} to {:.4g}, ".format(*score.mean_interval_95)
+    return f"{score.mean:.4g} ({interval}{counted(len(score.returns), 'episode')})"
 
 
 def _legend_below(figure: Figure, ax: Axes, ncols: int = 1) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import warnings
 from pathlib import Path
 
 import torch
 
 from adamas.agent import Agent
-from adamas.core.errors import not_installed
 from adamas.dreaming.continuation import Continuation
 from adamas.dreaming.films import agent_and_dream, save_longest_dream
 from adamas.evaluation.result_file import write_evaluation
 from adamas.evaluation.results import Evaluation
 from adamas.media.pictures import save_pair
+from adamas.media.plots import can_plot
 from adamas.report.run_plots import save_plots
 
 FPS = 15  # Atari's own rate at a frame skip of 4
@@ -67,7 +65,4 @@ def write_report(
         paths.append(folder / "agent.gif")
     if heldout is not None:
         paths += save_longest_dream(folder, heldout)
-    if importlib.util.find_spec("matplotlib") is None:
-        warnings.warn(f"no plots were drawn: {not_installed('matplotlib', 'report')}", stacklevel=2)
-        return paths
-    return paths + save_plots(run_dir, final, folder)
+    return paths + save_plots(run_dir, final, folder) if can_plot() else paths

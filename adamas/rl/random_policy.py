@@ -11,7 +11,11 @@ from adamas.rl.action_distribution import num_parameters
 
 
 class RandomPolicy:
-    """Random baseline: takes every option of a choice with the same probability."""
+    """Random baseline: takes every option of a choice, and both states of a button, with the same probability.
+
+    Positions of axes are those of an untrained policy, which are not uniform. For uniform ones, roll out with an
+    epsilon of 1.
+    """
 
     def __init__(self, action_spec: ActionSpec) -> None:
         self.num_parameters = num_parameters(action_spec)

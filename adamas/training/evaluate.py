@@ -83,7 +83,7 @@ class EvaluationPhase(Phase):
         with closing(env):
             episodes = play_episodes(policy, env, config.episodes, generator, config.temperature, self.stop)
         return {
-            "return": float(np.mean([e.score for e in episodes])),
+            "return": float(np.mean([e.total_reward for e in episodes])),
             "length": float(np.mean([e.length for e in episodes])),
         }
 

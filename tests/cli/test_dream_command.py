@@ -18,7 +18,7 @@ from adamas.core.types import Batch, EnvStep
 from adamas.data.store import EpisodeStore
 from adamas.dreaming import film_dreams
 from adamas.envs.vector import RealVectorEnv
-from adamas.media.pictures import GAP, LABEL_HEIGHT, OVER
+from adamas.media.pictures import ENDED_GREY, GAP, LABEL_HEIGHT
 from adamas.presets import preset
 
 pytest.importorskip("minatar")
@@ -58,7 +58,7 @@ def among(frame: Tensor, frames: Tensor) -> bool:
 
 def grey(frames: Tensor) -> Tensor:
     """(T,) bool: where nothing goes on."""
-    return (frames == OVER).flatten(1).all(dim=1)
+    return (frames == ENDED_GREY).flatten(1).all(dim=1)
 
 
 def spied(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Any]:
@@ -116,7 +116,10 @@ def test_dreams_of_the_agent_start_again_after_one_grey_frame(dreamer: Path) -> 
     assert one.shape == (61, 3, 10, 10)
     over = grey(one)
     assert 3 < over.sum() < 60 and not over[0]
-    assert (over[:-1] & ~over[1:]).any(), "no dream started again"
+    again = over[:-1] & ~over[1:]
+    assert again.any(), "no dream started again"
+    real = recorded("RUN/dataset/test")
+    assert all(among(one[1:][t], real) for t in again.nonzero()[:, 0]), "its real start is shown"
 
 
 @pytest.mark.parametrize(

@@ -40,15 +40,15 @@ from adamas.data.store import EpisodeStore
         ("--out film.gif --dataset other", "other holds actions that the agent does not have"),
         (
             "--out film.gif --policy agnet",
-            "there is no file of actions agnet (No such file",
+            "cannot read the file of actions agnet (No such file",
         ),
         (
             "--out film.gif --policy RUN",
-            "there is no file of actions RUN (Is a directory)",
+            "cannot read the file of actions RUN (Is a directory)",
         ),
         (
             "--out film.gif --policy bytes",
-            "there is no file of actions bytes (it is not text)",
+            "cannot read the file of actions bytes (it is not text)",
         ),
         ("--out film.gif --policy empty.txt", "empty.txt is empty; give an action on every line"),
         (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from adamas.cli import run
-from adamas.fidelity.figures import few_episodes
+from adamas.fidelity.figures import few_episodes, few_moments
 
 OPTIONS = ["--windows", "4", "--horizon", "6", "--lpips", "none", "--device", "cpu", "--moments", "0"]
 
@@ -96,7 +96,7 @@ def test_moments_of_the_game(
         (["--baseline", "nowhere"], "nowhere"),
         (["--weights-inception", "absent.pt"], "absent.pt does not exist"),
         (["--weights-lpips", "absent"], "alexnet.ckpt does not exist"),
-        (["--out", "file/folder"], "cannot make file/folder"),
+        (["--out", "file/folder"], "cannot write file/folder: File exists"),
     ],
 )
 def test_mistakes_get_one_line(
@@ -132,6 +132,9 @@ def test_without_its_weights_the_default_does_without(
     assert "lpips" not in json.loads((tmp_path / "found" / "fidelity.json").read_text())["dreams"]["N = 2"]
 
 
-def test_few_episodes_are_said() -> None:
-    assert "only 1 held-out episode: Frechet distances need two, and intervals" in few_episodes(1)
+def test_few_episodes_and_few_moments_are_said() -> None:
+    assert "only 1 held-out episode: Frechet distances and intervals need two" in few_episodes(1)
     assert "only 4 held-out episodes: intervals" in few_episodes(4) and few_episodes(5) == ""
+    assert "only 1 moment of the game: intervals need two" in few_moments(1)
+    assert "only 4 moments of the game: their intervals" in few_moments(4)
+    assert few_moments(5) == few_moments(0) == ""

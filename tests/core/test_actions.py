@@ -82,4 +82,7 @@ def test_single_numbers_are_checked_too() -> None:
     spec = ActionSpec.numbered(3)
     assert spec.problem(np.array([0, 2])) == "" == spec.problem(np.array(1))
     assert spec.problem(np.array([0, 3])) == "action is 3; it must be a whole number in [0, 2]"
+    assert spec.problem(np.zeros((2, 3)), batch_dims=2) == "" != spec.problem(np.zeros((2, 3)), batch_dims=1)
+    expected = "expected 1 number per action, got shape (4, 2, 3)"
+    assert spec.problem(np.zeros((4, 2, 3)), batch_dims=2) == expected, "these are vectors of three numbers"
     assert spec.problem(np.array([-1])) == "action is -1; it must be a whole number in [0, 2]"

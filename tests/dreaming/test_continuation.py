@@ -15,7 +15,7 @@ from adamas.core.types import Batch
 from adamas.dreaming import continuation
 from adamas.dreaming.continuation import Continuation, continue_dreams, longest_dream, true_and_dream
 from adamas.fidelity.drift import dream_error
-from adamas.media.pictures import OVER
+from adamas.media.pictures import ENDED_GREY
 
 L = 2
 
@@ -137,7 +137,7 @@ def test_a_dream_is_grey_after_its_own_end() -> None:
     true, dreamt = true_and_dream(dreams, 0)
     assert torch.equal(true, obs[0] + 1)
     assert torch.equal(dreamt[:2], obs[0, :2])  # its last frame is shown
-    assert (dreamt[2:] == OVER).all()
+    assert (dreamt[2:] == ENDED_GREY).all()
 
 
 def test_the_longest_dream_goes_on_with_its_game_for_the_most_steps() -> None:

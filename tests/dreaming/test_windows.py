@@ -76,8 +76,9 @@ def test_an_agent_without_actions_does_not_see_them_and_others_refuse_unknown_on
     assert with_actions_of(ActionSpec.nothing(), windows, "data").action.tolist() == [[0, 0, 0]]
     vectors = replace(windows, action=torch.ones(1, 3, 2))
     assert with_actions_of(ActionSpec.nothing(), vectors, "data").action.tolist() == [[0, 0, 0]]
-    with pytest.raises(UserError, match="data holds actions that the agent does not have"):
-        with_actions_of(ActionSpec.numbered(2), windows, "data")
+    for spec, wrong in ((ActionSpec.numbered(2), windows), (ActionSpec.numbered(3), vectors)):
+        with pytest.raises(UserError, match="data holds actions that the agent does not have"):
+            with_actions_of(spec, wrong, "data")
 
 
 class Forgetful(Randomly):

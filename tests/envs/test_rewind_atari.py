@@ -28,6 +28,7 @@ FIRE, RIGHT, LEFT = 1, 2, 3  # of Breakout on Atari
         ),
         (AtariConfig(game="Freeway", size=33, frame_skip=1, noop_max=0), 40, None, (False, False)),
         (AtariConfig(game="Boxing", size=160, frame_skip=2, noop_max=0), 40, None, (False, False)),
+        (AtariConfig(game="Boxing", size=210, width=150, noop_max=0), 20, None, (False, False)),
     ],
 )
 def test_atari_is_that_of_make_env(

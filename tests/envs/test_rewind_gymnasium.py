@@ -13,7 +13,7 @@ from gymnasium.spaces import Box, Discrete
 from adamas.core.errors import UserError
 from adamas.envs import EnvConfig
 from adamas.envs.config import AtariConfig, GymnasiumConfig
-from adamas.envs.rewind import make_branching
+from adamas.envs.rewind import GymnasiumGame, make_branching
 from tests.helpers.rewinding import compare_with_make_env, play
 
 
@@ -63,6 +63,7 @@ def test_gymnasium_goes_back() -> None:
     futures = []
     for seed in (*range(8), 0):
         game.restore(saved, seed)
+        assert isinstance(game, GymnasiumGame) and game._steps.tolist() == [3]
         steps = [game.step(1) for _ in range(3)]
         assert [step.truncated for step in steps] == [False, False, True]
         futures.append([int(step.obs[0, 0, 0]) - before for step in steps])
@@ -79,7 +80,15 @@ def test_gymnasium_goes_back() -> None:
             "AdamasPickled-v0 cannot be saved .* start a new episode",
         ),
         (GymnasiumConfig(game="AdamasFrozen-v0", size=2), "cannot be saved .* 'module' object; use a game"),
-        (AtariConfig(game="Pong", size=161), "`env.size` is 161; frames larger than 160"),
+        (AtariConfig(game="Pong", size=161), "`env.size` is 161; frames larger than the screen, 160 pixels"),
+        (
+            AtariConfig(game="Pong", width=161),
+            "`env.width` is 161; frames larger than the screen, 160 pixels",
+        ),
+        (
+            AtariConfig(game="Pong", size=211, width=9),
+            "`env.size` is 211; frames larger than the screen, 210 pixels",
+        ),
         (AtariConfig(game="Pongg"), "unknown Atari game 'Pongg'; did you mean 'Pong'"),
     ],
 )

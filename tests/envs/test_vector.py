@@ -137,9 +137,10 @@ def test_bad_use_is_refused() -> None:
     with pytest.raises(RuntimeError, match="reset"):
         env.step(torch.zeros(2, dtype=torch.int64))
     env.reset()
-    for bad in ([0], [0, 3], [-1, 0]):
+    for bad in ([0], [0, 3], [-1, 0], [[0, 1], [1, 0]]):
         with pytest.raises(
-            ValueError, match=r"expected 2 actions|action is (3|-1); it must be a whole number in \[0, 2\]"
+            ValueError,
+            match=r"expected 2 actions|action is (3|-1); it must be a whole number in \[0, 2\]|1 number per action",
         ):
             env.step(torch.tensor(bad))
     with pytest.raises(UserError, match="holds 2 environments and cannot continue in 3"):

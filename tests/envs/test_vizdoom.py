@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,9 @@ def test_nothing_is_left_in_the_working_folder(tmp_path: Path, monkeypatch: pyte
         env.reset()
         for _ in range(13):  # into a second episode
             env.step(torch.zeros(1, dtype=torch.int64))
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UserError):
+        make_env(replace(CONFIG, frames="observation", frames_key="nothing"), 1, 0, training=True)
     assert not list(tmp_path.iterdir())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,15 @@ import torch
 
 import adamas.evaluation.evaluate
 from adamas.agent import Agent
+from adamas.core.actions import ActionSpec, Axis
 from adamas.core.errors import UserError
+from adamas.core.types import EnvReset, EnvStep
 from adamas.envs.config import EnvConfig, MinAtarConfig
 from adamas.envs.make import make_env
 from adamas.evaluation.evaluate import bootstrap_interval, evaluate_agent, score_episodes
 from adamas.evaluation.protocol import EpisodeScore
 from adamas.evaluation.results import Evaluation, EvaluationProtocol
+from tests.helpers.tiny_agent import tiny_agent_config
 
 BREAKOUT = MinAtarConfig(game="breakout", size=10)
 
@@ -59,6 +63,38 @@ def test_the_random_policy_stays_random_when_the_agent_is_greedy(agent: Agent) -
     assert greedy.agent != sampled.agent
 
 
+class Levers:
+    """One environment that notes the actions of episodes of 1000 steps."""
+
+    num_envs, obs_shape = 1, (3, 10, 10)
+    action_spec = ActionSpec(axes=(Axis("lever", 0.0, 4.0),))
+
+    def __init__(self) -> None:
+        self.actions: list[float] = []
+
+    def reset(self) -> EnvReset:
+        return EnvReset(torch.zeros(1, 3, 10, 10, dtype=torch.uint8))
+
+    def step(self, action: torch.Tensor) -> EnvStep:
+        self.actions.append(action.item())
+        over, obs = torch.tensor([len(self.actions) % 1000 == 0]), self.reset().obs
+        return EnvStep(obs, torch.zeros(1), over, torch.zeros(1, dtype=torch.bool), obs[over])
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_random_policy_is_uniform_on_axes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    games = [Levers(), Levers()]
+    made = iter(games)
+    monkeypatch.setattr(adamas.evaluation.evaluate, "make_env", lambda *_, **__: next(made))
+    evaluate(Agent(replace(tiny_agent_config(), actions=Levers.action_spec)), episodes=2)
+    middle = [1 < action < 3 for action in games[1].actions[:2000]]
+    assert np.mean(middle) == pytest.approx(0.5, abs=0.03), (
+        "an untrained policy would be there in 42 % of the steps"
+    )
+
+
 def test_whole_games_are_played_by_both_policies(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
@@ -92,8 +128,14 @@ def test_statistics_by_hand() -> None:
     assert (score.mean, score.median, score.mean_length) == (2.0, 0.5, 5.0)
     assert score.std == pytest.approx((34 / 4) ** 0.5)
     assert (score.returns, score.lengths) == ([0, 0, 1, 7], [2, 4, 6, 8])
+    assert score.mean_interval_95 is not None
     low, high = score.mean_interval_95
     assert 0 <= low < 2 < high <= 7
+
+
+def test_a_single_episode_has_no_interval() -> None:
+    assert score_episodes([EpisodeScore(3, 2)], seed=0).mean_interval_95 is None
+    assert bootstrap_interval(np.array([3.0]), seed=0) is bootstrap_interval(np.array([]), seed=0) is None
 
 
 def test_bootstrap_interval() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from adamas.commands.common import print_scores
 from adamas.core.errors import UserError
 from adamas.envs.config import MinAtarConfig
 from adamas.evaluation.result_file import newest_file, parse_evaluation, write_evaluation, write_results
@@ -41,6 +42,26 @@ def test_a_file_of_a_single_evaluation_names_its_target(tmp_path: Path) -> None:
     assert (evaluation.target, evaluation.target_commit) == ("runs/a", None)
     assert write_evaluation(tmp_path / "evaluation.json", evaluation).read_text() == text
     assert parse_evaluation(json.dumps(scores_json(3.0)).encode()) == replace(evaluation, target=None)
+
+
+@pytest.mark.parametrize("interval", [None, [3.0, 3.0]])  # older versions gave a single episode the second
+def test_scores_of_a_single_episode(interval: list[float] | None, tmp_path: Path) -> None:
+    data = scores_json(3.0)
+    data["agent"] |= {"returns": [3.0], "lengths": [9], "mean_interval_95": interval}
+    text = json.dumps(data, indent=2) + "\n"
+    evaluation = parse_evaluation(text.encode())
+    assert evaluation.agent.mean_interval_95 == (interval and (3.0, 3.0))
+    assert write_evaluation(tmp_path / "scores.json", evaluation).read_text() == text
+
+
+def test_scores_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    data = scores_json(3.0)
+    data["random_policy"] |= {"returns": [0.5], "lengths": [9], "mean_interval_95": None}
+    print_scores(parse_evaluation(json.dumps(data).encode()))
+    assert capsys.readouterr().out.splitlines() == [
+        "agent          mean return     3.00  [2.00, 4.00] over 3 episodes",
+        "random policy  mean return     0.50  over 1 episode",
+    ]
 
 
 @pytest.mark.parametrize(

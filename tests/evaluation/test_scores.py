@@ -49,6 +49,13 @@ def test_interval_of_diamond_is_that_of_other_resamples() -> None:
     assert (low, high) == pytest.approx((1.354, 1.569), abs=0.02)
 
 
+def test_no_interval_if_a_game_has_a_single_run() -> None:
+    runs = {"Pong": np.array([0.1, 0.9]), "Breakout": np.array([0.2, 0.4])}
+    assert aggregates(runs)["mean"].interval == pytest.approx((0.15, 0.65))
+    for estimate in aggregates({**runs, "Boxing": np.array([0.5])}).values():
+        assert estimate.interval is None
+
+
 def test_every_method_has_five_runs_of_every_game() -> None:
     assert len(references()) == 26
     for runs in published().values():

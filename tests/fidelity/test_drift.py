@@ -12,7 +12,7 @@ from adamas.core.types import Batch
 from adamas.dreaming.continuation import Continuation
 from adamas.fidelity import drift
 from adamas.fidelity.drift import (
-    distances,
+    distances_by_step,
     dream_error,
     means,
     rewards_and_ends,
@@ -42,7 +42,8 @@ def continuation(obs: torch.Tensor, true_obs: torch.Tensor, mask: torch.Tensor) 
 def make_windows(obs: torch.Tensor, action: torch.Tensor) -> Batch:
     """Windows of which only frames and actions matter."""
     nothing = torch.zeros(action.shape)
-    return Batch(obs=obs, action=action, reward=nothing, terminated=nothing, truncated=nothing, mask=nothing)
+    mask = torch.ones(obs.shape[:2], dtype=torch.bool)
+    return Batch(obs=obs, action=action, reward=nothing, terminated=nothing, truncated=nothing, mask=mask)
 
 
 def test_distances_by_step_and_nothing_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +52,7 @@ def test_distances_by_step_and_nothing_after_the_end(monkeypatch: pytest.MonkeyP
     obs = true_obs.clone()
     obs[0, 1], obs[1, 2] = 51, 255
     mask = torch.tensor([[True, True, True], [True, True, False]])
-    found = distances(continuation(obs, true_obs, mask), lpips=None)
+    found = distances_by_step(continuation(obs, true_obs, mask), lpips=None)
     assert list(found) == ["mse", "psnr", "ssim", "exact"]
     np.testing.assert_allclose(found["mse"], [[0, 0.04, 0], [0, 0, np.nan]], atol=1e-7)
     np.testing.assert_allclose(found["exact"], np.array([[1, 0, 1], [1, 1, np.nan]]))
@@ -74,6 +75,13 @@ def test_other_actions_are_those_of_another_window_once_the_dream_begins() -> No
     assert under_other_actions(windows, 3).action.tolist() == [[1, 2, 7, 8], [5, 6, 3, 4]]
 
 
+def test_other_actions_are_never_those_after_an_end() -> None:
+    action = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0], [7, 8, 9, 0]])  # 0 is padding
+    windows = make_windows(torch.zeros(3, 5, 1, 1, 1), action)
+    windows.mask[1, 3:] = windows.mask[2, 4:] = False
+    assert under_other_actions(windows, 2).action.tolist() == [[1, 8, 9, 4], [5, 2, 0, 0], [7, 6, 3, 0]]
+
+
 def test_intervals_resample_whole_episodes() -> None:
     """Two windows of one episode are as good as one: the interval is that of two episodes, not of four windows."""
     values = np.array([[0.0], [0.0], [1.0], [1.0]])
@@ -86,7 +94,15 @@ def test_intervals_resample_whole_episodes() -> None:
 def test_means_leave_out_what_is_not_there() -> None:
     found = means(np.array([[1.0, np.nan, np.nan], [3.0, 5.0, np.nan]]), np.array([0, 1]), seed=0)
     assert found.mean == [2.0, 5.0, None] and found.dreams == [2, 1, 0]
-    assert found.low == [1.0, 5.0, None] and found.high == [3.0, 5.0, None]
+    assert found.low == [1.0, None, None] and found.high == [3.0, None, None], "one episode has no spread"
+    alone = means(np.array([[0.25], [0.5]]), np.array([4, 4]), seed=0)
+    assert (alone.mean, alone.low, alone.high, alone.dreams) == ([0.375], [None], [None], [2])
+
+
+def test_a_mean_lies_in_its_interval() -> None:
+    tenth = np.full((3, 1), 0.1, dtype=np.float32)
+    found = means(tenth, np.arange(3), seed=0)
+    assert found.mean == found.low == found.high == [float(tenth[0, 0])]
 
 
 def test_rewards_and_ends_by_hand() -> None:
@@ -143,7 +159,7 @@ def test_a_perfect_dream_is_as_far_from_the_game_as_the_game_itself() -> None:
 def test_perceptual_distances_stand_where_their_frames_do(weights: Path) -> None:
     lpips = Lpips("alex", weights)
     obs, true_obs = torch.randint(256, (2, 1, 2, 3, 32, 32), dtype=torch.uint8)
-    found = distances(continuation(obs, true_obs, torch.tensor([[True, False]])), lpips)
+    found = distances_by_step(continuation(obs, true_obs, torch.tensor([[True, False]])), lpips)
     assert found["lpips"][0, 0] == pytest.approx(lpips(obs[:, 0], true_obs[:, 0]).item())
     assert np.isnan(found["lpips"][0, 1])
 

@@ -145,6 +145,26 @@ def test_the_weights_of_another_network_are_refused(weights: Path, tmp_path: Pat
         Lpips("alex", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("NetLinLayer_3",), "NetLinLayer_3/Conv_0/kernel"),
+        (("AlexNet_0", "Conv_4", "bias"), "AlexNet_0/Conv_4/bias"),
+    ],
+)
+def test_a_file_that_lacks_an_array_is_refused(
+    names: tuple[str, ...], message: str, weights: Path, tmp_path: Path
+) -> None:
+    arrays = lpips.read_weights("alex", weights)
+    inner = arrays
+    for name in names[:-1]:
+        inner = inner[name]
+    del inner[names[-1]]
+    (tmp_path / "alexnet.ckpt").write_bytes(pickle.dumps(arrays))
+    with pytest.raises(UserError, match=rf"alexnet\.ckpt holds no {message}; take the file"):
+        Lpips("alex", tmp_path)
+
+
 def test_missing_weights_name_the_command_that_gets_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import torch
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
+from adamas.fidelity import moments
 from adamas.fidelity.moments import dream_on, find_moments, play_on
 from adamas.rl.random_policy import RandomPolicy
 from tests.helpers.toy_games import Coins, Dream, Line, on_the_line, walk
@@ -44,6 +45,13 @@ def test_episodes_that_end_too_early_are_given_up() -> None:
     assert {moment.saved[1] for moment in moments} == {2, 3, 4, 5}, "the frame at the end starts nothing"
     with pytest.raises(UserError, match="1000 episodes gave 0 of 1 moments with 3 frames before the end"):
         find_moments(Line(length=2), RandomPolicy(ActionSpec.numbered(3)), LENGTH, 1, seed=0)
+
+
+def test_the_last_try_may_give_the_last_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moments, "MAX_TRIES", 1)
+    assert (
+        len(find_moments(Line(), RandomPolicy(ActionSpec.numbered(3)), LENGTH, 2, seed=0, max_steps=2)) == 2
+    )
 
 
 def test_contexts_of_one_frame_have_no_actions() -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import adamas
+import adamas.fidelity.run
 from adamas.core.errors import UserError
 from adamas.data.store import EpisodeStore
 from adamas.envs.config import MinAtarConfig
+from adamas.envs.rewind import MinAtarGame
 from adamas.fidelity.networks import load_networks
+from adamas.fidelity.result_file import read_result
 from adamas.fidelity.run import FidelityOptions, measure_fidelity
 
+SHORT = FidelityOptions(windows=4, horizon=3)
 PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
 
 
@@ -43,6 +50,54 @@ def test_nothing_is_written_unless_asked_for_and_moments_need_a_game(dreamer: Pa
     assert with_game.dreams["N = 2"].distances == result.dreams["N = 2"].distances
 
 
+def test_without_matplotlib_there_are_results_and_a_film(
+    dreamer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = adamas.load("RUN", "cpu")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.warns(UserWarning, match=r"no plots were drawn.*pip install 'adamas\[report\]'"):
+        result = measure_fidelity(agent, "RUN/dataset/test", SHORT, out=Path("out"))
+    assert read_result(Path("out")).dreams == result.dreams
+    assert {path.name for path in Path("out").iterdir()} == {"fidelity.json", "dream.gif", "dream.png"}
+
+
+def test_each_sampler_has_a_margin_to_its_own_dreams_under_other_actions(dreamer: Path) -> None:
+    agent = adamas.load("RUN", "cpu")
+    both = measure_fidelity(agent, "RUN/dataset/test", SHORT, denoising_steps=(1, 3)).dreams
+    for number in (1, 3):
+        alone = measure_fidelity(agent, "RUN/dataset/test", SHORT, denoising_steps=(number,)).dreams
+        margin = alone[f"N = {number}"].margin
+        assert margin is not None and margin == both[f"N = {number}"].margin
+        own, other = (alone[name].distances["mse"].mean for name in (f"N = {number}", "other actions"))
+        apart = [(y or 0) - (x or 0) for x, y in zip(own, other, strict=True)]
+        assert margin["other actions"].mean == pytest.approx(apart)
+
+
+def test_games_are_closed_and_only_the_files_are_blamed_for_errors_of_files(
+    dreamer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, game, closed = adamas.load("RUN", "cpu"), MinAtarConfig(game="breakout", size=10), list[object]()
+    options = replace(SHORT, moments=1, draws=1)
+    monkeypatch.setattr(MinAtarGame, "close", lambda game: closed.append(game))
+    measure_fidelity(agent, "RUN/dataset/test", options, env=game)
+    assert len(set(map(id, closed))) == 2, "one with sticky actions and one without"
+    with pytest.raises(UserError, match="3 actions"):
+        measure_fidelity(agent, "RUN/dataset/test", options, env=replace(game, game="asterix"))
+    assert len(closed) == 3
+
+    def fail(*_: object) -> None:
+        assert any(path.is_dir() for path in Path().glob(".tmp-*-out")), "the folder is made before"
+        raise OSError(errno.EIO, "the game is gone")
+
+    monkeypatch.setattr(adamas.fidelity.run, "MomentMeasure", fail)
+    with pytest.raises(OSError, match="the game is gone"):
+        measure_fidelity(agent, "RUN/dataset/test", options, env=game, out=Path("out"))
+    monkeypatch.setattr(adamas.fidelity.run, "write_result", fail)
+    with pytest.raises(UserError, match="cannot write out: the game is gone"):
+        measure_fidelity(agent, "RUN/dataset/test", SHORT, out=Path("out"))
+    assert not list(Path().glob("*out*"))
+
+
 def test_what_does_not_fit_is_refused(dreamer: Path) -> None:
     agent = adamas.load("RUN", "cpu")
     with pytest.raises(UserError, match="`windows` is 1; it must be at least 2"):
@@ -61,6 +116,9 @@ def test_missing_weights_are_an_error_only_if_they_were_asked_for(
     with pytest.warns(UserWarning, match="no LPIPS and no Frechet distances"):
         assert load_networks().lpips is None
     assert not load_networks("none").features
+    for weights in ("weights_lpips", "weights_inception", "weights_i3d"):
+        with pytest.raises(UserError, match=f"`{weights}` .* needs `lpips`"):
+            load_networks("none", **{weights: tmp_path})
     with pytest.raises(UserError, match="LPIPS weights are not installed"):
         load_networks("alex")
     with pytest.raises(UserError, match="does not exist"):

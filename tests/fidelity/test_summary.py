@@ -11,7 +11,7 @@ import torch
 from adamas.fidelity.action_sensitivity import compare_actions
 from adamas.fidelity.coverage import Agreement, OutcomeComparison
 from adamas.fidelity.results import DreamResults, Estimate, MomentResults
-from adamas.fidelity.summary import estimate, moment_rows, summarise_outcomes, summarise_sensitivity
+from adamas.fidelity.summary import estimate, moment_rows, shown, summarise_outcomes, summarise_sensitivity
 
 
 def agreement(value: float) -> Agreement:
@@ -32,6 +32,11 @@ def test_means_over_moments_with_their_intervals() -> None:
     assert found[4].coverage.dream == Estimate(mean=0.5, low=0.25, high=0.75)
     assert found[4].energy.game.mean == 0.75
     assert estimate(np.array([]), 0) == Estimate(None, None, None)
+    assert estimate(np.array([0.5]), 0) == Estimate(0.5, None, None)
+    assert [shown(Estimate(0.5, *ends)) for ends in ((None, None), (0.25, 0.75))] == [
+        "0.5",
+        "0.5 \\[0.25, 0.75]",
+    ]
 
 
 def test_action_sensitivity_is_measured_in_moments_in_which_actions_differ() -> None:
@@ -65,8 +70,8 @@ def test_rows_for_samplers_with_and_without_moments() -> None:
     }
     rows = dict(moment_rows(found))
     assert rows["total variation, step 1 (the game's own: 0.75)"] == ["0.5 \\[0.25, 0.75]", ""]
-    assert rows["action accuracy (by chance 0.5)"] == ["1 \\[1, 1]", ""]
-    assert rows["action pairs told apart (by chance 0.5)"] == ["1 \\[1, 1]", ""]
+    assert rows["action accuracy (by chance 0.5)"] == ["1", ""], "a single moment has no interval"
+    assert rows["action pairs told apart (by chance 0.5)"] == ["1", ""]
     none = estimate(np.array([]), 0)
     indecisive = MomentResults(outcomes, replace(sensitivity, chance=none, accuracy=none))
     assert not any(

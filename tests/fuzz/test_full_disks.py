@@ -19,7 +19,7 @@ from adamas.core.errors import UserError
 from adamas.core.process import MACHINE_ERRORS
 from adamas.export.web import RUNTIME
 from adamas.interop.load import load
-from adamas.media.pictures import save_pair, strip
+from adamas.media.pictures import save_pair, save_strip
 from adamas.media.plots import new_figure, save_figure
 from tests.helpers.faults import EFFORT, content, disk
 
@@ -103,7 +103,7 @@ def draw_gif(path: Path) -> None:
 
 
 def draw_strip(path: Path) -> None:
-    strip(path, [("a", FRAMES)], 1)
+    save_strip(path, [("a", FRAMES)], 1)
 
 
 def draw_figure(path: Path) -> None:

@@ -221,3 +221,14 @@ def test_without_pyav_there_are_gifs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ):
         save_film(tmp_path / "film.mp4", noise(2, 8, 8), 15)
     assert save_film(tmp_path / "film.gif", noise(2, 8, 8), 15).stat().st_size
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.gif"])
+def test_the_film_is_not_to_blame_for_a_frame_that_cannot_be_computed(tmp_path: Path, name: str) -> None:
+    def broken() -> Iterator[Tensor]:
+        yield from noise(2, 10, 10)
+        raise OSError("the dataset is gone")
+
+    with pytest.raises(OSError, match="the dataset is gone"):
+        save_film(tmp_path / name, broken(), 10)
+    assert not list(tmp_path.iterdir())

@@ -22,8 +22,8 @@ from adamas.media.pictures import (
     grid,
     hold_last,
     save_gif,
+    save_strip,
     side_by_side,
-    strip,
 )
 
 BREAKOUT = MinAtarConfig(game="breakout", size=10)
@@ -97,7 +97,7 @@ def test_side_by_side() -> None:
 
 def test_strip(tmp_path: Path) -> None:
     real, dream = noise(4, 30), noise(4, 30, seed=1, channels=1)
-    strip(tmp_path / "new" / "strip.png", [("real", real), ("dream", dream)], 2)
+    save_strip(tmp_path / "new" / "strip.png", [("real", real), ("dream", dream)], 2)
     with Image.open(tmp_path / "new" / "strip.png") as image:
         picture = to_tensor(image)
     left = picture.shape[2] - (4 * 60 + 3 * GAP)
@@ -107,7 +107,7 @@ def test_strip(tmp_path: Path) -> None:
         assert torch.equal(picture[:, :60, x : x + 60], enlarge(real, 2)[t])
         assert torch.equal(picture[:, 60 + GAP :, x : x + 60], enlarge(dream, 2)[t])
     assert (picture[:, 60 : 60 + GAP] == BACKGROUND).all()
-    strip(tmp_path / "lines.png", [("real", real), ("dream", dream)], 2, frames_per_line=3)
+    save_strip(tmp_path / "lines.png", [("real", real), ("dream", dream)], 2, frames_per_line=3)
     with Image.open(tmp_path / "lines.png") as image:
         picture = to_tensor(image)
     assert picture.shape[1] == 2 * (2 * 60 + GAP) + GAP + LINE_GAP
@@ -117,7 +117,7 @@ def test_strip(tmp_path: Path) -> None:
     assert torch.equal(second[:, 60 + GAP :, left : left + 60], enlarge(dream, 2)[3])
     assert (second[:, :, left + 60 :] == BACKGROUND).all()
     with pytest.raises(ValueError, match="same number"):
-        strip(tmp_path / "strip.png", [("real", real), ("dream", dream[:3])], 2)
+        save_strip(tmp_path / "strip.png", [("real", real), ("dream", dream[:3])], 2)
 
 
 @settings(max_examples=30, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def test_page_of_one_run_of_one_game(tmp_path: Path) -> None:
     assert "1 run of base" in text and "31.80 30.80 to 32.80, 3 episodes" in text and "0.50" in text
     assert (
         "Breakout), not on all 26 of Atari 100k" in text
-        and "a method with one run of each game has none" in text
+        and "a method with a single run of a game has none" in text
     )
     assert f"data:image/gif;base64,{base64.b64encode(GIF).decode()}" in page
     assert not re.search(r'(src|href)="(?!data:|#)', page), "the page needs another file"
@@ -167,6 +168,18 @@ def test_command_prints_the_published_table(capsys: pytest.CaptureFixture[str]) 
     assert any("STORM: Freeway is 33.5" in line for line in lines)
 
 
+def test_a_run_of_a_single_episode_has_no_interval(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", score=3)
+    file = run / "results/scores.json"
+    scores = json.loads(file.read_text())
+    assert "2.00 to 4.00, 3 episodes" in words(tmp_path)
+    scores["agent"] |= {"mean_interval_95": None, "returns": [3.0], "lengths": [9]}
+    file.write_text(json.dumps(scores))
+    shown = words(tmp_path)
+    assert "3.00 1 episode 0.50" in shown and "2.00 to 4.00" not in shown
+    assert "a method with a single run of a game has none" in shown
+
+
 def test_profiles_average_games_that_have_several_runs(tmp_path: Path) -> None:
     for seed, score in ((0, 10.0), (1, 30.0)):
         make_run(tmp_path / f"base/b{seed}", seed=seed, score=score)
@@ -178,7 +191,7 @@ def test_profiles_average_games_that_have_several_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("second", "has_band"), [([0.5, 1.5], True), ([0.5], False)])
-def test_profiles_have_bands_if_any_game_has_several_runs(second: list[float], has_band: bool) -> None:
-    runs = {"Pong": np.array([1.0]), "Breakout": np.array(second)}
+def test_profiles_have_bands_if_every_game_has_several_runs(second: list[float], has_band: bool) -> None:
+    runs = {"Pong": np.array([1.0, 2.0]), "Breakout": np.array(second)}
     (ax,) = profiles({"base": runs}, {"base": "C0"}).axes
     assert bool(ax.collections) == has_band

@@ -102,6 +102,12 @@ def test_learning_curve(records: tuple[list[Record], list[Record]]) -> None:
     assert len(left.patches) == 2, "both means have their interval"
 
 
+def test_a_single_episode_has_no_interval(records: tuple[list[Record], list[Record]]) -> None:
+    left, _ = learning_curve(*records, make_scores([7.0], [1.0])).axes
+    assert {"final agent: 7 (1 episode)", "random policy: 1 (1 episode)"} <= lines(left).keys()
+    assert not left.patches
+
+
 def test_world_model(records: tuple[list[Record], list[Record]]) -> None:
     denoiser, reward_end, right, psnr = world_model(records[0]).axes
     assert lines(denoiser)["denoiser"] == ([0.5, 1, 2], [1, 0.5, 0.25])

@@ -85,6 +85,15 @@ def test_the_model_card_says_what_is_known(hub: StandIn, run_dir: Path) -> None:
     assert "learnt in its dreams alone" in card
 
 
+def test_a_single_episode_has_no_interval(run_dir: Path) -> None:
+    score(run_dir)
+    file = run_dir / "results" / "scores.json"
+    final = read_scores(file)
+    alone = replace(final.agent, returns=[1.5], lengths=[9], mean_interval_95=None)
+    card = model_card("hf://me/x", load(run_dir, "cpu"), CONFIG, replace(final, agent=alone), "mit")
+    assert "| agent | 1.50 | none | 1 |\n| random policy | 0.25 | [-0.75, 1.25] | 3 |\n" in card
+
+
 def test_what_is_not_known_is_not_said(hub: StandIn, run_dir: Path) -> None:
     cli.run(["push", str(run_dir), "hf://me/breakout", "--yes"])
     files = hub.repos["me/breakout"].head
