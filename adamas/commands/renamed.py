@@ -11,7 +11,9 @@ COMMANDS: Mapping[str, str] = {"collect": "adamas data record FOLDER --agent RUN
 
 _TRAINING_OPTIONS = {
     "--policy.horizon": "--horizon",
+    "--policy.loss.": "--training.actor-critic.learner.",
     "--policy.": "--training.actor-critic.",
+    "--training.actor-critic.loss.": "--training.actor-critic.learner.",
     "--denoiser.": "--training.denoiser.",
     "--reward-end.": "--training.reward-end.",
     "--upsampler.": "--training.upsampler.",

@@ -39,3 +39,18 @@ def check_range(
     if value is not None and not all(holds(value, limit) for _, limit, holds in given):
         wanted = " and ".join(f"{words} {limit:,}" for words, limit, _ in given)
         raise UserError(f"`{name}` is {value}; it must be {wanted}")
+
+
+def check_minima(where: str, config: object, **minima: float) -> None:
+    """Refuse a field that is below its minimum.
+
+    Args:
+        where: what stands before the names of the fields in errors, with a dot at its end.
+        config: the object with the fields.
+        minima: the least value of each field.
+
+    Raises:
+        UserError: naming the field, its value and its minimum.
+    """
+    for name, minimum in minima.items():
+        check_range(where + name, getattr(config, name), least=minimum)

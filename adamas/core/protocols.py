@@ -58,6 +58,18 @@ class Policy(Protocol):
     def __call__(self, obs: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput: ...
 
 
+class RecurrentPolicy(Policy, Protocol):
+    """A policy in two parts, of which the first needs no state, so that many frames can be encoded at once."""
+
+    def encode(self, obs: Tensor) -> Tensor:
+        """(B, C, H, W) uint8 -> (B, features)."""
+        ...
+
+    def step(self, features: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
+        """(B, features) and the state -> what the whole policy returns for these frames."""
+        ...
+
+
 class Prediction(NamedTuple):
     """One step predicted by a world model: obs (B, C, H, W) uint8, reward (B,) float32, terminated (B,) bool."""
 

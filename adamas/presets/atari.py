@@ -10,7 +10,8 @@ from adamas.core.runtime import RuntimeConfig
 from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.presets import paper
 from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.training.config import ComponentTraining, Config, PolicyTraining, TrainingConfig
+from adamas.training.config import Config
+from adamas.training.part_training import ComponentTraining, PolicyTraining, TrainingConfig
 from adamas.world_models.diamond import DiamondConfig
 
 GAME_OVERRIDES: Mapping[str, Mapping[str, float]] = {
@@ -105,7 +106,7 @@ def _small_training() -> TrainingConfig:
         upsampler=None,
         actor_critic=PolicyTraining(
             optimizer=replace(paper.OPTIMIZER, lr=5e-4, weight_decay=0.0, max_grad_norm=100.0),
-            loss=replace(paper.LOSS, entropy_weight=0.01),
+            learner=replace(paper.LEARNER, entropy_weight=0.01),
             num_dreams=32,
             steps_per_update=15,
             first_epoch_updates=50,

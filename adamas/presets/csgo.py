@@ -7,7 +7,8 @@ from dataclasses import replace
 from adamas.interop.two_stage import published_stages
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import paper
-from adamas.training.config import ComponentTraining, Config, TrainingConfig
+from adamas.training.config import Config
+from adamas.training.part_training import ComponentTraining, TrainingConfig
 
 
 def csgo() -> Config:

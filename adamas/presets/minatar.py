@@ -10,7 +10,8 @@ from adamas.core.runtime import RuntimeConfig
 from adamas.envs.config import MinAtarConfig
 from adamas.presets import paper
 from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.training.config import ComponentTraining, Config, PolicyTraining, TrainingConfig
+from adamas.training.config import Config
+from adamas.training.part_training import ComponentTraining, PolicyTraining, TrainingConfig
 from adamas.world_models.diamond import DiamondConfig
 
 
@@ -68,7 +69,7 @@ def _training() -> TrainingConfig:
         actor_critic=PolicyTraining(
             # If the policy exploits a flaw of the world model, gradients become four times larger (docs/findings.md).
             optimizer=replace(paper.OPTIMIZER, lr=2e-3, weight_decay=0.0, max_grad_norm=0.5),
-            loss=replace(paper.LOSS, gamma=0.97, entropy_weight=0.01),
+            learner=replace(paper.LEARNER, gamma=0.97, entropy_weight=0.01),
             num_dreams=128,
             steps_per_update=4,
             first_epoch_updates=55,

@@ -12,9 +12,10 @@ from adamas.envs.config import AtariConfig
 from adamas.interop.sizes import PUBLISHED_SAMPLER, published_edm
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.rl.losses import ActorCriticLossConfig
-from adamas.training.config import CollectionConfig, ComponentTraining, EvaluationConfig, PolicyTraining
+from adamas.rl.reinforce import ReinforceConfig
+from adamas.training.config import CollectionConfig, EvaluationConfig
 from adamas.training.optim import OptimizerConfig
+from adamas.training.part_training import ComponentTraining, PolicyTraining
 from adamas.world_models.reward_end import RewardEndConfig
 
 GAME = AtariConfig(
@@ -74,11 +75,11 @@ DENOISER_TRAINING = ComponentTraining(
 
 REWARD_END_TRAINING = replace(DENOISER_TRAINING, optimizer=replace(OPTIMIZER, max_grad_norm=100.0))
 
-LOSS = ActorCriticLossConfig(gamma=0.985, lambda_=0.95, entropy_weight=0.001, value_weight=1.0)
+LEARNER = ReinforceConfig(gamma=0.985, lambda_=0.95, entropy_weight=0.001, value_weight=1.0)
 
 POLICY_TRAINING = PolicyTraining(
     optimizer=replace(OPTIMIZER, weight_decay=0.0, max_grad_norm=100.0),
-    loss=LOSS,
+    learner=LEARNER,
     num_dreams=32,
     steps_per_update=15,
     first_epoch_updates=5_000,

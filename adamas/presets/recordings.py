@@ -8,7 +8,8 @@ from adamas.core.runtime import RuntimeConfig
 from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.presets import paper
-from adamas.training.config import ComponentTraining, Config, TrainingConfig
+from adamas.training.config import Config
+from adamas.training.part_training import ComponentTraining, TrainingConfig
 from adamas.world_models.diamond import DiamondConfig
 
 REWARD_END_TRAINING = ComponentTraining(

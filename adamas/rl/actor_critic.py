@@ -14,8 +14,6 @@ from adamas.core.types import to_model_range
 from adamas.nn.blocks import SmallResBlock, check_channels, conv3x3, init_lstm
 from adamas.rl.action_distribution import num_parameters
 
-LstmState = tuple[Tensor, Tensor]
-
 
 @dataclass(frozen=True, kw_only=True)
 class ActorCriticConfig:
@@ -80,13 +78,20 @@ class ActorCritic(nn.Module):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
 
-    def initial_state(self, batch_size: int) -> LstmState:
+    def initial_state(self, batch_size: int) -> tuple[Tensor, ...]:
         """Return a zero hidden and cell state, (B, lstm_dim) each."""
         zeros = self.lstm.weight_hh.new_zeros(batch_size, self.config.lstm_dim)
         return zeros, zeros.clone()
 
-    def forward(self, obs: Tensor, state: LstmState) -> PolicyOutput:
-        """Map frames (B, C, H, W) uint8 to parameters of the action distribution (B, P), values (B,) and new state."""
-        x = self.encoder(to_model_range(obs))
-        hidden, cell = self.lstm(x, state)
+    def encode(self, obs: Tensor) -> Tensor:
+        """Map frames (B, C, H, W) uint8 to what the recurrent part sees: (B, features)."""
+        return self.encoder(to_model_range(obs))
+
+    def step(self, features: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
+        """Map (B, features) to parameters of the action distribution (B, P), values (B,) and the new state."""
+        hidden, cell = self.lstm(features, state)
         return PolicyOutput(self.actor_linear(hidden), self.critic_linear(hidden)[:, 0], (hidden, cell))
+
+    def forward(self, obs: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
+        """Map frames (B, C, H, W) uint8 to parameters of the action distribution (B, P), values (B,) and new state."""
+        return self.step(self.encode(obs), state)

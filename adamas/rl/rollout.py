@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
 from adamas.core.actions import ActionSpec
-from adamas.core.protocols import Policy, PolicyOutput, VectorEnv
+from adamas.core.protocols import Policy, PolicyOutput, RecurrentPolicy, VectorEnv
 from adamas.core.types import EnvStep, History
 from adamas.rl.action_distribution import sample_action
 
 PolicyState = tuple[Tensor, ...]
+CPU = torch.device("cpu")
 
 
 class Position(NamedTuple):
     """Where a rollout continues: the current frames of B environments, (B, C, H, W) uint8, and the policy's state."""
 
     obs: Tensor
+    policy_state: PolicyState
+
+
+class Restart(NamedTuple):
+    """After step ``t``, the environments ``ended`` (K,) int64 got a new policy state, K rows of each of its tensors."""
+
+    t: int
+    ended: Tensor
     policy_state: PolicyState
 
 
@@ -39,6 +48,8 @@ class Rollout:
         value_bootstrap: (B, T), without gradients: the value of the next frame, V(o_{t+1}). Where step t ends an
             episode, o_{t+1} is the episode's last frame, not the first frame of the next episode.
         steps: what the environment returned at each of the T steps.
+        policy_state: the policy's recurrent state before the first step.
+        restarts: where the state was replaced, because an episode ended and the next one began.
     """
 
     action_spec: ActionSpec
@@ -51,6 +62,22 @@ class Rollout:
     truncated: Tensor
     value_bootstrap: Tensor
     steps: list[EnvStep]
+    policy_state: PolicyState
+    restarts: list[Restart]
+
+    def to(self, device: torch.device) -> Rollout:
+        """Copy all tensors but those of ``steps`` to ``device``, where they are not there yet."""
+        moved: dict[str, Any] = {
+            field.name: value.to(device)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        restarts = [Restart(t, ended.to(device), _to(state, device)) for t, ended, state in self.restarts]
+        return replace(self, **moved, policy_state=_to(self.policy_state, device), restarts=restarts)
+
+
+def _to(state: PolicyState, device: torch.device) -> PolicyState:
+    return tuple(s.to(device) for s in state)
 
 
 class OnHost:
@@ -62,12 +89,12 @@ class OnHost:
 
     def initial_state(self, batch_size: int) -> PolicyState:
         """The policy's initial state, in CPU memory."""
-        return tuple(s.cpu() for s in self.policy.initial_state(batch_size))
+        return _to(self.policy.initial_state(batch_size), CPU)
 
     def __call__(self, obs: Tensor, state: PolicyState) -> PolicyOutput:
         """Call the policy; inputs and outputs are in CPU memory."""
-        output = self.policy(obs.to(self.device), tuple(s.to(self.device) for s in state))
-        return PolicyOutput(output.logits.cpu(), output.value.cpu(), tuple(s.cpu() for s in output.state))
+        output = self.policy(obs.to(self.device), _to(state, self.device))
+        return PolicyOutput(output.logits.cpu(), output.value.cpu(), _to(output.state, CPU))
 
 
 def start(policy: Policy, env: VectorEnv) -> Position:
@@ -103,8 +130,10 @@ def rollout(
         The rollout, and the position after its last step (detached).
     """
     obs, state = position
+    before = tuple(s.detach() for s in state)
     frames, outputs, actions, steps = [], [], [], []
     ends: list[tuple[int, Tensor, Position]] = []
+    restarts: list[Restart] = []
     for t in range(num_steps):
         output = policy(obs, state)
         action = sample_action(env.action_spec, output.logits.detach(), generator, temperature, epsilon)
@@ -117,7 +146,8 @@ def rollout(
         if len(step.final_obs):  # K of them
             index = step.ended_index  # (K,)
             ends.append((t, index, Position(step.final_obs, tuple(s[index] for s in state))))
-            state = _restart(policy, state, index, step.history)
+            restarts.append(Restart(t, index, _fresh_state(policy, len(index), step.history)))
+            state = _replaced(state, restarts[-1])
     position = Position(obs, tuple(s.detach() for s in state))
     value = torch.stack([o.value for o in outputs], dim=1)  # (B, T)
     result = Rollout(
@@ -131,8 +161,36 @@ def rollout(
         truncated=torch.stack([s.truncated for s in steps], dim=1),
         value_bootstrap=_following_values(policy, value, position, ends),
         steps=steps,
+        policy_state=before,
+        restarts=restarts,
     )
     return result, position
+
+
+def evaluate_again(policy: RecurrentPolicy, rollout: Rollout, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """What the policy, as it is now, says of the frames of a rollout: with gradients, from the same recurrent states.
+
+    Args:
+        policy: the policy, whose weights may have changed since.
+        rollout: B sequences of T steps.
+        rows: (b,) int64, the sequences to evaluate.
+
+    Returns:
+        Parameters of the action distributions (b, T, P), and values (b, T).
+    """
+    obs = rollout.obs[rows]
+    features = policy.encode(obs.flatten(0, 1)).reshape(*obs.shape[:2], -1)  # (b, T, features)
+    state = tuple(s[rows] for s in rollout.policy_state)
+    restarts = {restart.t: restart for restart in rollout.restarts}
+    outputs = []
+    for t in range(obs.shape[1]):
+        output = policy.step(features[:, t], state)
+        outputs.append(output)
+        state = output.state
+        if t in restarts:
+            all_rows = tuple(s.new_zeros(len(rollout.obs), s.shape[1]).index_copy(0, rows, s) for s in state)
+            state = tuple(s[rows] for s in _replaced(all_rows, restarts[t]))
+    return torch.stack([o.logits for o in outputs], dim=1), torch.stack([o.value for o in outputs], dim=1)
 
 
 @torch.no_grad()
@@ -165,7 +223,13 @@ def burn_in(policy: Policy, history: History) -> PolicyState:
     return state
 
 
-def _restart(policy: Policy, state: PolicyState, index: Tensor, history: History | None) -> PolicyState:
-    """Replace ``state`` of the K environments at ``index`` by the state at the start of their next episodes."""
-    fresh = policy.initial_state(len(index)) if history is None else burn_in(policy, history)
-    return tuple(old.index_copy(0, index, new) for old, new in zip(state, fresh, strict=True))
+def _fresh_state(policy: Policy, count: int, history: History | None) -> PolicyState:
+    """The policy's state at the start of ``count`` episodes."""
+    return policy.initial_state(count) if history is None else burn_in(policy, history)
+
+
+def _replaced(state: PolicyState, restart: Restart) -> PolicyState:
+    """``state`` of B environments, with that of those that began a new episode."""
+    return tuple(
+        old.index_copy(0, restart.ended, new) for old, new in zip(state, restart.policy_state, strict=True)
+    )

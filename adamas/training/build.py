@@ -31,6 +31,7 @@ from adamas.training.distributed import Follower, LeaderPhase, LeaderStreams, ch
 from adamas.training.evaluate import EvaluationPhase
 from adamas.training.folder import begin, check_free, claim, claim_free, never_began, relink
 from adamas.training.initial import take_weights
+from adamas.training.learners import make_learner
 from adamas.training.model_free import collect_phase
 from adamas.training.phases import CollectPhase, Phase
 from adamas.training.resuming import Changes, ShardedState, absolute, changed, restore_learning, saved_config
@@ -132,7 +133,7 @@ def _build(
         if game is not None:
             policy = OnHost(agent.policy, device)
             collector = Collector(policy, envs[0], train, streams.torch("collect"))
-            collect = collect_phase(config.imagination, collector, game, agent.policy)
+            collect = collect_phase(config.imagination, collector, game, agent.policy, streams)
             heldout = Collector(policy, envs[1], test, streams.torch("heldout"))
         phases = _learning_phases(
             config, agent, train, streams, device=device, group=group, run_dir=run_dir, quiet=quiet
@@ -255,7 +256,8 @@ def _learning_phases(
         _dreams(config, agent, SegmentSampler(train, *weighting), streams, i, size, device)
         for i, size in zip(shards, sizes, strict=True)
     ]
-    learn["actor_critic"] = PolicyPhase(agent.policy, game.training, dreams, workers)
+    learner = make_learner(agent.policy, game.training, workers, streams)
+    learn["actor_critic"] = PolicyPhase(learner, game.training, dreams, workers)
     return learn
 
 

@@ -43,7 +43,7 @@ class Collector:
         if self._position is None:
             state = self.policy.initial_state(self.env.num_envs)
             self._position = Position(self.env.reset().obs, state)
-        with torch.set_grad_enabled(gradients):
+        with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):
             steps, self._position = rollout(
                 self.policy, self.env, self._position, num_steps, self.generator, temperature, epsilon
             )

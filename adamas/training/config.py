@@ -7,21 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from adamas.core.checks import check_range
+from adamas.core.checks import check_minima, check_range
 from adamas.core.errors import UserError
 from adamas.core.runtime import RuntimeConfig
 from adamas.data.sampling import EpisodeWeighting
 from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.rl.losses import ActorCriticLossConfig
 from adamas.training.old_config import upgraded
-from adamas.training.optim import OptimizerConfig
+from adamas.training.part_training import PolicyTraining, TrainingConfig
 from adamas.world_models.diamond import DiamondConfig
-
-
-def _check_minima(where: str, config: object, **minima: float) -> None:
-    for name, minimum in minima.items():
-        check_range(where + name, getattr(config, name), least=minimum)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +49,7 @@ class CollectionConfig:
     length: every frame is equally likely, so that long episodes are drawn more often."""
 
     def __post_init__(self) -> None:
-        _check_minima("collection.", self, num_envs=1, min_rare_rewards=0, steps_per_epoch=1)
+        check_minima("collection.", self, num_envs=1, min_rare_rewards=0, steps_per_epoch=1)
         check_range("collection.epsilon", self.epsilon, least=0, most=1)
         check_range("collection.temperature", self.temperature, least=0, below=math.inf)
         if not 1 <= self.first_steps <= self.first_steps_max <= self.total_steps:
@@ -64,73 +58,6 @@ class CollectionConfig:
                 f"{self.first_steps_max} and `collection.total_steps` is {self.total_steps}; each must be at least 1 "
                 "and at least the one before it"
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComponentTraining:
-    """How one component of the world model is trained."""
-
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    batch_size: int = 32
-    """Number of segments in a batch, at least num_shards."""
-    first_epoch_updates: int = 10_000
-    """Number of updates in the first epoch. 0 leaves the component untrained there."""
-    updates_per_epoch: int = 400
-    """Number of updates in every other epoch. 0 leaves the component as it is after the first epoch."""
-    average_decay: float = 0.0
-    """Decay of the exponential moving average (EMA) of the weights, per update. Dreams, evaluation and the saved
-    agent use the averaged weights. 0 uses the weights themselves; values near 1 average over more updates."""
-
-    def __post_init__(self) -> None:
-        _check_minima("", self, batch_size=1, first_epoch_updates=0, updates_per_epoch=0)
-        check_range("average_decay", self.average_decay, least=0, below=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PolicyTraining:
-    """How the actor-critic is trained, in dreams alone."""
-
-    optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(weight_decay=0.0, max_grad_norm=100.0)
-    )
-    loss: ActorCriticLossConfig = field(default_factory=ActorCriticLossConfig)
-    num_dreams: int = 32
-    """Batch size: the number of dreams that advance together, at least num_shards."""
-    steps_per_update: int = 15
-    """Number of steps in the dreams between two updates. Returns are bootstrapped after the last of them."""
-    first_epoch_updates: int = 5_000
-    """Number of updates in the first epoch. 0 leaves the policy untrained there."""
-    updates_per_epoch: int = 400
-    """Number of updates in every other epoch. 0 leaves the policy as it is after the first epoch."""
-
-    def __post_init__(self) -> None:
-        _check_minima(
-            "actor_critic.",
-            self,
-            num_dreams=1,
-            steps_per_update=1,
-            first_epoch_updates=0,
-            updates_per_epoch=0,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """How each part of an agent is trained. None for a part that the agent does not have."""
-
-    denoiser: ComponentTraining = field(default_factory=ComponentTraining)
-    reward_end: ComponentTraining | None = field(
-        default_factory=lambda: ComponentTraining(optimizer=OptimizerConfig(max_grad_norm=100.0))
-    )
-    upsampler: ComponentTraining | None = None
-    actor_critic: PolicyTraining | None = field(default_factory=PolicyTraining)
-
-    def component(self, name: str) -> ComponentTraining:
-        """How the part of the world model called ``name`` is trained. Raises KeyError if there is no such part."""
-        parts = {"denoiser": self.denoiser, "reward_end": self.reward_end, "upsampler": self.upsampler}
-        if (training := parts[name]) is None:
-            raise KeyError(name)
-        return training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +82,7 @@ class EvaluationConfig:
     """Number of dreams that each evaluation compares with their true continuation."""
 
     def __post_init__(self) -> None:
-        _check_minima(
+        check_minima(
             "evaluation.",
             self,
             every_epochs=1,
@@ -225,7 +152,7 @@ class Config:
     """Weights & Biases project that metrics are sent to as well. By default, none."""
 
     def __post_init__(self) -> None:
-        _check_minima("", self, seed=0, horizon=1, num_shards=1, final_epochs=0, checkpoint_minutes=0)
+        check_minima("", self, seed=0, horizon=1, num_shards=1, final_epochs=0, checkpoint_minutes=0)
         if self.init_parts and self.init is None:
             raise UserError(
                 "`init_parts` says what to take from `init`; name an agent with `init`, or leave it out"
@@ -296,3 +223,17 @@ class Config:
         for name, size in sizes.items():
             if size < self.num_shards:
                 raise UserError(f"`{name}` is {size}; it must be at least `num_shards`, {self.num_shards}")
+        self._check_minibatches()
+
+    def _check_minibatches(self) -> None:
+        """Check that the policy's learner can divide the sequences of every shard."""
+        if (game := self.game_parts) is None:
+            return
+        name, sequences = "training.actor_critic.num_dreams", game.training.num_dreams // self.num_shards
+        if self.imagination == "off":
+            name, sequences = "collection.num_envs", game.collection.num_envs
+        if sequences < (least := game.training.learner.num_minibatches):
+            raise UserError(
+                f"`{name}` gives every shard {sequences} sequences at the least, fewer than the {least} minibatches of "
+                "the policy's learner; raise it, or lower `training.actor_critic.learner.num_minibatches`"
+            )

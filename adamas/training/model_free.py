@@ -1,49 +1,51 @@
-"""The model-free baseline: the same actor-critic and loss, trained on real steps alone."""
+"""The model-free baseline: the same actor-critic and learner, trained on real steps alone."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
+from adamas.core.seeding import Streams
+from adamas.core.workers import Workers
 from adamas.rl.actor_critic import ActorCritic
-from adamas.rl.losses import actor_critic_loss
 from adamas.training.collect import Collector
-from adamas.training.config import CollectionConfig, GameParts, PolicyTraining
-from adamas.training.optim import Optimizer
-from adamas.training.phases import CollectPhase, Metrics, rates
+from adamas.training.config import CollectionConfig, GameParts
+from adamas.training.learners import Learner, make_learner
+from adamas.training.phases import CollectPhase, Metrics
 
 
 class ModelFreePhase(CollectPhase):
-    """Plays the real game and trains the policy once on every few steps, with the same update as in dreams."""
+    """Plays the real game, and trains the policy on every few steps in the same way as in dreams."""
 
     def __init__(
-        self, collector: Collector, collection: CollectionConfig, policy: ActorCritic, config: PolicyTraining
+        self, collector: Collector, collection: CollectionConfig, learner: Learner, steps_per_update: int
     ) -> None:
         super().__init__(collector, collection)
-        self.chunk = config.steps_per_update
-        self.loss = config.loss
-        self.optimizer = Optimizer(policy, config.optimizer)
+        self.chunk = steps_per_update
+        self.learner = learner
 
     def update(self) -> Metrics:
         """Collect one chunk of on-policy steps (without ``epsilon`` and ``temperature``), and learn from it."""
-        steps = self.collector.collect(self.steps_due(), gradients=True)
-        loss, metrics = actor_critic_loss(steps, self.loss)
-        norm = self.optimizer.update(self.optimizer.gradient(loss))
-        return {**metrics, **rates(steps.reward, steps.terminated, steps.truncated), "grad_norm": norm}
+        return self.learner.update([lambda: self.collector.collect(self.steps_due(), gradients=True)], [1.0])
 
     def state_dict(self) -> dict[str, Any]:
         """The state for a checkpoint."""
-        return {**super().state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {**super().state_dict(), **self.learner.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
         super().load_state_dict(state)
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.learner.load_state_dict(state)
 
 
 def collect_phase(
-    imagination: Literal["on", "off"], collector: Collector, game: GameParts, policy: ActorCritic
+    imagination: Literal["on", "off"],
+    collector: Collector,
+    game: GameParts,
+    policy: ActorCritic,
+    streams: Streams,
 ) -> CollectPhase:
     """The phase that plays the game, in which the policy also learns if ``imagination`` is off."""
     if imagination == "off":
-        return ModelFreePhase(collector, game.collection, policy, game.training)
+        learner = make_learner(policy, game.training, Workers(num_shards=1), streams)
+        return ModelFreePhase(collector, game.collection, learner, game.training.steps_per_update)
     return CollectPhase(collector, game.collection)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,12 @@ from adamas.core.types import Batch, SegmentSpec
 from adamas.core.workers import Workers
 from adamas.data.sampling import SegmentSampler
 from adamas.dreaming.imagination import Contexts, Imagination
-from adamas.rl.losses import actor_critic_loss
 from adamas.rl.rollout import Position, Rollout, rollout, start
-from adamas.training.config import ComponentTraining, PolicyTraining
+from adamas.training.learners import Learner
 from adamas.training.meters import mean_of_shards
 from adamas.training.optim import Gradient, NonFiniteLossError, Optimizer, update_ema
-from adamas.training.phases import Metrics, Phase, rates
+from adamas.training.part_training import ComponentTraining, PolicyTraining
+from adamas.training.phases import Metrics, Phase
 
 
 def planned_updates(config: ComponentTraining | PolicyTraining, epoch: int) -> int:
@@ -163,12 +164,14 @@ class Dreams:
 class PolicyPhase(Phase):
     """Trains the actor-critic on imagined steps alone."""
 
-    def __init__(self, policy: nn.Module, config: PolicyTraining, dreams: Sequence[Dreams], workers: Workers):
+    def __init__(
+        self, learner: Learner, config: PolicyTraining, dreams: Sequence[Dreams], workers: Workers
+    ) -> None:
         """``dreams`` has one entry per shard of this process."""
+        self.learner = learner
         self.config = config
         self.dreams = dreams
         self.workers = workers
-        self.optimizer = Optimizer(policy, config.optimizer, workers.group, accumulate=not workers.threads)
 
     def planned(self, epoch: int) -> int:
         """Number of updates."""
@@ -180,27 +183,19 @@ class PolicyPhase(Phase):
             dreams.position = None
 
     def update(self) -> Metrics:
-        """Dream for ``steps_per_update`` steps, then take one step of the optimiser."""
+        """Dream for ``steps_per_update`` steps, and learn from them."""
         shares = [dreams.imagination.num_envs / self.config.num_dreams for dreams in self.dreams]
-
-        def differentiate(dreams: Dreams, share: float) -> tuple[Gradient, Metrics]:
-            steps = dreams.rollout(self.config.steps_per_update)
-            loss, metrics = actor_critic_loss(steps, self.config.loss)
-            metrics = {**metrics, **rates(steps.reward, steps.terminated, steps.truncated)}
-            return self.optimizer.gradient(loss, share), metrics
-
-        gradients, metrics = zip(*self.workers.map(differentiate, self.dreams, shares), strict=True)
-        norm = self.optimizer.update(*gradients)
-        return {**mean_of_shards(metrics, shares, self.workers.group), "grad_norm": norm}
+        act = [partial(dreams.rollout, self.config.steps_per_update) for dreams in self.dreams]
+        return self.learner.update(act, shares)
 
     def state_dict(self) -> dict[str, Any]:
         """The state for a checkpoint; ``dreams`` has one entry per shard of this process."""
         dreams = [dreams.state_dict() for dreams in self.dreams]
-        return {"optimizer": self.optimizer.state_dict(), "dreams": dreams}
+        return {**self.learner.state_dict(), "dreams": dreams}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint, whose ``dreams`` has one entry per shard of all processes."""
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.learner.load_state_dict(state)
         for dreams, saved in zip(self.dreams, state["dreams"][self.workers.here], strict=True):
             dreams.load_state_dict(saved)
 

@@ -59,8 +59,8 @@ from tests.helpers.commands import NO_EPOCH, SHORT
         ("train debug --training.denoiser.batch-size 0", "`batch_size` is 0; it must be at least 1"),
         ("plan debug --horizon 4294967296", "--horizon is 4294967296; it must be below"),
         (
-            "train debug --training.actor-critic.loss.gamma 2",
-            "--training.actor-critic.loss.gamma is 2.0; it must be at least 0 and at most 1",
+            "train debug --training.actor-critic.learner.gamma 2",
+            "--training.actor-critic.learner.gamma is 2.0; it must be at least 0 and at most 1",
         ),
         ("train debug --world-model.sampler.rho 0", "`sampler.rho` is 0.0; it must be above 0"),
         (

@@ -12,7 +12,7 @@ from adamas.core.errors import UserError
     ("words", "new"),
     [
         ("train debug --policy.horizon 3", "--horizon"),
-        ("train debug --policy.loss.gamma 1", "--training.actor-critic.loss.gamma"),
+        ("train debug --policy.loss.gamma 1", "--training.actor-critic.learner.gamma"),
         ("plan debug --reward-end.batch-size=3", "--training.reward-end.batch-size"),
         ("bench debug --denoiser.average-decay 0", "--training.denoiser.average-decay"),
         ("train vizdoom --upsampler.optimizer.lr 1", "--training.upsampler.optimizer.lr"),

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from adamas.core.actions import ActionSpec
+from adamas.core.config import with_value
 from adamas.data import NEW, EpisodeStore
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.presets import preset
+from adamas.rl.ppo import PpoConfig
 from adamas.training import source
 from adamas.training.build import new_run
 from adamas.training.config import Config
@@ -90,6 +92,8 @@ def test_the_page_names_every_metric_and_no_other(tmp_path: Path) -> None:
         logged(tiny_config(), tmp_path / "game"),
         logged(on_recordings(tmp_path / "data"), tmp_path / "recordings"),
     ]
+    ppo = with_value(tiny_config(), "training.actor_critic.learner", PpoConfig(num_minibatches=2))
+    runs.append(logged(ppo, tmp_path / "ppo"))
     found: Names = defaultdict(set)
     for run in runs:
         for phase, names in run.items():
@@ -102,7 +106,8 @@ def test_the_page_names_every_metric_and_no_other(tmp_path: Path) -> None:
 def test_the_control_logs_the_policy_s_loss_while_collecting(tmp_path: Path) -> None:
     pytest.importorskip("minatar")
     found, page = logged(replace(tiny_config(), imagination="off"), tmp_path / "run"), on_the_page()
-    assert found["collect"] - page["collect"] == page["actor_critic"] - page["collect"]
+    of_ppo = {"clipped", "kl"}
+    assert found["collect"] - page["collect"] == page["actor_critic"] - page["collect"] - of_ppo
     assert found["evaluate"] == {"return", "length"}
 
 

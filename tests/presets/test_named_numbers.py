@@ -20,16 +20,11 @@ from adamas.envs.config import AtariConfig, GymnasiumConfig, MinAtarConfig, Vizd
 from adamas.interop import two_stage
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.rl.losses import ActorCriticLossConfig
-from adamas.training.config import (
-    CollectionConfig,
-    ComponentTraining,
-    Config,
-    EvaluationConfig,
-    PolicyTraining,
-    TrainingConfig,
-)
+from adamas.rl.ppo import PpoConfig
+from adamas.rl.reinforce import ReinforceConfig
+from adamas.training.config import CollectionConfig, Config, EvaluationConfig
 from adamas.training.optim import OptimizerConfig
+from adamas.training.part_training import ComponentTraining, PolicyTraining, TrainingConfig
 from adamas.world_models.diamond import DiamondConfig
 from adamas.world_models.reward_end import RewardEndConfig
 
@@ -39,7 +34,6 @@ PARTS = (
     RewardEndConfig,
     SamplerConfig,
     ActorCriticConfig,
-    ActorCriticLossConfig,
     OptimizerConfig,
     ComponentTraining,
     PolicyTraining,
@@ -47,7 +41,17 @@ PARTS = (
     CollectionConfig,
     EvaluationConfig,
 )
-KINDS = (EdmConfig, DdpmConfig, UpsamplerConfig, AtariConfig, MinAtarConfig, VizdoomConfig, GymnasiumConfig)
+KINDS = (
+    EdmConfig,
+    DdpmConfig,
+    UpsamplerConfig,
+    AtariConfig,
+    MinAtarConfig,
+    VizdoomConfig,
+    GymnasiumConfig,
+    ReinforceConfig,
+    PpoConfig,
+)
 OF_THE_MACHINE = {"runtime", "checkpoint_minutes", "tensorboard", "wandb_project"}
 OF_THE_RUN = {"seed", "data", "init", "init_parts"}
 EXPECTED = {

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from adamas.agent import Agent
 from adamas.commands.train import parse_start
-from adamas.core.config import from_dict, to_dict
+from adamas.core.config import from_dict, to_dict, with_value
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.data.importing import find
@@ -35,6 +35,7 @@ from tests.recipes.command import count
 from tests.recipes.denoiser import FlowConfig, FlowDenoiser
 from tests.recipes.environment import RowConfig, RowEnvs
 from tests.recipes.importer import safetensors
+from tests.recipes.learner import Elite, EliteConfig
 from tests.recipes.metric import loss_with_confidence
 from tests.recipes.preset import freeway_debug
 from tests.recipes.sampler import dpm_solver_2m
@@ -159,7 +160,19 @@ def test_a_command_reads_a_run(dreamer: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_metric_of_the_policy_is_logged(monkeypatch: Patch, tmp_path: Path) -> None:
     pytest.importorskip("minatar")
-    monkeypatch.setattr("adamas.training.update_phases.actor_critic_loss", loss_with_confidence)
+    monkeypatch.setattr("adamas.training.learners.reinforce_loss", loss_with_confidence)
     logged = metrics_of(tiny_config(), tmp_path / "run")
     found = [r["action_probability"] for r in logged if r["phase"] == "actor_critic"]
     assert found and all(0.2 < probability < 0.5 for probability in found)
+
+
+def test_a_learner_trains_the_policy_in_dreams_and_in_the_game(monkeypatch: Patch, tmp_path: Path) -> None:
+    pytest.importorskip("minatar")
+    monkeypatch.setattr("adamas.training.learners.LEARNERS", {EliteConfig: Elite})
+    learner: Any = EliteConfig()
+    config = with_value(tiny_config(), "training.actor_critic.learner", learner)
+    phases: dict[Any, str] = {"on": "actor_critic", "off": "collect"}
+    for imagination, phase in phases.items():
+        logged = metrics_of(replace(config, imagination=imagination), tmp_path / imagination)
+        losses = [record["loss"] for record in logged if record["phase"] == phase and "loss" in record]
+        assert losses and all(loss > 0 for loss in losses)

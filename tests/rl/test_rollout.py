@@ -6,6 +6,8 @@ s' = s / 2 + pixel, and so is its value, which thus tells the frames it has seen
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 from adamas.core.actions import ActionSpec
 from adamas.core.protocols import PolicyOutput
 from adamas.core.types import EnvReset, EnvStep, History
-from adamas.rl.rollout import OnHost, Position, Rollout, burn_in, rollout, start
+from adamas.rl.rollout import OnHost, Position, Rollout, burn_in, evaluate_again, rollout, start
 from tests.helpers.tensors import seeded
 
 
@@ -87,9 +89,15 @@ class Memory(nn.Module):
     def initial_state(self, batch_size: int) -> tuple[Tensor, ...]:
         return (torch.zeros(batch_size, 1),)
 
+    def encode(self, obs: Tensor) -> Tensor:
+        return obs.flatten(1).float()
+
     def forward(self, obs: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
+        return self.step(self.encode(obs), state)
+
+    def step(self, features: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
         self.calls += 1
-        after = self.decay * state[0] + obs.flatten(1).float()
+        after = self.decay * state[0] + features
         return PolicyOutput(after * torch.tensor([0.01, 0.0, -0.01]), after[:, 0], (after,))
 
 
@@ -135,6 +143,19 @@ def test_bootstrap_values_are_those_of_the_frames_that_follow(truncate: bool) ->
 def test_environments_that_end_together_keep_their_own_final_frames() -> None:
     result, _ = run(Counters([[2], [], [2]]), 3)
     assert result.value_bootstrap[:, 1].tolist() == [2.5, 102 + 0.5 * (101 + 50), 202 + 0.5 * (201 + 100)]
+
+
+@pytest.mark.parametrize("history", [0, 2])
+def test_evaluated_again_with_the_same_weights_a_rollout_is_the_same(history: int) -> None:
+    policy, env = Memory(), Counters([[2, 3], [4], [2, 1]], history=history)
+    result, middle = rollout(policy, env, start(policy, env), 6, seeded())
+    logits, value = evaluate_again(policy, result, torch.tensor([2, 0]))
+    assert torch.equal(logits, result.logits[[2, 0]]) and torch.equal(value, result.value[[2, 0]])
+    (grad,) = torch.autograd.grad(value.sum(), list(policy.parameters()))
+    (expected,) = torch.autograd.grad(result.value[[2, 0]].sum(), list(policy.parameters()))
+    torch.testing.assert_close(grad, expected)
+    later, _ = rollout(policy, env, middle, 2, seeded())  # which does not start from a fresh state
+    assert torch.equal(evaluate_again(policy, later, torch.arange(3))[1], later.value)
 
 
 def test_two_rollouts_are_one_long_rollout() -> None:
@@ -201,3 +222,16 @@ def test_on_host_gives_the_policy_s_own_answers() -> None:
     with torch.no_grad():
         result, _ = rollout(host, env, start(host, env), 4, seeded())
     assert not result.value.requires_grad and not result.logits.requires_grad
+
+
+def test_a_rollout_is_copied_to_another_device() -> None:
+    policy, env = Memory(), Counters([[2, 3], [4], [2, 1]])
+    result, _ = rollout(policy, env, start(policy, env), 6, seeded())
+    copy = result.to(torch.device("meta"))
+    tensors = [getattr(copy, field.name) for field in fields(copy)]
+    tensors += [
+        *copy.policy_state,
+        *(x for restart in copy.restarts for x in (restart.ended, *restart.policy_state)),
+    ]
+    assert len(copy.restarts) == len(result.restarts) > 0
+    assert all(x.device.type == "meta" for x in tensors if isinstance(x, Tensor))

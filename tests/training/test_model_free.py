@@ -42,7 +42,7 @@ def test_the_policy_learns_from_every_real_step_once(tmp_path: Path) -> None:
     }
     assert changed == {"actor_critic"}
     # 160 real steps of 2 environments; an update takes 5 of each
-    assert (trainer.real_steps, collect(trainer).optimizer.num_updates) == (160, 16)
+    assert (trainer.real_steps, collect(trainer).learner.optimizer.num_updates) == (160, 16)
     assert list(trainer.phases) == ["collect", "evaluate"]
     evaluation = [
         r for r in (tmp_path / "run/metrics/metrics.jsonl").read_text().splitlines() if "evaluate" in r

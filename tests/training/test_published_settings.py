@@ -20,15 +20,10 @@ from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import PRESETS, paper, preset
 from adamas.presets.atari import GAME_OVERRIDES
 from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.rl.losses import ActorCriticLossConfig
-from adamas.training.config import (
-    CollectionConfig,
-    ComponentTraining,
-    Config,
-    EvaluationConfig,
-    PolicyTraining,
-)
+from adamas.rl.reinforce import ReinforceConfig
+from adamas.training.config import CollectionConfig, Config, EvaluationConfig
 from adamas.training.optim import OptimizerConfig
+from adamas.training.part_training import ComponentTraining, PolicyTraining
 from adamas.world_models.diamond import Diamond
 from adamas.world_models.reward_end import RewardEndConfig
 from tests.helpers.game_parts import game_of
@@ -79,7 +74,7 @@ training:
   upsampler: null
   actor_critic:
     optimizer: {lr: 0.0001, weight_decay: 0.0, eps: 1.0e-8, warmup_updates: 100, max_grad_norm: 100.0}
-    loss: {gamma: 0.985, lambda_: 0.95, entropy_weight: 0.001, value_weight: 1.0}
+    learner: {gamma: 0.985, lambda_: 0.95, entropy_weight: 0.001, value_weight: 1.0}
     num_dreams: 32
     steps_per_update: 15
     first_epoch_updates: 5000
@@ -98,6 +93,7 @@ NOT_PUBLISHED = {
     "env.kwargs",
     "init",  # published: path_to_ckpt null
     "init_parts",
+    "training.actor_critic.learner.rule",
     "world_model.sampler.s_tmin",  # these three act with churn alone
     "world_model.sampler.s_tmax",
     "world_model.sampler.s_noise",
@@ -140,7 +136,7 @@ def test_no_default_moves_a_preset(monkeypatch: pytest.MonkeyPatch) -> None:
         MinAtarConfig,
         GymnasiumConfig,
     )
-    training = (CollectionConfig, ComponentTraining, PolicyTraining, OptimizerConfig, ActorCriticLossConfig)
+    training = (CollectionConfig, ComponentTraining, PolicyTraining, OptimizerConfig, ReinforceConfig)
     for cls in (*classes, *training, EvaluationConfig):
         init = cls.__init__
         by_name = {name: moved(value) for name, value in (init.__kwdefaults__ or {}).items()}

@@ -1,9 +1,10 @@
-"""The policy's loss: REINFORCE with a value baseline."""
+"""The policy's loss in REINFORCE with a value baseline (Williams 1992): one update from each rollout."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,9 +16,12 @@ from adamas.rl.rollout import Rollout
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActorCriticLossConfig:
-    """Objective of the actor-critic."""
+class ReinforceConfig:
+    """REINFORCE with a value baseline (paper, appendix D): one update from each rollout."""
 
+    rule: Literal["reinforce"] = "reinforce"
+    """Rule by which the policy learns. reinforce: one update from each rollout (the paper's). ppo: several updates from
+    each rollout, with a limit on how far the policy moves (Schulman et al. 2017)."""
     gamma: float = 0.985
     """Discount factor per step. 0 values only the next reward; 1 does not discount."""
     lambda_: float = 0.95
@@ -28,12 +32,17 @@ class ActorCriticLossConfig:
     value_weight: float = 1.0
     """Weight of the squared error of the value. 0 leaves the value untrained."""
 
+    @property
+    def num_minibatches(self) -> int:
+        """Number of parts that a rollout is learnt from in: 1, the whole."""
+        return 1
+
     def __post_init__(self) -> None:
-        check_range("loss.gamma", self.gamma, least=0, most=1)
-        check_range("loss.lambda_", self.lambda_, least=0, most=1)
+        check_range("learner.gamma", self.gamma, least=0, most=1)
+        check_range("learner.lambda_", self.lambda_, least=0, most=1)
 
 
-def actor_critic_loss(rollout: Rollout, config: ActorCriticLossConfig) -> tuple[Tensor, Mapping[str, Tensor]]:
+def reinforce_loss(rollout: Rollout, config: ReinforceConfig) -> tuple[Tensor, Mapping[str, Tensor]]:
     """Policy loss (REINFORCE), value loss and entropy bonus of a rollout of (B, T) steps (paper equations 15 and 16).
 
     Values are regressed to the lambda-returns. The advantage, return minus value, weights the actions' log-probability.

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
-from adamas.rl.losses import ActorCriticLossConfig, actor_critic_loss
+from adamas.rl.reinforce import ReinforceConfig, reinforce_loss
 from adamas.rl.rollout import Rollout
 
-PLAIN = ActorCriticLossConfig(gamma=0.5, lambda_=0.5, entropy_weight=0.0, value_weight=0.0)
+PLAIN = ReinforceConfig(gamma=0.5, lambda_=0.5, entropy_weight=0.0, value_weight=0.0)
 
 
 def make_rollout(logits: Tensor, value: Tensor) -> Rollout:
@@ -32,13 +32,15 @@ def make_rollout(logits: Tensor, value: Tensor) -> Rollout:
         truncated=torch.tensor([[False, False]]),
         value_bootstrap=torch.tensor([[2.0, 9.0]]),
         steps=[],
+        policy_state=(),
+        restarts=[],
     )
 
 
 def test_policy_loss_and_its_gradient_by_hand() -> None:
     logits = torch.zeros(1, 2, 2, requires_grad=True)
     value = torch.tensor([[0.25, 1.0]], requires_grad=True)
-    loss, metrics = actor_critic_loss(make_rollout(logits, value), PLAIN)
+    loss, metrics = reinforce_loss(make_rollout(logits, value), PLAIN)
     # Advantages 1.25 - 0.25 = 1 and -1 - 1 = -2; log-probabilities ln(1/2): -(1 - 2) ln(1/2) / 2
     assert loss.item() == pytest.approx(0.5 * torch.tensor(0.5).log().item())
     assert metrics["return"].item() == pytest.approx((1.25 - 1) / 2)
@@ -51,7 +53,7 @@ def test_policy_loss_and_its_gradient_by_hand() -> None:
 
 def test_value_loss_and_its_gradient_by_hand() -> None:
     logits, value = torch.zeros(1, 2, 2), torch.tensor([[0.25, 1.0]], requires_grad=True)
-    loss, metrics = actor_critic_loss(make_rollout(logits, value), replace(PLAIN, value_weight=3.0))
+    loss, metrics = reinforce_loss(make_rollout(logits, value), replace(PLAIN, value_weight=3.0))
     assert metrics["loss_value"].item() == pytest.approx((1.0**2 + 2.0**2) / 2)
     loss.backward()
     torch.testing.assert_close(value.grad, torch.tensor([[3 * (0.25 - 1.25), 3 * (1.0 + 1.0)]]))
@@ -60,7 +62,7 @@ def test_value_loss_and_its_gradient_by_hand() -> None:
 def test_entropy_is_rewarded() -> None:
     logits = torch.tensor([[[0.0, 0.0], [2.0, 0.0]]], requires_grad=True)
     value = torch.tensor([[1.25, -1.0]])  # equal to the returns: no advantage
-    loss, metrics = actor_critic_loss(make_rollout(logits, value), replace(PLAIN, entropy_weight=0.1))
+    loss, metrics = reinforce_loss(make_rollout(logits, value), replace(PLAIN, entropy_weight=0.1))
     p = torch.tensor([2.0, 0.0]).softmax(0)
     entropy = (torch.tensor(2.0).log() - (p * p.log()).sum()) / 2
     torch.testing.assert_close(metrics["entropy"], entropy)
@@ -74,12 +76,12 @@ def test_entropy_is_rewarded() -> None:
 def test_parts_add_up() -> None:
     torch.manual_seed(0)
     rollout = make_rollout(torch.randn(1, 2, 2), torch.randn(1, 2))
-    config = ActorCriticLossConfig(gamma=0.9, lambda_=0.8, entropy_weight=0.2, value_weight=0.5)
-    loss, m = actor_critic_loss(rollout, config)
+    config = ReinforceConfig(gamma=0.9, lambda_=0.8, entropy_weight=0.2, value_weight=0.5)
+    loss, m = reinforce_loss(rollout, config)
     torch.testing.assert_close(loss, m["loss_policy"] + 0.5 * m["loss_value"] - 0.2 * m["entropy"])
     assert torch.equal(loss, m["loss"])
 
 
 def test_impossible_settings_are_refused() -> None:
-    with pytest.raises(UserError, match=r"`loss.gamma` is 1.5; it must be at least 0 and at most 1"):
-        ActorCriticLossConfig(gamma=1.5)
+    with pytest.raises(UserError, match=r"`learner.gamma` is 1.5; it must be at least 0 and at most 1"):
+        ReinforceConfig(gamma=1.5)

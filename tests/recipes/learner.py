@@ -1,0 +1,60 @@
+"""Example of a learner: behaviour cloning of the best half of the dreams (the cross-entropy method's idea).
+
+In every rollout, the sequences with the largest rewards count as examples, and their actions become more likely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from adamas.core.seeding import Streams
+from adamas.core.workers import Workers
+from adamas.rl.action_distribution import log_prob_and_entropy
+from adamas.rl.actor_critic import ActorCritic
+from adamas.training.learners import Act, Learner
+from adamas.training.meters import mean_of_shards
+from adamas.training.optim import Gradient
+from adamas.training.part_training import PolicyTraining
+from adamas.training.phases import Metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class EliteConfig:
+    """Imitate the sequences with the largest rewards."""
+
+    rule: Literal["elite"] = "elite"
+    """Rule by which the policy learns."""
+    share: float = 0.5
+    """Share of the sequences that are imitated, above 0 and at most 1. 1 imitates all."""
+    num_minibatches: int = 1
+    """Number of parts that a rollout is learnt from in."""
+
+
+class Elite(Learner):
+    """Makes the actions of the best sequences more likely."""
+
+    def __init__(
+        self, policy: ActorCritic, training: PolicyTraining, workers: Workers, streams: Streams
+    ) -> None:
+        super().__init__(policy, training, workers, streams)
+        config: object = training.learner
+        assert isinstance(config, EliteConfig)
+        self.config = config
+
+    def update(self, act: Sequence[Act], shares: Sequence[float]) -> Metrics:
+        """Each shard imitates its own best sequences."""
+
+        def differentiate(act: Act, share: float) -> tuple[Gradient, Metrics]:
+            rollout = act()
+            total = rollout.reward.sum(dim=1)  # (B,)
+            best = total.topk(max(1, round(self.config.share * len(total)))).indices
+            log_prob, _ = log_prob_and_entropy(rollout.action_spec, rollout.logits, rollout.action)
+            loss = -log_prob[best].mean()
+            metrics = {"loss": loss.detach(), "reward": total[best].mean()}
+            return self.optimizer.gradient(loss, share), metrics
+
+        gradients, metrics = zip(*self.workers.map(differentiate, act, shares), strict=True)
+        norm = self.optimizer.update(*gradients)
+        return {**mean_of_shards(metrics, shares, self.workers.group), "grad_norm": norm}
