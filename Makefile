@@ -26,7 +26,7 @@ demo demo-long: $(VENV)/installed
 	@echo "README.md, section After the demo, lists more to try."
 
 test: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10 $(PYTEST)
 
 coverage:
 	$(MAKE) test PYTEST="--cov --cov-report=term"

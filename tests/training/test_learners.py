@@ -99,8 +99,7 @@ def test_a_rollout_is_not_differentiated_while_it_is_computed(tmp_path: Path) ->
     assert graphs == [False]
 
 
-@pytest.mark.parametrize("imagination", ["on", "off"])
-@pytest.mark.parametrize("num_shards", [1, 2])
+@pytest.mark.parametrize(("imagination", "num_shards"), [("on", 2), ("off", 1)])
 def test_ppo_is_resumed_bit_for_bit(tmp_path: Path, imagination: Any, num_shards: int) -> None:
     config = replace(with_ppo(tiny_config()), imagination=imagination, num_shards=num_shards)
     whole = new_run(config, tmp_path / "whole", quiet=True)

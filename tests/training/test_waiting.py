@@ -49,7 +49,7 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
 
 def waits_of_an_update(trainer: Trainer, phase: str, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     learn = trainer.phases[phase]
-    monkeypatch.setattr(learn.optimizer, "_raise_at_once", False)  # type: ignore[attr-defined]
+    monkeypatch.setattr(learn.learner.optimizer, "_raise_at_once", False)  # type: ignore[attr-defined]
     learn.begin(1)
     learn.update()
     with Waits() as waits:
