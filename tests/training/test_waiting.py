@@ -20,6 +20,7 @@ from adamas.core.actions import ActionSpec, Axis
 from adamas.presets import preset
 from adamas.rl.action_distribution import num_parameters, sample_action
 from adamas.training.trainer import Trainer
+from adamas.training.update_phases import PolicyPhase
 from tests.helpers.game_parts import game_of
 
 WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::masked_select"}
@@ -48,8 +49,9 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
 
 
 def waits_of_an_update(trainer: Trainer, phase: str, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    learn = trainer.phases[phase]
-    monkeypatch.setattr(learn.learner.optimizer, "_raise_at_once", False)  # type: ignore[attr-defined]
+    learn: Any = trainer.phases[phase]
+    owner = learn.learner if isinstance(learn, PolicyPhase) else learn
+    monkeypatch.setattr(owner.optimizer, "_raise_at_once", False)
     learn.begin(1)
     learn.update()
     with Waits() as waits:
