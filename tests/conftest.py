@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +18,17 @@ from torch import Tensor
 
 from adamas.agent import Agent
 from adamas.core import runtime
+from adamas.core.errors import UserError
 from adamas.core.runtime import RuntimeConfig
+from adamas.envs.minatar import import_environment
 from adamas.nn.unet import FrameNetworkConfig
 from tests.helpers.small_runs import make_breakout_run
 from tests.helpers.tiny_agent import tiny_agent_config
 
 FIXTURES = Path(__file__).parent / "fixtures"
+
+with suppress(UserError):  # without MinAtar, its tests are skipped
+    import_environment()  # which leaves out seaborn: pytest.importorskip would import that as well, which takes seconds
 
 
 class Reference(NamedTuple):

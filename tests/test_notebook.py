@@ -72,7 +72,8 @@ def test_the_notebook_trains_dreams_and_plots(notebook: Notebook, monkeypatch: p
     pytest.importorskip("minatar")
     monkeypatch.setenv("MPLBACKEND", "agg")
     run = cli.run
-    small_batches = ["--training.denoiser.batch-size", "8"]  # Those of the notebook take four times as long.
+    # With the batches of the notebook it would take three times as long.
+    small_batches = ["--training.denoiser.batch-size", "4", "--training.actor-critic.num-dreams", "16"]
     monkeypatch.setattr(cli, "run", lambda words: run([*words, *small_batches]))
     names = notebook.run()
     assert len(names["frames"]) == 20 and names["frames"][0].shape == (1, 10, 10, 3)

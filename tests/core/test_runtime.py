@@ -94,6 +94,9 @@ def test_tf32_is_for_those_who_ask() -> None:
 def fresh_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Compile for real, whatever earlier runs have left on the disk."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(
+        "torch._inductor.config.compile_threads", 1
+    )  # further processes would start for little work
 
 
 @pytest.fixture

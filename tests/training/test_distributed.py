@@ -14,7 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+import torch
 
+from adamas import cli
 from tests.helpers.tiny_config import differing, fingerprint
 
 DEBUG = [
@@ -42,6 +44,12 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> str:
     out, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == code, out
     return out
+
+
+def run_alone(*arguments: str | Path) -> None:
+    """A run in this process, on one core as each of the others has."""
+    torch.set_num_threads(1)
+    cli.run([*map(str, arguments)])
 
 
 def start_two(run_dir: Path, *arguments: str | Path) -> list[subprocess.Popen[str]]:
@@ -81,7 +89,7 @@ def kill_two_at(step: int, run_dir: Path, *arguments: str | Path) -> None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("one") / "run"
-    finish(adamas(*DEBUG, "--run-dir", run_dir))
+    run_alone(*DEBUG, "--run-dir", run_dir)
     return run_dir
 
 

@@ -31,8 +31,7 @@ from adamas.training.parts import read_whole, whole_state, write_parts
 from adamas.training.resuming import saved_config
 from adamas.training.sharded import ShardedPhase
 from tests.helpers.small_recordings import config, record
-from tests.training.test_distributed import adamas as command_line
-from tests.training.test_distributed import finish, kill_two_at
+from tests.training.test_distributed import kill_two_at, run_alone
 
 
 def state(run_dir: Path) -> dict[str, Any]:
@@ -63,7 +62,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = str(root / "mine")
     command = ["train", "debug", "--data", data, "--num-shards", "2", "--tensorboard", "False"]
     command += ["--quiet", "--training.denoiser.average-decay", "0.9", "--final-epochs", "2"]
-    finish(command_line(*command, "--run-dir", root / "one"))
+    run_alone(*command, "--run-dir", root / "one")
     options = ("--runtime.shard-parameters", "True", "--runtime.checkpoint-activations", "True")
     kill_two_at(9, root / "two", *command, *options)
     return root
