@@ -101,13 +101,10 @@ def full() -> Sizes:
 def tiny() -> Sizes:
     """The same parts, on a CPU, in seconds."""
     config = small_game()
-    upsampler = UpsamplerConfig(
-        network=FrameNetworkConfig(
-            context_length=1, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
-        ),
-        factor=2,
-        sampler=SamplerConfig(num_steps=1),
+    network = FrameNetworkConfig(
+        context_length=1, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
     )
+    upsampler = UpsamplerConfig(network=network, factor=2, sampler=SamplerConfig(num_steps=1))
     parts = config.training
     scenes = replace(
         config,
@@ -245,9 +242,8 @@ def main(options: argparse.Namespace) -> int:
         torch.set_num_threads(1)  # of every process: the networks are too small for more
         # One speed of each preset is enough.
         chosen = [task for task in chosen if task.judges or task.mode == "bf16"]
-    importlib.import_module(
-        "torch._dynamo"
-    )  # Every optimiser imports it, in seconds; forked processes will have it.
+    # Every optimiser imports it, which takes seconds; the parts are forked and will have it.
+    importlib.import_module("torch._dynamo")
     here = guarded(partial(machine, "cpu" if options.tiny else "cuda"), 60)
     if here.status != "done":
         raise UserError(f"no GPU can be used here ({here.error}); --tiny tries this script on a CPU")

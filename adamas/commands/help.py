@@ -65,7 +65,8 @@ def without_help(arguments: Sequence[str]) -> tuple[list[str], bool]:
 def show_help(name: str, command: Command, positionals: Sequence[str], options: Sequence[str]) -> None:
     """Print the help of a command. Nothing is downloaded for it.
 
-    With an agent or a preset among the positional arguments, the defaults shown are those that it brings.
+    With an agent or a preset among the positional arguments, the defaults shown are those that it brings. An option
+    that chooses a kind of a part, such as ``--env.suite minatar``, shows the options of that kind.
 
     Raises:
         SystemExit: the help was printed, by ``tyro``.
@@ -80,7 +81,8 @@ def show_help(name: str, command: Command, positionals: Sequence[str], options: 
         return print(_brief(name, command))
     if positionals and not any(map(is_address, positionals)):
         with contextlib.nullcontext() if takes_preset else contextlib.suppress(UserError):
-            command.run([*positionals, "--help"])
+            # The options say which kinds of parts to show. Behind --help, they are not checked.
+            command.run([*positionals, "--help", *options])
     # Arguments of any number are options of the dataclass, which tyro adds to the usage.
     arguments = "" if command.arguments.endswith("...") else command.arguments
     parse(command.options, ["--help"], f"{name} {arguments}".strip())

@@ -13,39 +13,30 @@ from torch import Tensor
 from adamas.core.checks import check_range
 from adamas.core.protocols import RecurrentPolicy
 from adamas.rl.action_distribution import log_prob_and_entropy
-from adamas.rl.returns import lambda_returns
+from adamas.rl.objective import Objective
 from adamas.rl.rollout import Rollout, evaluate_again
 
 ADVANTAGE_EPS = 1e-8
 
 
 @dataclass(frozen=True, kw_only=True)
-class PpoConfig:
+class PpoConfig(Objective):
     """PPO: several updates from each rollout."""
 
     rule: Literal["ppo"] = "ppo"
-    """Rule by which the policy learns. reinforce: one update from each rollout (the paper's). ppo: several updates from
-    each rollout, with a limit on how far the policy moves (Schulman et al. 2017)."""
-    gamma: float = 0.985
-    """Discount factor per step. 0 values only the next reward; 1 does not discount."""
-    lambda_: float = 0.95
-    """Mixing factor of the lambda-returns. 0 bootstraps from the value after one step; 1 only at the end of the
-    steps."""
     entropy_weight: float = 0.01
-    """Weight of the entropy bonus. 0 gives none; large values keep the policy close to random."""
     value_weight: float = 0.5
-    """Weight of the squared error of the value. 0 leaves the value untrained."""
     clip: float = 0.2
-    """Limit of the change of an action's probability, as a share of it: beyond it, a step is learnt from no more.
-    Above 0; large values do not limit it."""
+    """Largest relative change of an action's probability in a rollout's updates. Where the change is larger, the loss
+    no longer pushes that probability further. Above 0; large values set no limit."""
     num_epochs: int = 4
-    """Number of times that each step is learnt from, at least 1."""
+    """Number of passes over each rollout, at least 1. More learn more from it, and move the policy further."""
     num_minibatches: int = 4
-    """Number of parts, of whole sequences, that the steps are divided into at random for each epoch, at least 1."""
+    """Number of minibatches that the sequences of a rollout are divided into at random for each pass, at least 1. Each
+    is one update of the optimiser."""
 
     def __post_init__(self) -> None:
-        check_range("learner.gamma", self.gamma, least=0, most=1)
-        check_range("learner.lambda_", self.lambda_, least=0, most=1)
+        super().__post_init__()
         check_range("learner.clip", self.clip, above=0)
         check_range("learner.num_epochs", self.num_epochs, least=1)
         check_range("learner.num_minibatches", self.num_minibatches, least=1)
@@ -58,7 +49,7 @@ class Targets:
     Attributes:
         log_prob: (B, T), of the actions taken.
         returns: (B, T), the lambda-returns.
-        advantage: (B, T), the lambda-returns minus the values; for T steps, this is GAE(lambda).
+        advantage: (B, T), the lambda-returns minus the values, which is generalised advantage estimation (GAE).
     """
 
     log_prob: Tensor
@@ -69,14 +60,7 @@ class Targets:
 @torch.no_grad()
 def ppo_targets(rollout: Rollout, config: PpoConfig) -> Targets:
     """Compute the targets of a rollout."""
-    returns = lambda_returns(
-        rollout.reward,
-        rollout.terminated,
-        rollout.truncated,
-        rollout.value_bootstrap,
-        config.gamma,
-        config.lambda_,
-    )
+    returns = config.returns(rollout)
     log_prob, _ = log_prob_and_entropy(rollout.action_spec, rollout.logits, rollout.action)
     return Targets(log_prob, returns, returns - rollout.value)
 

@@ -38,7 +38,8 @@ class Collector:
             num_steps: T.
             temperature: temperature of the policy; 0 is greedy.
             epsilon: probability of a uniformly random action.
-            gradients: whether to keep the graph, so that the policy can learn from these steps.
+            gradients: whether to keep the graph, so that the policy can learn from these steps. Under
+                ``torch.no_grad`` there is none to keep.
         """
         if self._position is None:
             state = self.policy.initial_state(self.env.num_envs)

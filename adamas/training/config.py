@@ -229,11 +229,11 @@ class Config:
         """Check that the policy's learner can divide the sequences of every shard."""
         if (game := self.game_parts) is None:
             return
-        name, sequences = "training.actor_critic.num_dreams", game.training.num_dreams // self.num_shards
+        name, count, shards = "training.actor_critic.num_dreams", game.training.num_dreams, self.num_shards
         if self.imagination == "off":
-            name, sequences = "collection.num_envs", game.collection.num_envs
-        if sequences < (least := game.training.learner.num_minibatches):
+            name, count, shards = "collection.num_envs", game.collection.num_envs, 1
+        if count < (least := shards * game.training.learner.num_minibatches):
             raise UserError(
-                f"`{name}` gives every shard {sequences} sequences at the least, fewer than the {least} minibatches of "
-                "the policy's learner; raise it, or lower `training.actor_critic.learner.num_minibatches`"
+                f"`{name}` is {count}; it must be at least {least}, one for each minibatch of each shard; raise it, or "
+                "lower `training.actor_critic.learner.num_minibatches`"
             )

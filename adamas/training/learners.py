@@ -44,6 +44,7 @@ class Learner(ABC):
             streams: the random streams of the run.
         """
         self.policy = policy
+        self.config: Any = training.learner  # of the type that LEARNERS has for the subclass
         self.workers = workers
         self.optimizer = Optimizer(policy, training.optimizer, workers.group, accumulate=not workers.threads)
 
@@ -71,12 +72,7 @@ class Learner(ABC):
 class Reinforce(Learner):
     """One update from each rollout, which is differentiated as it was computed."""
 
-    def __init__(
-        self, policy: ActorCritic, training: PolicyTraining, workers: Workers, streams: Streams
-    ) -> None:
-        super().__init__(policy, training, workers, streams)
-        assert isinstance(training.learner, ReinforceConfig)
-        self.config = training.learner
+    config: ReinforceConfig
 
     def update(self, act: Sequence[Act], shares: Sequence[float]) -> Metrics:
         """See :meth:`Learner.update`."""
@@ -97,12 +93,12 @@ class Ppo(Learner):
     Each shard divides its own sequences into minibatches, and normalises its own advantages.
     """
 
+    config: PpoConfig
+
     def __init__(
         self, policy: ActorCritic, training: PolicyTraining, workers: Workers, streams: Streams
     ) -> None:
         super().__init__(policy, training, workers, streams)
-        assert isinstance(training.learner, PpoConfig)
-        self.config = training.learner
         self.device = runtime.device_of(policy)
         shards = range(workers.num_shards)[workers.here]
         self.generators = [streams.torch(f"minibatches {i}", self.device) for i in shards]

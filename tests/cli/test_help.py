@@ -101,6 +101,26 @@ def problems(option: Option) -> list[str]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("--env.suite minatar", "A MinAtar game"),
+        ("--training.actor-critic.learner.rule ppo", "--training.actor-critic.learner.clip"),
+        ("--env.suite=minatar --no-such-option", "A MinAtar game"),
+    ],
+)
+def test_help_shows_the_options_of_the_kind_that_is_chosen(
+    choice: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = choice.split()
+    texts = {
+        without_box(shown(line, capsys))
+        for line in (["train", "debug", *words, "--help"], ["train", "--help", "debug", *words])
+    }
+    assert len(texts) == 1 and expected in texts.pop()
+    assert expected not in without_box(shown(["train", "debug", "--help"], capsys))
+
+
 @pytest.mark.parametrize("name", [*COMMANDS, "train --resume"])
 def test_every_option_is_explained_in_whole_sentences(name: str) -> None:
     options = Resume if name == "train --resume" else COMMANDS[name].options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from adamas.data.store import EpisodeStore
 from adamas.envs.config import MinAtarConfig
 from adamas.presets import preset
 from adamas.training.config import Config
+from adamas.training.trainer import Trainer
 
 
 def tiny_config(seed: int = 0) -> Config:
@@ -40,6 +42,13 @@ def fingerprint(run_dir: Path) -> dict[str, Any]:
             result |= flat(f"{name}.{i}", vars(episode))
     result["metrics.jsonl"] = (run_dir / "metrics" / "metrics.jsonl").read_bytes()
     return result
+
+
+def finish(trainer: Trainer) -> dict[str, Any]:
+    """Run to the end; what is left on disk."""
+    with closing(trainer):
+        trainer.run()
+    return fingerprint(trainer.run_dir)
 
 
 def flat(name: str, value: Any) -> dict[str, Any]:

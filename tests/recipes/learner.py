@@ -9,14 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from adamas.core.seeding import Streams
-from adamas.core.workers import Workers
 from adamas.rl.action_distribution import log_prob_and_entropy
-from adamas.rl.actor_critic import ActorCritic
 from adamas.training.learners import Act, Learner
 from adamas.training.meters import mean_of_shards
 from adamas.training.optim import Gradient
-from adamas.training.part_training import PolicyTraining
 from adamas.training.phases import Metrics
 
 
@@ -35,13 +31,7 @@ class EliteConfig:
 class Elite(Learner):
     """Makes the actions of the best sequences more likely."""
 
-    def __init__(
-        self, policy: ActorCritic, training: PolicyTraining, workers: Workers, streams: Streams
-    ) -> None:
-        super().__init__(policy, training, workers, streams)
-        config: object = training.learner
-        assert isinstance(config, EliteConfig)
-        self.config = config
+    config: EliteConfig
 
     def update(self, act: Sequence[Act], shares: Sequence[float]) -> Metrics:
         """Each shard imitates its own best sequences."""

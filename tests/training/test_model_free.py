@@ -17,7 +17,7 @@ from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
 from adamas.training.model_free import ModelFreePhase
 from adamas.training.trainer import Trainer
-from tests.helpers.tiny_config import differing, fingerprint, tiny_config
+from tests.helpers.tiny_config import differing, finish, tiny_config
 
 
 def config() -> Config:
@@ -51,9 +51,7 @@ def test_the_policy_learns_from_every_real_step_once(tmp_path: Path) -> None:
 
 
 def test_stopped_and_resumed(tmp_path: Path) -> None:
-    whole = new_run(config(), tmp_path / "whole", quiet=True)
-    whole.run()
-    whole.close()
+    expected = finish(new_run(config(), tmp_path / "whole", quiet=True))
     trainer = new_run(config(), tmp_path / "run", quiet=True)
     for _ in range(6):
         update = collect(trainer).update
@@ -67,9 +65,7 @@ def test_stopped_and_resumed(tmp_path: Path) -> None:
             trainer.run()
         trainer.close()
         trainer = resume_run(tmp_path / "run", quiet=True)
-    trainer.run()
-    trainer.close()
-    assert differing(fingerprint(tmp_path / "whole"), fingerprint(tmp_path / "run")) == []
+    assert differing(expected, finish(trainer)) == []
 
 
 def test_gradients_are_those_of_the_loss_on_the_steps_taken(tmp_path: Path) -> None:

@@ -29,18 +29,11 @@ from adamas.training.trainer import Trainer
 from tests.helpers.game_parts import game_of
 from tests.helpers.small_recordings import config as recordings_config
 from tests.helpers.small_recordings import record
-from tests.helpers.tiny_config import differing, fingerprint, tiny_config
+from tests.helpers.tiny_config import differing, finish, tiny_config
 
 CUDA_STATE = torch.arange(
     16, dtype=torch.uint8
 )  # what a generator on CUDA saves; one on the CPU saves 5,056 bytes
-
-
-def finish(trainer: Trainer) -> dict[str, Any]:
-    """Run to the end; what is left on disk."""
-    with closing(trainer):
-        trainer.run()
-    return fingerprint(trainer.run_dir)
 
 
 def short(final_epochs: int) -> Config:

@@ -21,16 +21,9 @@ from adamas.evaluation.protocol import play_episodes
 from adamas.training import evaluate
 from adamas.training.build import new_run, resume_run
 from adamas.training.trainer import Trainer
-from tests.helpers.tiny_config import differing, fingerprint, tiny_config
+from tests.helpers.tiny_config import differing, finish, tiny_config
 
 UNITS = 24  # of work in a tiny run
-
-
-def finish(trainer: Trainer) -> dict[str, Any]:
-    """Run to the end; what is left on disk."""
-    trainer.run()
-    trainer.close()
-    return fingerprint(trainer.run_dir)
 
 
 @pytest.fixture(scope="module")
