@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from adamas.core import runtime
 from adamas.core.actions import ActionSpec
 from adamas.core.config import from_dict
 from adamas.core.errors import UserError
+from adamas.core.kinds import first
 from adamas.data.store import EpisodeStore
 from adamas.diffusion.denoiser import Denoiser
 from adamas.rl.action_distribution import sample_action
-from adamas.rl.actor_critic import ActorCritic, ActorCriticConfig
-from adamas.world_models.diamond import Diamond, DiamondConfig
-from adamas.world_models.reward_end import RewardEndModel
+from adamas.rl.policy import PolicyConfig, PolicyNetwork
+from adamas.world_models import registry  # noqa: F401  # makes all kinds known
+from adamas.world_models.base import WorldModelConfig
+from adamas.world_models.player import Player
 
 ActState = tuple[Tensor, ...]
 
@@ -30,8 +33,8 @@ class AgentConfig:
     obs_shape: tuple[int, int, int]
     """(C, H, W) of a frame."""
     actions: ActionSpec
-    world_model: DiamondConfig = field(default_factory=DiamondConfig)
-    actor_critic: ActorCriticConfig | None = field(default_factory=ActorCriticConfig)
+    world_model: WorldModelConfig = field(default_factory=lambda: first(WorldModelConfig))
+    actor_critic: PolicyConfig | None = field(default_factory=lambda: first(PolicyConfig))
     """The policy. None if there is none, because the world model was trained on recordings."""
 
     @classmethod
@@ -76,33 +79,50 @@ class Agent(nn.Module):
     def __init__(self, config: AgentConfig) -> None:
         super().__init__()
         self.config = config
-        self.world_model = Diamond(config.world_model, config.obs_shape, config.actions)
+        self.world_model = config.world_model.build(config.obs_shape, config.actions)
         self.actor_critic = (
             None
             if config.actor_critic is None
-            else ActorCritic(config.actor_critic, config.obs_shape, config.actions)
+            else config.actor_critic.build(config.world_model.feature_shape(config.obs_shape), config.actions)
         )
 
     @property
     def denoiser(self) -> Denoiser:
-        """The denoiser, which draws the next frame."""
-        return self.world_model.denoiser
+        """The denoiser, which draws the next frame.
+
+        Raises:
+            UserError: its world model has none.
+        """
+        denoiser = getattr(self.world_model, "denoiser", None)
+        if denoiser is None:
+            raise UserError(
+                f"a world model of the kind {self.config.world_model.kind} has no denoiser; choose another agent"
+            )
+        return cast(Denoiser, denoiser)
 
     @property
-    def reward_end(self) -> RewardEndModel:
+    def reward_end(self) -> nn.Module:
         """The reward/end model, which judges transitions.
 
         Raises:
             UserError: its world model has no such part.
         """
-        if self.world_model.reward_end is None:
-            raise UserError(
-                "this world model predicts neither rewards nor ends: what it learnt from has none; choose another one"
-            )
-        return self.world_model.reward_end
+        reward_end = getattr(self.world_model, "reward_end", None)
+        if reward_end is None:
+            raise UserError("this world model has no part for rewards and ends alone; choose another one")
+        return cast(nn.Module, reward_end)
 
     @property
-    def policy(self) -> ActorCritic:
+    def player(self) -> Player:
+        """The world model and the actor-critic, which together choose actions in a real game.
+
+        Raises:
+            UserError: the agent has no policy.
+        """
+        return Player(self.world_model, self.policy)
+
+    @property
+    def policy(self) -> PolicyNetwork:
         """The actor-critic, which chooses actions.
 
         Raises:
@@ -149,7 +169,7 @@ class Agent(nn.Module):
         Raises:
             UserError: frames of another shape or dtype than the agent was trained on, or it has no policy.
         """
-        policy = self.policy
+        player = self.player
         frames = torch.as_tensor(obs)
         single = frames.ndim == 3
         frames = frames[None] if single else frames
@@ -161,17 +181,18 @@ class Agent(nn.Module):
                 f"the agent sees uint8 frames of shape {tuple(self.config.obs_shape)}, "
                 f"got {frames.dtype} {tuple(frames.shape[1:])}; use the environment it was trained on"
             )
-        frames = frames.to(policy.actor_linear.weight.device)
+        frames = frames.to(runtime.device_of(self))
         if state is None:
-            state = policy.initial_state(len(frames))
-        output = policy(frames, state)
+            state = player.initial_state(len(frames))
+        output = player(frames, state)
         action = sample_action(self.action_spec, output.logits, _act_generator(frames.device), temperature)
+        state = player.remember(output.state, action)
         if isinstance(obs, Tensor):
-            return (action[0] if single else action), output.state
+            return (action[0] if single else action), state
         numbers = action.cpu().numpy()
         if single:
-            return (int(numbers[0]) if self.action_spec.is_discrete else numbers[0]), output.state
-        return numbers, output.state
+            return (int(numbers[0]) if self.action_spec.is_discrete else numbers[0]), state
+        return numbers, state
 
 
 def _act_generator(device: torch.device) -> torch.Generator:

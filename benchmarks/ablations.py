@@ -36,7 +36,7 @@ from adamas.fidelity.distances import EXACT_TOLERANCE, exact
 from adamas.presets import preset
 from adamas.training.config import Config
 from adamas.training.update_phases import ComponentPhase
-from adamas.world_models.diamond import Diamond
+from adamas.world_models.diamond.world import Diamond
 
 HORIZON, DREAMS = 100, 64
 LONGEST_CONTEXT = 8  # all presets dream the same windows

@@ -20,6 +20,7 @@ from adamas.core import runtime
 from adamas.core.checkpoint import find_checkpoint
 from adamas.core.config import from_dict
 from adamas.core.errors import UserError
+from adamas.core.meters import Meter
 from adamas.core.seeding import Streams
 from adamas.core.workers import Workers
 from adamas.data import EpisodeStore, SegmentSampler
@@ -30,7 +31,6 @@ from adamas.envs.make import make_env
 from adamas.evaluation.protocol import play_episodes
 from adamas.interop.load import load
 from adamas.training.config import Config, GameParts
-from adamas.training.meters import Meter
 from adamas.training.update_phases import Dreams, PolicyPhase, context_sampler
 
 SCORED_EVERY = 50_000  # imagined steps

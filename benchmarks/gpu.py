@@ -52,10 +52,10 @@ from adamas.core.runtime import RuntimeConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.evaluation.provenance import provenance
+from adamas.nn.optim import OptimizerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import preset
 from adamas.training.config import Config
-from adamas.training.optim import OptimizerConfig
 from adamas.training.source import agent_for
 
 EAGER = RuntimeConfig(compile=False, memory_format="channels_last")

@@ -14,8 +14,9 @@ LAYERS: list[set[str]] = [  # lowest first; those of one row never import each o
     {"core"},
     {"nn", "media"},
     {"diffusion"},
-    {"data", "envs", "world_models"},
+    {"data", "envs"},
     {"rl"},
+    {"world_models"},
     {"agent"},
     {"dreaming"},
     {"evaluation"},  # scores alone

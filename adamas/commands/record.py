@@ -113,7 +113,7 @@ def _record_agent(path: Path, rest: Sequence[str], agent_word: str) -> EpisodeSt
     runtime.keep_freed_memory()
     known = recorded_before(path, options.append)
     agent = load(target.path, options.device)
-    policy = OnHost(agent.policy, runtime.device_of(agent))
+    policy = OnHost(agent.player, runtime.device_of(agent))
     check_env(agent, options.env, target)
     seed = seed_after(known, options.seed)
     with contextlib.closing(make_env(options.env, options.num_envs, seed, training=True)) as env:

@@ -1,7 +1,7 @@
 """Configurations: frozen dataclasses, plain dictionaries and YAML files, converted strictly.
 
-A field may be a ``bool``, ``int``, ``float``, ``str``, ``Literal``, another dataclass, a union of the kinds of one
-thing (:mod:`adamas.core.kinds`), a ``tuple`` of these (a list in YAML), or any of them ``| None``. A value that
+A field may be a ``bool``, ``int``, ``float``, ``str``, ``Literal``, another dataclass, a set of kinds
+(:mod:`adamas.core.kinds`), a ``tuple`` of these (a list in YAML), or any of them ``| None``. A value that
 does not fit its field exactly is refused with a :class:`~adamas.core.errors.UserError` that names the key.
 """
 
@@ -20,7 +20,7 @@ import yaml
 
 from adamas.core.errors import UserError, nearest
 from adamas.core.files import read_file, write_file
-from adamas.core.kinds import kinds_of, tag_of
+from adamas.core.kinds import is_open, kinds_of, tag_of
 
 Config = TypeVar("Config")
 
@@ -89,6 +89,8 @@ def from_dict(cls: type[Config], data: Mapping[str, Any], where: str = "") -> Co
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
     """Convert ``value`` to the annotation ``kind``."""
+    if is_open(kind):
+        return _convert(_kind_of(kinds_of(kind), value, where), value, where)
     if dataclasses.is_dataclass(kind):
         return from_dict(kind, value, where)  # type: ignore[arg-type]
     if kind is float:

@@ -1,7 +1,10 @@
-"""Kinds of one thing: a union of dataclasses, of which a configuration holds one.
+"""Kinds of one thing: several dataclasses, of which a configuration holds one.
 
 The suites of games are an example: each has fields of its own. The first field of every kind is its tag, a ``Literal``
 of one name. A file and the command line choose a kind by its tag: ``--env.suite minatar``.
+
+A closed set of kinds is a union of dataclasses. An open set, to which others may add their own, is a subclass of
+:class:`Open`; its kinds are the dataclasses that were registered.
 """
 
 from __future__ import annotations
@@ -9,29 +12,75 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast, get_args, get_type_hints
+from typing import Any, ClassVar, TypeVar, cast, get_args, get_type_hints
 
 from adamas.core.errors import UserError
 
 Config = TypeVar("Config")
 
 
+class Open:
+    """Base of an open set of kinds. Each direct subclass is such a set, and has a dictionary ``kinds`` of its own.
+
+    Attributes:
+        kinds: the registered dataclasses by their names, in the order of registration. The first one is meant where a
+            file names none.
+    """
+
+    kinds: ClassVar[dict[str, type[Any]]]
+
+    def __init_subclass__(cls) -> None:
+        if Open in cls.__bases__:
+            cls.kinds = {}
+
+
+def register(*kinds: type[Open]) -> None:
+    """Add dataclasses to the open sets of kinds that they are subclasses of.
+
+    Raises:
+        ValueError: another dataclass of the set has the same name.
+    """
+    for kind in kinds:
+        name = _name(kind)
+        if name is None:
+            raise ValueError(f"{kind.__name__} has no tag: its first field must be a Literal of one name")
+        if kind.kinds.setdefault(name, kind) is not kind:
+            raise ValueError(f"{name!r} is already {kind.kinds[name].__name__}, it cannot be {kind.__name__}")
+
+
+def first(base: type[Open]) -> Any:
+    """The first registered kind of an open set, with its default values."""
+    return next(iter(base.kinds.values()))()
+
+
 def kinds_of(annotation: Any) -> dict[str, type]:
-    """The dataclasses of a tagged union by their names; empty if ``annotation`` is no such union.
+    """The dataclasses of a set of kinds by their names; empty if ``annotation`` is no such set.
 
     The tag of a dataclass is its first field, a ``Literal`` of one name.
     """
     kinds: dict[str, type] = {}
-    for member in get_args(annotation):
-        if member is types.NoneType:
-            continue
-        if not dataclasses.is_dataclass(member) or not dataclasses.fields(member):
+    members = [member for member in get_args(annotation) or (annotation,) if member is not types.NoneType]
+    for member in members:
+        if is_open(member):
+            kinds |= member.kinds
+        elif (name := _name(member)) is not None and len(members) > 1:
+            kinds[name] = cast(type, member)
+        else:
             return {}
-        names = get_args(get_type_hints(member)[tag_of(member)])
-        if len(names) != 1:
-            return {}
-        kinds[names[0]] = cast(type, member)
-    return kinds if len(kinds) > 1 else {}
+    return kinds
+
+
+def is_open(annotation: Any) -> bool:
+    """Whether ``annotation`` is an open set of kinds itself."""
+    return isinstance(annotation, type) and Open in annotation.__bases__
+
+
+def _name(kind: Any) -> str | None:
+    """The name in the tag of a dataclass; None if it has no tag."""
+    if not dataclasses.is_dataclass(kind) or not dataclasses.fields(kind):
+        return None
+    names = get_args(get_type_hints(kind)[tag_of(kind)])
+    return names[0] if len(names) == 1 else None
 
 
 def tag_of(kind: Any) -> str:

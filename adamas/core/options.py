@@ -15,6 +15,8 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import tyro
 
+from adamas.core.kinds import kinds_of
+
 HELP = ("-h", "--help")
 
 
@@ -78,6 +80,7 @@ def options_of(cls: type, prefix: str = "", switches: bool = True) -> Iterator[O
         alternatives = [kind]
         if get_origin(kind) in (Union, types.UnionType):
             alternatives = [member for member in get_args(kind) if member is not types.NoneType]
+        alternatives = [one for member in alternatives for one in kinds_of(member).values() or (member,)]
         parts = [member for member in alternatives if is_dataclass(member)]
         as_switches = switches and tyro.conf.FlagConversionOff not in marks
         for part in parts:

@@ -1,4 +1,4 @@
-"""The interfaces that the training loop relies on: environments, policies and world models."""
+"""The interfaces that the training loop relies on: environments, policies and the parts of world models."""
 
 from __future__ import annotations
 
@@ -48,34 +48,31 @@ class PolicyOutput(NamedTuple):
 
 
 class Policy(Protocol):
-    """Maps frames to action distributions and values, with a recurrent state that is passed in and returned.
+    """Maps what it sees to action distributions and values, with a recurrent state that is passed in and returned.
 
-    The state is a tuple of tensors with B as their first dimension, so that single environments can be reset.
+    What it sees are frames (B, C, H, W) uint8 in a real game, and in dreams whatever the world model shows it. The
+    state is a tuple of tensors with B as their first dimension, so that single environments can be reset.
     """
 
     def initial_state(self, batch_size: int) -> tuple[Tensor, ...]: ...
 
     def __call__(self, obs: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput: ...
 
+    def remember(self, state: tuple[Tensor, ...], action: Tensor) -> tuple[Tensor, ...]:
+        """The state after ``action``, (B,) int64 or (B, D) float32, was taken."""
+        ...
+
 
 class RecurrentPolicy(Policy, Protocol):
     """A policy in two parts, of which the first needs no state, so that many frames can be encoded at once."""
 
     def encode(self, obs: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 -> (B, features)."""
+        """What the policy sees of B environments -> (B, features)."""
         ...
 
     def step(self, features: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
         """(B, features) and the state -> what the whole policy returns for these frames."""
         ...
-
-
-class Prediction(NamedTuple):
-    """One step predicted by a world model: obs (B, C, H, W) uint8, reward (B,) float32, terminated (B,) bool."""
-
-    obs: Tensor
-    reward: Tensor
-    terminated: Tensor
 
 
 Loss = Callable[[Batch, Generator], tuple[Tensor, Mapping[str, Tensor]]]
@@ -102,24 +99,3 @@ class Component:
 
 DreamState = dict[str, Tensor]
 """The state of B dreams: tensors by name, each with B as its first dimension."""
-
-
-class WorldModel(Protocol):
-    """A learned environment. Its state is passed in and returned, never stored in the module."""
-
-    @property
-    def context_length(self) -> int:
-        """Number L of real frames that start a dream."""
-        ...
-
-    def initial_state(self, context: Batch) -> DreamState:
-        """Start B dreams from L real frames each and the L - 1 actions between them (burn-in)."""
-        ...
-
-    def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Prediction]:
-        """Predict what follows ``action``: (B,) int64, or (B, D) float32 where actions are vectors."""
-        ...
-
-    def components(self, horizon: int) -> Mapping[str, Component]:
-        """The parts to train, in this order, each with its own optimiser; for dreams of ``horizon`` steps."""
-        ...

@@ -156,36 +156,53 @@ class SegmentSpec:
 
 
 class History(NamedTuple):
-    """The frames before the first observation of K restarted dreams, for the burn-in of a recurrent state.
+    """What came before the first observation of K episodes, for the burn-in of a recurrent state.
 
     Attributes:
-        obs: (K, L - 1, C, H, W) uint8, oldest first.
+        obs: (K, L - 1, ...), what the policy would have seen, oldest first: frames (C, H, W) uint8 in a game.
         mask: (K, L - 1) bool; true for real frames, false for padding.
+        action: (K, L - 1) int64, or (K, L - 1, D) float32, the action after each of them.
     """
 
     obs: Tensor
     mask: Tensor
+    action: Tensor
 
 
 class EnvReset(NamedTuple):
-    """The result of a reset: the first frames, (B, C, H, W) uint8, and the frames before them (dreams only)."""
+    """The result of a reset.
+
+    Attributes:
+        obs: what the policy sees first: frames (B, C, H, W) uint8 in a game, (B, ...) in a dream.
+        history: what it would have seen before (dreams only).
+        frames: (B, C, H, W) uint8, what people see, if it was asked for; None where it is ``obs``.
+    """
 
     obs: Tensor
     history: History | None = None
+    frames: Tensor | None = None
+
+    @property
+    def shown(self) -> Tensor:
+        """(B, C, H, W) uint8, what people see."""
+        return self.obs if self.frames is None else self.frames
 
 
 class EnvStep(NamedTuple):
     """The result of a step of B environments. Environments that end restart within the same step (autoreset).
 
     Attributes:
-        obs: (B, C, H, W) uint8: the frame to act in next. For an environment that ended, this is already the first
-            frame of its next episode.
+        obs: what the policy acts on next: frames (B, C, H, W) uint8 in a game, (B, ...) in a dream. For an environment
+            that ended, this is already the first frame of its next episode.
         reward: (B,) float32.
-        terminated: (B,) bool.
+        terminated: (B,) bool; in dreams of some world models (B,) float32, the probability of the end.
         truncated: (B,) bool.
-        final_obs: (K, C, H, W) uint8: the last frames of the K environments that ended, in the order of
-            their indices.
-        history: the frames before ``obs`` of the same K environments (dreams only).
+        final_obs: (K, ...): the last of the K environments that ended, in the order of their indices.
+        history: what came before ``obs`` in the same K environments (dreams only).
+        goes_on: whether an environment that is terminated goes on, and ends only when it is truncated (dreams of some
+            world models).
+        frames: (B, C, H, W) uint8, what people see, if it was asked for; None where it is ``obs``.
+        final_frames: (K, C, H, W) uint8, the same for ``final_obs``.
     """
 
     obs: Tensor
@@ -194,11 +211,24 @@ class EnvStep(NamedTuple):
     truncated: Tensor
     final_obs: Tensor
     history: History | None = None
+    goes_on: bool = False
+    frames: Tensor | None = None
+    final_frames: Tensor | None = None
+
+    @property
+    def shown(self) -> Tensor:
+        """(B, C, H, W) uint8, what people see."""
+        return self.obs if self.frames is None else self.frames
+
+    @property
+    def final_shown(self) -> Tensor:
+        """(K, C, H, W) uint8, what people see of the ends."""
+        return self.final_obs if self.final_frames is None else self.final_frames
 
     @property
     def ended(self) -> Tensor:
-        """(B,) bool: which environments ended, by termination or truncation."""
-        return self.terminated | self.truncated
+        """(B,) bool: which environments ended, and began a new episode."""
+        return self.truncated if self.goes_on else self.terminated | self.truncated
 
     @property
     def ended_index(self) -> Tensor:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Generator, Tensor
 
-from adamas.core.protocols import WorldModel
 from adamas.core.types import Batch
 from adamas.media.pictures import ENDED_GREY
+from adamas.world_models.base import WorldModel
 
 DREAMS_AT_ONCE = 64  # limits the memory of many dreams
 
@@ -69,12 +69,12 @@ def continue_dreams(world_model: WorldModel, windows: Batch, generator: Generato
 
 def _continue_together(world_model: WorldModel, windows: Batch, generator: Generator) -> Continuation:
     length = world_model.context_length
-    state = world_model.initial_state(windows.first_frames(length))
-    predictions = []
+    state, _ = world_model.start(windows.first_frames(length))
+    steps = []
     for action in windows.action[:, length - 1 :].unbind(1):
-        state, prediction = world_model.step(state, action, generator)
-        predictions.append(prediction)
-    obs, reward, terminated = (torch.stack(x, dim=1) for x in zip(*predictions, strict=True))
+        state, imagined = world_model.imagine(state, action, generator)
+        steps.append((world_model.decode(state), imagined.reward, imagined.terminated))
+    obs, reward, terminated = (torch.stack(x, dim=1) for x in zip(*steps, strict=True))
     return Continuation(
         obs=obs,
         true_obs=windows.obs[:, length:],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -146,9 +146,7 @@ class _Film:
         steps: int,
         options: FilmOptions,
     ) -> None:
-        own = agent.config.world_model.sampler
-        num_steps, method = options.denoising_steps or own.num_steps, options.method or own.method
-        self.model = agent.world_model.with_sampler(replace(own, num_steps=num_steps, method=method))
+        self.model = agent.world_model.with_denoising(options.denoising_steps, options.method)
         self.agent, self.starts, self.actor, self.steps, self.options = agent, starts, actor, steps, options
         self.num_starts = 1 if options.same_start else options.worlds
         self.epsilon = 1.0 if isinstance(actor, str) and actor == "random" else 0.0
@@ -192,9 +190,10 @@ class _Film:
             obs_shape=self.agent.config.obs_shape,
             action_spec=self.agent.action_spec,
             generator=self.generator,
+            for_people=True,
         )
-        position = start(policy, dreams)
-        yield position.obs.cpu()
+        position, first_frames = start(policy, dreams)
+        yield first_frames.cpu()
         grey = torch.full(self.agent.config.obs_shape, ENDED_GREY, dtype=torch.uint8)
         # The frames that each world has still to show. After an end they are more than one, and the world lags behind.
         waiting = [deque[Tensor]() for _ in range(worlds)]
@@ -203,8 +202,8 @@ class _Film:
                 policy, dreams, position, 1, self.generator, self.options.temperature, self.epsilon
             )
             step = taken.steps[0]
-            finals = iter(step.final_obs.cpu())
-            for frames, obs, ended in zip(waiting, step.obs.cpu(), step.ended.tolist(), strict=True):
+            finals = iter(step.final_shown.cpu())
+            for frames, obs, ended in zip(waiting, step.shown.cpu(), step.ended.tolist(), strict=True):
                 frames.extend((next(finals), grey, obs) if ended else (obs,))
             yield torch.stack([frames.popleft() for frames in waiting])
 

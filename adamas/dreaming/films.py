@@ -50,7 +50,7 @@ def agent_and_dream(
     generator = torch.Generator().manual_seed(derive_seed(seed, "pictures", "real"))
     with closing(make_env(env_config, 1, derive_seed(seed, "pictures", "env"), training=False)) as env:
         check_fits(agent.config, env.obs_shape, env.action_spec, "the agent")
-        policy = OnHost(agent.policy, device)
+        policy = OnHost(agent.player, device)
         real, action = play_episode(policy, env, length + num_steps - 1, generator, temperature)
     # The last frame of an episode cannot be part of the context, because nothing happens after it.
     known = min(length, len(action))
@@ -64,6 +64,7 @@ def agent_and_dream(
         obs_shape=agent.config.obs_shape,
         action_spec=agent.action_spec,
         generator=generator,
+        for_people=True,
     )
     dream, _ = play_episode(agent.policy, imagination, num_steps, generator, temperature)
     before = context.obs[0, context.mask[0]][:-1]  # the dream's first frame is the last of its context
@@ -80,13 +81,13 @@ def play_episode(
     Returns:
         The T + 1 frames of the episode, (T + 1, C, H, W), and its T actions, (T,) or (T, D).
     """
-    position = start(policy, env)
-    frames, actions = [position.obs[0]], []
+    position, first = start(policy, env)
+    frames, actions = [first[0]], []
     for _ in range(num_steps):
         steps, position = rollout(policy, env, position, 1, generator, temperature)
         step = steps.steps[0]
         actions.append(steps.action[0, 0])
-        frames.append(step.final_obs[0] if step.ended[0] else step.obs[0])
+        frames.append(step.final_shown[0] if step.ended[0] else step.shown[0])
         if step.ended[0]:
             break
     return torch.stack(frames), torch.stack(actions)

@@ -75,7 +75,7 @@ class PlayedStarts:
     def __init__(self, env: RealVectorEnv, agent: Agent) -> None:
         """Start the first episode in ``env``. Raises UserError if the agent has no policy."""
         self.env = env
-        self.policy = OnHost(agent.policy, runtime.device_of(agent))
+        self.policy = OnHost(agent.player, runtime.device_of(agent))
         self._trail = Trail(agent.world_model.context_length, env.action_spec)
         self.restart()
 
@@ -98,6 +98,7 @@ class PlayedStarts:
     def _step(self, generator: torch.Generator) -> None:
         logits, _, self._state = self.policy(self._obs[None], self._state)
         action = sample_action(self.env.action_spec, logits, generator)
+        self._state = self.policy.remember(self._state, action)
         step = self.env.step(action)
         self._obs = step.obs[0]
         if step.ended[0]:

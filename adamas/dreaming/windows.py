@@ -80,13 +80,14 @@ def play_window(
     """
     starts.restart()
     context = starts.draw(1, rng)
-    state = burn_in(starts.policy, History(context.obs[:, :-1], context.mask[:, :-1]))
+    state = burn_in(starts.policy, History(context.obs[:, :-1], context.mask[:, :-1], context.action))
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     frames, taken = [context.obs[:, -1]], []
     for t in range(horizon):
         logits, _, state = starts.policy(frames[-1], state)
         action = sample_action(starts.env.action_spec, logits, generator, temperature, epsilon)
         taken.append(action if actions is None else actions[t : t + 1])
+        state = starts.policy.remember(state, taken[-1])
         step = starts.env.step(taken[-1])
         frames.append(step.final_obs if step.ended[0] else step.obs)
         if step.ended[0]:

@@ -54,7 +54,7 @@ def evaluate_agent(
     # The random policy is always sampled. Greedy, it would always take its first action. It is uniform on choices and
     # buttons, but not on axes, so there every action is drawn uniformly in its place (epsilon).
     policies: dict[str, tuple[Policy, float, float]] = {
-        "agent": (OnHost(agent.policy, device), temperature, 0.0),
+        "agent": (OnHost(agent.player, device), temperature, 0.0),
         "random_policy": (RandomPolicy(agent.action_spec), 1.0, float(bool(agent.action_spec.axes))),
     }
     scores = {}

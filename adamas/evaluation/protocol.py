@@ -52,7 +52,7 @@ def play_episodes(
     share = [num_episodes // env.num_envs + (i < num_episodes % env.num_envs) for i in range(env.num_envs)]
     episodes: list[list[EpisodeScore]] = [[] for _ in share]
     score, length = np.zeros(env.num_envs), np.zeros(env.num_envs, dtype=int)
-    position = start(policy, env)
+    position, _ = start(policy, env)
     while any(len(done) < n for done, n in zip(episodes, share, strict=True)):
         if stop is not None and stop.is_set():
             raise Stopped

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from adamas.core.protocols import WorldModel
 from adamas.core.seeding import derive_seed
 from adamas.core.types import Batch
 from adamas.envs.rewind import BranchingGame
 from adamas.fidelity.distances import mse
 from adamas.fidelity.moments import Moment, dream_on, play_on
 from adamas.media.plots import new_figure
+from adamas.world_models.base import WorldModel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from adamas.core.protocols import WorldModel
 from adamas.core.seeding import derive_seed
 from adamas.envs.rewind import BranchingGame
 from adamas.fidelity.distances import EXACT_TOLERANCE
 from adamas.fidelity.moments import Moment, dream_on, play_on
+from adamas.world_models.base import WorldModel
 
 
 @dataclass(frozen=True)

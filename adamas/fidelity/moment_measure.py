@@ -7,7 +7,6 @@ from contextlib import ExitStack, closing
 from adamas.agent import Agent, check_fits
 from adamas.core import runtime
 from adamas.core.seeding import derive_seed
-from adamas.diffusion.samplers import SamplerConfig
 from adamas.envs.config import EnvConfig
 from adamas.envs.rewind import make_branching
 from adamas.fidelity.action_sensitivity import Sensitivity, measure_sensitivity
@@ -16,6 +15,7 @@ from adamas.fidelity.moments import find_moments
 from adamas.fidelity.results import MomentResults
 from adamas.fidelity.summary import summarise_outcomes, summarise_sensitivity
 from adamas.rl.rollout import OnHost
+from adamas.world_models.base import WorldModel
 
 
 class MomentMeasure:
@@ -44,7 +44,7 @@ class MomentMeasure:
             UserError: the agent has no policy or was not trained for this game, its episodes are too short, or the
                 game cannot be put back to an earlier moment.
         """
-        self.model, self.draws, self.seed = agent.world_model, draws, seed
+        self.draws, self.seed = draws, seed
         self.device = runtime.device_of(agent)
         with ExitStack() as games:
             self.game = games.enter_context(closing(make_branching(env_config)))
@@ -53,17 +53,21 @@ class MomentMeasure:
             self.game_without_sticky_actions = games.enter_context(
                 closing(make_branching(env_config, sticky=False))
             )
-            policy = OnHost(agent.policy, self.device)
-            self.moments = find_moments(self.game, policy, self.model.context_length, count, seed)
+            policy = OnHost(agent.player, self.device)
+            self.moments = find_moments(self.game, policy, agent.world_model.context_length, count, seed)
             self._games = games.pop_all()
 
     def close(self) -> None:
         """Close the games."""
         self._games.close()
 
-    def measure(self, sampler: SamplerConfig) -> tuple[MomentResults, Sensitivity]:
-        """Measure dreams that draw their frames with ``sampler``: the results, and the action sensitivity in full."""
-        model, bootstrap = self.model.with_sampler(sampler), derive_seed(self.seed, "bootstrap")
+    def measure(self, model: WorldModel) -> tuple[MomentResults, Sensitivity]:
+        """Measure dreams of the agent's world model, or of a copy with another sampler.
+
+        Returns:
+            The results, and the action sensitivity in full.
+        """
+        bootstrap = derive_seed(self.seed, "bootstrap")
         outcomes = compare_outcomes(
             model, self.game, self.moments, num_draws=self.draws, seed=self.seed, device=self.device
         )

@@ -10,13 +10,14 @@ import torch
 from torch import Generator, Tensor
 
 from adamas.core.errors import UserError
-from adamas.core.protocols import Policy, WorldModel
+from adamas.core.protocols import Policy
 from adamas.core.seeding import derive_seed
 from adamas.core.types import Batch
 from adamas.dreaming.starts import Trail
 from adamas.envs.rewind import BranchingGame
 from adamas.media.pictures import hold_last
 from adamas.rl.action_distribution import sample_action
+from adamas.world_models.base import WorldModel
 
 MAX_TRIES = 1_000  # most episodes that are played for each moment, because some end too early
 
@@ -80,7 +81,8 @@ def _play(
     trail.begin(obs)
     for _ in range(num_steps):
         output = policy(obs[None], state)
-        action, state = sample_action(game.action_spec, output.logits, generator)[0], output.state
+        chosen = sample_action(game.action_spec, output.logits, generator)  # (1,)
+        action, state = chosen[0], policy.remember(output.state, chosen)
         obs, _, terminated, truncated = game.step(int(action))
         if terminated or truncated:
             return None
@@ -118,14 +120,12 @@ def dream_on(world_model: WorldModel, context: Batch, actions: Tensor, generator
         (B, T, C, H, W) uint8, the frames, in CPU memory. After the end of a dream its last frame is repeated.
     """
     device = generator.device
-    state = world_model.initial_state(context.to(device))
+    state, _ = world_model.start(context.to(device))
     frames: list[Tensor] = []
     over = torch.zeros(len(actions), dtype=torch.bool, device=device)
     for action in actions.to(device).unbind(1):
-        state, prediction = world_model.step(state, action, generator)
-        held = (
-            torch.where(over[:, None, None, None], frames[-1], prediction.obs) if frames else prediction.obs
-        )
-        frames.append(held)
-        over = over | prediction.terminated
+        state, imagined = world_model.imagine(state, action, generator)
+        obs = world_model.decode(state)
+        frames.append(torch.where(over[:, None, None, None], frames[-1], obs) if frames else obs)
+        over = over | imagined.terminated
     return torch.stack(frames, dim=1).cpu()

@@ -20,7 +20,6 @@ from adamas.core.files import Draft, blaming, creating_numbered
 from adamas.core.seeding import derive_seed
 from adamas.core.types import Batch
 from adamas.data.store import EpisodeStore
-from adamas.diffusion.samplers import SamplerConfig
 from adamas.dreaming.continuation import Continuation, continue_dreams
 from adamas.dreaming.films import save_longest_dream
 from adamas.dreaming.starts import with_actions_of
@@ -36,6 +35,10 @@ from adamas.fidelity.networks import Networks
 from adamas.fidelity.result_file import write_result
 from adamas.fidelity.results import DreamResults, FidelityProtocol, FidelityResult
 from adamas.media.plots import can_plot, save_figure
+from adamas.world_models.base import WorldModel
+
+DREAMS = "dreams"
+"""Name of the dreams of a world model without denoising steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,7 @@ def measure_fidelity(
         agent: the agent.
         dataset: episodes on which the world model was not trained, or the folder or URL of such a dataset.
         options: how much is measured; by default ``FidelityOptions()``.
-        denoising_steps: numbers of denoising steps to compare; by default the agent's own number alone.
+        denoising_steps: numbers of denoising steps to compare; by default the agent's own number alone, if it has any.
         env: the game for what is measured in moments of it. None: nothing is.
         baseline: another agent, which dreams on from the same frames for comparison.
         networks: the networks that :func:`~adamas.fidelity.networks.load_networks` loads. None: neither LPIPS nor
@@ -178,11 +181,13 @@ class _Experiment:
 
     def run(self, denoising_steps: Sequence[int], progress: Callable[[str], None]) -> dict[str, DreamResults]:
         """Measure the dreams of each sampler, then the baselines."""
-        own = self.agent.config.world_model.sampler
-        samplers = {f"N = {n}": replace(own, num_steps=n) for n in denoising_steps or [own.num_steps]}
+        model = self.agent.world_model
+        models = {f"N = {n}": model.with_denoising(n, None) for n in denoising_steps}
+        if not models:
+            models[DREAMS if model.sampler is None else f"N = {model.sampler.num_steps}"] = model
         dreams = {}
-        for name, sampler in samplers.items():
-            dreams[name] = self._measure_dreams(sampler)
+        for name, model in models.items():
+            dreams[name] = self._measure_dreams(model)
             progress(f"{name}: measured")
         return self.measure.with_margins(dreams, self._measure_baselines())
 
@@ -191,14 +196,14 @@ class _Experiment:
         if self.moments is not None:
             self.moments.close()
 
-    def _measure_dreams(self, sampler: SamplerConfig) -> Measured:
-        dreams = self._dream(self.agent, self.windows, sampler)
-        others = self._dream(self.agent, self.other_windows, sampler)
+    def _measure_dreams(self, model: WorldModel) -> Measured:
+        dreams = self._dream(model, self.windows)
+        others = self._dream(model, self.other_windows)
         self.shown, self.shown_others = self.shown or dreams, self.shown_others or others
         measured = self.measure.dreams(dreams, others)
         if self.moments is None:
             return measured
-        moments, sensitivity = self.moments.measure(sampler)
+        moments, sensitivity = self.moments.measure(model)
         self.shown_sensitivity = self.shown_sensitivity or sensitivity
         return replace(measured, results=replace(measured.results, moments=moments))
 
@@ -209,14 +214,13 @@ class _Experiment:
             STILL: still(self.shown, self.windows, self.length),
         }
         if self.baseline is not None:
-            own = self.baseline.config.world_model.sampler
-            frames[BASELINE] = self._dream(self.baseline, self.baseline_windows, own)
+            frames[BASELINE] = self._dream(self.baseline.world_model, self.baseline_windows)
         return {name: self.measure.baseline(continuation) for name, continuation in frames.items()}
 
-    def _dream(self, agent: Agent, windows: Batch, sampler: SamplerConfig) -> Continuation:
-        device = runtime.device_of(agent)
+    def _dream(self, model: WorldModel, windows: Batch) -> Continuation:
+        device = runtime.device_of(model)
         generator = torch.Generator(device).manual_seed(derive_seed(self.seed, "dreams"))
-        return continue_dreams(agent.world_model.with_sampler(sampler), windows.to(device), generator)
+        return continue_dreams(model, windows.to(device), generator)
 
     def draw(self, folder: Path, results: Mapping[str, DreamResults]) -> None:
         """Draw the film, the strip and, with Matplotlib, the plots, after :meth:`run`."""

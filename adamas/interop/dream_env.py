@@ -49,6 +49,7 @@ class DreamEnvs(PixelVectorEnv):
             agent.config.obs_shape,
             agent.action_spec,
             self._generator,
+            for_people=True,
         )
         super().__init__(dreams, device)
 

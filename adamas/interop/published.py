@@ -19,6 +19,8 @@ from adamas.core.errors import UserError
 from adamas.core.files import check_regular, creating
 from adamas.diffusion.edm import EdmConfig
 from adamas.interop.sizes import PREFIXES, Tensors, infer_config
+from adamas.rl.actor_critic import ActorCriticConfig
+from adamas.world_models.diamond.world import DiamondConfig
 
 
 def published_agent(tensors: Tensors, source: str) -> Agent:
@@ -51,12 +53,8 @@ def save_published(agent: Agent, path: Path | str) -> None:
         UserError: if the file exists or cannot be written, the agent has no policy, the published code cannot represent
             it, or the size of a frame cannot be inferred from the weights.
     """
-    path, state, world_model = Path(path), agent.state_dict(), agent.config.world_model
-    denoiser = world_model.denoiser
-    plain = (
-        isinstance(denoiser, EdmConfig) and denoiser.network.context == "frames" and not denoiser.sigma_change
-    )
-    if not plain or world_model.upsampler or not world_model.reward_end:
+    path, state = Path(path), agent.state_dict()
+    if not _is_published_kind(agent.config):
         raise UserError(
             "the published format is for EDM denoisers of one stage on stacked frames, without sigma_change, and a "
             "reward/end model; keep the checkpoint folder instead"
@@ -83,6 +81,16 @@ def save_published(agent: Agent, path: Path | str) -> None:
         ) from error
 
 
+def _is_published_kind(config: AgentConfig) -> bool:
+    """Whether the published code has such a world model and such a policy."""
+    model, policy = config.world_model, config.actor_critic
+    if not isinstance(model, DiamondConfig) or not isinstance(policy, ActorCriticConfig | None):
+        return False
+    if model.upsampler is not None or model.reward_end is None or not isinstance(model.denoiser, EdmConfig):
+        return False
+    return model.denoiser.network.context == "frames" and not model.denoiser.sigma_change
+
+
 def build(config: AgentConfig, tensors: Tensors, source: str) -> Agent:
     """Build an agent with the given weights, in evaluation mode. Does not change the global random state.
 
@@ -105,14 +113,11 @@ def without_weights(config: AgentConfig, tensors: Tensors, source: str) -> Agent
     """Build an agent on the meta device, without memory for weights, to check ``tensors`` before allocating any.
 
     Raises:
-        UserError: if an agent of these sizes cannot be built, or has more residual blocks than there are tensors.
+        UserError: if an agent of these sizes cannot be built, or has more blocks of layers than there are tensors.
     """
-    model = config.world_model
-    parts = (model.denoiser.network, model.reward_end, model.upsampler and model.upsampler.network)
-    blocks = sum(depth for part in parts if part for depth in part.depths)
-    if blocks > len(tensors):
+    if (blocks := config.world_model.num_blocks) > len(tensors):
         raise UserError(
-            f"{source} does not hold an agent: its configuration describes {blocks:,} residual blocks, and there are "
+            f"{source} does not hold an agent: its configuration describes {blocks:,} blocks of layers, and there are "
             f"{len(tensors):,} tensors; get the file again"
         )
     try:

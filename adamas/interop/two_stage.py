@@ -24,7 +24,7 @@ from adamas.interop.sizes import (
     with_prefix,
 )
 from adamas.nn.unet import FrameNetworkConfig
-from adamas.world_models.diamond import DiamondConfig
+from adamas.world_models.diamond.world import DiamondConfig
 
 OBS_SHAPE = (3, 150, 280)
 """Shape of a frame in the public recordings of CS:GO (Pearce and Zhu 2021), which the file does not contain."""

@@ -11,7 +11,7 @@ from adamas.core.types import Batch
 from adamas.dreaming.starts import Trail
 from adamas.envs.vector import RealVectorEnv
 from adamas.play.server_messages import DreamStatus, WorldStatus
-from adamas.world_models.diamond import Diamond, Thoughts
+from adamas.world_models.diamond.world import Diamond, Thoughts
 
 MakeEnv = Callable[[bool], RealVectorEnv]
 """A function from ``training`` to one real environment."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from adamas.diffusion.ddpm import DdpmConfig
 from adamas.presets import paper
@@ -18,17 +19,18 @@ from adamas.training.config import Config
 def ablation() -> Config:
     """``quickstart`` with the noise, the targets and the sampler of the paper."""
     config = quickstart()
+    model, training = paper.parts(config)
     return replace(
         config,
         world_model=replace(
-            config.world_model,
-            denoiser=replace(paper.DENOISER, network=config.world_model.denoiser.network),
+            model,
+            denoiser=replace(paper.DENOISER, network=model.denoiser.network),
             sampler=paper.SAMPLER,
         ),
         training=replace(
-            config.training,
+            training,
             denoiser=replace(
-                config.training.denoiser,
+                training.denoiser,
                 # Half the learning rate of quickstart, which was tuned for quickstart's noise levels.
                 optimizer=replace(paper.OPTIMIZER, lr=2e-3),
                 first_epoch_updates=1_500,
@@ -42,8 +44,9 @@ def _with(**changes: object) -> Callable[[], Config]:
 
     def config() -> Config:
         base = ablation()
-        denoiser = replace(base.world_model.denoiser, **changes)  # type: ignore[arg-type]
-        return replace(base, world_model=replace(base.world_model, denoiser=denoiser))
+        model, _ = paper.parts(base)
+        denoiser = replace(model.denoiser, **changes)  # type: ignore[arg-type]
+        return replace(base, world_model=replace(model, denoiser=denoiser))
 
     return config
 
@@ -53,7 +56,8 @@ def _ddpm(sigma_offset: float) -> Callable[[], Config]:
 
     def config() -> Config:
         base = ablation()
-        edm = base.world_model.denoiser
+        model, _ = paper.parts(base)
+        edm = model.denoiser
         denoiser = DdpmConfig(
             network=edm.network,
             sigma_offset=sigma_offset,
@@ -61,13 +65,15 @@ def _ddpm(sigma_offset: float) -> Callable[[], Config]:
             quantise=edm.quantise,
             final_frames=edm.final_frames,
         )
-        return replace(base, world_model=replace(base.world_model, denoiser=denoiser))
+        return replace(base, world_model=replace(model, denoiser=denoiser))
 
     return config
 
 
-def _context(length: int) -> Callable[[], Config]:
-    return _with(network=replace(ablation().world_model.denoiser.network, context_length=length))
+def _network(**changes: Any) -> Callable[[], Config]:
+    """Make a preset: ``ablation`` with changed fields of its denoiser's network."""
+    model, _ = paper.parts(ablation())
+    return _with(network=replace(model.denoiser.network, **changes))
 
 
 ABLATIONS: Mapping[str, Callable[[], Config]] = {
@@ -75,11 +81,9 @@ ABLATIONS: Mapping[str, Callable[[], Config]] = {
     "ablation-no-offset": _with(sigma_offset=0.0),
     "ablation-ddpm": _ddpm(sigma_offset=0.3),
     "ablation-ddpm-no-offset": _ddpm(sigma_offset=0.0),
-    "ablation-context-2": _context(2),
-    "ablation-context-8": _context(8),
-    "ablation-cross-attention": _with(
-        network=replace(ablation().world_model.denoiser.network, context="cross_attention")
-    ),
+    "ablation-context-2": _network(context_length=2),
+    "ablation-context-8": _network(context_length=8),
+    "ablation-cross-attention": _network(context="cross_attention"),
     "ablation-one-target": _with(num_autoregressive_steps=0),
     "ablation-four-targets": _with(num_autoregressive_steps=3),
     "ablation-not-quantised": _with(quantise=False),

@@ -10,9 +10,10 @@ from adamas.core.runtime import RuntimeConfig
 from adamas.envs.config import AtariConfig, EnvConfig
 from adamas.presets import paper
 from adamas.rl.actor_critic import ActorCriticConfig
+from adamas.rl.part_training import ComponentTraining, PolicyTraining
 from adamas.training.config import Config
-from adamas.training.part_training import ComponentTraining, PolicyTraining, TrainingConfig
-from adamas.world_models.diamond import DiamondConfig
+from adamas.world_models.diamond.training import DiamondTraining
+from adamas.world_models.diamond.world import DiamondConfig
 
 GAME_OVERRIDES: Mapping[str, Mapping[str, float]] = {
     # The first reward of Freeway is hundreds of steps away, and a policy that moves back and forth never reaches it. A
@@ -45,7 +46,7 @@ def atari100k() -> Config:
         actor_critic=paper.ACTOR_CRITIC,
         horizon=15,
         collection=paper.COLLECTION,
-        training=TrainingConfig(
+        training=DiamondTraining(
             denoiser=paper.DENOISER_TRAINING,
             reward_end=paper.REWARD_END_TRAINING,
             upsampler=None,
@@ -86,9 +87,9 @@ def _small_world_model() -> DiamondConfig:
     )
 
 
-def _small_training() -> TrainingConfig:
+def _small_training() -> DiamondTraining:
     """How ``atari-small`` trains."""
-    return TrainingConfig(
+    return DiamondTraining(
         denoiser=ComponentTraining(
             optimizer=replace(paper.OPTIMIZER, lr=1e-3),
             batch_size=32,
@@ -143,9 +144,9 @@ def atari_small() -> Config:
     )
 
 
-def _debug_training() -> TrainingConfig:
+def _debug_training() -> DiamondTraining:
     """Three updates of each network in each epoch."""
-    return TrainingConfig(
+    return DiamondTraining(
         denoiser=ComponentTraining(
             optimizer=paper.OPTIMIZER,
             batch_size=4,

@@ -7,8 +7,9 @@ from dataclasses import replace
 from adamas.interop.two_stage import published_stages
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import paper
+from adamas.rl.part_training import ComponentTraining
 from adamas.training.config import Config
-from adamas.training.part_training import ComponentTraining, TrainingConfig
+from adamas.world_models.diamond.training import DiamondTraining
 
 
 def csgo() -> Config:
@@ -60,7 +61,7 @@ def csgo() -> Config:
         actor_critic=None,
         horizon=15,
         collection=None,
-        training=TrainingConfig(
+        training=DiamondTraining(
             denoiser=denoiser_training,
             reward_end=None,
             upsampler=replace(denoiser_training, batch_size=4 * micro_batches),

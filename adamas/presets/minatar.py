@@ -10,9 +10,10 @@ from adamas.core.runtime import RuntimeConfig
 from adamas.envs.config import MinAtarConfig
 from adamas.presets import paper
 from adamas.rl.actor_critic import ActorCriticConfig
+from adamas.rl.part_training import ComponentTraining, PolicyTraining
 from adamas.training.config import Config
-from adamas.training.part_training import ComponentTraining, PolicyTraining, TrainingConfig
-from adamas.world_models.diamond import DiamondConfig
+from adamas.world_models.diamond.training import DiamondTraining
+from adamas.world_models.diamond.world import DiamondConfig
 
 
 def _world_model() -> DiamondConfig:
@@ -48,9 +49,9 @@ def _world_model() -> DiamondConfig:
     )
 
 
-def _training() -> TrainingConfig:
+def _training() -> DiamondTraining:
     """How ``quickstart`` trains."""
-    return TrainingConfig(
+    return DiamondTraining(
         denoiser=ComponentTraining(
             optimizer=replace(paper.OPTIMIZER, lr=4e-3),
             batch_size=32,

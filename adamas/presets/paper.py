@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from adamas.core.errors import UserError
 from adamas.envs.config import AtariConfig
 from adamas.interop.sizes import PUBLISHED_SAMPLER, published_edm
+from adamas.nn.optim import OptimizerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
+from adamas.rl.part_training import ComponentTraining, PolicyTraining
 from adamas.rl.reinforce import ReinforceConfig
-from adamas.training.config import CollectionConfig, EvaluationConfig
-from adamas.training.optim import OptimizerConfig
-from adamas.training.part_training import ComponentTraining, PolicyTraining
-from adamas.world_models.reward_end import RewardEndConfig
+from adamas.training.config import CollectionConfig, Config, EvaluationConfig
+from adamas.world_models.diamond.reward_end import RewardEndConfig
+from adamas.world_models.diamond.training import DiamondTraining
+from adamas.world_models.diamond.world import DiamondConfig
 
 GAME = AtariConfig(
     game="Breakout",
@@ -95,3 +98,15 @@ EVALUATION = EvaluationConfig(
     heldout_steps=500,
     heldout_windows=64,
 )
+
+
+def parts(config: Config) -> tuple[DiamondConfig, DiamondTraining]:
+    """The world model and the training of a configuration of the paper's kind.
+
+    Raises:
+        UserError: it is of another kind.
+    """
+    model, training = config.world_model, config.training
+    if not isinstance(model, DiamondConfig) or not isinstance(training, DiamondTraining):
+        raise UserError(f"`world_model.kind` is {model.kind}; this needs the kind diamond")
+    return model, training

@@ -8,9 +8,10 @@ from adamas.core.runtime import RuntimeConfig
 from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.presets import paper
+from adamas.rl.part_training import ComponentTraining
 from adamas.training.config import Config
-from adamas.training.part_training import ComponentTraining, TrainingConfig
-from adamas.world_models.diamond import DiamondConfig
+from adamas.world_models.diamond.training import DiamondTraining
+from adamas.world_models.diamond.world import DiamondConfig
 
 REWARD_END_TRAINING = ComponentTraining(
     optimizer=replace(paper.OPTIMIZER, lr=5e-4, max_grad_norm=100.0),
@@ -56,7 +57,7 @@ def static() -> Config:
         actor_critic=None,
         horizon=15,
         collection=None,
-        training=TrainingConfig(
+        training=DiamondTraining(
             denoiser=ComponentTraining(
                 optimizer=replace(paper.OPTIMIZER, lr=1e-3),
                 batch_size=32,
@@ -107,6 +108,7 @@ def static_small() -> Config:
     one step, as in :func:`vizdoom`.
     """
     config = static()
+    _, training = paper.parts(config)
     return replace(
         config,
         data="small-recordings",
@@ -124,7 +126,7 @@ def static_small() -> Config:
             upsampler=None,
         ),
         training=replace(
-            config.training,
+            training,
             denoiser=ComponentTraining(
                 optimizer=replace(paper.OPTIMIZER, lr=2e-3),
                 batch_size=16,
@@ -185,7 +187,7 @@ def vizdoom() -> Config:
         actor_critic=None,
         horizon=9,
         collection=None,
-        training=TrainingConfig(
+        training=DiamondTraining(
             denoiser=ComponentTraining(
                 optimizer=replace(paper.OPTIMIZER, lr=2e-3),
                 batch_size=32,
@@ -216,24 +218,25 @@ def driving() -> Config:
 
     examples/follow_road.py makes the recordings. Frames are learnt as in :func:`vizdoom`, rewards as in :func:`static`.
     """
-    config, labels = vizdoom(), static()
-    upsampler, training = config.world_model.upsampler, config.training.upsampler
-    assert upsampler is not None and training is not None and labels.world_model.reward_end is not None
+    config = vizdoom()
+    (model, training), (labels, _) = paper.parts(config), paper.parts(static())
+    upsampler = model.upsampler
+    assert upsampler is not None and training.upsampler is not None and labels.reward_end is not None
     return replace(
         config,
         data="cars",
         world_model=replace(
-            config.world_model,
+            model,
             denoiser=_small_change_denoiser(128, (32, 64, 64), sigma_change=0.12),
             # Sequences of 19 frames as in static, although dreams are truncated after 13 steps.
-            reward_end=replace(labels.world_model.reward_end, segment_length=19),
+            reward_end=replace(labels.reward_end, segment_length=19),
             upsampler=replace(upsampler, factor=4, sigma_change=0.09),
         ),
         horizon=13,
         training=replace(
-            config.training,
+            training,
             reward_end=REWARD_END_TRAINING,
-            upsampler=replace(training, first_epoch_updates=40, updates_per_epoch=40),
+            upsampler=replace(training.upsampler, first_epoch_updates=40, updates_per_epoch=40),
         ),
         final_epochs=9,
     )

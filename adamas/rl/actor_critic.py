@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -13,12 +14,15 @@ from adamas.core.runtime import in_chosen_mode
 from adamas.core.types import to_model_range
 from adamas.nn.blocks import SmallResBlock, check_channels, conv3x3, init_lstm
 from adamas.rl.action_distribution import num_parameters
+from adamas.rl.policy import PolicyConfig, PolicyNetwork, frame_shape
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActorCriticConfig:
+class ActorCriticConfig(PolicyConfig):
     """Sizes of the actor-critic."""
 
+    kind: Literal["residual"] = "residual"
+    """Network of the policy. residual: convolutions with residual blocks and an LSTM cell, on frames (the paper's)."""
     lstm_dim: int = 512
     """Size of the LSTM state."""
     channels: tuple[int, ...] = (32, 32, 64, 64)
@@ -33,6 +37,10 @@ class ActorCriticConfig:
                 f"{len(self.channels)} and {len(self.down)}"
             )
         check_channels("`actor_critic.channels`", self.channels)
+
+    def build(self, features: tuple[int, ...], action_spec: ActionSpec) -> ActorCritic:
+        """Build the actor-critic for frames of shape ``features``, (C, H, W)."""
+        return ActorCritic(self, features, action_spec)
 
 
 class ActorCriticEncoder(nn.Module):
@@ -54,15 +62,15 @@ class ActorCriticEncoder(nn.Module):
         return self.encoder(x).flatten(1)
 
 
-class ActorCritic(nn.Module):
+class ActorCritic(PolicyNetwork):
     """A recurrent policy and value function with pixels as input (paper appendix D)."""
 
     def __init__(
-        self, config: ActorCriticConfig, obs_shape: tuple[int, int, int], action_spec: ActionSpec
+        self, config: ActorCriticConfig, obs_shape: tuple[int, ...], action_spec: ActionSpec
     ) -> None:
         super().__init__()
         self.config = config
-        img_channels, height, width = obs_shape
+        img_channels, height, width = frame_shape(obs_shape)
         factor = 2 ** sum(config.down)
         features = config.channels[-1] * (height // factor) * (width // factor)
         if not features:
@@ -91,7 +99,3 @@ class ActorCritic(nn.Module):
         """Map (B, features) to parameters of the action distribution (B, P), values (B,) and the new state."""
         hidden, cell = self.lstm(features, state)
         return PolicyOutput(self.actor_linear(hidden), self.critic_linear(hidden)[:, 0], (hidden, cell))
-
-    def forward(self, obs: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
-        """Map frames (B, C, H, W) uint8 to parameters of the action distribution (B, P), values (B,) and new state."""
-        return self.step(self.encode(obs), state)

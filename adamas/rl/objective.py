@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from adamas.core.checks import check_range
+from adamas.rl.learner import LearnerConfig
 from adamas.rl.returns import lambda_returns
 from adamas.rl.rollout import Rollout
 
 
 @dataclass(frozen=True, kw_only=True)
-class Objective:
+class Objective(LearnerConfig):
     """How a policy learns. Subclasses add what only their rule has.
 
     Raises:
         UserError: a value is out of range.
     """
 
-    rule: str
-    """Rule by which the policy learns. reinforce: one update from each rollout (the paper's). ppo: several updates from
-    each rollout, with a limit on how far the policy moves (Schulman et al. 2017)."""
     gamma: float = 0.985
     """Discount factor per step. 0 values only the next reward; 1 does not discount."""
     lambda_: float = 0.95

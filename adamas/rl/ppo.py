@@ -1,8 +1,8 @@
-"""The policy's loss in PPO (Schulman et al. 2017, arXiv 1707.06347): several updates from the same steps."""
+"""PPO (Schulman et al. 2017, arXiv 1707.06347): several updates from the same steps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,10 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adamas.core import runtime
 from adamas.core.checks import check_range
+from adamas.core.meters import mean_of_shards
 from adamas.core.protocols import RecurrentPolicy
+from adamas.core.seeding import Streams
+from adamas.core.workers import Workers
+from adamas.nn.optim import Gradient, OptimizerConfig
 from adamas.rl.action_distribution import log_prob_and_entropy
+from adamas.rl.learner import Act, Learner, Metrics, rates_of
 from adamas.rl.objective import Objective
+from adamas.rl.policy import PolicyNetwork
 from adamas.rl.rollout import Rollout, evaluate_again
 
 ADVANTAGE_EPS = 1e-8
@@ -40,6 +47,12 @@ class PpoConfig(Objective):
         check_range("learner.clip", self.clip, above=0)
         check_range("learner.num_epochs", self.num_epochs, least=1)
         check_range("learner.num_minibatches", self.num_minibatches, least=1)
+
+    def make(
+        self, policy: PolicyNetwork, optimizer: OptimizerConfig, workers: Workers, streams: Streams
+    ) -> Ppo:
+        """Make the learner."""
+        return Ppo(policy, self, optimizer, workers, streams)
 
 
 @dataclass(frozen=True)
@@ -104,3 +117,67 @@ def ppo_loss(
         "kl": (ratio.detach() - 1 - ratio.detach().log()).mean(),  # Schulman's low-variance estimate
     }
     return loss, metrics
+
+
+class Ppo(Learner):
+    """Several epochs of updates from each rollout, on minibatches of whole sequences.
+
+    Each shard divides its own sequences into minibatches, and normalises its own advantages.
+    """
+
+    config: PpoConfig
+
+    def __init__(
+        self,
+        policy: PolicyNetwork,
+        config: PpoConfig,
+        optimizer: OptimizerConfig,
+        workers: Workers,
+        streams: Streams,
+    ) -> None:
+        super().__init__(policy, config, optimizer, workers, streams)
+        self.device = runtime.device_of(policy)
+        shards = range(workers.num_shards)[workers.here]
+        self.generators = [streams.torch(f"minibatches {i}", self.device) for i in shards]
+
+    def update(self, act: Sequence[Act], shares: Sequence[float]) -> Metrics:
+        """See :meth:`Learner.update`. Metrics of losses are averages over all minibatches."""
+
+        def begin(act: Act) -> tuple[Rollout, Targets]:
+            with torch.no_grad():
+                rollout = act().to(self.device)
+            return rollout, ppo_targets(rollout, self.config)
+
+        rollouts, targets = zip(*self.workers.map(begin, act), strict=True)
+        updates = [
+            self._update(rollouts, targets, rows, shares)
+            for _ in range(self.config.num_epochs)
+            for rows in zip(*map(self._minibatches, rollouts, self.generators), strict=True)
+        ]
+        means = {name: torch.stack([metrics[name] for metrics in updates]).mean() for name in updates[0]}
+        return {**means, **mean_of_shards([rates_of(r) for r in rollouts], shares, self.workers.group)}
+
+    def _minibatches(self, rollout: Rollout, generator: torch.Generator) -> Sequence[Tensor]:
+        """Divide the sequences of a rollout at random: their indices, (b,) int64 each."""
+        order = torch.randperm(len(rollout.obs), generator=generator, device=generator.device)
+        return order.tensor_split(self.config.num_minibatches)
+
+    def _update(
+        self,
+        rollouts: Sequence[Rollout],
+        targets: Sequence[Targets],
+        rows: Sequence[Tensor],
+        shares: Sequence[float],
+    ) -> Metrics:
+        """Take one step of the optimiser on a minibatch, of which each shard has its own rows."""
+
+        def differentiate(
+            rollout: Rollout, targets: Targets, rows: Tensor, share: float
+        ) -> tuple[Gradient, Metrics]:
+            loss, metrics = ppo_loss(self.policy, rollout, targets, rows, self.config)
+            return self.optimizer.gradient(loss, share), metrics
+
+        computed = self.workers.map(differentiate, rollouts, targets, rows, shares)
+        gradients, metrics = zip(*computed, strict=True)
+        norm = self.optimizer.update(*gradients)
+        return {**mean_of_shards(metrics, shares, self.workers.group), "grad_norm": norm}

@@ -1,16 +1,22 @@
-"""The policy's loss in REINFORCE with a value baseline (Williams 1992): one update from each rollout."""
+"""REINFORCE with a value baseline (Williams 1992): one update from each rollout."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from adamas.core.meters import mean_of_shards
+from adamas.core.seeding import Streams
+from adamas.core.workers import Workers
+from adamas.nn.optim import Gradient, OptimizerConfig
 from adamas.rl.action_distribution import log_prob_and_entropy
+from adamas.rl.learner import Act, Learner, Metrics, rates_of
 from adamas.rl.objective import Objective
+from adamas.rl.policy import PolicyNetwork
 from adamas.rl.rollout import Rollout
 
 
@@ -20,10 +26,11 @@ class ReinforceConfig(Objective):
 
     rule: Literal["reinforce"] = "reinforce"
 
-    @property
-    def num_minibatches(self) -> int:
-        """Number of parts that a rollout is learnt from in: 1, the whole."""
-        return 1
+    def make(
+        self, policy: PolicyNetwork, optimizer: OptimizerConfig, workers: Workers, streams: Streams
+    ) -> Reinforce:
+        """Make the learner."""
+        return Reinforce(policy, self, optimizer, workers, streams)
 
 
 def reinforce_loss(rollout: Rollout, config: ReinforceConfig) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -49,3 +56,21 @@ def reinforce_loss(rollout: Rollout, config: ReinforceConfig) -> tuple[Tensor, M
         "return": returns.mean(),
     }
     return loss, metrics
+
+
+class Reinforce(Learner):
+    """One update from each rollout, which is differentiated as it was computed."""
+
+    config: ReinforceConfig
+
+    def update(self, act: Sequence[Act], shares: Sequence[float]) -> Metrics:
+        """See :meth:`Learner.update`."""
+
+        def differentiate(act: Act, share: float) -> tuple[Gradient, Metrics]:
+            rollout = act()
+            loss, metrics = reinforce_loss(rollout, self.config)
+            return self.optimizer.gradient(loss, share), {**metrics, **rates_of(rollout)}
+
+        gradients, metrics = zip(*self.workers.map(differentiate, act, shares), strict=True)
+        norm = self.optimizer.update(*gradients)
+        return {**mean_of_shards(metrics, shares, self.workers.group), "grad_norm": norm}

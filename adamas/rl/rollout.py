@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 class Position(NamedTuple):
-    """Where a rollout continues: the current frames of B environments, (B, C, H, W) uint8, and the policy's state."""
+    """Where a rollout continues: what the policy sees of B environments, (B, ...), and the policy's state."""
 
     obs: Tensor
     policy_state: PolicyState
@@ -38,12 +38,12 @@ class Rollout:
 
     Attributes:
         action_spec: describes the actions.
-        obs: (B, T, C, H, W) uint8, the frames that the policy acted on.
+        obs: (B, T, ...), what the policy acted on: frames (C, H, W) uint8 in a game.
         action: (B, T) int64, or (B, T, D) float32.
         logits: (B, T, P), parameters of the action distribution; with gradients, unless the caller disabled them.
         value: (B, T); with gradients, unless the caller disabled them.
         reward: (B, T) float32.
-        terminated: (B, T) bool.
+        terminated: (B, T) bool; or float32, the probability of an end.
         truncated: (B, T) bool.
         value_bootstrap: (B, T), without gradients: the value of the next frame, V(o_{t+1}). Where step t ends an
             episode, o_{t+1} is the episode's last frame, not the first frame of the next episode.
@@ -96,14 +96,22 @@ class OnHost:
         output = self.policy(obs.to(self.device), _to(state, self.device))
         return PolicyOutput(output.logits.cpu(), output.value.cpu(), _to(output.state, CPU))
 
+    def remember(self, state: PolicyState, action: Tensor) -> PolicyState:
+        """Tell the policy which action was taken."""
+        return _to(self.policy.remember(_to(state, self.device), action.to(self.device)), CPU)
 
-def start(policy: Policy, env: VectorEnv) -> Position:
-    """Reset every environment, and burn the policy's state in on the frames before the first, if there are any."""
+
+def start(policy: Policy, env: VectorEnv) -> tuple[Position, Tensor]:
+    """Reset every environment, and burn the policy's state in on what came before, if anything did.
+
+    Returns:
+        Where a rollout can begin, and the first frames that people see, (B, C, H, W) uint8 if the environment has any.
+    """
     reset = env.reset()
     state = policy.initial_state(env.num_envs)
     if reset.history is not None:
         state = burn_in(policy, reset.history)
-    return Position(reset.obs, state)
+    return Position(reset.obs, state), reset.shown
 
 
 def rollout(
@@ -142,7 +150,7 @@ def rollout(
         outputs.append(output)
         actions.append(action)
         steps.append(step)
-        obs, state = step.obs, output.state
+        obs, state = step.obs, policy.remember(output.state, action)
         if len(step.final_obs):  # K of them
             index = step.ended_index  # (K,)
             ends.append((t, index, Position(step.final_obs, tuple(s[index] for s in state))))
@@ -217,9 +225,12 @@ def _following_values(
 def burn_in(policy: Policy, history: History) -> PolicyState:
     """Run the policy on K histories and return its state; masked (missing) frames leave the state as it was."""
     state = policy.initial_state(len(history.obs))
-    for obs, mask in zip(history.obs.unbind(1), history.mask.unbind(1), strict=True):
-        after = policy(obs, state).state
-        state = tuple(torch.where(mask[:, None], new, old) for new, old in zip(after, state, strict=True))
+    for obs, mask, action in zip(*(part.unbind(1) for part in history), strict=True):
+        after = policy.remember(policy(obs, state).state, action)
+        state = tuple(
+            torch.where(mask.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+            for new, old in zip(after, state, strict=True)
+        )
     return state
 
 

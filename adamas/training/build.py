@@ -31,7 +31,6 @@ from adamas.training.distributed import Follower, LeaderPhase, LeaderStreams, ch
 from adamas.training.evaluate import EvaluationPhase
 from adamas.training.folder import begin, check_free, claim, claim_free, never_began, relink
 from adamas.training.initial import take_weights
-from adamas.training.learners import make_learner
 from adamas.training.model_free import collect_phase
 from adamas.training.phases import CollectPhase, Phase
 from adamas.training.resuming import Changes, ShardedState, absolute, changed, restore_learning, saved_config
@@ -120,7 +119,7 @@ def _build(
     with ExitStack() as failure:
         envs = [failure.enter_context(closing(env)) for env in make_envs(game, config.seed)]
         config, agent_config = (config, playing(config, envs[0])) if envs else recorded(config)
-        if not quiet and config.world_model.reward_end and not agent_config.world_model.reward_end:
+        if not quiet and agent_config.world_model != config.world_model:
             print("no rewards or ends in the recordings: none will be predicted", flush=True)
         agent = _new_agent(agent_config, config, device, checkpoint, quiet)
         lock = lock or claim_free(run_dir)
@@ -131,7 +130,7 @@ def _build(
         collect: CollectPhase | None = None
         heldout: Collector | None = None
         if game is not None:
-            policy = OnHost(agent.policy, device)
+            policy = OnHost(agent.player, device)
             collector = Collector(policy, envs[0], train, streams.torch("collect"))
             collect = collect_phase(config.imagination, collector, game, agent.policy, streams)
             heldout = Collector(policy, envs[1], test, streams.torch("heldout"))
@@ -256,7 +255,7 @@ def _learning_phases(
         _dreams(config, agent, SegmentSampler(train, *weighting), streams, i, size, device)
         for i, size in zip(shards, sizes, strict=True)
     ]
-    learner = make_learner(agent.policy, game.training, workers, streams)
+    learner = game.training.learner.make(agent.policy, game.training.optimizer, workers, streams)
     learn["actor_critic"] = PolicyPhase(learner, game.training, dreams, workers)
     return learn
 

@@ -9,13 +9,15 @@ from typing import Any, Literal, NamedTuple
 
 from adamas.core.checks import check_minima, check_range
 from adamas.core.errors import UserError
+from adamas.core.kinds import first
 from adamas.core.runtime import RuntimeConfig
 from adamas.data.sampling import EpisodeWeighting
 from adamas.envs.config import AtariConfig, EnvConfig
-from adamas.rl.actor_critic import ActorCriticConfig
+from adamas.rl.part_training import PolicyTraining, TrainingConfig
+from adamas.rl.policy import PolicyConfig
 from adamas.training.old_config import upgraded
-from adamas.training.part_training import PolicyTraining, TrainingConfig
-from adamas.world_models.diamond import DiamondConfig
+from adamas.world_models import registry  # noqa: F401  # makes all kinds known
+from adamas.world_models.base import WorldModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +102,7 @@ class GameParts(NamedTuple):
 
     env: EnvConfig
     collection: CollectionConfig
-    actor_critic: ActorCriticConfig
+    actor_critic: PolicyConfig
     training: PolicyTraining
 
 
@@ -118,11 +120,11 @@ class Config:
     init: str | None = None
     """Agent whose weights the run starts from: the folder of a run or of a checkpoint, a published .pt file, or
     hf://owner/name. By default, weights are random."""
-    init_parts: tuple[Literal["denoiser", "reward_end", "upsampler", "actor_critic"], ...] = ()
-    """Parts to take from init, separated by spaces; the others start with random weights. By default, all parts that
-    both agents have."""
-    world_model: DiamondConfig = field(default_factory=DiamondConfig)
-    actor_critic: ActorCriticConfig | None = field(default_factory=ActorCriticConfig)
+    init_parts: tuple[str, ...] = ()
+    """Parts to take from init, separated by spaces, such as denoiser reward_end actor_critic; the others start with
+    random weights. By default, all parts that both agents have."""
+    world_model: WorldModelConfig = field(default_factory=lambda: first(WorldModelConfig))
+    actor_critic: PolicyConfig | None = field(default_factory=lambda: first(PolicyConfig))
     """The network of the policy. None in a run on recordings, which has no policy."""
     horizon: int = 15
     """Number of steps after which a dream is cut off and starts again from another real frame. The policy learns in
@@ -130,7 +132,7 @@ class Config:
     evaluations compare dreams of this length with what really happened."""
     collection: CollectionConfig | None = field(default_factory=CollectionConfig)
     """None in a run on recordings, which collects nothing."""
-    training: TrainingConfig = field(default_factory=TrainingConfig)
+    training: TrainingConfig = field(default_factory=lambda: first(TrainingConfig))
     imagination: Literal["on", "off"] = "on"
     """Where the policy learns. on: in dreams of the world model. off: on steps of the real game alone, without a
     world model, as a baseline."""
@@ -165,8 +167,6 @@ class Config:
             raise UserError("`runtime.shard_parameters` is for training on recordings; name them with `data`")
         self._check_parts()
         self._check_batches()
-        length = self.world_model.denoiser.network.context_length
-        check_range("world_model.denoiser.network.context_length", length, least=2)
         if self.data is None and self.env is not None:
             self.world_model.check_frames(self.env.obs_shape)
 
@@ -189,11 +189,17 @@ class Config:
     def _check_parts(self) -> None:
         """Check that a part exists exactly where the run needs it."""
         model, training = self.world_model, self.training
-        for name, network in (("reward_end", model.reward_end), ("upsampler", model.upsampler)):
-            if (network is None) != (getattr(training, name) is None):
-                raise UserError(
-                    f"only one of `world_model.{name}` and `training.{name}` is None; set both to None, or neither"
-                )
+        if model.kind != training.kind:
+            raise UserError(
+                f"`world_model.kind` is {model.kind} and `training.kind` is {training.kind}; make them equal, or start "
+                "from a preset of the kind that you want"
+            )
+        model.check_training(training)
+        if self.imagination == "off" and not model.shows_frames:
+            raise UserError(
+                f"`imagination` is off, but policies of the kind {model.kind} see what a world model makes of frames; "
+                "set it to on, or choose another kind"
+            )
         of_games = {
             "collection": self.collection,
             "actor_critic": self.actor_critic,
@@ -213,11 +219,7 @@ class Config:
     def _check_batches(self) -> None:
         """Check that every batch can be split into shards."""
         training = self.training
-        sizes = {
-            f"training.{name}.batch_size": part.batch_size
-            for name in ("denoiser", "reward_end", "upsampler")
-            if (part := getattr(training, name)) is not None
-        }
+        sizes = {f"training.{name}.batch_size": part.batch_size for name, part in training.components.items()}
         if training.actor_critic is not None:
             sizes["training.actor_critic.num_dreams"] = training.actor_critic.num_dreams
         for name, size in sizes.items():

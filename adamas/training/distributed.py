@@ -23,8 +23,9 @@ from adamas.core.distributed import Group, LostProcessError
 from adamas.core.errors import UserError
 from adamas.core.seeding import Streams
 from adamas.data.store import EpisodeStore
-from adamas.training.optim import NonFiniteLossError
-from adamas.training.phases import Metrics, Phase
+from adamas.nn.optim import NonFiniteLossError
+from adamas.rl.learner import Metrics
+from adamas.training.phases import Phase
 
 STREAMS = "streams"  # orders name a phase, or the random streams by this name
 

@@ -21,10 +21,11 @@ from adamas.envs.make import make_env
 from adamas.evaluation.protocol import play_episodes
 from adamas.fidelity.drift import dream_error
 from adamas.media.pictures import SLOW_FPS, save_pair
+from adamas.rl.learner import Metrics
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
 from adamas.training.config import Config
-from adamas.training.phases import Metrics, Phase
+from adamas.training.phases import Phase
 
 
 class EvaluationPhase(Phase):
@@ -76,7 +77,7 @@ class EvaluationPhase(Phase):
 
     def _score(self, game: EnvConfig) -> dict[str, float]:
         """Score the agent in the real game."""
-        policy = OnHost(self.agent.policy, self.device)
+        policy = OnHost(self.agent.player, self.device)
         config = self.config.evaluation
         generator = torch.Generator().manual_seed(self._seed("score"))
         env = make_env(game, config.num_envs, self._seed("score"), training=False)

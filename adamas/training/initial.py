@@ -35,9 +35,10 @@ def take_weights(agent: Agent, config: Config) -> list[str]:
 
 def _parts(agent: Agent) -> dict[str, nn.Module]:
     """The modules of an agent, by name."""
-    parts = {name: getattr(agent.world_model, name) for name in ("denoiser", "reward_end", "upsampler")}
-    parts["actor_critic"] = agent.actor_critic
-    return {name: part for name, part in parts.items() if part is not None}
+    parts = {name: part.module for name, part in agent.world_model.components(horizon=1).items()}
+    if agent.actor_critic is not None:
+        parts["actor_critic"] = agent.actor_critic
+    return parts
 
 
 def _copy(target: nn.Module, source: nn.Module, part: str, where: str) -> None:

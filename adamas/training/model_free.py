@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from adamas.core.seeding import Streams
 from adamas.core.workers import Workers
-from adamas.rl.actor_critic import ActorCritic
+from adamas.rl.learner import Learner, Metrics
+from adamas.rl.policy import PolicyNetwork
 from adamas.training.collect import Collector
 from adamas.training.config import CollectionConfig, GameParts
-from adamas.training.learners import Learner, make_learner
-from adamas.training.phases import CollectPhase, Metrics
+from adamas.training.phases import CollectPhase
 
 
 class ModelFreePhase(CollectPhase):
@@ -41,11 +41,12 @@ def collect_phase(
     imagination: Literal["on", "off"],
     collector: Collector,
     game: GameParts,
-    policy: ActorCritic,
+    policy: PolicyNetwork,
     streams: Streams,
 ) -> CollectPhase:
     """The phase that plays the game, in which the policy also learns if ``imagination`` is off."""
     if imagination == "off":
-        learner = make_learner(policy, game.training, Workers(num_shards=1), streams)
-        return ModelFreePhase(collector, game.collection, learner, game.training.steps_per_update)
+        training = game.training
+        learner = training.learner.make(policy, training.optimizer, Workers(num_shards=1), streams)
+        return ModelFreePhase(collector, game.collection, learner, training.steps_per_update)
     return CollectPhase(collector, game.collection)

@@ -5,15 +5,11 @@ The phases that train networks are in :mod:`adamas.training.update_phases`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
-from torch import Tensor
-
+from adamas.rl.learner import Metrics, rates_of
 from adamas.training.collect import Collector
 from adamas.training.config import CollectionConfig
-
-Metrics = Mapping[str, Tensor]
 
 
 class Phase(Protocol):
@@ -92,7 +88,7 @@ class CollectPhase(Phase):
     def update(self) -> Metrics:
         """Collect one chunk."""
         steps = self.collector.collect(self.steps_due(), self.config.temperature, self.config.epsilon)
-        return rates(steps.reward, steps.terminated, steps.truncated)
+        return rates_of(steps)
 
     def steps_due(self) -> int:
         """Number of steps of each environment in the next unit of work."""
@@ -107,13 +103,3 @@ class CollectPhase(Phase):
         """Continue from a checkpoint."""
         self.collector.load_state_dict(state["collector"])
         self._steps = state["steps"]
-
-
-def rates(reward: Tensor, terminated: Tensor, truncated: Tensor) -> dict[str, Tensor]:
-    """Rates of rewards and ends per step. In a good world model, they are the same as in the game."""
-    return {
-        "reward_rate": reward.sign().mean(),
-        "nonzero_reward_rate": (reward != 0).float().mean(),
-        "end_rate": terminated.float().mean(),
-        "truncation_rate": truncated.float().mean(),
-    }

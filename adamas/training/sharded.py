@@ -21,9 +21,9 @@ from adamas.core.protocols import Component
 from adamas.core.runtime import device_of
 from adamas.diffusion.denoiser import FrameDiffusion
 from adamas.nn.blocks import ResBlocks
+from adamas.nn.optim import Gradient, NonFiniteLossError, Optimizer, ema_weight
+from adamas.rl.part_training import ComponentTraining
 from adamas.training.distributed import LeaderPhase
-from adamas.training.optim import Gradient, NonFiniteLossError, Optimizer, ema_weight
-from adamas.training.part_training import ComponentTraining
 from adamas.training.parts import read_parts, write_parts
 from adamas.training.phases import Phase
 from adamas.training.update_phases import ComponentPhase

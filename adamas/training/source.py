@@ -118,7 +118,7 @@ def recorded(config: Config) -> tuple[Config, AgentConfig]:
     game = None if train.game is None else read_env(train.game, f"game in {train.folder}")
     agent = agent_for(config, train.obs_shape, train.action_spec)
     if not train.has_labels:
-        agent = replace(agent, world_model=replace(config.world_model, reward_end=None))
+        agent = replace(agent, world_model=config.world_model.without_labels())
     return replace(config, env=game), agent
 
 

@@ -35,18 +35,18 @@ from adamas.core.distributed import ALONE, Group
 from adamas.core.errors import Interrupted
 from adamas.core.files import write_file
 from adamas.core.logging import Metrics
+from adamas.core.meters import Meter
 from adamas.core.process import Stopped, stop_signal
 from adamas.core.progress import Progress
 from adamas.core.runtime import device_of
 from adamas.core.seeding import Streams
 from adamas.data.store import EpisodeStore
 from adamas.dreaming.continuation import Continuation
+from adamas.nn.optim import NonFiniteLossError
 from adamas.training.clock import Clock
 from adamas.training.collect import Collector
 from adamas.training.config import CollectionConfig, Config
 from adamas.training.evaluate import EvaluationPhase
-from adamas.training.meters import Meter
-from adamas.training.optim import NonFiniteLossError
 from adamas.training.phases import CollectPhase, Phase
 from adamas.training.resuming import ShardedState, misfit, restore_learning, saved_config, warn_of_differences
 from adamas.training.source import num_epochs

@@ -16,24 +16,24 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from adamas.core.meters import mean_of_shards
 from adamas.core.protocols import Component, Policy
 from adamas.core.types import Batch, SegmentSpec
 from adamas.core.workers import Workers
 from adamas.data.sampling import SegmentSampler
 from adamas.dreaming.imagination import Contexts, Imagination
+from adamas.nn.optim import Gradient, NonFiniteLossError, Optimizer, update_ema
+from adamas.rl.learner import Learner, Metrics
+from adamas.rl.part_training import ComponentTraining, PolicyTraining
 from adamas.rl.rollout import Position, Rollout, rollout, start
-from adamas.training.learners import Learner
-from adamas.training.meters import mean_of_shards
-from adamas.training.optim import Gradient, NonFiniteLossError, Optimizer, update_ema
-from adamas.training.part_training import ComponentTraining, PolicyTraining
-from adamas.training.phases import Metrics, Phase
+from adamas.training.phases import Phase
 
 
 def planned_updates(config: ComponentTraining | PolicyTraining, epoch: int) -> int:
-    """Number of updates in an epoch. Epoch 0 has none, because it only collects data."""
-    if epoch == 0:
+    """Number of updates in an epoch. Epochs before ``start_epoch`` have none; epoch 0 only collects data."""
+    if epoch < config.start_epoch:
         return 0
-    return config.first_epoch_updates if epoch == 1 else config.updates_per_epoch
+    return config.first_epoch_updates if epoch == config.start_epoch else config.updates_per_epoch
 
 
 class ComponentPhase(Phase):
@@ -138,7 +138,7 @@ class Dreams:
         """Continue the dreams for ``num_steps`` steps, or start new dreams if there is no position to continue from."""
         if self.position is None:
             with torch.no_grad():
-                self.position = start(self.policy, self.imagination)
+                self.position, _ = start(self.policy, self.imagination)
         steps, self.position = rollout(
             self.policy, self.imagination, self.position, num_steps, self.imagination.generator
         )

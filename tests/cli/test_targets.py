@@ -24,8 +24,8 @@ from adamas.interop.published import save_published
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import preset
 from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.world_models.diamond import DiamondConfig
-from adamas.world_models.reward_end import RewardEndConfig
+from adamas.world_models.diamond.reward_end import RewardEndConfig
+from adamas.world_models.diamond.world import DiamondConfig
 from tests.helpers.game_parts import game_of
 from tests.helpers.hub_stand_in import StandIn, connect, stand_in
 

@@ -12,7 +12,7 @@ from adamas.core.actions import ActionSpec
 from adamas.core.runtime import RuntimeConfig
 from adamas.nn.unet import FrameNetwork, FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCritic, ActorCriticConfig
-from adamas.world_models.reward_end import RewardEndConfig, RewardEndModel
+from adamas.world_models.diamond.reward_end import RewardEndConfig, RewardEndModel
 from tests.helpers.runtimes import CPU, use
 
 

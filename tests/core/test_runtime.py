@@ -19,7 +19,7 @@ from adamas.core.errors import UserError
 from adamas.core.runtime import RuntimeConfig
 from adamas.nn.blocks import GroupNorm
 from adamas.presets import preset
-from adamas.world_models.diamond import Diamond
+from adamas.world_models.diamond.world import Diamond
 from tests.helpers.batches import frames_alone
 from tests.helpers.runtimes import CPU, CUDA, use
 

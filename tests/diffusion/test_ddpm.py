@@ -14,7 +14,7 @@ from adamas.core.errors import UserError
 from adamas.diffusion.ddpm import NUM_TIMESTEPS, DdpmConfig, DdpmDenoiser
 from adamas.diffusion.denoiser import sample
 from adamas.diffusion.samplers import SamplerConfig
-from adamas.world_models.diamond import Diamond, DiamondConfig
+from adamas.world_models.diamond.world import Diamond, DiamondConfig
 from tests.helpers.batches import frames_alone
 from tests.helpers.tensors import close, seeded
 from tests.helpers.tiny_agent import fill_zeros, tiny_network, tiny_reward_end

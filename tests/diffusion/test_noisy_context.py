@@ -16,7 +16,7 @@ from adamas.diffusion.denoiser import sample
 from adamas.diffusion.edm import EdmConfig, EdmDenoiser
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
-from adamas.world_models.diamond import DiamondConfig
+from adamas.world_models.diamond.world import DiamondConfig
 from tests.helpers.tiny_agent import fill_zeros
 
 if TYPE_CHECKING:

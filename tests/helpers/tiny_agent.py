@@ -12,8 +12,8 @@ from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.world_models.diamond import DiamondConfig
-from adamas.world_models.reward_end import RewardEndConfig
+from adamas.world_models.diamond.reward_end import RewardEndConfig
+from adamas.world_models.diamond.world import DiamondConfig
 
 
 def tiny_network(

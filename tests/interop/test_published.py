@@ -20,8 +20,8 @@ from adamas.interop.published import save_published
 from adamas.interop.sizes import infer_config
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.world_models.diamond import DiamondConfig
-from adamas.world_models.reward_end import RewardEndConfig
+from adamas.world_models.diamond.reward_end import RewardEndConfig
+from adamas.world_models.diamond.world import DiamondConfig
 
 if TYPE_CHECKING:
     from tests.conftest import LoadReference

@@ -19,7 +19,7 @@ from adamas.diffusion.ddpm import DdpmConfig
 from adamas.diffusion.edm import EdmConfig
 from adamas.interop.load import load_published
 from adamas.interop.published import build, save_published
-from adamas.world_models.diamond import DenoiserConfig
+from adamas.world_models.diamond.world import DenoiserConfig
 from tests.helpers.published_agent import SMALL
 
 NETWORK = SMALL.world_model.denoiser.network

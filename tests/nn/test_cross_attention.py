@@ -18,7 +18,7 @@ from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.upsampler import Upsampler, UpsamplerConfig
 from adamas.nn.cross_attention import CrossAttention2d, positions
 from adamas.nn.unet import FrameNetwork, FrameNetworkConfig
-from adamas.world_models.diamond import DENOISERS, DenoiserConfig
+from adamas.world_models.diamond.world import DENOISERS, DenoiserConfig
 from tests.helpers.tiny_agent import fill_zeros, tiny_network
 
 SPEC = ActionSpec.numbered(5)

@@ -18,15 +18,15 @@ from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.envs.config import AtariConfig, GymnasiumConfig, MinAtarConfig, VizdoomConfig
 from adamas.interop import two_stage
+from adamas.nn.optim import OptimizerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
+from adamas.rl.part_training import ComponentTraining, PolicyTraining, TrainingConfig
 from adamas.rl.ppo import PpoConfig
 from adamas.rl.reinforce import ReinforceConfig
 from adamas.training.config import CollectionConfig, Config, EvaluationConfig
-from adamas.training.optim import OptimizerConfig
-from adamas.training.part_training import ComponentTraining, PolicyTraining, TrainingConfig
-from adamas.world_models.diamond import DiamondConfig
-from adamas.world_models.reward_end import RewardEndConfig
+from adamas.world_models.diamond.reward_end import RewardEndConfig
+from adamas.world_models.diamond.world import DiamondConfig
 
 PARTS = (
     FrameNetworkConfig,

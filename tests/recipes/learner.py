@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from adamas.rl.action_distribution import log_prob_and_entropy
 from adamas.training.learners import Act, Learner
-from adamas.training.meters import mean_of_shards
-from adamas.training.optim import Gradient
+
+from adamas.core.meters import mean_of_shards
+from adamas.nn.optim import Gradient
+from adamas.rl.action_distribution import log_prob_and_entropy
 from adamas.training.phases import Metrics
 
 

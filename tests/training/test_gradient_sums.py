@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from adamas.training.optim import Optimizer, OptimizerConfig
+from adamas.nn.optim import Optimizer, OptimizerConfig
 
 
 def network_and_batches(num_shards: int) -> tuple[nn.Module, list[Tensor]]:

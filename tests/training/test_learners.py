@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 import torch
+from adamas.training.learners import LEARNERS, Ppo
 from torch import Tensor
 
 from adamas.core.config import from_dict, to_dict, with_value
 from adamas.core.errors import Interrupted, UserError
 from adamas.rl import ppo
+from adamas.rl.part_training import PolicyTraining
 from adamas.rl.ppo import PpoConfig
 from adamas.rl.reinforce import ReinforceConfig
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
-from adamas.training.learners import LEARNERS, Ppo
-from adamas.training.part_training import PolicyTraining
 from adamas.training.trainer import Trainer
 from adamas.training.update_phases import PolicyPhase
 from tests.helpers.tiny_config import differing, finish, tiny_config

@@ -10,9 +10,9 @@ import torch
 
 from adamas.core.checkpoint import find_checkpoint
 from adamas.core.types import Batch
+from adamas.nn.optim import NonFiniteLossError
 from adamas.training.build import new_run
 from adamas.training.config import Config
-from adamas.training.optim import NonFiniteLossError
 from adamas.training.update_phases import ComponentPhase
 from tests.helpers.tiny_config import differing, flat, tiny_config
 

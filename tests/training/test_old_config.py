@@ -18,9 +18,9 @@ from adamas.core.errors import UserError
 from adamas.envs.config import AtariConfig, MinAtarConfig
 from adamas.presets import PRESETS, preset
 from adamas.rl.actor_critic import ActorCriticConfig
+from adamas.rl.part_training import ComponentTraining
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
-from adamas.training.part_training import ComponentTraining
 from adamas.training.source import on_recordings
 from tests.helpers.game_parts import game_of
 from tests.training.test_on_recordings import record

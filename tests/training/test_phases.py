@@ -21,7 +21,7 @@ from adamas.training.config import CollectionConfig
 from adamas.training.phases import CollectPhase, rates
 from adamas.training.trainer import Trainer
 from adamas.training.update_phases import ComponentPhase, PolicyPhase, context_sampler, planned_updates
-from adamas.world_models.diamond import Diamond
+from adamas.world_models.diamond.world import Diamond
 from tests.helpers.game_parts import game_of
 from tests.helpers.tiny_config import differing, flat, tiny_config
 

@@ -16,16 +16,16 @@ from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.envs.atari import rom_name
 from adamas.envs.config import AtariConfig, GymnasiumConfig, MinAtarConfig
+from adamas.nn.optim import OptimizerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import PRESETS, paper, preset
 from adamas.presets.atari import GAME_OVERRIDES
 from adamas.rl.actor_critic import ActorCriticConfig
+from adamas.rl.part_training import ComponentTraining, PolicyTraining
 from adamas.rl.reinforce import ReinforceConfig
 from adamas.training.config import CollectionConfig, Config, EvaluationConfig
-from adamas.training.optim import OptimizerConfig
-from adamas.training.part_training import ComponentTraining, PolicyTraining
-from adamas.world_models.diamond import Diamond
-from adamas.world_models.reward_end import RewardEndConfig
+from adamas.world_models.diamond.reward_end import RewardEndConfig
+from adamas.world_models.diamond.world import Diamond
 from tests.helpers.game_parts import game_of
 
 ATARI100K = """

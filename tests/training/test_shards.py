@@ -16,8 +16,8 @@ from adamas.core.types import Batch, SegmentSpec
 from adamas.core.workers import Workers
 from adamas.data.prefetch import PrefetchingSampler
 from adamas.data.sampling import SegmentSampler
+from adamas.nn.optim import NonFiniteLossError
 from adamas.training import build
-from adamas.training.optim import NonFiniteLossError
 from adamas.training.phases import Phase
 from adamas.training.trainer import Trainer
 from adamas.training.update_phases import ComponentPhase, PolicyPhase

@@ -10,8 +10,8 @@ from adamas.core.config import with_value
 from adamas.core.errors import UserError
 from adamas.envs.config import AtariConfig
 from adamas.presets import preset
+from adamas.rl.part_training import ComponentTraining, PolicyTraining
 from adamas.training.config import CollectionConfig, Config, EvaluationConfig
-from adamas.training.part_training import ComponentTraining, PolicyTraining
 from tests.helpers.game_parts import game_of
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamas.training.meters import Meter, precision_recall
+from adamas.core.meters import Meter, precision_recall
 
 
 def test_averages_by_hand() -> None:

@@ -13,7 +13,7 @@ from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.types import Batch
 from adamas.nn.blocks import SelfAttention2d
-from adamas.world_models.reward_end import RewardEndConfig, RewardEndModel, confusion
+from adamas.world_models.diamond.reward_end import RewardEndConfig, RewardEndModel, confusion
 from tests.helpers.tiny_agent import fill_zeros
 
 if TYPE_CHECKING:

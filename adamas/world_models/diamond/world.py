@@ -9,15 +9,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from adamas.core.actions import ActionSpec
 from adamas.core.checks import check_range
 from adamas.core.errors import UserError
-from adamas.core.protocols import Component, DreamState, Loss, Prediction
+from adamas.core.protocols import Component, DreamState, Loss
 from adamas.core.runtime import fixed_shapes
 from adamas.core.seeding import sample_categorical
 from adamas.core.types import Batch, SegmentSpec, to_model_range, to_pixels
@@ -26,7 +26,9 @@ from adamas.diffusion.denoiser import Denoiser, draw_path
 from adamas.diffusion.edm import EdmConfig, EdmDenoiser
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import Upsampler, UpsamplerConfig
-from adamas.world_models.reward_end import RewardEndConfig, RewardEndModel
+from adamas.rl.part_training import TrainingConfig
+from adamas.world_models.base import Details, Imagined, WorldModel, WorldModelConfig
+from adamas.world_models.diamond.reward_end import RewardEndConfig, RewardEndModel
 
 DenoiserConfig: TypeAlias = EdmConfig | DdpmConfig
 """A denoiser: the dataclass of its kind."""
@@ -36,9 +38,13 @@ DENOISERS: Mapping[type, Callable[..., Denoiser]] = {EdmConfig: EdmDenoiser, Ddp
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiamondConfig:
+class DiamondConfig(WorldModelConfig):
     """The parts of the world model, and the sampler that draws its frames."""
 
+    kind: Literal["diamond"] = "diamond"
+    """Kind of world model. diamond: a diffusion model draws the next frame, and a recurrent model says its reward and
+    whether the episode ends."""
+    shows_frames: ClassVar[bool] = True
     denoiser: DenoiserConfig = field(default_factory=EdmConfig)
     reward_end: RewardEndConfig | None = field(default_factory=RewardEndConfig)
     """The reward/end model. None: every reward is 0, and no dream ends by itself."""
@@ -58,6 +64,35 @@ class DiamondConfig:
                     f"`upsampler.network.context_length` is {past}, but dreams start from {length} frames; use "
                     f"{length} or less"
                 )
+
+    def build(self, obs_shape: tuple[int, int, int], action_spec: ActionSpec) -> Diamond:
+        """Build the world model with random weights."""
+        return Diamond(self, obs_shape, action_spec)
+
+    def feature_shape(self, obs_shape: tuple[int, int, int]) -> tuple[int, ...]:
+        """Policies see frames, (C, H, W)."""
+        return obs_shape
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of residual blocks."""
+        parts = (self.denoiser.network, self.reward_end, self.upsampler and self.upsampler.network)
+        return sum(depth for part in parts if part for depth in part.depths)
+
+    def check_training(self, training: TrainingConfig) -> None:
+        """Raise UserError unless exactly the parts that exist are trained."""
+        for name, part in (("reward_end", self.reward_end), ("upsampler", self.upsampler)):
+            if (part is None) != (name not in training.components):
+                raise UserError(
+                    f"only one of `world_model.{name}` and `training.{name}` is None; set both to None, or neither"
+                )
+        check_range(
+            "world_model.denoiser.network.context_length", self.denoiser.network.context_length, least=2
+        )
+
+    def without_labels(self) -> DiamondConfig:
+        """The same without a reward/end model."""
+        return replace(self, reward_end=None)
 
     def small_shape(self, obs_shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """The shape (C, h, w) of the dreamt frames, given the shape (C, H, W) of the frames that people see.
@@ -91,19 +126,8 @@ class DiamondConfig:
         return configured or horizon + self.denoiser.network.context_length
 
 
-class Thoughts(NamedTuple):
-    """Intermediate results of B predictions. Logits are None if the model has no reward/end model."""
-
-    path: list[Tensor]
-    """N + 1 points from noise to frame, (B, C, H, W) in the model's range; with two stages, those of the first."""
-    logits_reward: Tensor | None
-    """(B, 3), for the rewards -1, 0 and 1."""
-    logits_end: Tensor | None
-    """(B, 2), for no end and an end."""
-
-
-class Diamond(nn.Module):
-    """The world model of the paper, as a :class:`~adamas.core.protocols.WorldModel`.
+class Diamond(WorldModel):
+    """The world model of the paper. Policies see its frames.
 
     The state of B dreams holds ``obs`` (B, L, C, H, W) in [-1, 1], the last L frames, oldest first; ``action``
     (B, L - 1) int64 or (B, L - 1, D) float32, the actions between them; and ``hidden`` and ``cell`` (B, lstm_dim) of
@@ -128,6 +152,16 @@ class Diamond(nn.Module):
     def context_length(self) -> int:
         """Number L of real frames that start a dream."""
         return self.config.denoiser.network.context_length
+
+    @property
+    def predicts_rewards(self) -> bool:
+        """Whether there is a reward/end model."""
+        return self.reward_end is not None
+
+    @property
+    def sampler(self) -> SamplerConfig:
+        """How the frames of the first stage are drawn."""
+        return self.config.sampler
 
     def with_sampler(self, sampler: SamplerConfig) -> Diamond:
         """Return a world model with the same weights (shared, not copied) and another sampler."""
@@ -170,7 +204,7 @@ class Diamond(nn.Module):
         return small_loss
 
     @torch.no_grad()
-    def initial_state(self, context: Batch) -> DreamState:
+    def start(self, context: Batch) -> tuple[DreamState, Tensor]:
         """Start dreams: burn in on L frames (``context.obs``, (B, L, C, H, W)) and the L - 1 actions between them."""
         state = {"action": context.action}
         pixels = context.obs
@@ -182,18 +216,22 @@ class Diamond(nn.Module):
         if self.reward_end is not None:
             _, _, (hidden, cell) = self.reward_end(obs[:, :-1], context.action, obs[:, 1:])
             state |= {"hidden": hidden, "cell": cell}
-        return state
+        return state, context.obs
 
-    def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Prediction]:
-        """Draw the next frame, and the reward sign and end of the transition; ``action`` as in :meth:`imagine`."""
-        state, prediction, _ = self.imagine(state, action, generator)
-        return state, prediction
+    def imagine(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Imagined]:
+        """Draw the next frame, and the reward sign and end of the transition."""
+        state, imagined, _ = self.imagine_in_detail(state, action, generator)
+        return state, imagined
+
+    def decode(self, state: DreamState) -> Tensor:
+        """The newest frames, (B, C, H, W) uint8."""
+        return to_pixels(state["obs" if self.upsampler is None else "full"][:, -1])
 
     @torch.no_grad()
-    def imagine(
+    def imagine_in_detail(
         self, state: DreamState, action: Tensor, generator: Generator
-    ) -> tuple[DreamState, Prediction, Thoughts]:
-        """Do as :meth:`step`, and return the intermediate results too; ``action``: (B,) int64 or (B, D) float32."""
+    ) -> tuple[DreamState, Imagined, Details]:
+        """Do as :meth:`imagine`, and return the intermediate results too; with two stages, the path of the first."""
         past = state["obs"]  # (B, L, C, H, W), or (B, L, C, h, w)
         actions = torch.cat((state["action"], action[:, None]), dim=1)  # (B, L)
         path = draw_path(self.denoiser, past, actions, self.config.sampler, generator=generator)
@@ -216,8 +254,8 @@ class Diamond(nn.Module):
             full = state["full"]
             obs = self.upsampler.sample(full, obs, self.upsampler.config.sampler, generator=generator)
             following["full"] = _shift(full, obs)
-        prediction = Prediction(to_pixels(obs), reward, terminated)
-        return following, prediction, Thoughts(path, logits_reward, logits_end)
+        imagined = Imagined(to_pixels(obs), reward, terminated)
+        return following, imagined, Details(path, logits_reward, logits_end)
 
 
 def _shift(frames: Tensor, newest: Tensor) -> Tensor:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from adamas.core.checks import check_minima, check_range
+from adamas.core.kinds import Open, register
+from adamas.nn.optim import OptimizerConfig
+from adamas.rl.learner import LearnerConfig
 from adamas.rl.ppo import PpoConfig
 from adamas.rl.reinforce import ReinforceConfig
-from adamas.training.optim import OptimizerConfig
+
+register(ReinforceConfig, PpoConfig)  # all learners; the first one is the default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,16 +23,18 @@ class ComponentTraining:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     batch_size: int = 32
     """Number of segments in a batch, at least num_shards."""
+    start_epoch: int = 1
+    """First epoch in which the component is trained, at least 1."""
     first_epoch_updates: int = 10_000
-    """Number of updates in the first epoch. 0 leaves the component untrained there."""
+    """Number of updates in the first of these epochs. 0 leaves the component untrained there."""
     updates_per_epoch: int = 400
-    """Number of updates in every other epoch. 0 leaves the component as it is after the first epoch."""
+    """Number of updates in every other epoch. 0 leaves the component as it is after the first one."""
     average_decay: float = 0.0
     """Decay of the exponential moving average (EMA) of the weights, per update. Dreams, evaluation and the saved
     agent use the averaged weights. 0 uses the weights themselves; values near 1 average over more updates."""
 
     def __post_init__(self) -> None:
-        check_minima("", self, batch_size=1, first_epoch_updates=0, updates_per_epoch=0)
+        check_minima("", self, batch_size=1, start_epoch=1, first_epoch_updates=0, updates_per_epoch=0)
         check_range("average_decay", self.average_decay, least=0, below=1)
 
 
@@ -39,16 +45,19 @@ class PolicyTraining:
     optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(weight_decay=0.0, max_grad_norm=100.0)
     )
-    learner: ReinforceConfig | PpoConfig = field(default_factory=ReinforceConfig)
+    learner: LearnerConfig = field(default_factory=ReinforceConfig)
     num_dreams: int = 32
     """Number of dreams that advance together, at least num_shards."""
     steps_per_update: int = 15
     """Number of steps of a rollout in the dreams. Returns are bootstrapped after the last of them."""
+    start_epoch: int = 1
+    """First epoch in which the policy learns, at least 1. Before, it acts as it was initialised."""
     first_epoch_updates: int = 5_000
-    """Number of rollouts that the policy learns from in the first epoch. 0 leaves the policy untrained there."""
+    """Number of rollouts that the policy learns from in the first of these epochs. 0 leaves the policy untrained
+    there."""
     updates_per_epoch: int = 400
     """Number of rollouts that the policy learns from in every other epoch. 0 leaves the policy as it is after the first
-    epoch."""
+    one."""
 
     def __post_init__(self) -> None:
         check_minima(
@@ -56,6 +65,7 @@ class PolicyTraining:
             self,
             num_dreams=1,
             steps_per_update=1,
+            start_epoch=1,
             first_epoch_updates=0,
             updates_per_epoch=0,
         )
@@ -69,19 +79,24 @@ class PolicyTraining:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """How each part of an agent is trained. None for a part that the agent does not have."""
+class TrainingConfig(Open):
+    """How each part of an agent is trained: base of a dataclass for each kind of world model.
 
-    denoiser: ComponentTraining = field(default_factory=ComponentTraining)
-    reward_end: ComponentTraining | None = field(
-        default_factory=lambda: ComponentTraining(optimizer=OptimizerConfig(max_grad_norm=100.0))
-    )
-    upsampler: ComponentTraining | None = None
+    The fields of a subclass are named like the components of the world model, and hold a :class:`ComponentTraining`, or
+    None for a component that the world model does not have.
+    """
+
+    kind: str
+    """Kind of world model, the same as world_model.kind."""
     actor_critic: PolicyTraining | None = field(default_factory=PolicyTraining)
+    """How the policy is trained. None in a run on recordings, which has no policy."""
 
     def component(self, name: str) -> ComponentTraining:
-        """How the part of the world model called ``name`` is trained. Raises KeyError if there is no such part."""
-        parts = {"denoiser": self.denoiser, "reward_end": self.reward_end, "upsampler": self.upsampler}
-        if (training := parts[name]) is None:
-            raise KeyError(name)
-        return training
+        """How the component of the world model called ``name`` is trained. Raises KeyError if there is none."""
+        return self.components[name]
+
+    @property
+    def components(self) -> dict[str, ComponentTraining]:
+        """How each component is trained, by its name; without components that the world model does not have."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, ComponentTraining)}

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
+from adamas.nn.optim import NonFiniteLossError, Optimizer, OptimizerConfig, parameter_groups, update_ema
 from adamas.presets import preset
-from adamas.training.optim import NonFiniteLossError, Optimizer, OptimizerConfig, parameter_groups, update_ema
 
 
 def linear(*weights: float) -> nn.Linear:

@@ -13,7 +13,7 @@ from adamas.core.types import Batch, to_model_range, to_pixels
 from adamas.diffusion.denoiser import sample
 from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
-from adamas.world_models.diamond import Diamond, DiamondConfig
+from adamas.world_models.diamond.world import Diamond, DiamondConfig
 from tests.helpers.tensors import seeded
 from tests.helpers.tiny_agent import fill_zeros, tiny_network, tiny_reward_end
 

@@ -15,7 +15,7 @@ from adamas.diffusion.denoiser import sample
 from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
-from adamas.world_models.diamond import Diamond, DiamondConfig
+from adamas.world_models.diamond.world import Diamond, DiamondConfig
 from tests.helpers.tensors import seeded
 from tests.helpers.tiny_agent import fill_zeros, tiny_network, tiny_reward_end
 
