@@ -56,7 +56,7 @@ class PixelVectorEnv(VectorEnv[Frames, Any, NDArray[Any]]):
         """
         super().reset(seed=seed)
         self._seed(seed)
-        obs = channels_last(self._envs.reset().obs)
+        obs = channels_last(self._envs.reset().shown)
         self._started = True
         return obs, {}
 
@@ -85,12 +85,12 @@ class PixelVectorEnv(VectorEnv[Frames, Any, NDArray[Any]]):
         step = self._envs.step(torch.as_tensor(entries, dtype=spec.dtype, device=self._device))
         info: dict[str, Any] = {}
         ended = np.flatnonzero(step.ended.cpu().numpy()).tolist()
-        for i, frame in zip(ended, channels_last(step.final_obs), strict=True):
+        for i, frame in zip(ended, channels_last(step.final_shown), strict=True):
             info = self._add_info(info, {"final_obs": frame, "final_info": {}}, i)
         reward, terminated, truncated = (
             x.cpu().numpy() for x in (step.reward, step.terminated, step.truncated)
         )
-        return channels_last(step.obs), reward, terminated, truncated, info
+        return channels_last(step.shown), reward, terminated, truncated, info
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close the environments."""

@@ -22,6 +22,7 @@ from adamas.core.seeding import Streams, derive_seed
 from adamas.core.workers import Workers
 from adamas.data.sampling import SegmentSampler
 from adamas.data.store import EpisodeStore
+from adamas.diffusion.denoiser import FrameDiffusion
 from adamas.dreaming.imagination import Imagination
 from adamas.interop.hub import is_address
 from adamas.rl.rollout import OnHost
@@ -234,7 +235,9 @@ def _learning_phases(
     learn: dict[str, Phase] = {}
     components = agent.world_model.components(config.horizon)
     sampler_of = samplers(config, components.values(), train, run_dir, quiet, make=group.rank == 0)
-    in_parts = {name for name in components if sharded and name != "reward_end"}  # which is small
+    in_parts = {
+        name for name, part in components.items() if sharded and isinstance(part.module, FrameDiffusion)
+    }
     # A copy of the agent's module is trained if the agent holds its EMA, or if its parameters are sharded.
     copied = in_parts | {name for name in components if config.training.component(name).average_decay}
     copies = copy.deepcopy(agent.world_model).components(config.horizon) if copied else {}
