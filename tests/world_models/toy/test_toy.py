@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -17,9 +18,8 @@ import adamas
 from adamas import cli
 from adamas.commands.train import parse_start
 from adamas.core.checkpoint import find_checkpoint
-from adamas.core.errors import UserError
+from adamas.core.errors import Interrupted, UserError
 from adamas.core.kinds import Open, register
-from adamas.core.process import Interrupted
 from adamas.data.store import EpisodeStore
 from adamas.dreaming.starts import RecordedStarts
 from adamas.play.controls import Moves
@@ -39,7 +39,7 @@ OPTIONS = [
     *("--env.max-episode-steps", "100"),
     *("--world-model.kind", "toy", "--training.kind", "toy", "--actor-critic.kind", "linear"),
     *("--training.actor-critic.learner.rule", "average", "--training.actor-critic.start-epoch", "2"),
-    *("--num-shards", "2", "--tensorboard", "False"),
+    *("--num-shards", "2", "--tensorboard", "False", "--imagination", "on"),
 ]
 
 
@@ -54,8 +54,8 @@ def registered() -> Any:
         yield
 
 
-def config_of(*options: str) -> Config:
-    return parse_start("debug", [*OPTIONS, *options]).config
+def config_of() -> Config:
+    return parse_start("debug", OPTIONS).config
 
 
 @pytest.fixture(scope="module")
@@ -185,19 +185,21 @@ def test_it_learns_from_recordings_alone(run_dir: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("option", "value", "message"),
     [
         (
-            ("--training.kind", "diamond"),
+            "--training.kind",
+            "diamond",
             "`world_model.kind` is toy and `training.kind` is diamond; make them equal",
         ),
-        (("--actor-critic.kind", "residual"), "sees frames, but the world model shows features of shape"),
-        (("--imagination", "off"), "policies of the kind toy see what a world model makes of frames"),
+        ("--actor-critic.kind", "residual", "sees frames, but the world model shows features of shape"),
+        ("--imagination", "off", "policies of the kind toy see what a world model makes of frames"),
     ],
 )
-def test_what_does_not_go_together_is_refused(options: tuple[str, ...], message: str, tmp_path: Path) -> None:
+def test_what_does_not_go_together_is_refused(option: str, value: str, message: str, tmp_path: Path) -> None:
+    options = [value if before == option else word for before, word in itertools.pairwise(["", *OPTIONS])]
     with pytest.raises(UserError) as refusal:
-        new_run(config_of(*options), tmp_path / "run", quiet=True)
+        new_run(parse_start("debug", options).config, tmp_path / "run", quiet=True)
     assert message in str(refusal.value)
 
 
