@@ -48,6 +48,18 @@ class Details(NamedTuple):
     """(B, 2), for no end and an end."""
 
 
+class Call(NamedTuple):
+    """One call of a network.
+
+    Attributes:
+        network: the network.
+        inputs: its arguments, on its device.
+    """
+
+    network: nn.Module
+    inputs: tuple[Any, ...]
+
+
 class WorldModel(nn.Module, ABC):
     """A learned environment. The states of dreams are passed in and returned, never stored in the module.
 
@@ -138,6 +150,17 @@ class WorldModel(nn.Module, ABC):
         """Do as :meth:`imagine`, and say more about the step, for people."""
         state, imagined = self.imagine(state, action, generator)
         return state, imagined, Details()
+
+    def example_calls(self, batch_size: int, generator: Generator) -> Mapping[str, Call]:
+        """One call of each network that predicts a part of a step of B dreams, by the names of components.
+
+        They are timed alone, and compared between devices. Where there are none, only whole steps and updates are.
+
+        Args:
+            batch_size: B.
+            generator: source of the inputs, on the CPU, so that they are the same on every device.
+        """
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
