@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,10 +28,11 @@ from adamas.training.config import Config
 TRAINING = 3  # cost of a forward and a backward pass, in forward passes
 
 
-def _recurrent_flops(inputs: Sequence[int], of_input: Sequence[int], of_state: Sequence[int], *_: Any, **__: Any) -> int:
+def _recurrent_flops(
+    inputs: Sequence[int], of_input: Sequence[int], of_state: Sequence[int], *_: Any, **__: Any
+) -> int:
     """Operations of a recurrent layer on inputs (T, B, n), given the shapes of its two weights."""
-    num_steps, batch_size, _ = inputs
-    return 2 * num_steps * batch_size * (math.prod(of_input) + math.prod(of_state))
+    return 2 * inputs[0] * inputs[1] * (math.prod(of_input) + math.prod(of_state))
 
 
 CPU_KERNELS = {
@@ -71,18 +73,18 @@ def run_flops(config: Config, agent: AgentConfig) -> Flops:
     try:
         with FakeTensorMode(allow_non_fake_inputs=True):
             fake = Agent(agent)
-        with _AnyNumbers():
+        with _AnyNumbers():  # type: ignore[no-untyped-call]
             return _agent_flops(config, fake)
     except RuntimeError:  # the world model looks at values, and fake tensors have none
         return _agent_flops(config, Agent(agent))
 
 
-class _AnyNumbers(TorchDispatchMode):
+class _AnyNumbers(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch's annotations are incomplete
     """Draws random numbers from PyTorch's global generator, because fake tensors do not support others."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        return func(*args, **(kwargs | {"generator": None} if "generator" in kwargs else kwargs))
+        named = {name: None if name == "generator" else value for name, value in (kwargs or {}).items()}
+        return func(*args, **named)
 
 
 @torch.no_grad()
@@ -93,7 +95,7 @@ def _agent_flops(config: Config, agent: Agent) -> Flops:
     state, seen = model.start(context)
     action = torch.zeros((1, *agent.action_spec.shape), dtype=agent.action_spec.dtype)
     calls = {
-        name: count_flops(lambda call=call: call.network(*call.inputs))
+        name: count_flops(partial(call.network, *call.inputs))
         for name, call in model.example_calls(1, generator).items()
     }
     acting = 0 if policy is None else count_flops(lambda: policy(seen[:, -1], policy.initial_state(1)))
@@ -101,7 +103,7 @@ def _agent_flops(config: Config, agent: Agent) -> Flops:
     updates: dict[str, float] = {}
     for name, component in model.components(config.horizon).items():
         segment = _segment(agent, component.segments.num_frames)
-        loss = count_flops(lambda loss=component.loss, segment=segment: loss(segment, generator))
+        loss = count_flops(partial(component.loss, segment, generator))
         updates[name] = TRAINING * config.training.component(name).batch_size * loss
     if game is not None:
         # A dream that reaches its horizon restarts with a burn-in. Earlier ends cannot be predicted and are left out.
