@@ -102,10 +102,11 @@ def test_settings_change_one_by_one() -> None:
 
 
 def test_the_sampler_is_the_trained_one_but_for_steps_and_method() -> None:
-    trained = SamplerConfig(num_steps=3, sigma_max=20.0)
-    assert Settings(denoising_steps=10, method="heun").sampler(trained) == SamplerConfig(
-        num_steps=10, method="heun", sigma_max=20.0
-    )
+    config = replace(tiny_agent_config().world_model, sampler=SamplerConfig(num_steps=3, sigma_max=20.0))
+    trained = config.build((3, 8, 8), ActionSpec.numbered(3))
+    model = Settings(denoising_steps=10, method="heun").world_model(trained)
+    assert model.sampler == SamplerConfig(num_steps=10, method="heun", sigma_max=20.0)
+    assert trained.sampler == SamplerConfig(num_steps=3, sigma_max=20.0)
 
 
 def test_a_moment_is_a_length_a_description_and_pixels() -> None:

@@ -11,6 +11,7 @@ from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError
 from adamas.presets import PRESETS, preset
 from adamas.training.config import Config
+from adamas.world_models.diamond.world import Diamond
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -30,7 +31,8 @@ def test_every_preset_computes_its_networks(name: str) -> None:
                 actor_critic=config.actor_critic,
             )
         )
-        model = agent.world_model
+        if not isinstance(model := agent.world_model, Diamond):
+            continue
         frames, length = torch.zeros(1, *model.config.small_shape(shape)), model.context_length
         past, action, sigma = (
             frames[:, None].expand(-1, length, -1, -1, -1),
