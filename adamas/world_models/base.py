@@ -197,6 +197,11 @@ class WorldModelConfig(Open):
         A file with fewer tensors is refused before a model of these sizes is built.
         """
 
+    @property
+    def summary(self) -> str:
+        """What the world model is and whose method it is, in a Markdown sentence, for an agent's page on the hub."""
+        return f"The world model is of the kind {self.kind}."
+
     def check_training(self, training: Any) -> None:
         """Check that the settings of training, of the same kind, have every component. Raises UserError if not."""
 

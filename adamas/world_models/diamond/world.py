@@ -79,6 +79,15 @@ class DiamondConfig(WorldModelConfig):
         parts = (self.denoiser.network, self.reward_end, self.upsampler and self.upsampler.network)
         return sum(depth for part in parts if part for depth in part.depths)
 
+    @property
+    def summary(self) -> str:
+        """What the world model is, with a link to the paper."""
+        judge = "" if self.reward_end is None else ", and a network tells reward and end"
+        return (
+            f"In the world model a diffusion model draws the next frame{judge}; the method is DIAMOND's\n"
+            "([Alonso, Jelley et al., 2024](https://arxiv.org/abs/2405.12399))."
+        )
+
     def check_training(self, training: TrainingConfig) -> None:
         """Raise UserError unless exactly the parts that exist are trained."""
         for name, part in (("reward_end", self.reward_end), ("upsampler", self.upsampler)):
