@@ -43,7 +43,7 @@ def parts_of(agent: Agent) -> Parts:
         )
     if model.reward_end is None:
         raise UserError(
-            "a world model without a part for rewards and ends cannot be exported; choose one that has it"
+            "the world model predicts neither rewards nor ends and cannot be exported; choose one that does"
         )
     if not isinstance(model.denoiser, EdmDenoiser):
         raise UserError("only EDM denoisers can be exported, and this agent has a DDPM one; train with edm")
