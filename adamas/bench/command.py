@@ -22,7 +22,7 @@ from adamas.core.arguments import parse
 from adamas.core.checks import check_range
 from adamas.core.config import to_dict
 from adamas.core.console import console
-from adamas.core.errors import UserError, nearest
+from adamas.core.errors import UserError
 from adamas.core.progress import duration
 from adamas.evaluation.provenance import provenance
 from adamas.evaluation.result_file import write_results
@@ -103,7 +103,7 @@ def chosen_rows(asked: Sequence[str], name: str, there: Mapping[str, Row]) -> Ma
     """
     for row in asked:
         if row not in there:
-            raise UserError(f"`rows`: {name} has no {row!r}; {nearest(row, there)}")
+            raise UserError(f"`rows`: {name} has no {row!r}; choose from: {', '.join(there)}")
     return {row: there[row] for row in asked or there}
 
 

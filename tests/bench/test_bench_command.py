@@ -60,7 +60,7 @@ def test_what_takes_minutes_is_left_out_unless_it_is_asked_for(capsys: pytest.Ca
     }
     assert "denoiser update (5 min)" in capsys.readouterr().out
     with pytest.raises(
-        UserError, match="--rows: csgo has no 'actor-critic update'; did you mean 'upsampler update'"
+        UserError, match="--rows: csgo has no 'actor-critic update'; choose from: denoiser forward, batch 1"
     ):
         run(["bench", "csgo", "--rows", "actor-critic update"])
 
@@ -92,7 +92,7 @@ def test_command_writes_json_and_keeps_what_is_there(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rows", "replay drow"], "--rows: debug has no 'replay drow'; did you mean 'replay draw'?"),
+        (["--rows", "replay drow"], "--rows: debug has no 'replay drow'; choose from: denoiser forward"),
         (["--rounds", "0"], "--rounds is 0; it must be at least 1"),
         (["--seconds", "nan"], "--seconds is nan; it must be at least 0"),
     ],
