@@ -1,4 +1,4 @@
-"""A world model of another kind than the paper's: a matrix that predicts the next frame, and a loss that reads values."""
+"""A world model of another kind than the paper's: a matrix predicts the next frame, and its loss looks at values."""
 
 from __future__ import annotations
 
