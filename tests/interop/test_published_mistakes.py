@@ -171,7 +171,7 @@ def test_an_agent_is_not_built_before_its_weights_are_known_to_fit(small: Agent)
         build(huge, small.state_dict(), "x")
     network = replace(model_config(SMALL).denoiser.network, depths=(1, 2**31 - 1))
     deep = replace(model_config(SMALL), denoiser=replace(model_config(SMALL).denoiser, network=network))
-    with pytest.raises(UserError, match=r"describes 2,147,483,6\d\d residual blocks"):
+    with pytest.raises(UserError, match=r"describes 2,147,483,6\d\d blocks of layers"):
         build(replace(SMALL, world_model=deep), small.state_dict(), "x")
 
 
