@@ -40,7 +40,7 @@ from adamas.bench.finding import Finding
 from adamas.bench.guarded import Outcome, guarded
 from adamas.bench.real_runs import cycling, kill_and_resume, train_for
 from adamas.bench.worker import Bench
-from adamas.bench.workloads import UPDATE_ROWS, small_run
+from adamas.bench.workloads import small_run, update_row
 from adamas.core import runtime
 from adamas.core.actions import ActionSpec
 from adamas.core.config import with_value
@@ -54,7 +54,7 @@ from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.evaluation.provenance import provenance
 from adamas.nn.optim import OptimizerConfig
 from adamas.nn.unet import FrameNetworkConfig
-from adamas.presets import preset
+from adamas.presets import paper, preset
 from adamas.training.config import Config
 from adamas.training.source import agent_for
 
@@ -105,10 +105,10 @@ def tiny() -> Sizes:
         context_length=1, cond_channels=8, depths=(1,), channels=(8,), attn_depths=(False,)
     )
     upsampler = UpsamplerConfig(network=network, factor=2, sampler=SamplerConfig(num_steps=1))
-    parts = config.training
+    model, parts = paper.parts(config)
     scenes = replace(
         config,
-        world_model=replace(config.world_model, reward_end=None, upsampler=upsampler),
+        world_model=replace(model, reward_end=None, upsampler=upsampler),
         training=replace(parts, reward_end=None, upsampler=parts.denoiser),
     )
     quick = OptimizerConfig(lr=3e-3, warmup_updates=0, max_grad_norm=100.0)
@@ -167,7 +167,7 @@ def speed(sizes: Sizes, config: Config, mode: str) -> Iterator[Finding]:
     config = in_mode(config, sizes.device, mode)
     with tempfile.TemporaryDirectory() as folder, closing(small_run(config, Path(folder) / "run")) as trainer:
         bench = Bench(trainer)
-        for row in (*(UPDATE_ROWS[p] for p in phases(config, trainer.agent.config)), *DREAM_ROWS):
+        for row in (*(update_row(phase) for phase in phases(config, trainer.agent)), *DREAM_ROWS):
             reset_peak_memory(trainer.device)
             began = time.perf_counter()
             measured = bench.measure(row, sizes.measure_seconds)

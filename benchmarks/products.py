@@ -19,7 +19,6 @@ from adamas.bench.flops import run_flops
 from adamas.bench.workloads import small_run
 from adamas.presets import preset
 from adamas.training.phases import Phase
-from adamas.training.update_phases import planned_updates
 
 UPDATES = 5
 PRODUCTS = ("convolution", "addmm", "aten::mm", "aten::bmm", "rnn_layer", "dot_product")
@@ -33,11 +32,11 @@ def main(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         trainer = small_run(config, Path(folder) / "run")
         flops = run_flops(config, trainer.agent.config).updates
-        for phase in phases(config, trainer.agent.config):
+        for phase in phases(config, trainer.agent):
             learn = trainer.phases[phase]
             learn.begin(1)
             seconds, share = measure(learn)
-            number = planned_updates(getattr(config.training, phase), epoch=2)
+            number = learn.planned(epoch=2)
             epoch += number * seconds
             least += number * seconds * share
             speed = flops[phase] / seconds / 1e9

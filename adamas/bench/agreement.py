@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from adamas.agent import Agent, AgentConfig
 from adamas.core.runtime import device_of, fixed_shapes
@@ -17,7 +18,7 @@ from adamas.core.runtime import device_of, fixed_shapes
 MIN_DENOMINATOR = 1e-3  # of a relative error, as a share of the largest magnitude in all reference tensors
 NUM_CALLS = 4  # of a network; the second or third call captures its CUDA graph
 BATCH_SIZE = 4
-STEPS = 3  # time steps of the recurrent networks
+STEPS = 3  # time steps of the policy
 
 
 class Tolerance(NamedTuple):
@@ -63,63 +64,55 @@ def fixed_agent(config: AgentConfig) -> Agent:
 
 
 def network_results(agent: Agent) -> dict[str, NetworkResult]:
-    """Run the agent's denoiser, reward/end model and actor-critic for fixed inputs, on the agent's device."""
-    device, config = device_of(agent), agent.config
-    small = config.world_model.small_shape(config.obs_shape)
-    length = agent.world_model.context_length
-    denoiser = agent.denoiser.inner_model
-
-    def rand(seed: int, *shape: int) -> Tensor:
-        return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
-
-    def action(num_steps: int) -> Tensor:
-        spec = config.actions
-        return torch.zeros((BATCH_SIZE, num_steps, *spec.shape), dtype=spec.dtype, device=device)
-
-    noisy = denoiser(
-        rand(0, BATCH_SIZE, *small),
-        rand(1, BATCH_SIZE),
-        rand(2, BATCH_SIZE, length, *small),
-        action(length),
-    )
-    found = {"denoiser": _result(denoiser, [noisy])}
-    if (reward_end := agent.world_model.reward_end) is not None:
-        frames = rand(3, BATCH_SIZE, STEPS + 1, *small)
-        reward, end, _ = reward_end(frames[:, :-1], action(STEPS), frames[:, 1:])
-        found["reward/end model"] = _result(reward_end, [reward, end])
+    """Call the networks that the world model can show alone, and the policy, for fixed inputs on the agent's device."""
+    calls = agent.world_model.example_calls(BATCH_SIZE, Generator().manual_seed(0))
+    found = {
+        name: _result(call.network, _tensors(call.network(*call.inputs))) for name, call in calls.items()
+    }
     if (policy := agent.actor_critic) is not None:
-        pixels = (127 + 50 * rand(4, STEPS, BATCH_SIZE, *config.obs_shape)).clamp(0, 255).byte()
-        state, seen = policy.initial_state(BATCH_SIZE), []
-        for obs in pixels:
-            output = policy(obs, state)
+        state, outputs = policy.initial_state(BATCH_SIZE), []
+        for features in _seen(agent):
+            output = policy(features, state)
             state = output.state
-            seen += [output.logits, output.value]
-        found["actor-critic"] = _result(policy, seen)
+            outputs += [output.logits, output.value]
+        found["actor_critic"] = _result(policy, outputs)
     return found
+
+
+def _seen(agent: Agent) -> Tensor:
+    """What the policy sees in a few steps, on its device: noise of shape (STEPS, B, ...)."""
+    model = agent.config.world_model
+    shape = (STEPS, BATCH_SIZE, *model.feature_shape(agent.config.obs_shape))
+    noise = torch.randn(shape, generator=Generator().manual_seed(4))
+    seen = (127 + 50 * noise).clamp(0, 255).byte() if model.shows_frames else noise
+    return seen.to(device_of(agent))
 
 
 @torch.no_grad()
 def cuda_graph_results(agent: Agent) -> dict[str, NetworkResult]:
-    """Run the denoiser with fixed shapes, as dreams do. If it is compiled for a GPU, this replays a CUDA graph.
+    """Call the same networks of the world model with fixed shapes, as dreams do.
 
-    Returns the outputs of the last call, whose inputs differ from those that the graph was captured with.
+    Those that are compiled for a GPU replay CUDA graphs. Returns the outputs of the last call, whose inputs differ from
+    those that the graphs were captured with.
     """
-    device, config = device_of(agent), agent.config
-    small, length = config.world_model.small_shape(config.obs_shape), agent.world_model.context_length
-    spec = config.actions
-    action = torch.zeros((BATCH_SIZE, length, *spec.shape), dtype=spec.dtype, device=device)
+    found = {}
     for seed in range(NUM_CALLS):
-        generator = torch.Generator().manual_seed(seed)
-        frames = torch.randn((BATCH_SIZE, length + 1, *small), generator=generator).to(device)
-        level = torch.randn(BATCH_SIZE, generator=generator).to(device)
-        with fixed_shapes():
-            output = agent.denoiser.inner_model(frames[:, -1], level, frames[:, :-1], action)
-    return {"denoiser": NetworkResult([output.cpu()], [])}
+        calls = agent.world_model.example_calls(BATCH_SIZE, Generator().manual_seed(seed))
+        for name, call in calls.items():
+            with fixed_shapes():
+                outputs = _tensors(call.network(*call.inputs))
+            found[name] = NetworkResult([output.cpu() for output in outputs], [])
+    return found
+
+
+def _tensors(outputs: object) -> list[Tensor]:
+    """The tensors in what a network returned, which may be nested."""
+    return [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
 
 
 def _result(module: nn.Module, outputs: list[Tensor]) -> NetworkResult:
     """Collect outputs, and gradients of a weighted sum of them. The coefficients are the same on every device."""
-    generator = torch.Generator().manual_seed(5)
+    generator = Generator().manual_seed(5)
     weights = [torch.randn(output.shape, generator=generator).to(output.device) for output in outputs]
     total = torch.stack(
         [(output * weight).mean() for output, weight in zip(outputs, weights, strict=True)]

@@ -13,16 +13,16 @@ from rich.table import Table
 
 from adamas.agent import AgentConfig
 from adamas.bench.compare import compare, row_config
-from adamas.bench.contents import agent_config, stand_in_note
+from adamas.bench.contents import agent_config, outline, stand_in_note
 from adamas.bench.flops import run_flops
 from adamas.bench.measurement import Comparison
 from adamas.bench.peak import peak_gflops, precision_of
-from adamas.bench.workloads import ROWS, rows_of
+from adamas.bench.workloads import Row, rows_of
 from adamas.core.arguments import parse
 from adamas.core.checks import check_range
 from adamas.core.config import to_dict
 from adamas.core.console import console
-from adamas.core.errors import UserError, nearest
+from adamas.core.errors import UserError
 from adamas.core.progress import duration
 from adamas.evaluation.provenance import provenance
 from adamas.evaluation.result_file import write_results
@@ -49,9 +49,6 @@ class BenchOptions:
     none."""
 
     def __post_init__(self) -> None:
-        for row in self.rows:
-            if row not in ROWS:
-                raise UserError(f"`rows` has no {row!r}; {nearest(row, ROWS)}")
         check_range("rounds", self.rounds, least=1)
         check_range("seconds", self.seconds, least=0)
 
@@ -66,8 +63,8 @@ def bench(arguments: Sequence[str]) -> None:
     agent = agent_config(config)
     if note := stand_in_note(config):
         print(note)
-    rows = chosen_rows(options.rows, name, config, agent)
-    runtimes = [row_config(ROWS[row].preset, config).runtime for row in rows]
+    rows = chosen_rows(options.rows, name, rows_of(config, outline(agent)))
+    runtimes = [row_config(row.preset, config).runtime for row in rows.values()]
     device = config.runtime.device
     peaks = {p: peak_gflops(device, p) for p in sorted(set(map(precision_of, runtimes)))}
     if not options.rows:
@@ -98,31 +95,32 @@ def bench(arguments: Sequence[str]) -> None:
         print(f"  {write_results(options.json, content)}")
 
 
-def chosen_rows(asked: Sequence[str], name: str, config: Config, agent: AgentConfig) -> Sequence[str]:
-    """The rows that were asked for, or all rows of the preset.
+def chosen_rows(asked: Sequence[str], name: str, there: Mapping[str, Row]) -> Mapping[str, Row]:
+    """The rows that were asked for, or all rows of the preset called ``name``.
 
     Raises:
-        UserError: the preset does not train what such a row measures.
+        UserError: the preset has no such row.
     """
-    there = rows_of(config, agent)
     for row in asked:
         if row not in there:
-            raise UserError(f"{name} has no {row}; choose from: {', '.join(there)}")
-    return asked or there
+            raise UserError(f"`rows`: {name} has no {row!r}; choose from: {', '.join(there)}")
+    return {row: there[row] for row in asked or there}
 
 
-def within_patience(rows: Sequence[str], config: Config, agent: AgentConfig, peak: float) -> list[str]:
+def within_patience(
+    rows: Mapping[str, Row], config: Config, agent: AgentConfig, peak: float
+) -> Mapping[str, Row]:
     """The rows that take less than :data:`PATIENCE` at ``peak`` GFLOP/s. Prints which are left out."""
     flops = run_flops(config, agent)
-    least = {row: count(flops) / peak / 1e9 for row in rows if (count := ROWS[row].flops) is not None}
-    slow = {row: seconds for row, seconds in least.items() if seconds > PATIENCE}
+    least = {name: row.flops(flops) / peak / 1e9 for name, row in rows.items() if row.flops is not None}
+    slow = {name: seconds for name, seconds in least.items() if seconds > PATIENCE}
     if slow:
         print(
             "left out, because a single call takes at least this long here: "
-            + ", ".join(f"{row} ({duration(seconds)})" for row, seconds in slow.items())
+            + ", ".join(f"{name} ({duration(seconds)})" for name, seconds in slow.items())
             + "; name them with --rows to measure them anyway"
         )
-    return [row for row in rows if row not in slow]
+    return {name: row for name, row in rows.items() if name not in slow}
 
 
 def table(results: Sequence[Comparison], peaks: Mapping[str, float]) -> Table:

@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
@@ -16,7 +16,7 @@ from adamas.bench.contents import agent_config
 from adamas.bench.flops import run_flops
 from adamas.bench.measurement import Comparison, Measurement, speed_of
 from adamas.bench.peak import precision_of
-from adamas.bench.workloads import ROWS
+from adamas.bench.workloads import Row
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
 from adamas.core.json_data import from_json
@@ -80,16 +80,16 @@ class Child:
         return json.loads(answer)
 
 
-def compare(config: Config, rows: Sequence[str], rounds: int, seconds: float) -> Iterator[Comparison]:
+def compare(config: Config, rows: Mapping[str, Row], rounds: int, seconds: float) -> Iterator[Comparison]:
     """Time rows of the benchmark table, one after another, with ``config`` (fast) and in plain PyTorch (plain).
 
     Args:
         config: the configuration to time. Rows with a preset of their own use that instead.
-        rows: names in :data:`~adamas.bench.workloads.ROWS`.
+        rows: some rows of ``config`` (:func:`~adamas.bench.workloads.rows_of`).
         rounds: number of times that plain and fast alternate, so that disturbances affect both.
         seconds: how long to repeat the work in each round.
     """
-    for name, group in groupby(rows, key=lambda row: ROWS[row].preset):
+    for name, group in groupby(rows, key=lambda row: rows[row].preset):
         settings = row_config(name, config)
         counted = run_flops(settings, agent_config(settings))
         with _child(plain(settings)) as slow, _child(settings) as fast:
@@ -97,11 +97,11 @@ def compare(config: Config, rows: Sequence[str], rounds: int, seconds: float) ->
                 pairs = [(slow.measure(row, seconds), fast.measure(row, seconds)) for _ in range(rounds)]
                 ratios = [a.median / b.median for a, b in pairs]
                 before, after = zip(*pairs, strict=True)
-                count = ROWS[row].flops
+                count = rows[row].flops
                 flops = 0.0 if count is None else count(counted)
                 yield Comparison(
                     row=row,
-                    unit=ROWS[row].unit,
+                    unit=rows[row].unit,
                     plain=speed_of(before, flops, slow.startup_seconds),
                     fast=speed_of(after, flops, fast.startup_seconds),
                     precision=precision_of(settings.runtime),

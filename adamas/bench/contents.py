@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
-from adamas.agent import AgentConfig
+from adamas.agent import Agent, AgentConfig
 from adamas.core.actions import ActionSpec, Axis
 from adamas.data.importing.csgo import CSGO_BUTTONS, FRAME
 from adamas.data.locations import is_url
@@ -84,18 +85,18 @@ def agent_config(config: Config) -> AgentConfig:
         return playing(config, env)
 
 
-def phases(config: Config, agent: AgentConfig) -> tuple[str, ...]:
+def outline(config: AgentConfig) -> Agent:
+    """The agent with the shapes of its tensors and without their values, which takes no memory."""
+    with torch.device("meta"):
+        return Agent(config)
+
+
+def phases(config: Config, agent: Agent) -> tuple[str, ...]:
     """The names of the trainer's phases that train something in a run, in order."""
     if config.imagination == "off":
         return ("collect",)
-    model = agent.world_model
-    there = {
-        "denoiser": True,
-        "reward_end": model.reward_end is not None,
-        "upsampler": model.upsampler is not None,
-        "actor_critic": config.data is None,
-    }
-    return tuple(name for name in there if there[name])
+    policy = () if config.game_parts is None else ("actor_critic",)
+    return (*agent.world_model.components(config.horizon), *policy)
 
 
 def with_recordings(config: Config, folder: Path) -> Config:

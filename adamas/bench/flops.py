@@ -1,27 +1,45 @@
 """Counting of the floating-point operations (FLOPs) of a run, from the sizes in its configuration.
 
 A multiply-add counts as two operations. Only convolutions, matrix products, attention and recurrent layers count. A
-backward pass takes twice the operations of a forward pass. Networks are built from fake tensors, which have shapes but
-no values, so that counting takes seconds and no memory for models of any size.
+backward pass takes twice the operations of a forward pass. Each kind of work is done once, for a single sequence or
+dream. Networks are built from fake tensors, which have shapes but no values, so that counting takes seconds and no
+memory for models of any size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Generator
 from torch._subclasses import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
 
 from adamas.agent import Agent, AgentConfig
 from adamas.bench.contents import phases
-from adamas.diffusion.denoiser import FrameDiffusionConfig
-from adamas.diffusion.samplers import SamplerConfig, sample_path
+from adamas.core.types import Batch
 from adamas.training.config import Config
 
 TRAINING = 3  # cost of a forward and a backward pass, in forward passes
+
+
+def _recurrent_flops(
+    inputs: Sequence[int], of_input: Sequence[int], of_state: Sequence[int], *_: Any, **__: Any
+) -> int:
+    """Operations of a recurrent layer on inputs (T, B, n), given the shapes of its two weights."""
+    return 2 * inputs[0] * inputs[1] * (math.prod(of_input) + math.prod(of_state))
+
+
+CPU_KERNELS = {
+    torch.ops.aten.mkldnn_rnn_layer: _recurrent_flops,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
+}
+"""How to count operations of a CPU that PyTorch does not count."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +47,20 @@ class Flops:
     """Numbers of floating-point operations in a run.
 
     Attributes:
-        denoiser: of one forward pass for one frame (in two-stage models, for one small frame).
-        dream_step: of one step of one dream: the policy if there is one, the next frame, its reward and end, the
-            upsampler.
+        calls: of one call of each network that the world model can show alone, for one frame
+            (:meth:`~adamas.world_models.base.WorldModel.example_calls`).
+        dream_step: of one step of one dream: the world model, and the policy if there is one.
         updates: of one update, by phase.
     """
 
-    denoiser: float
+    calls: Mapping[str, float]
     dream_step: float
     updates: Mapping[str, float]
 
 
 def count_flops(work: Callable[[], object]) -> int:
-    """Call ``work`` and count its operations. Recurrent layers on a CPU and other threads are not counted."""
-    with FlopCounterMode(display=False) as counter:
+    """Call ``work`` and count its operations, except those in other threads."""
+    with FlopCounterMode(display=False, custom_mapping=CPU_KERNELS) as counter:
         work()
     return int(counter.get_total_flops())
 
@@ -52,85 +70,60 @@ def run_flops(config: Config, agent: AgentConfig) -> Flops:
 
     Networks must not have been compiled in this process, because compilers do not support fake tensors.
     """
-    denoiser, reward_end, policy, upsampler = _frame_flops(agent)
-    parts, training, game = config.world_model, config.training, config.game_parts
-    frame = _calls(parts.sampler) * denoiser + reward_end + policy
-    if parts.upsampler is not None:
-        frame += _calls(parts.upsampler.sampler) * upsampler
-    of_segment = {
-        "denoiser": _targets(parts.denoiser) * denoiser,
-        "reward_end": (parts.sequence_length(config.horizon) - 1) * reward_end,
-        "upsampler": _targets(parts.upsampler) * upsampler,
-    }
-    names = phases(config, agent)
-    known: dict[str, float] = {
-        name: TRAINING * training.component(name).batch_size * of_segment[name]
-        for name in names
-        if name in of_segment
-    }
-    if game is not None:
-        # A dream that reaches its horizon restarts with a burn-in. Earlier ends cannot be predicted and are left out.
-        burn_in = (parts.denoiser.network.context_length - 1) / config.horizon * (reward_end + policy)
-        imagined = game.training.steps_per_update * (frame + (TRAINING - 1) * policy + burn_in)
-        real_steps = game.collection.num_envs * game.training.steps_per_update
-        known["actor_critic"] = game.training.num_dreams * (imagined + policy)
-        # In runs without a world model, the policy learns from real steps.
-        known["collect"] = TRAINING * real_steps * policy
-    return Flops(denoiser, frame, {name: known[name] for name in names})
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            fake = Agent(agent)
+        with _AnyNumbers():  # type: ignore[no-untyped-call]
+            return _agent_flops(config, fake)
+    except RuntimeError:  # the world model looks at values, and fake tensors have none
+        return _agent_flops(config, Agent(agent))
 
 
-def _calls(sampler: SamplerConfig) -> int:
-    """Number of calls of the network for one frame, counted while a tiny frame is drawn."""
-    levels: list[Tensor] = []
+class _AnyNumbers(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch's annotations are incomplete
+    """Draws random numbers from PyTorch's global generator, because fake tensors do not support others."""
 
-    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-        levels.append(sigma)
-        return x
-
-    sample_path(denoise, torch.zeros(1, 1, 1, 1), replace(sampler, s_churn=0.0))
-    return len(levels)
-
-
-def _targets(config: FrameDiffusionConfig | None) -> int:
-    """Number of target frames in a segment of a denoiser or an upsampler."""
-    return 0 if config is None else 1 + config.num_autoregressive_steps
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = {name: None if name == "generator" else value for name, value in (kwargs or {}).items()}
+        return func(*args, **named)
 
 
 @torch.no_grad()
-def _frame_flops(config: AgentConfig) -> tuple[int, int, int, int]:
-    """Count the operations of one forward pass of each network.
-
-    Returns:
-        Operations of the denoiser per frame, the reward/end model per transition, the policy and upsampler per frame;
-        0 for a network that the agent does not have.
-    """
-    spec, obs_shape = config.actions, config.obs_shape
-    small_shape = config.world_model.small_shape(obs_shape)
-    length = config.world_model.denoiser.network.context_length
-    one = SamplerConfig(num_steps=1)
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        agent = Agent(config)
-        frames = torch.zeros((1, length, *small_shape))
-        action = torch.zeros((1, length, *spec.shape), dtype=spec.dtype)
-        full = torch.zeros((1, *obs_shape))
-    model, policy = agent.world_model, agent.actor_critic
-    denoiser = count_flops(lambda: model.denoiser.path(frames[:, 0], frames, action, one))
-    seen = judged = upsampled = 0
-    if policy is not None:
-        seen = count_flops(lambda: policy(full.byte(), policy.initial_state(1)))
-    if (judge := model.reward_end) is not None:
-        pair = torch.cat((frames[:, 0], frames[:, 1]), dim=1)
-        judged = count_flops(lambda: judge.encoder(pair, judge.act_emb(action[:, 0])))
-        judged += _lstm_flops(judge.lstm) + count_flops(
-            lambda: judge.head(pair.new_zeros(1, judge.lstm.hidden_size))
-        )
-    if (upsampler := model.upsampler) is not None:
-        past = upsampler.config.network.context_length
-        known = full[:, None].expand(1, past + 1, *obs_shape)  # past frames, and the enlarged small frame
-        upsampled = count_flops(lambda: upsampler.path(full, known, None, one))
-    return denoiser, judged, seen, upsampled
+def _agent_flops(config: Config, agent: Agent) -> Flops:
+    model, policy, game = agent.world_model, agent.actor_critic, config.game_parts
+    generator, length = Generator(), model.context_length
+    context = _segment(agent, length)
+    state, seen = model.start(context)
+    action = torch.zeros((1, *agent.action_spec.shape), dtype=agent.action_spec.dtype)
+    calls = {
+        name: count_flops(partial(call.network, *call.inputs))
+        for name, call in model.example_calls(1, generator).items()
+    }
+    acting = 0 if policy is None else count_flops(lambda: policy(seen[:, -1], policy.initial_state(1)))
+    dream_step = acting + count_flops(lambda: model.imagine(state, action, generator))
+    updates: dict[str, float] = {}
+    for name, component in model.components(config.horizon).items():
+        segment = _segment(agent, component.segments.num_frames)
+        loss = count_flops(partial(component.loss, segment, generator))
+        updates[name] = TRAINING * config.training.component(name).batch_size * loss
+    if game is not None:
+        # A dream that reaches its horizon restarts with a burn-in. Earlier ends cannot be predicted and are left out.
+        burn_in = (count_flops(lambda: model.start(context)) + (length - 1) * acting) / config.horizon
+        imagined = game.training.steps_per_update * (dream_step + (TRAINING - 1) * acting + burn_in)
+        real_steps = game.collection.num_envs * game.training.steps_per_update
+        updates["actor_critic"] = game.training.num_dreams * (imagined + acting)
+        # In runs without a world model, the policy learns from real steps.
+        updates["collect"] = TRAINING * real_steps * acting
+    return Flops(calls, dream_step, {name: updates[name] for name in phases(config, agent)})
 
 
-def _lstm_flops(lstm: nn.LSTM) -> int:
-    """Operations of one LSTM step of one sequence: four gates, each from the input and the state."""
-    return 2 * 4 * lstm.hidden_size * (lstm.input_size + lstm.hidden_size)
+def _segment(agent: Agent, num_frames: int) -> Batch:
+    """A segment (B = 1) of ``num_frames`` real frames."""
+    spec, steps = agent.action_spec, num_frames - 1
+    return Batch(
+        obs=torch.zeros((1, num_frames, *agent.config.obs_shape), dtype=torch.uint8),
+        action=torch.zeros((1, steps, *spec.shape), dtype=spec.dtype),
+        reward=torch.zeros((1, steps)),
+        terminated=torch.zeros((1, steps), dtype=torch.bool),
+        truncated=torch.zeros((1, steps), dtype=torch.bool),
+        mask=torch.ones((1, num_frames), dtype=torch.bool),
+    )

@@ -55,7 +55,7 @@ class Comparison:
     """A row of the benchmark table.
 
     Attributes:
-        row: its name in :data:`~adamas.bench.workloads.ROWS`.
+        row: its name (:func:`~adamas.bench.workloads.rows_of`).
         unit: name of the unit that is counted, such as "frames".
         plain: the speed in plain PyTorch.
         fast: the speed with the configured optimisations.

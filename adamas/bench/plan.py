@@ -17,12 +17,12 @@ import torch
 import tyro
 from rich.table import Table
 
-from adamas.agent import Agent, AgentConfig
+from adamas.agent import AgentConfig
 from adamas.bench.accelerator import wait
-from adamas.bench.contents import agent_config, phases, stand_in_note
+from adamas.bench.contents import agent_config, outline, phases, stand_in_note
 from adamas.bench.flops import run_flops
 from adamas.bench.peak import peak_gflops, precision_of
-from adamas.bench.workloads import UPDATE_ROWS, small_run
+from adamas.bench.workloads import small_run, update_row
 from adamas.core.arguments import parse
 from adamas.core.console import console
 from adamas.core.errors import UserError
@@ -97,7 +97,7 @@ def seconds_by_profile(config: Config, agent: AgentConfig, profile: Path) -> dic
     Raises:
         UserError: the profile lacks a kind of update that the run makes.
     """
-    rows = {phase: UPDATE_ROWS[phase] for phase in phases(config, agent)}
+    rows = {phase: update_row(phase) for phase in phases(config, outline(agent))}
     try:
         measured = {row["row"]: row["fast"]["gflops"] for row in json.loads(profile.read_text())["rows"]}
         speeds = {phase: float(measured[row]) for phase, row in rows.items()}
@@ -123,9 +123,7 @@ def seconds_here(config: Config) -> dict[str, float]:
         tempfile.TemporaryDirectory(prefix="adamas-plan-") as folder,
         closing(small_run(config, Path(folder) / "run")) as trainer,
     ):
-        learn = {name: phase for name, phase in trainer.phases.items() if name in UPDATE_ROWS}
-        if config.imagination == "on":
-            learn.pop("collect", None)  # it plays and trains nothing
+        learn = {name: trainer.phases[name] for name in phases(config, trainer.agent)}
         for phase in learn.values():
             phase.begin(1)
             phase.update()  # the first one is slower
@@ -148,15 +146,15 @@ def memory_bytes(config: Config, agent: AgentConfig) -> dict[str, int]:
 
     Activations come on top; the peak memory that ``adamas bench`` prints includes them.
     """
-    with torch.device("meta"):
-        model = Agent(agent)
+    model = outline(agent)
+    components = model.world_model.components(config.horizon)
     weights = _count(model)
-    for name in phases(config, agent):
+    for name in phases(config, model):
         if name in ("actor_critic", "collect"):
             weights += (TRAINED_COPIES - 1) * _count(model.policy)
         else:
             averaged = config.training.component(name).average_decay > 0
-            weights += (TRAINED_COPIES - 1 + averaged) * _count(getattr(model.world_model, name))
+            weights += (TRAINED_COPIES - 1 + averaged) * _count(components[name].module)
     memory = {"weights": FLOAT_BYTES * weights}
     if (game := config.game_parts) is not None:
         memory["replay"] = game.collection.total_steps * int(np.prod(agent.obs_shape))

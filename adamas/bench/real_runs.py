@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,10 +33,9 @@ REPEATS_MAY_DIFFER = 10.0  # how much more a resumed run may differ than a repea
 ENDS = 10  # number of updates over which the first and the last loss are averaged; at most a quarter of all
 
 
-def cycling(config: Config, denoiser: int, reward_end: int, actor_critic: int) -> Config:
-    """Return ``config`` with these numbers of updates in every epoch, the first included, and no evaluations."""
-    updates = {"denoiser": denoiser, "reward_end": reward_end, "actor_critic": actor_critic}
-    training = {
+def cycling(config: Config, **updates: int) -> Config:
+    """Return ``config`` with these numbers of updates, by phase, in every epoch and without evaluations."""
+    training: dict[str, Any] = {
         name: replace(getattr(config.training, name), first_epoch_updates=count, updates_per_epoch=count)
         for name, count in updates.items()
     }
@@ -129,7 +129,7 @@ def train_for(config: Config, seconds: float) -> Iterator[Finding]:
                 trainer.run()
         finally:
             timer.cancel()
-        for name in phases(config, trainer.agent.config):
+        for name in phases(config, trainer.agent):
             yield course(name, losses.get(name, []))
 
 

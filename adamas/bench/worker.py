@@ -17,7 +17,7 @@ from pathlib import Path
 
 from adamas.bench.accelerator import peak_bytes
 from adamas.bench.measurement import Measurement
-from adamas.bench.workloads import ROWS, Work, small_run
+from adamas.bench.workloads import Work, rows_of, small_run
 from adamas.core.config import from_dict
 from adamas.core.process import run_command
 from adamas.training.config import Config
@@ -29,12 +29,13 @@ class Bench:
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
+        self._rows = rows_of(trainer.config, trainer.agent)
         self._works: dict[str, Work] = {}
 
     def measure(self, row: str, seconds: float) -> Measurement:
         """Repeat the work of a row for ``seconds``, at least once. The first measurement starts with a warm-up call."""
         if row not in self._works:
-            self._works[row] = ROWS[row].work(self.trainer)
+            self._works[row] = self._rows[row].work(self.trainer)
             self._works[row].do()
         work = self._works[row]
         times: list[float] = []

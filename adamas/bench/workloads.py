@@ -10,24 +10,25 @@ from pathlib import Path
 import torch
 from torch import Generator
 
-from adamas.agent import AgentConfig
+from adamas.agent import Agent
 from adamas.bench.accelerator import wait
 from adamas.bench.contents import phases, with_recordings
 from adamas.bench.flops import Flops
 from adamas.core.distributed import ALONE, Group
+from adamas.core.runtime import fixed_shapes
 from adamas.core.types import SegmentSpec
 from adamas.data.sampling import SegmentSampler
-from adamas.diffusion.samplers import SamplerConfig
 from adamas.dreaming.imagination import Imagination
 from adamas.rl.random_policy import RandomPolicy
 from adamas.rl.rollout import rollout, start
 from adamas.training.build import new_run
 from adamas.training.config import Config
 from adamas.training.trainer import Trainer
-from adamas.training.update_phases import context_sampler
+from adamas.training.update_phases import ComponentPhase, context_sampler
 
 REAL_STEPS = 600  # steps in the replay buffer of the small run
 DRAWS = 32  # segments per draw from the replay buffer
+BATCH_SIZES = (1, 32)  # of dreams
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,49 @@ class Row:
     work: Callable[[Trainer], Work]
     unit: str
     """Name of the unit that is counted, such as "frames"."""
-    needs: str = ""
-    """The row applies to runs that have this phase (:func:`~adamas.bench.contents.phases`), or play a game ("game")."""
     preset: str | None = None
     """If given, the row is always measured on this preset."""
     flops: Callable[[Flops], float] | None = None
     """Floating-point operations of one call; None if they are few, or differ from call to call."""
 
 
-def rows_of(config: Config, agent: AgentConfig) -> tuple[str, ...]:
-    """Names of the rows that apply to a run of ``config``, for an agent of the sizes in ``agent``."""
-    there = {"", *phases(config, agent), *(["game"] if config.data is None else [])}
-    return tuple(name for name, row in ROWS.items() if row.needs in there)
+def rows_of(config: Config, agent: Agent) -> dict[str, Row]:
+    """The rows that apply to a run of ``config`` by their names, given its agent, which may have no values."""
+    rows: dict[str, Row] = {}
+    if config.imagination == "on":
+        for name in agent.world_model.example_calls(1, Generator()):
+            rows |= {f"{_title(name)} forward, batch {b}": _forward_row(name, b) for b in BATCH_SIZES}
+        rows |= {f"dream step, batch {b}": _dream_row(b) for b in BATCH_SIZES}
+    rows |= {update_row(phase): _update_row(phase) for phase in phases(config, agent)}
+    if config.data is None:
+        rows["environment step"] = Row(_env_steps, "steps")
+    if config.imagination == "on":
+        rows["replay draw"] = Row(_replay_draw, "segments")
+    rows["quickstart epoch"] = Row(_epoch, "epochs", preset="quickstart")
+    return rows
+
+
+def update_row(phase: str) -> str:
+    """The name of the row that times updates of a phase."""
+    return f"{'model-free' if phase == 'collect' else _title(phase)} update"
+
+
+def _title(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _forward_row(name: str, batch_size: int) -> Row:
+    work = partial(_forward, name=name, batch_size=batch_size)
+    return Row(work, "frames", flops=lambda counted: batch_size * counted.calls[name])
+
+
+def _dream_row(batch_size: int) -> Row:
+    work = partial(_dream_step, batch_size=batch_size)
+    return Row(work, "frames", flops=lambda counted: batch_size * counted.dream_step)
+
+
+def _update_row(phase: str) -> Row:
+    return Row(partial(_update, phase=phase), "updates", flops=lambda counted: counted.updates[phase])
 
 
 def small_run(config: Config, folder: Path, group: Group = ALONE) -> Trainer:
@@ -83,17 +115,13 @@ def small_run(config: Config, folder: Path, group: Group = ALONE) -> Trainer:
     return trainer
 
 
-def _denoiser_forward(trainer: Trainer, batch_size: int) -> Work:
-    denoiser, config = trainer.agent.world_model.denoiser, trainer.agent.config
-    generator = Generator(trainer.device).manual_seed(0)
-    length, spec = trainer.agent.world_model.context_length, trainer.agent.action_spec
-    shape = (batch_size, length + 1, *config.world_model.small_shape(config.obs_shape))
-    frames = torch.randn(shape, generator=generator, device=trainer.device)
-    action = torch.zeros((batch_size, length, *spec.shape), dtype=spec.dtype, device=trainer.device)
+def _forward(trainer: Trainer, name: str, batch_size: int) -> Work:
+    call = trainer.agent.world_model.example_calls(batch_size, Generator().manual_seed(0))[name]
 
     @torch.no_grad()
     def forward() -> None:
-        denoiser.path(frames[:, -1], frames[:, :-1], action, SamplerConfig(num_steps=1))
+        with fixed_shapes():
+            call.network(*call.inputs)
         wait(trainer.device)
 
     return Work(forward, batch_size)
@@ -110,7 +138,7 @@ def _dream_step(trainer: Trainer, batch_size: int) -> Work:
     )
     policy = agent.actor_critic or RandomPolicy(agent.action_spec)
     with torch.no_grad():
-        position = start(policy, dreams)
+        position, _ = start(policy, dreams)
 
     @torch.no_grad()
     def step() -> None:
@@ -157,36 +185,6 @@ def _env_steps(trainer: Trainer) -> Work:
 
 
 def _replay_draw(trainer: Trainer) -> Work:
-    sampler = trainer.phases["denoiser"].sampler  # type: ignore[attr-defined]
+    phase = next(phase for phase in trainer.phases.values() if isinstance(phase, ComponentPhase))
     rng, spec = trainer.streams.numpy("bench"), SegmentSpec(num_frames=6)
-    return Work(lambda: sampler.sample(DRAWS, spec, rng), DRAWS)
-
-
-def _update_row(phase: str) -> Row:
-    return Row(partial(_update, phase=phase), "updates", phase, flops=lambda f: f.updates[phase])
-
-
-ROWS: dict[str, Row] = {
-    "denoiser forward, batch 1": Row(
-        partial(_denoiser_forward, batch_size=1), "frames", "denoiser", flops=lambda f: f.denoiser
-    ),
-    "denoiser forward, batch 32": Row(
-        partial(_denoiser_forward, batch_size=32), "frames", "denoiser", flops=lambda f: 32 * f.denoiser
-    ),
-    "dream step, batch 1": Row(
-        partial(_dream_step, batch_size=1), "frames", "denoiser", flops=lambda f: f.dream_step
-    ),
-    "dream step, batch 32": Row(
-        partial(_dream_step, batch_size=32), "frames", "denoiser", flops=lambda f: 32 * f.dream_step
-    ),
-    "denoiser update": _update_row("denoiser"),
-    "reward/end update": _update_row("reward_end"),
-    "upsampler update": _update_row("upsampler"),
-    "actor-critic update": _update_row("actor_critic"),
-    "model-free update": _update_row("collect"),
-    "environment step": Row(_env_steps, "steps", "game"),
-    "replay draw": Row(_replay_draw, "segments", "denoiser"),
-    "quickstart epoch": Row(_epoch, "epochs", preset="quickstart"),
-}
-UPDATE_ROWS = {row.needs: name for name, row in ROWS.items() if name.endswith(" update")}
-"""Names of the rows that time updates, by phase."""
+    return Work(lambda: phase.sampler.sample(DRAWS, spec, rng), DRAWS)

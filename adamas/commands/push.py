@@ -25,10 +25,8 @@ from adamas.training.config import Config
 
 USE = "adamas push RUN|CHECKPOINT hf://owner/name"
 
-WITH_DREAMS = """A world model (a diffusion model that draws the next frame, and a network that tells reward and
-end), and a policy that learnt in its dreams alone."""
-OF_RECORDINGS = """A world model (a diffusion model that draws the next frame) that learnt from recordings, without a
-policy."""
+WITH_DREAMS = "A world model, and a policy that learnt in its dreams alone."
+OF_RECORDINGS = "A world model that learnt from recordings, without a policy."
 WITHOUT_DREAMS = "A policy that learnt in the real game. The world model beside it was never trained."
 
 
@@ -125,12 +123,13 @@ def model_card(word: str, agent: Agent, config: Config, final: Evaluation | None
         final: its final scores; None if it has none.
         licence: the hub's name of the licence.
     """
-    env = config.env
-    tags = ["reinforcement-learning", "world-model", "diffusion"]
+    env, sampler = config.env, agent.world_model.sampler
+    diffusion = [] if sampler is None else ["diffusion"]
+    game = [] if env is None else [env.suite, env.game]
     head = {
         "license": licence,
         "library_name": "adamas",
-        "tags": tags if env is None else [*tags, env.suite, env.game],
+        "tags": ["reinforcement-learning", "world-model", *diffusion, *game],
     }
     spec = agent.action_spec
     rows = {
@@ -138,7 +137,7 @@ def model_card(word: str, agent: Agent, config: Config, final: Evaluation | None
         "frames (C, H, W)": tuple(agent.config.obs_shape),
         "actions": ", ".join(spec.names) if spec.is_discrete else str(spec),
         "parameters": f"{sum(p.numel() for p in agent.parameters()):,}",
-        "denoising steps of a frame": agent.config.world_model.sampler.num_steps,
+        **({} if sampler is None else {"denoising steps of a frame": sampler.num_steps}),
         "seed": config.seed,
     }
     if final is not None and final.run is not None:
@@ -149,8 +148,8 @@ def model_card(word: str, agent: Agent, config: Config, final: Evaluation | None
 
 # {"Recordings" if env is None else env.game}: {"a world model" if agent.actor_critic is None else "an agent"} of Adamas
 
-{_what(agent, config)} Uploaded with Adamas {adamas.__version__}; the method is DIAMOND's
-([Alonso, Jelley et al., 2024](https://arxiv.org/abs/2405.12399)).
+{_what(agent, config)} Uploaded with Adamas {adamas.__version__}.
+{agent.config.world_model.summary}
 
 ```python
 import adamas  # with huggingface_hub: pip install 'adamas[hub]'

@@ -3,16 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from adamas.agent import Agent
+from adamas.core.errors import UserError
 from adamas.core.types import to_model_range
 from adamas.diffusion.denoiser import to_levels
 from adamas.diffusion.edm import EdmDenoiser
 from adamas.rl.action_distribution import num_parameters, sample_action
+from adamas.rl.actor_critic import ActorCritic
+from adamas.world_models.diamond.reward_end import RewardEndModel
+from adamas.world_models.diamond.world import Diamond
+
+
+class Parts(NamedTuple):
+    """The parts of an agent that can be exported."""
+
+    world_model: Diamond
+    denoiser: EdmDenoiser
+    reward_end: RewardEndModel
+    policy: ActorCritic
+
+
+def parts_of(agent: Agent) -> Parts:
+    """The parts of an agent, each of the only kind that can be exported.
+
+    Raises:
+        UserError: a part is missing, or it is of another kind.
+    """
+    model, kind = agent.world_model, agent.config.world_model.kind
+    if not isinstance(model, Diamond):
+        raise UserError(
+            f"only diffusion world models (kind diamond) can be exported, and this agent's is of the kind {kind}; "
+            "choose another agent"
+        )
+    if model.reward_end is None:
+        raise UserError(
+            "the world model predicts neither rewards nor ends and cannot be exported; choose one that does"
+        )
+    if not isinstance(model.denoiser, EdmDenoiser):
+        raise UserError("only EDM denoisers can be exported, and this agent has a DDPM one; train with edm")
+    if not isinstance(agent.policy, ActorCritic):
+        raise UserError(
+            "only policies of the kind residual can be exported, and this agent has another one; choose another agent"
+        )
+    return Parts(model, model.denoiser, model.reward_end, agent.policy)
 
 
 class DenoiseStep(nn.Module):
@@ -24,8 +63,7 @@ class DenoiseStep(nn.Module):
 
     def __init__(self, agent: Agent) -> None:
         super().__init__()
-        assert isinstance(agent.denoiser, EdmDenoiser)
-        self.denoiser = agent.denoiser
+        self.denoiser = parts_of(agent).denoiser
         self.outputs = ("denoised", "estimate") if self.denoiser.config.quantise else ("denoised",)
 
     def forward(
@@ -48,7 +86,7 @@ class JudgeStep(nn.Module):
 
     def __init__(self, agent: Agent) -> None:
         super().__init__()
-        self.model = agent.reward_end
+        self.model = parts_of(agent).reward_end
 
     def forward(
         self, obs: Tensor, action: Tensor, next_obs: Tensor, hidden: Tensor, cell: Tensor
@@ -65,7 +103,7 @@ class ActStep(nn.Module):
 
     def __init__(self, agent: Agent) -> None:
         super().__init__()
-        self.model = agent.policy
+        self.model = parts_of(agent).policy
 
     def forward(self, obs: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8, twice (B, lstm_dim) -> (B, P), (B,), twice (B, lstm_dim)."""
@@ -95,7 +133,8 @@ def draw_inputs(
     """
     b, length = frames.shape[:2]
     obs = to_model_range(frames)
-    dims = agent.reward_end.config.lstm_dim, agent.policy.config.lstm_dim
+    parts = parts_of(agent)
+    dims = parts.reward_end.config.lstm_dim, parts.policy.config.lstm_dim
     judge, act = (
         {name: torch.rand(b, dim, generator=generator) * 2 - 1 for name in ("hidden", "cell")} for dim in dims
     )

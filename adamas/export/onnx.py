@@ -32,9 +32,8 @@ from adamas.core.actions import ActionSpec
 from adamas.core.checks import check_range
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError, not_installed
-from adamas.diffusion.edm import EdmDenoiser
 from adamas.diffusion.schedules import karras_sigmas
-from adamas.export.networks import MODELS, Step, draw_inputs, pad_channels
+from adamas.export.networks import MODELS, Step, draw_inputs, pad_channels, parts_of
 from adamas.rl.action_distribution import LOG_STD_MAX, LOG_STD_MIN
 
 OPSET = 20  # onnxruntime is fastest with it: from 21 on, group normalisation is another operator
@@ -69,8 +68,8 @@ def export_onnx(
         is that of the frames before, and how far the levels are from where those should be cut.
 
     Raises:
-        UserError: the denoiser is not EDM's, nothing judges rewards and ends, there is no policy, the opset is none of
-            those, the packages are missing, or a difference is above :data:`TOLERANCE`.
+        UserError: a part of the agent is missing or of another kind than can be exported, the opset is none of those,
+            the packages are missing, or a difference is above :data:`TOLERANCE`.
     """
     check_export(agent, opset)
     errors = {name: export_model(agent, name, folder, frames, opset) for name in MODELS}
@@ -100,12 +99,10 @@ def export_model(
 
 def check_export(agent: Agent, opset: int) -> None:
     """Refuse what cannot be exported, before anything is written. Raises UserError, see :func:`export_onnx`."""
-    _ = agent.reward_end, agent.policy  # raises UserError if one of them is missing
-    if not isinstance(agent.denoiser, EdmDenoiser):
-        raise UserError("only EDM denoisers can be exported, and this agent has a DDPM one; train with edm")
-    if agent.config.world_model.upsampler is not None:
+    config = parts_of(agent).world_model.config
+    if config.upsampler is not None:
         raise UserError("a world model of two stages cannot be exported; choose one of a single stage")
-    if agent.config.world_model.sampler.s_cond > 0:
+    if config.sampler.s_cond > 0:
         raise UserError(
             "the sampler puts noise on past frames and exported models do not; set `sampler.s_cond` to 0"
         )
@@ -115,17 +112,11 @@ def check_export(agent: Agent, opset: int) -> None:
             raise not_installed(module, "export")
 
 
-def _edm(agent: Agent) -> EdmDenoiser:
-    """The denoiser, which :func:`check_export` has found to be an EDM denoiser."""
-    assert isinstance(agent.denoiser, EdmDenoiser)
-    return agent.denoiser
-
-
 def describe(agent: Agent, title: str, opset: int, fps: float = FPS) -> dict[str, Any]:
     """What a program that dreams must know besides the models, as plain values for JSON."""
-    config = agent.config
-    channels, height, width = config.obs_shape
-    sampler = config.world_model.sampler
+    parts = parts_of(agent)
+    channels, height, width = agent.config.obs_shape
+    sampler = parts.world_model.sampler
     sigmas = karras_sigmas(sampler.num_steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)
     # JSON knows no infinity.
     finite = to_dict(sampler) | {"s_tmax": min(sampler.s_tmax, sys.float_info.max)}
@@ -135,18 +126,18 @@ def describe(agent: Agent, title: str, opset: int, fps: float = FPS) -> dict[str
         "channels": channels,
         "height": height,
         "width": width,
-        "actions": describe_actions(config.actions),
-        "context_length": agent.world_model.context_length,
+        "actions": describe_actions(agent.action_spec),
+        "context_length": parts.world_model.context_length,
         "lstm_dim": {
-            "reward_end": agent.reward_end.config.lstm_dim,
-            "actor_critic": agent.policy.config.lstm_dim,
+            "reward_end": parts.reward_end.config.lstm_dim,
+            "actor_critic": parts.policy.config.lstm_dim,
         },
         "rewards": [-1, 0, 1],
         "ends": [False, True],
-        "quantised": config.world_model.denoiser.quantise,
+        "quantised": parts.denoiser.config.quantise,
         "sampler": finite,
         "sigmas": sigmas.tolist(),
-        "starts_at_newest_frame": _edm(agent).config.sigma_change is not None,
+        "starts_at_newest_frame": parts.denoiser.config.sigma_change is not None,
         "fps": fps,
         "opset": opset,
         "adamas": adamas.__version__,
@@ -217,7 +208,7 @@ def _compare(
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    sampler = agent.config.world_model.sampler
+    sampler = parts_of(agent).world_model.sampler
     errors = []
     for sigma in np.geomspace(sampler.sigma_min, sampler.sigma_max, NOISE_LEVELS).tolist():
         for b in BATCHES:

@@ -27,6 +27,7 @@ from adamas.agent import Agent
 from adamas.core.errors import UserError
 from adamas.core.types import Batch, History, to_pixels
 from adamas.diffusion.denoiser import sample
+from adamas.export.networks import parts_of
 from adamas.rl.rollout import burn_in
 
 PACKAGE, VERSION = "onnxruntime-web", "~1.30.0"  # another minor version may have other files
@@ -97,15 +98,15 @@ class StillStep:
 @torch.no_grad()
 def still_step(agent: Agent, context: Batch) -> StillStep:
     """Dream one step from a context (B = 1) with action 0, one Euler step, and noise that is zero everywhere."""
-    model, action = agent.world_model, torch.zeros(1, 1, dtype=torch.int64)
-    state = model.initial_state(context)
+    (model, denoiser, judge, policy), action = parts_of(agent), torch.zeros(1, 1, dtype=torch.int64)
+    state, _ = model.start(context)
     obs, actions = state["obs"], torch.cat((state["action"], action), dim=1)
-    sampler = replace(model.config.sampler, num_steps=1, s_churn=0.0)
-    x = sample(model.denoiser, obs, actions, sampler, initial_noise=torch.zeros_like(obs[:, 0]))
-    _, end, _ = agent.reward_end(obs[:, -1:], action, x[:, None], (state["hidden"], state["cell"]))
+    sampler = replace(model.sampler, num_steps=1, s_churn=0.0)
+    x = sample(denoiser, obs, actions, sampler, initial_noise=torch.zeros_like(obs[:, 0]))
+    _, end, _ = judge(obs[:, -1:], action, x[:, None], (state["hidden"], state["cell"]))
     pixels = to_pixels(x)
-    policy_state = burn_in(agent.policy, History(context.obs, context.mask))
-    value = agent.policy(pixels, policy_state).value
+    history = History(context.obs, context.mask, actions)
+    value = policy(pixels, burn_in(policy, history)).value
     return StillStep(
         pixels=pixels.flatten().tolist(), value=value.item(), end=end.softmax(-1)[0, 0, 1].item()
     )

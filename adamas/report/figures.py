@@ -11,7 +11,7 @@ import numpy as np
 from adamas.evaluation.aggregate import performance_profile, resample
 from adamas.evaluation.scores import Estimate, Runs, aggregates
 from adamas.media.plots import BLUE, GREEN, GREY, ORANGE, new_figure
-from adamas.report.records import curve, evaluations
+from adamas.report.records import curve, evaluations, world_model_parts
 from adamas.report.runs import RunRecord
 
 if TYPE_CHECKING:
@@ -144,24 +144,7 @@ class Panel(NamedTuple):
     log: bool = False
 
 
-PANELS = (
-    Panel(
-        "Denoiser: loss", "denoiser", ("loss",), "training loss of the denoiser; lower is better", log=True
-    ),
-    Panel(
-        "Upsampler: loss",
-        "upsampler",
-        ("loss",),
-        "training loss of the network that enlarges frames; lower is better",
-        log=True,
-    ),
-    Panel(
-        "Reward and end: loss",
-        "reward_end",
-        ("loss",),
-        "training loss of the model that predicts rewards and ends; lower is better",
-        log=True,
-    ),
+FRAME_PANELS = (
     Panel(
         "Next dreamt frame: PSNR (dB)",
         "evaluate",
@@ -174,33 +157,48 @@ PANELS = (
         ("exact_1",),
         "share of first dreamt frames in which every pixel is right; higher is better",
     ),
-    Panel(
-        "Rewards of +1: precision, recall",
-        "reward_end",
-        ("reward_precision[+1]", "reward_recall[+1]"),
-        "solid, the share of predicted rewards that are real; dashed, the share of real rewards that are predicted",
-    ),
-    Panel(
-        "Ends: precision, recall",
-        "reward_end",
-        ("end_precision[yes]", "end_recall[yes]"),
-        "the same for the ends of episodes",
-    ),
-    Panel(
-        "Rewards a step: dreamt, real",
-        "evaluate",
-        ("dream_reward_rate", "real_reward_rate"),
-        "mean sign of the reward, in dreams (solid) and in the held-out episodes that they continue (dashed); "
-        "the two should agree",
-    ),
 )
+RATE_PANEL = Panel(
+    "Rewards a step: dreamt, real",
+    "evaluate",
+    ("dream_reward_rate", "real_reward_rate"),
+    "mean sign of the reward, in dreams (solid) and in the held-out episodes that they continue (dashed); "
+    "the two should agree",
+)
+
+
+def _loss_panel(part: str) -> Panel:
+    title = f"{part.replace('_', ' ').capitalize()}: loss"
+    meaning = "training loss of this part of the world model; lower is better"
+    return Panel(title, part, ("loss",), meaning, log=True)
+
+
+def _judging_panels(part: str) -> tuple[Panel, Panel]:
+    """Panels for a part of the world model that predicts rewards and ends."""
+    return (
+        Panel(
+            "Rewards of +1: precision, recall",
+            part,
+            ("reward_precision[+1]", "reward_recall[+1]"),
+            "solid, the share of predicted rewards that are real; dashed, the share of real rewards that are predicted",
+        ),
+        Panel(
+            "Ends: precision, recall",
+            part,
+            ("end_precision[yes]", "end_recall[yes]"),
+            "the same for the ends of episodes",
+        ),
+    )
 
 
 def recorded_panels(runs: Sequence[RunRecord]) -> list[Panel]:
     """Return the panels for which at least one of the runs has recorded something."""
+    parts = list(dict.fromkeys(part for run in runs for part in world_model_parts(run.metrics)))
+    losses = [_loss_panel(part) for part in parts]
+    judging = [panel for part in parts for panel in _judging_panels(part)]
     return [
         panel
-        for panel in PANELS
+        for panel in (*losses, *FRAME_PANELS, *judging, RATE_PANEL)
         if any(len(curve(run.metrics, panel.phase, name)[0]) for run in runs for name in panel.metrics)
     ]
 

@@ -13,6 +13,9 @@ import numpy as np
 from adamas.core.errors import UserError
 from adamas.core.files import read_file
 
+OTHER_PHASES = ("collect", "actor_critic", "evaluate")
+"""The phases of a run that train no part of the world model."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -77,6 +80,11 @@ def curve(metrics: Sequence[Record], phase: str, name: str) -> tuple[np.ndarray,
             points.append((epoch - 1 + seen[epoch] / total[epoch], record.values[name]))
     x, y = zip(*points, strict=True) if points else ((), ())
     return np.array(x), np.array(y)
+
+
+def world_model_parts(metrics: Sequence[Record]) -> list[str]:
+    """The names of the phases that train parts of the world model, in the order of their first records."""
+    return list(dict.fromkeys(record.phase for record in metrics if record.phase not in OTHER_PHASES))
 
 
 def evaluations(

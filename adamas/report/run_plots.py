@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import numpy as np
 from adamas.core.console import counted
 from adamas.evaluation.results import Evaluation, Score
 from adamas.media.plots import BLUE, GREEN, GREY, ORANGE, new_figure, save_figure
-from adamas.report.records import Record, curve, evaluations, read_records
+from adamas.report.records import Record, curve, evaluations, read_records, world_model_parts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,9 +73,10 @@ def world_model(metrics: Sequence[Record]) -> Figure:
     figure, axes = new_figure(2, 2)
     from matplotlib.ticker import LogLocator
 
-    _line(axes[0], *curve(metrics, "denoiser", "loss"), BLUE, "denoiser")
-    _line(axes[1], *curve(metrics, "reward_end", "loss_reward"), BLUE, "reward")
-    _line(axes[1], *curve(metrics, "reward_end", "loss_end"), ORANGE, "end")
+    for part, colour in zip(world_model_parts(metrics), cycle((BLUE, ORANGE, GREEN)), strict=False):
+        _line(axes[0], *curve(metrics, part, "loss"), colour, part)
+        _line(axes[1], *curve(metrics, part, "loss_reward"), BLUE, "reward")
+        _line(axes[1], *curve(metrics, part, "loss_end"), ORANGE, "end")
     names = [name for record in metrics if record.phase == "evaluate" for name in record.values]
     steps = sorted({int(name.removeprefix("psnr_")) for name in names if name.startswith("psnr_")})
     for step, colour in zip(steps, (BLUE, ORANGE), strict=False):
@@ -82,7 +84,7 @@ def world_model(metrics: Sequence[Record]) -> Figure:
         epoch, share = curve(metrics, "evaluate", f"exact_{step}")
         _line(axes[2], epoch, 100 * share, colour, what, marker="o")
         _line(axes[3], *curve(metrics, "evaluate", f"psnr_{step}"), colour, what, marker="o")
-    axes[0].set(title="Denoiser", ylabel="loss (mean squared error)")
+    axes[0].set(title="Parts of the world model", ylabel="loss")
     axes[1].set(title="Reward and end", ylabel="loss (cross-entropy, nats)")
     axes[2].set(title="Dreamt frames that are right", ylabel="share (%)", ylim=(-4, 104))
     axes[3].set(title="Dreamt frames", ylabel="PSNR (dB)")

@@ -48,6 +48,18 @@ class Details(NamedTuple):
     """(B, 2), for no end and an end."""
 
 
+class Call(NamedTuple):
+    """One call of a network.
+
+    Attributes:
+        network: the network.
+        inputs: its arguments, on its device.
+    """
+
+    network: nn.Module
+    inputs: tuple[Any, ...]
+
+
 class WorldModel(nn.Module, ABC):
     """A learned environment. The states of dreams are passed in and returned, never stored in the module.
 
@@ -139,6 +151,17 @@ class WorldModel(nn.Module, ABC):
         state, imagined = self.imagine(state, action, generator)
         return state, imagined, Details()
 
+    def example_calls(self, batch_size: int, generator: Generator) -> Mapping[str, Call]:
+        """One call of each network that predicts a part of a step of B dreams, by the names of components.
+
+        They are timed alone, and compared between devices. Where there are none, only whole steps and updates are.
+
+        Args:
+            batch_size: B.
+            generator: source of the inputs, on the CPU, so that they are the same on every device.
+        """
+        return {}
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorldModelConfig(Open):
@@ -173,6 +196,11 @@ class WorldModelConfig(Open):
 
         A file with fewer tensors is refused before a model of these sizes is built.
         """
+
+    @property
+    def summary(self) -> str:
+        """What the world model is and whose method it is, in a Markdown sentence, for an agent's page on the hub."""
+        return f"The world model is of the kind {self.kind}."
 
     def check_training(self, training: Any) -> None:
         """Check that the settings of training, of the same kind, have every component. Raises UserError if not."""

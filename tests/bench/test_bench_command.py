@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from adamas.bench.command import table, within_patience
+from adamas.bench.command import chosen_rows, table, within_patience
 from adamas.bench.compare import Child, compare
-from adamas.bench.contents import agent_config
+from adamas.bench.contents import agent_config, outline
 from adamas.bench.workloads import rows_of
 from adamas.cli import run
 from adamas.core.errors import UserError
@@ -21,8 +21,9 @@ def test_rows_are_compared_in_two_processes_which_remove_their_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    results = []
-    for result in compare(preset("debug"), CHEAP, rounds=2, seconds=0.0):
+    config, results = preset("debug"), []
+    rows = chosen_rows(CHEAP, "debug", rows_of(config, outline(agent_config(config))))
+    for result in compare(config, rows, rounds=2, seconds=0.0):
         results.append(result)
         assert len(list(tmp_path.glob("adamas-bench-*"))) == 2
     assert not list(tmp_path.glob("adamas-bench-*"))
@@ -46,18 +47,20 @@ ROWS_UNITS = {"denoiser forward, batch 1": 1, "replay draw": 32}
 def test_what_takes_minutes_is_left_out_unless_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     config = preset("csgo")
     agent = agent_config(config)
-    rows = within_patience(rows_of(config, agent), config, agent, peak=200.0)
+    rows = within_patience(rows_of(config, outline(agent)), config, agent, peak=200.0)
     # 128 x 5 targets of 31.8 GFLOP, three times: 61 TFLOP. A full frame takes ten calls of 85.8 GFLOP.
     assert set(rows) == {
         "denoiser forward, batch 1",
         "denoiser forward, batch 32",
+        "upsampler forward, batch 1",
+        "upsampler forward, batch 32",
         "dream step, batch 1",
         "replay draw",
         "quickstart epoch",
     }
     assert "denoiser update (5 min)" in capsys.readouterr().out
     with pytest.raises(
-        UserError, match="csgo has no actor-critic update; choose from: denoiser forward, batch 1"
+        UserError, match="--rows: csgo has no 'actor-critic update'; choose from: denoiser forward, batch 1"
     ):
         run(["bench", "csgo", "--rows", "actor-critic update"])
 
@@ -89,7 +92,7 @@ def test_command_writes_json_and_keeps_what_is_there(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rows", "replay drow"], "--rows has no 'replay drow'; did you mean 'replay draw'?"),
+        (["--rows", "replay drow"], "--rows: debug has no 'replay drow'; choose from: denoiser forward"),
         (["--rounds", "0"], "--rounds is 0; it must be at least 1"),
         (["--seconds", "nan"], "--seconds is nan; it must be at least 0"),
     ],

@@ -13,15 +13,15 @@ import torch
 from gymnasium.spaces import Box
 
 from adamas.bench.compare import plain
-from adamas.bench.contents import STAND_INS, StandIn, agent_config, stand_in_note, with_recordings
+from adamas.bench.contents import STAND_INS, StandIn, agent_config, outline, stand_in_note, with_recordings
 from adamas.bench.flops import count_flops
-from adamas.bench.workloads import ROWS, rows_of, small_run
+from adamas.bench.workloads import rows_of, small_run
 from adamas.core.errors import UserError
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.envs.config import GymnasiumConfig
 from adamas.nn.unet import FrameNetworkConfig
-from adamas.presets import PRESETS, preset
+from adamas.presets import PRESETS, paper, preset
 from adamas.training.config import Config
 from adamas.training.source import on_recordings
 
@@ -78,9 +78,10 @@ def tiny(kind: str) -> Config:
                 factor=2,
                 sampler=SamplerConfig(num_steps=1),
             )
-            model = replace(config.world_model, reward_end=None, upsampler=upsampler)
             config = on_recordings(config, "doom")
-            training = replace(config.training, reward_end=None, upsampler=config.training.denoiser)
+            model, training = paper.parts(config)
+            model = replace(model, reward_end=None, upsampler=upsampler)
+            training = replace(training, reward_end=None, upsampler=training.denoiser)
             return replace(config, world_model=model, training=training)
     raise ValueError(kind)
 
@@ -101,7 +102,9 @@ DREAMS = {
     "replay draw",
     "quickstart epoch",
 }
-PLAYS = {"reward/end update", "actor-critic update", "environment step"}
+JUDGES = {"reward-end forward, batch 1", "reward-end forward, batch 32", "reward-end update"}
+PLAYS = JUDGES | {"actor-critic update", "environment step"}
+ENLARGES = {"upsampler forward, batch 1", "upsampler forward, batch 32", "upsampler update"}
 
 
 @pytest.mark.parametrize(
@@ -110,20 +113,20 @@ PLAYS = {"reward/end update", "actor-critic update", "environment step"}
         ("game", DREAMS | PLAYS),
         ("vector actions", DREAMS | PLAYS),
         ("no world model", {"model-free update", "environment step", "quickstart epoch"}),
-        ("recordings", DREAMS | {"reward/end update"}),
-        ("two stages, no labels", DREAMS | {"upsampler update"}),
+        ("recordings", DREAMS | JUDGES),
+        ("two stages, no labels", DREAMS | ENLARGES),
     ],
 )
 def test_every_row_of_every_kind_of_run_does_its_work(
     kind: str, names: set[str], small_stand_ins: None, tmp_path: Path
 ) -> None:
     config = tiny(kind)
-    rows = rows_of(config, agent_config(config))
+    rows = rows_of(config, outline(agent_config(config)))
     assert set(rows) == names
     with closing(small_run(config, tmp_path / "run")) as trainer:
-        for name in rows:
+        for name, row in rows.items():
             if name != "quickstart epoch" or kind == "game":  # of another preset, so the same for every kind
-                work = ROWS[name].work(trainer)
+                work = row.work(trainer)
                 work.do()
                 assert work.units >= 1
 

@@ -136,7 +136,7 @@ def test_a_wrong_weight_shows_in_outputs_and_gradients() -> None:
         agent.denoiser.inner_model.conv_in.weight.mul_(1.1)
     after = network_results(agent)
     errors = {name: relative_error(after[name].outputs, before[name].outputs) for name in before}
-    assert errors["denoiser"] > 1e-2 and errors["reward/end model"] == errors["actor-critic"] == 0
+    assert errors["denoiser"] > 1e-2 and errors["reward_end"] == errors["actor_critic"] == 0
     assert relative_error(after["denoiser"].gradients, before["denoiser"].gradients) > 1e-2
     again = cuda_graph_results(agent)["denoiser"].outputs
     assert relative_error(again, replayed["denoiser"].outputs) > 1e-2

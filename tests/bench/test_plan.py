@@ -18,7 +18,7 @@ from adamas.bench import contents
 from adamas.bench import plan as planning
 from adamas.bench.flops import count_flops, run_flops
 from adamas.bench.plan import memory_bytes, plan, seconds_by_profile
-from adamas.bench.workloads import UPDATE_ROWS, small_run
+from adamas.bench.workloads import small_run, update_row
 from adamas.cli import run
 from adamas.core.actions import ActionSpec, Axis
 from adamas.core.config import with_value
@@ -70,7 +70,7 @@ def test_every_preset_is_planned(
         monkeypatch.setattr(contents, "make_env", lambda *_, **__: game)
 
     def seconds_here(config: Config) -> dict[str, float]:
-        timed.extend(contents.phases(config, contents.agent_config(config)))
+        timed.extend(contents.phases(config, contents.outline(contents.agent_config(config))))
         return dict.fromkeys(timed, 1.0)
 
     monkeypatch.setattr(planning, "peak_gflops", lambda *_: 1e9)
@@ -97,7 +97,7 @@ LEVER = ActionSpec(axes=(Axis("lever"),))
 def test_operations_of_every_kind_of_model_are_counted(name: str) -> None:
     config = preset(name)
     counted = run_flops(config, contents.agent_config(config))
-    assert min(counted.updates.values()) > counted.dream_step > counted.denoiser > 0
+    assert min(counted.updates.values()) > counted.dream_step > counted.calls["denoiser"] > 0
 
 
 def test_what_would_take_minutes_to_time_is_computed_from_operations(
@@ -138,7 +138,10 @@ def test_operations_are_those_of_real_updates(tmp_path: Path) -> None:
 def test_a_profile_says_how_fast_another_machine_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows: list[dict[str, Any]] = [{"row": row, "fast": {"gflops": 2.0}} for row in UPDATE_ROWS.values()]
+    rows: list[dict[str, Any]] = [
+        {"row": update_row(phase), "fast": {"gflops": 2.0}}
+        for phase in ("denoiser", "reward_end", "actor_critic")
+    ]
     file = tmp_path / "profile.json"
     file.write_text(json.dumps({"rows": rows}))
     config = preset("debug")
@@ -153,7 +156,7 @@ def test_a_profile_says_how_fast_another_machine_is(
     assert "reward_end" in out
     file.write_text("{}")
     with pytest.raises(
-        UserError, match="it needs rows denoiser update, reward/end update, actor-critic update;"
+        UserError, match="it needs rows denoiser update, reward-end update, actor-critic update;"
     ):
         seconds_by_profile(config, agent, file)
 

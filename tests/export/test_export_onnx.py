@@ -24,6 +24,7 @@ from adamas.export import onnx as exporting
 from adamas.export.networks import draw_inputs
 from adamas.export.onnx import export_model, level_error
 from adamas.nn.unet import FrameNetworkConfig
+from tests.helpers.diamond import model_config
 from tests.helpers.export_agent import CONFIG, SHAPE, L, close, dream, make_agent, read_contexts
 
 onnx = pytest.importorskip("onnx")
@@ -186,7 +187,7 @@ def test_levels_changes_another_network_another_opset_and_actions_of_several_par
         noise_cond=True,
         context="cross_attention",
     )
-    world_model = replace(CONFIG.world_model, denoiser=EdmConfig(network=network, sigma_change=0.2))
+    world_model = replace(model_config(CONFIG), denoiser=EdmConfig(network=network, sigma_change=0.2))
     spec = ActionSpec((Choice(("left", "right"), "way"),), ("horn",), (Axis("gas"),))
     agent = make_agent(replace(CONFIG, world_model=world_model, actions=spec))
     assert export_model(agent, "denoiser", tmp_path, opset=18) < 1e-4
@@ -235,7 +236,7 @@ def test_the_example_in_the_docs(
     names: dict[str, Any] = {}
     exec(code[1], names)
     noise = torch.from_numpy(np.random.default_rng(0).standard_normal((1, *SHAPE), np.float32))
-    sampler = agent.config.world_model.sampler
+    sampler = model_config(agent.config).sampler
     expected = sample(
         agent.denoiser, torch.zeros(1, L, *SHAPE), torch.zeros(1, L, dtype=torch.int64), sampler, noise
     )

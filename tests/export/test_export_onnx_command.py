@@ -19,6 +19,7 @@ from adamas.diffusion.ddpm import DdpmConfig
 from adamas.diffusion.edm import EdmConfig
 from adamas.export import onnx as exporting
 from adamas.export.onnx import export_onnx
+from tests.helpers.diamond import model_config
 from tests.helpers.export_agent import CONFIG, SHAPE, L
 
 pytest.importorskip("onnx")
@@ -93,9 +94,9 @@ def test_a_missing_package_is_named(
 
 
 def test_noise_in_past_frames_is_refused(tmp_path: Path) -> None:
-    network = replace(CONFIG.world_model.denoiser.network, noise_cond=True)
-    sampler = replace(CONFIG.world_model.sampler, s_cond=0.1)
-    world_model = replace(CONFIG.world_model, denoiser=EdmConfig(network=network), sampler=sampler)
+    network = replace(model_config(CONFIG).denoiser.network, noise_cond=True)
+    sampler = replace(model_config(CONFIG).sampler, s_cond=0.1)
+    world_model = replace(model_config(CONFIG), denoiser=EdmConfig(network=network), sampler=sampler)
     with pytest.raises(
         UserError, match=r"the sampler puts noise on past frames .*; set `sampler.s_cond` to 0"
     ):
@@ -104,15 +105,15 @@ def test_noise_in_past_frames_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_world_without_rewards_and_ends_is_refused(tmp_path: Path) -> None:
-    agent = Agent(replace(CONFIG, world_model=replace(CONFIG.world_model, reward_end=None)))
+    agent = Agent(replace(CONFIG, world_model=replace(model_config(CONFIG), reward_end=None)))
     with pytest.raises(UserError, match="predicts neither rewards nor ends"):
         export_onnx(agent, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_ddpm_is_refused(tmp_path: Path) -> None:
-    denoiser = DdpmConfig(network=CONFIG.world_model.denoiser.network)
-    agent = Agent(replace(CONFIG, world_model=replace(CONFIG.world_model, denoiser=denoiser)))
+    denoiser = DdpmConfig(network=model_config(CONFIG).denoiser.network)
+    agent = Agent(replace(CONFIG, world_model=replace(model_config(CONFIG), denoiser=denoiser)))
     with pytest.raises(UserError, match="only EDM denoisers can be exported"):
         export_onnx(agent, tmp_path)
     assert not list(tmp_path.iterdir())

@@ -109,9 +109,9 @@ def test_a_single_episode_has_no_interval(records: tuple[list[Record], list[Reco
 
 
 def test_world_model(records: tuple[list[Record], list[Record]]) -> None:
-    denoiser, reward_end, right, psnr = world_model(records[0]).axes
-    assert lines(denoiser)["denoiser"] == ([0.5, 1, 2], [1, 0.5, 0.25])
-    assert lines(reward_end) == {"reward": ([1], [0.1]), "end": ([1], [0.2])}
+    losses, judging, right, psnr = world_model(records[0]).axes
+    assert lines(losses) == {"denoiser": ([0.5, 1, 2], [1, 0.5, 0.25]), "reward_end": ([1], [0.3])}
+    assert lines(judging) == {"reward": ([1], [0.1]), "end": ([1], [0.2])}
     assert lines(right) == {"next frame": ([1, 2], [75, 100]), "frame 15 steps on": ([1], [25])}
     assert lines(psnr) == {"next frame": ([1, 2], [20, 30]), "frame 15 steps on": ([1], [10])}
 

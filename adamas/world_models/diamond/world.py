@@ -18,7 +18,7 @@ from adamas.core.actions import ActionSpec
 from adamas.core.checks import check_range
 from adamas.core.errors import UserError
 from adamas.core.protocols import Component, DreamState, Loss
-from adamas.core.runtime import fixed_shapes
+from adamas.core.runtime import device_of, fixed_shapes
 from adamas.core.seeding import sample_categorical
 from adamas.core.types import Batch, SegmentSpec, to_model_range, to_pixels
 from adamas.diffusion.ddpm import NUM_TIMESTEPS, DdpmConfig, DdpmDenoiser
@@ -27,7 +27,7 @@ from adamas.diffusion.edm import EdmConfig, EdmDenoiser
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import Upsampler, UpsamplerConfig
 from adamas.rl.part_training import TrainingConfig
-from adamas.world_models.base import Details, Imagined, WorldModel, WorldModelConfig
+from adamas.world_models.base import Call, Details, Imagined, WorldModel, WorldModelConfig
 from adamas.world_models.diamond.reward_end import RewardEndConfig, RewardEndModel
 
 DenoiserConfig: TypeAlias = EdmConfig | DdpmConfig
@@ -78,6 +78,15 @@ class DiamondConfig(WorldModelConfig):
         """Number of residual blocks."""
         parts = (self.denoiser.network, self.reward_end, self.upsampler and self.upsampler.network)
         return sum(depth for part in parts if part for depth in part.depths)
+
+    @property
+    def summary(self) -> str:
+        """What the world model is, with a link to the paper."""
+        judge = "" if self.reward_end is None else ", and a network tells reward and end"
+        return (
+            f"In the world model a diffusion model draws the next frame{judge}; the method is DIAMOND's\n"
+            "([Alonso, Jelley et al., 2024](https://arxiv.org/abs/2405.12399))."
+        )
 
     def check_training(self, training: TrainingConfig) -> None:
         """Raise UserError unless exactly the parts that exist are trained."""
@@ -141,6 +150,7 @@ class Diamond(WorldModel):
         super().__init__()
         self.config = config
         self.obs_shape = obs_shape
+        self.action_spec = action_spec
         small_shape = config.small_shape(obs_shape)
         self.denoiser: Denoiser = DENOISERS[type(config.denoiser)](config.denoiser, obs_shape[0], action_spec)
         self.reward_end = (
@@ -256,6 +266,28 @@ class Diamond(WorldModel):
             following["full"] = _shift(full, obs)
         imagined = Imagined(to_pixels(obs), reward, terminated)
         return following, imagined, Details(path, logits_reward, logits_end)
+
+    def example_calls(self, batch_size: int, generator: Generator) -> Mapping[str, Call]:
+        """One call of each network, for the next frame of B dreams."""
+        config, spec, device = self.config, self.action_spec, device_of(self)
+        small, length = config.small_shape(self.obs_shape), self.context_length
+
+        def rand(*shape: int) -> Tensor:
+            return torch.randn((batch_size, *shape), generator=generator).to(device)
+
+        action = torch.zeros((batch_size, length, *spec.shape), dtype=spec.dtype, device=device)
+        denoised = (rand(*small), rand(), rand(length, *small), action)
+        calls = {"denoiser": Call(self.denoiser.inner_model, denoised)}
+        if self.reward_end is not None:
+            dim = self.reward_end.config.lstm_dim
+            judged = (rand(1, *small), action[:, :1], rand(1, *small), (rand(dim), rand(dim)))
+            calls["reward_end"] = Call(self.reward_end, judged)
+        if self.upsampler is not None:
+            known = rand(self.upsampler.config.network.context_length + 1, *self.obs_shape)
+            calls["upsampler"] = Call(
+                self.upsampler.inner_model, (rand(*self.obs_shape), rand(), known, None)
+            )
+        return calls
 
 
 def _shift(frames: Tensor, newest: Tensor) -> Tensor:
