@@ -126,7 +126,6 @@ def test_every_command_takes_it(run_dir: Path, tmp_path: Path, capsys: pytest.Ca
     cli.run(["data", "record", str(tmp_path / "recorded"), "--agent", run, "--steps", "30", *device])
     cli.run(["report", run, "--out", str(tmp_path / "report.html")])
     cli.run(["plan", "debug", *OPTIONS])
-    cli.run(["bench", "debug", *OPTIONS])
     printed = capsys.readouterr().out
     found = json.loads((tmp_path / "fidelity" / "fidelity.json").read_text())["dreams"]
     assert list(found) == ["dreams", "the baseline", "other actions", "still frame"]
