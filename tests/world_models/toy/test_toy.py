@@ -128,13 +128,13 @@ def test_every_command_takes_it(run_dir: Path, tmp_path: Path, capsys: pytest.Ca
     cli.run(["plan", "debug", *OPTIONS])
     printed = capsys.readouterr().out
     found = json.loads((tmp_path / "fidelity" / "fidelity.json").read_text())["dreams"]
-    assert list(found) == ["dreams", "the baseline", "other actions", "still frame"]
+    assert list(found) == ["dreams", "other actions", "still frame", "baseline"]
     assert "autoencoder" in printed and "mean return" in printed
     for name in ("a.gif", "b.gif", "report.html"):
         assert (tmp_path / name).stat().st_size > 1000, name
     with pytest.raises(UserError, match="does not draw frames from noise"):
         cli.run(["dream", run, "--out", str(tmp_path / "c.gif"), "--denoising-steps", "3", *device])
-    with pytest.raises(UserError, match="export"):
+    with pytest.raises(UserError, match="only diffusion world models"):
         cli.run(["export", "onnx", run, str(tmp_path / "onnx")])
 
 
