@@ -135,7 +135,7 @@ def test_every_command_takes_it(run_dir: Path, tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(UserError, match="does not draw frames from noise"):
         cli.run(["dream", run, "--out", str(tmp_path / "c.gif"), "--denoising-steps", "3", *device])
     with pytest.raises(UserError, match="only diffusion world models"):
-        cli.run(["export", "onnx", run, str(tmp_path / "onnx")])
+        cli.run(["export", "onnx", run, "--out", str(tmp_path / "onnx")])
 
 
 def test_its_dreams_are_environments(run_dir: Path) -> None:
