@@ -111,16 +111,13 @@ def play(arguments: Sequence[str]) -> None:
         )
     folder = options.recordings or (run or Path()) / "recordings"
     recordings = Recordings(folder, agent.config.obs_shape, agent.action_spec)
-    trained = agent.config.world_model.sampler
     shared = PlayContext(
         agent=agent,
         moves=Moves(agent.action_spec),
         starts=_starts(agent, datasets, make_real),
         make_env=make_real,
         recordings=recordings,
-        settings=from_dict(
-            Settings, {"fps": fps, "denoising_steps": trained.num_steps, "method": trained.method}
-        ),
+        settings=_settings(agent, fps),
         rng=np.random.default_rng(options.seed),
         generator=torch.Generator(runtime.device_of(agent)).manual_seed(options.seed),
     )
@@ -138,6 +135,13 @@ def play(arguments: Sequence[str]) -> None:
             _serve(engine, {**datasets, **played}, hello, replace(options, fps=fps))
     finally:
         recordings.close()
+
+
+def _settings(agent: Agent, fps: float) -> Settings:
+    """The settings of a new player: frames are drawn as in training."""
+    sampler = agent.world_model.sampler
+    denoising = {} if sampler is None else {"denoising_steps": sampler.num_steps, "method": sampler.method}
+    return from_dict(Settings, {"fps": fps, **denoising})
 
 
 def _serve(engine: Engine, datasets: Mapping[str, Place], hello: Hello, options: Play) -> None:
@@ -211,12 +215,12 @@ def _hello(agent: Agent, target: Target, origin: str, why_no_real: str, has_poli
         title="demo agent" if target.path == DEMO else target.name,
         game=origin,
         has_policy=has_policy,
-        has_rewards=agent.world_model.reward_end is not None,
+        has_rewards=agent.world_model.predicts_rewards,
         height=height,
         width=width,
         actions=Moves(agent.action_spec).names,
         views=("dream",) if why_no_real else get_args(View),
         why_no_real=why_no_real,
-        samplers=tuple(SAMPLERS),
+        samplers=() if agent.world_model.sampler is None else tuple(SAMPLERS),
         limits=LIMITS,
     )

@@ -1,8 +1,8 @@
 """Configurations: frozen dataclasses, plain dictionaries and YAML files, converted strictly.
 
 A field may be a ``bool``, ``int``, ``float``, ``str``, ``Literal``, another dataclass, a set of kinds
-(:mod:`adamas.core.kinds`), a ``tuple`` of these (a list in YAML), or any of them ``| None``. A value that
-does not fit its field exactly is refused with a :class:`~adamas.core.errors.UserError` that names the key.
+(:mod:`adamas.core.kinds`), a ``tuple`` of these (a list in YAML), or any of them ``| None``. A value that does not fit
+its field exactly is refused with a :class:`~adamas.core.errors.UserError` that names the key.
 """
 
 from __future__ import annotations
@@ -89,8 +89,7 @@ def from_dict(cls: type[Config], data: Mapping[str, Any], where: str = "") -> Co
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
     """Convert ``value`` to the annotation ``kind``."""
-    if is_open(kind):
-        return _convert(_kind_of(kinds_of(kind), value, where), value, where)
+    kind = _kind_of(kinds_of(kind), value, where) if is_open(kind) else kind
     if dataclasses.is_dataclass(kind):
         return from_dict(kind, value, where)  # type: ignore[arg-type]
     if kind is float:

@@ -15,12 +15,11 @@ import torch
 from torch import Tensor
 
 from adamas.core import runtime
-from adamas.diffusion.samplers import SamplerConfig
 from adamas.play.messages import Request
 from adamas.play.scene import PlayContext
 from adamas.play.server_messages import Note, ViewUpdate
 from adamas.play.session import Session
-from adamas.play.worlds import Dream
+from adamas.play.worlds import Dream, DreamSteps
 
 MAX_BATCH = 32  # players in one step
 SMALL_FRAME = 32 * 32  # pixels
@@ -164,33 +163,38 @@ class Engine:
 
     def _dream(self, moving: Sequence[Session]) -> dict[Session, Callable[[Dream], None]]:
         """Step the running dreams, in one batch per sampler. Each session gets a function that applies its result."""
-        trained = self._shared.agent.config.world_model.sampler
-        alike: dict[SamplerConfig, list[tuple[Session, Dream]]] = defaultdict(list)
+        alike: dict[tuple[int, str], list[tuple[Session, Dream]]] = defaultdict(list)
         for session in moving:
-            dream = session.scene.dream
+            dream, settings = session.scene.dream, session.settings
             if dream is not None and not dream.over:
-                alike[session.settings.sampler(trained)].append((session, dream))
+                alike[settings.denoising_steps, settings.method].append((session, dream))
         parts: dict[Session, Callable[[Dream], None]] = {}
-        for sampler, members in alike.items():
+        for members in alike.values():
             states = [dream.state for _, dream in members]
             state = {name: torch.cat([s[name] for s in states]) for name in states[0]}
             action = torch.stack([session.action_taken for session, _ in members]).to(self._device)
-            world_model = self._shared.agent.world_model.with_sampler(sampler)
-            imagined = world_model.imagine(state, action, self._shared.generator)
+            world_model = members[0][0].settings.world_model(self._shared.agent.world_model)
+            state, imagined, details = world_model.imagine_in_detail(state, action, self._shared.generator)
+            steps = DreamSteps(state, imagined, details, world_model.decode(state).cpu())
             for row, (session, _) in enumerate(members):
-                parts[session] = partial(
-                    Dream.go_on, row=row, horizon=session.settings.horizon, imagined=imagined
-                )
+                parts[session] = partial(Dream.go_on, row=row, horizon=session.settings.horizon, steps=steps)
         return parts
 
     def _policy_outputs(self, sessions: Sequence[Session]) -> list[tuple[Tensor, Tensor] | None]:
-        """The policy's logits (1, A) and value (1,) for the frame of each player; None without a policy."""
-        policy = self._shared.agent.actor_critic
-        if policy is None:
-            return [None] * len(sessions)
-        obs = torch.stack([session.scene.obs for session in sessions]).to(self._device)
-        states = zip(*(session.scene.memory for session in sessions), strict=True)
-        output = policy(obs, tuple(torch.cat(parts) for parts in states))
-        for row, session in enumerate(sessions):
-            session.scene.next_memory = tuple(part[row : row + 1] for part in output.state)
-        return list(zip(output.logits.split(1), output.value.split(1), strict=True))
+        """The policy's logits (1, A) and value (1,) for the frame of each player; None without a policy.
+
+        Those who see a game, and those who see a dream, make a batch each.
+        """
+        outputs: dict[Session, tuple[Tensor, Tensor]] = {}
+        in_game = [session for session in sessions if session.scene.game is not None]
+        in_dream = [session for session in sessions if session.scene.game is None]
+        for members in filter(None, (in_game, in_dream)):
+            if (policy := members[0].scene.policy) is None:
+                continue
+            obs = torch.stack([session.scene.seen for session in members]).to(self._device)
+            states = zip(*(session.scene.memory for session in members), strict=True)
+            output = policy(obs, tuple(torch.cat(parts) for parts in states))
+            for row, session in enumerate(members):
+                session.scene.next_memory = tuple(part[row : row + 1] for part in output.state)
+                outputs[session] = output.logits[row : row + 1], output.value[row : row + 1]
+        return [outputs.get(session) for session in sessions]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from adamas.core.checks import check_range
 from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError, nearest
-from adamas.diffusion.samplers import SamplerConfig, SamplerName
+from adamas.diffusion.samplers import SamplerName
 from adamas.envs.config import EnvConfig
+from adamas.world_models.base import WorldModel
 
 MAX_MESSAGE = 512  # bytes
 LIMITS: Mapping[str, tuple[float, float]] = {
@@ -51,9 +52,13 @@ class Settings:
         for name, (low, high) in LIMITS.items():
             check_range(name, getattr(self, name), least=low, most=high)
 
-    def sampler(self, trained: SamplerConfig) -> SamplerConfig:
-        """The agent's own sampler with the number of denoising steps and the method of these settings."""
-        return replace(trained, num_steps=self.denoising_steps, method=self.method)
+    def world_model(self, own: WorldModel) -> WorldModel:
+        """The agent's own world model, with the denoising steps and the method of these settings if it has any.
+
+        Raises:
+            UserError: it cannot draw frames in this way.
+        """
+        return own if own.sampler is None else own.with_denoising(self.denoising_steps, self.method)
 
 
 @dataclass(frozen=True)

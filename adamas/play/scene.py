@@ -12,7 +12,7 @@ from torch import Tensor
 from adamas.agent import Agent
 from adamas.core import runtime
 from adamas.core.errors import UserError
-from adamas.core.types import History
+from adamas.core.protocols import Policy
 from adamas.dreaming.starts import Starts
 from adamas.play.controls import Moves
 from adamas.play.messages import Settings, View
@@ -57,8 +57,8 @@ class Scene:
     Attributes:
         view: which of them is shown.
         dream, game: the worlds; None for a world that is not shown.
-        memory: the policy's recurrent state before the current frame; empty without a policy.
-        next_memory: the policy's recurrent state after it, which the engine sets.
+        memory: the state of :attr:`policy` before the current frame; empty without a policy.
+        next_memory: the same after it, which the engine sets.
     """
 
     def __init__(self, shared: PlayContext) -> None:
@@ -87,6 +87,18 @@ class Scene:
         """The frame that the agent acts on, (C, H, W) uint8."""
         return self.main.obs
 
+    @property
+    def seen(self) -> Tensor:
+        """What the policy sees of that frame: the frame of a game, the features of a dream."""
+        return self.dream.features if self.game is None and self.dream is not None else self.obs
+
+    @property
+    def policy(self) -> Policy | None:
+        """Who acts: in a game the world model and the policy, in a dream the policy alone; None without a policy."""
+        if not self._shared.has_policy:
+            return None
+        return self._shared.agent.policy if self.game is None else self._shared.agent.player
+
     def restart(self, training: bool) -> None:
         """Start a new episode in all worlds that are shown. ``training`` is described in ``messages.Settings``."""
         game = None
@@ -94,18 +106,16 @@ class Scene:
             game = self._ready_game(training)
             game.begin()
         self.game, self.dream = game, None
-        policy = self._shared.agent.actor_critic
-        self.memory = () if policy is None else policy.initial_state(1)
+        self.memory = () if self.policy is None else self.policy.initial_state(1)
         if self.view == "both" and game is not None:
             self._dream_from_game(game)
         elif game is None:
             context = self._shared.starts.draw(1, self._shared.rng)
             self.dream = Dream()
             self.dream.begin(context, self._shared.agent.world_model)
-            if policy is not None:
-                context = context.to(runtime.device_of(self._shared.agent))
+            if self.policy is not None:
                 with torch.no_grad():
-                    self.memory = burn_in(policy, History(context.obs[:, :-1], context.mask[:, :-1]))
+                    self.memory = burn_in(self.policy, self.dream.history)
 
     def change_view(self, view: View, training: bool) -> None:
         """Show other worlds. From "both", the world that stays continues; otherwise new episodes start.
@@ -118,8 +128,12 @@ class Scene:
         old, self.view = self.view, view
         if old == view:
             return
-        if old == "both":
-            self.dream, self.game = (self.dream, None) if view == "dream" else (None, self.game)
+        if old == "both" and view == "dream":
+            if self._shared.has_policy:
+                self.memory = self._shared.agent.player.own_state(self.memory)
+            self.game = None
+        elif old == "both":
+            self.dream = None
         else:
             self.restart(training)
 
@@ -156,7 +170,9 @@ class Scene:
         Yields:
             The name of each world, the world after the step, and the frame before it.
         """
-        self.memory = self.next_memory
+        if self.policy is not None:
+            taken = action[None].to(runtime.device_of(self._shared.agent))
+            self.memory = self.policy.remember(self.next_memory, taken)
         if self.dream is not None and dream_step is not None:
             before = self.dream.obs
             dream_step(self.dream)

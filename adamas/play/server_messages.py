@@ -33,7 +33,7 @@ class Hello:
         actions: names of the moves, which are the actions that a key can choose, in the order of their numbers.
         views: the views that can be shown.
         why_no_real: why there is no real game; empty if there is one.
-        samplers: names of the samplers.
+        samplers: names of the samplers; empty if frames are not drawn in denoising steps.
         limits: the lowest and the highest value of settings, by name.
     """
 

@@ -88,8 +88,7 @@ class Session:
                 self._recorder.switch(on, self.scene.worlds)
 
     def _change(self, settings: Settings) -> None:
-        trained = self._shared.agent.config.world_model.sampler
-        self._shared.agent.world_model.with_sampler(settings.sampler(trained))  # may raise UserError
+        settings.world_model(self._shared.agent.world_model)  # may raise UserError
         other_game = settings.training != self.settings.training
         self.settings, self.fresh = settings, True
         self._schedule()

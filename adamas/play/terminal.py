@@ -217,6 +217,9 @@ class Terminal(App[None]):
         if key == "v" and len(views) == 1:
             self._notice(self._hello.why_no_real)
             return
+        if key in ("plus", "minus") and not self._hello.samplers:
+            self._notice("this world model does not draw frames in denoising steps")
+            return
         requests: dict[str, Request] = {
             "c": Control("human" if now.control == "agent" else "agent"),
             "p": Pause(not now.paused),
@@ -282,4 +285,4 @@ class Terminal(App[None]):
             if name in shown:
                 picture.show(header.worlds[name], shown[name])
         self.query_one("#panel", Lines).put(panel(self._hello, header, height - 1))
-        self.query_one("#brief", Lines).put(brief(header, self._hello.actions))
+        self.query_one("#brief", Lines).put(brief(self._hello, header))

@@ -112,13 +112,14 @@ def chances(header: Header) -> str:
     return f"-1 {less:.0%}  +1 {more:.0%}  end {dream.end_probability:.0%}"
 
 
-def brief(header: Header, actions: Sequence[str]) -> list[Line]:
+def brief(hello: Hello, header: Header) -> list[Line]:
     """Describe an update in three lines."""
-    policy, steps, fps = header.policy, header.settings.denoising_steps, header.speed.fps
+    policy, fps = header.policy, header.speed.fps
+    steps = f"  N {header.settings.denoising_steps}" if hello.samplers else ""
     opinion = ""
     if policy is not None:
         opinion = f"V {policy.value:+.2f}  H {policy.entropy:.2f}  {columns(policy.probabilities)}"
-    lines = (actor(header, actions), opinion, f"{chances(header)}  N {steps}  {fps:.0f} fps".strip())
+    lines = (actor(header, hello.actions), opinion, f"{chances(header)}{steps}  {fps:.0f} fps".strip())
     return [(line, PLAIN) for line in lines]
 
 
@@ -131,10 +132,8 @@ def panel(hello: Hello, header: Header, height: int) -> list[Line]:
         ("", PLAIN),
         (actor(header, actions), BOLD),
     ]
-    lines += [
-        (f"{header.speed.fps:.0f} fps  denoising steps {header.settings.denoising_steps}", FAINT),
-        ("", PLAIN),
-    ]
+    steps = f"  denoising steps {header.settings.denoising_steps}" if hello.samplers else ""
+    lines += [(f"{header.speed.fps:.0f} fps{steps}", FAINT), ("", PLAIN)]
     if header.dream is not None:
         if hello.has_rewards:
             lines += [("the dream's chances", FAINT), (chances(header), PLAIN)]

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from torch import Tensor
 
-from adamas.core.protocols import DreamState, Prediction
-from adamas.core.types import Batch
+from adamas.core import runtime
+from adamas.core.protocols import DreamState
+from adamas.core.types import Batch, History
 from adamas.dreaming.starts import Trail
 from adamas.envs.vector import RealVectorEnv
 from adamas.play.server_messages import DreamStatus, WorldStatus
-from adamas.world_models.diamond.world import Diamond, Thoughts
+from adamas.world_models.base import Details, Imagined, WorldModel
 
 MakeEnv = Callable[[bool], RealVectorEnv]
 """A function from ``training`` to one real environment."""
+
+
+class DreamSteps(NamedTuple):
+    """One step of several dreams, one in each row.
+
+    Attributes:
+        state: the world model's state after the step.
+        imagined: what it imagined.
+        details: what else it says of the step.
+        frames: (B, C, H, W) uint8, the new frames, in CPU memory.
+    """
+
+    state: DreamState
+    imagined: Imagined
+    details: Details
+    frames: Tensor
 
 
 class World:
@@ -53,10 +71,14 @@ class Dream(World):
 
     Attributes:
         state: the world model's state for B = 1.
+        features: what the policy sees of the newest frame, without the batch.
+        history: what it would have seen before the dream (K = 1).
         path: the denoising steps of the last frame, (C, H, W) each, in [-1, 1]; empty before the first step.
     """
 
     state: DreamState
+    features: Tensor
+    history: History
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,27 +86,31 @@ class Dream(World):
         self._has_rewards = True
         self.path: list[Tensor] = []
 
-    def begin(self, context: Batch, world_model: Diamond) -> None:
+    def begin(self, context: Batch, world_model: WorldModel) -> None:
         """Start from L real frames, (1, L, C, H, W)."""
         self._begin()
         self.obs = context.obs[0, -1]
-        self._has_rewards = world_model.reward_end is not None
-        self.state = world_model.initial_state(context.to(next(world_model.parameters()).device))
+        self._has_rewards = world_model.predicts_rewards
+        context = context.to(runtime.device_of(world_model))
+        self.state, seen = world_model.start(context)
+        self.features = seen[0, -1]
+        self.history = History(seen[:, :-1], context.mask[:, :-1], context.action)
         self._chances, self.path = (None, None), []
 
-    def go_on(self, imagined: tuple[DreamState, Prediction, Thoughts], row: int, horizon: int) -> None:
+    def go_on(self, steps: DreamSteps, row: int, horizon: int) -> None:
         """Take row ``row`` of a batched step as the next state. A ``horizon`` of 0 sets no limit of steps."""
-        state, prediction, thoughts = imagined
-        self.state = {name: tensor[row : row + 1] for name, tensor in state.items()}
-        self.obs = prediction.obs[row].cpu()
-        self._count(float(prediction.reward[row]))
-        self.path = [point[row] for point in thoughts.path]
+        imagined, details = steps.imagined, steps.details
+        self.state = {name: tensor[row : row + 1] for name, tensor in steps.state.items()}
+        self.features = imagined.features[row]
+        self.obs = steps.frames[row]
+        self._count(float(imagined.reward[row]))
+        self.path = [point[row] for point in details.path]
         reward, end = (
             None if logits is None else logits[row].float().softmax(dim=-1).tolist()
-            for logits in (thoughts.logits_reward, thoughts.logits_end)
+            for logits in (details.logits_reward, details.logits_end)
         )
         self._chances = reward, None if end is None else end[1]
-        if prediction.terminated[row]:
+        if imagined.terminated[row]:
             self.over = "ended"
         elif horizon and self.age >= horizon:
             self.over = "horizon"

@@ -61,6 +61,7 @@ function welcome(news) {
   byId("control").hidden = !hello.has_policy;
   document.body.classList.toggle("without-policy", !hello.has_policy);
   document.body.classList.toggle("without-rewards", !hello.has_rewards);
+  document.body.classList.toggle("without-sampler", hello.samplers.length === 0);
   setText(byId("policy-title"), hello.has_policy ? "Policy" : "Action");
   settings.limit(hello.limits);
   settings.offer(hello.samplers);
