@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adamas.core.checks import check_minima
 from adamas.core.errors import UserError
+from adamas.core.runtime import in_chosen_mode
 from adamas.nn.blocks import conv1x1, conv3x3
 
 GROUP_NORM_EPS = 1e-6
@@ -31,16 +33,15 @@ class AutoencoderConfig:
     """Number of groups of the group normalisation; it must divide the number of channels of every level."""
 
     def __post_init__(self) -> None:
+        check_minima("autoencoder.", self, num_res_blocks=1, latent_channels=1, num_groups=1)
         if not self.channels:
-            raise UserError("tokenizer: `channels` needs at least one level")
+            raise UserError("`autoencoder.channels` is empty; give it at least one level")
         for count in self.channels:
-            if count < 1 or self.num_groups < 1 or count % self.num_groups:
+            if count < 1 or count % self.num_groups:
                 raise UserError(
-                    f"tokenizer: {count} `channels` cannot be split into {self.num_groups} equal groups; change "
-                    "`num_groups`"
+                    f"`autoencoder.channels` has {count}, which cannot be split into {self.num_groups} equal groups; "
+                    "change `autoencoder.num_groups`"
                 )
-        if self.num_res_blocks < 1:
-            raise UserError(f"tokenizer: `num_res_blocks` is {self.num_res_blocks}; it must be at least 1")
 
     def sizes(self, height: int) -> list[int]:
         """The heights of the levels of frames of ``height`` pixels, in the order of ``channels``."""
@@ -164,6 +165,7 @@ class Encoder(nn.Module):
         self.norm_out = _norm(channels[-1], groups)
         self.conv_out = conv3x3(channels[-1], config.latent_channels)
 
+    @in_chosen_mode
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) in [-1, 1] -> (B, latent_channels, h, w)."""
         x = self.conv_in(x)
@@ -191,6 +193,7 @@ class Decoder(nn.Module):
         self.norm_out = _norm(channels[0], groups)
         self.conv_out = conv3x3(channels[0], img_channels)
 
+    @in_chosen_mode
     def forward(self, z: Tensor) -> Tensor:
         """(B, latent_channels, h, w) -> (B, C, H, W), trained towards [-1, 1] but not limited to it."""
         x = self.mid(self.conv_in(z))

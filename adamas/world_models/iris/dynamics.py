@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from adamas.core.errors import UserError
+from adamas.core.checks import check_minima
 from adamas.world_models.iris.transformer import Cache, Transformer, TransformerConfig
 
 NUM_REWARDS = 3  # signs -1, 0 and 1
@@ -35,8 +35,7 @@ class DynamicsConfig:
     It is also the number of steps in a training sequence, at least 2."""
 
     def __post_init__(self) -> None:
-        if self.max_blocks < 2:
-            raise UserError(f"dynamics: `max_blocks` is {self.max_blocks}; it must be at least 2")
+        check_minima("dynamics.", self, max_blocks=2)
 
 
 class Logits(NamedTuple):

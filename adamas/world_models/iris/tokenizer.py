@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adamas.core.checks import check_minima
 from adamas.core.errors import UserError
 from adamas.core.types import to_model_range
 from adamas.nn.blocks import conv1x1
@@ -32,9 +33,19 @@ class TokenizerConfig:
     """Weight of the term that pulls the encoder's vectors towards their codes. 0 leaves it out."""
 
     def __post_init__(self) -> None:
-        for name, least in (("vocab_size", 2), ("embed_dim", 1), ("commitment_weight", 0)):
-            if not getattr(self, name) >= least:
-                raise UserError(f"tokenizer: `{name}` is {getattr(self, name)}; it must be at least {least}")
+        check_minima("tokenizer.", self, vocab_size=2, embed_dim=1, commitment_weight=0)
+
+    def grid(self, obs_shape: tuple[int, int, int]) -> tuple[int, int]:
+        """Height and width, in tokens, of frames (C, H, W). Raises UserError if they cannot be halved often enough."""
+        _, height, width = obs_shape
+        halvings = len(self.autoencoder.channels) - 1
+        factor = 2**halvings
+        if height % factor or width % factor:
+            raise UserError(
+                f"frames of {height}x{width} pixels cannot be halved {halvings} times; use multiples of {factor}, or "
+                "fewer levels in `world_model.tokenizer.autoencoder.channels`"
+            )
+        return height // factor, width // factor
 
 
 class Encoded(NamedTuple):
@@ -57,14 +68,8 @@ class Tokenizer(nn.Module):
     def __init__(self, config: TokenizerConfig, obs_shape: tuple[int, int, int]) -> None:
         super().__init__()
         self.config = config
-        img_channels, height, width = obs_shape
-        factor = 2 ** (len(config.autoencoder.channels) - 1)
-        if height % factor or width % factor:
-            raise UserError(
-                f"frames of {height}x{width} pixels cannot be halved {len(config.autoencoder.channels) - 1} times; "
-                f"use multiples of {factor}, or fewer levels of the tokenizer"
-            )
-        self.grid = (height // factor, width // factor)
+        img_channels, height, _ = obs_shape
+        self.grid = config.grid(obs_shape)
         latent = config.autoencoder.latent_channels
         self.encoder = Encoder(config.autoencoder, img_channels, height)
         self.pre_quant_conv = conv1x1(latent, config.embed_dim)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from adamas.core.checks import check_minima, check_range
 from adamas.core.errors import UserError
+from adamas.nn.blocks import dropout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +30,13 @@ class TransformerConfig:
     from 0 (none) to below 1."""
 
     def __post_init__(self) -> None:
-        if self.num_layers < 1 or self.num_heads < 1 or self.embed_dim < 1:
-            raise UserError("transformer: `num_layers`, `num_heads` and `embed_dim` must be at least 1")
+        check_minima("transformer.", self, num_layers=1, num_heads=1, embed_dim=1)
+        check_range("transformer.dropout", self.dropout, least=0, below=1)
         if self.embed_dim % self.num_heads:
             raise UserError(
-                f"transformer: `embed_dim` {self.embed_dim} cannot be split among {self.num_heads} `num_heads`"
+                f"`transformer.embed_dim` is {self.embed_dim}, which {self.num_heads} heads cannot share equally; use "
+                "a multiple of `transformer.num_heads`"
             )
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"transformer: `dropout` is {self.dropout}; it must lie in [0, 1)")
 
 
 class Cache:
@@ -47,12 +49,14 @@ class Cache:
         keys: (B, layers, heads, P, D / heads), where P is the largest number of positions.
         values: the same.
         length: (B,) int64, the number of positions that are filled.
+        longest: the largest of these numbers, known without waiting for the device.
     """
 
-    def __init__(self, keys: Tensor, values: Tensor, length: Tensor) -> None:
+    def __init__(self, keys: Tensor, values: Tensor, length: Tensor, longest: int) -> None:
         self.keys = keys
         self.values = values
         self.length = length
+        self.longest = longest
 
     def places(self, count: int) -> Tensor:
         """The positions of ``count`` new tokens: (B, count) int64."""
@@ -162,7 +166,7 @@ class Transformer(nn.Module):
         width = config.embed_dim // config.num_heads
         keys = self.ln_f.weight.new_zeros(batch_size, config.num_layers, config.num_heads, max_length, width)
         length = torch.zeros(batch_size, dtype=torch.int64, device=keys.device)
-        return Cache(keys, keys.clone(), length)
+        return Cache(keys, keys.clone(), length, longest=0)
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         """(B, T, D) -> (B, T, D), whole sequences. With a generator, values are dropped as in training."""
@@ -176,16 +180,8 @@ class Transformer(nn.Module):
 
         Both caches share their memory: the new positions are written behind the old ones.
         """
-        places = cache.places(x.shape[1])
-        end = int(places.max()) + 1
+        count = x.shape[1]
+        places, end = cache.places(count), cache.longest + count
         for number, layer in enumerate(self.blocks):
-            x = layer.extend(x, cache, number, places, end)
-        return self.ln_f(x), Cache(cache.keys, cache.values, cache.length + x.shape[1])
-
-
-def dropout(x: Tensor, probability: float, generator: Generator | None) -> Tensor:
-    """Drop values at random and scale the others up; None drops nothing. The random numbers are the caller's own."""
-    if generator is None or probability == 0:
-        return x
-    kept = torch.rand(x.shape, generator=generator, device=x.device) >= probability
-    return x * kept / (1 - probability)
+            x = cast(Layer, layer).extend(x, cache, number, places, end)
+        return self.ln_f(x), Cache(cache.keys, cache.values, cache.length + count, end)
