@@ -93,12 +93,7 @@ class Agent(nn.Module):
         Raises:
             UserError: its world model has none.
         """
-        denoiser = getattr(self.world_model, "denoiser", None)
-        if denoiser is None:
-            raise UserError(
-                f"a world model of the kind {self.config.world_model.kind} has no denoiser; choose another agent"
-            )
-        return cast(Denoiser, denoiser)
+        return cast(Denoiser, self._part("denoiser"))
 
     @property
     def reward_end(self) -> nn.Module:
@@ -107,10 +102,19 @@ class Agent(nn.Module):
         Raises:
             UserError: its world model has no such part.
         """
-        reward_end = getattr(self.world_model, "reward_end", None)
-        if reward_end is None:
-            raise UserError("this world model has no part for rewards and ends alone; choose another one")
-        return cast(nn.Module, reward_end)
+        if not self.world_model.predicts_rewards:
+            raise UserError(
+                "this world model predicts neither rewards nor ends: what it learnt from has none; choose another one"
+            )
+        return self._part("reward_end")
+
+    def _part(self, name: str) -> nn.Module:
+        part = getattr(self.world_model, name, None)
+        if not isinstance(part, nn.Module):
+            raise UserError(
+                f"a world model of the kind {self.config.world_model.kind} has no {name}; choose another agent"
+            )
+        return part
 
     @property
     def player(self) -> Player:

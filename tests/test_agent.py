@@ -10,6 +10,7 @@ from torch import nn
 from adamas.agent import Agent, check_fits
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
+from tests.helpers.diamond import policy
 from tests.helpers.tiny_agent import tiny_agent_config
 
 CONFIG = tiny_agent_config(obs_shape=(3, 8, 8), actions=("noop", "left", "right", "fire"))
@@ -19,7 +20,7 @@ CONFIG = tiny_agent_config(obs_shape=(3, 8, 8), actions=("noop", "left", "right"
 def agent() -> Agent:
     torch.manual_seed(0)
     agent = Agent(CONFIG)
-    nn.init.normal_(agent.policy.actor_linear.weight, std=3.0)
+    nn.init.normal_(policy(agent).actor_linear.weight, std=3.0)
     return agent
 
 

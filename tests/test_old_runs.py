@@ -23,6 +23,7 @@ from adamas.report.runs import find_runs
 from adamas.training.build import resume_run
 from adamas.training.config import Config
 from adamas.training.resuming import Changes
+from tests.helpers.diamond import model_config
 from tests.helpers.game_parts import game_of
 
 ARCHIVES = Path(__file__).parent / "fixtures" / "old_runs"
@@ -69,7 +70,7 @@ def test_a_two_stage_run_on_recordings_resumes_and_ends_as_it_did(old: Path) -> 
     assert_same_course("recordings")
     agent = adamas.load(old / "recordings", device="cpu")
     assert agent.config.obs_shape == (3, 8, 12) and agent.action_spec.axes[0].name == "steer"
-    assert agent.config.world_model.upsampler is not None
+    assert model_config(agent.config).upsampler is not None
 
 
 def test_datasets_hold_what_was_recorded(old: Path) -> None:
@@ -86,7 +87,7 @@ def test_datasets_hold_what_was_recorded(old: Path) -> None:
 @pytest.mark.parametrize(("name", "steps"), [("game", 2), ("ddpm", 2)])
 def test_agents_load_act_and_dream(old: Path, name: str, steps: int) -> None:
     agent = adamas.load(old / name, device="cpu")
-    assert agent.config.world_model.sampler.num_steps == steps
+    assert model_config(agent.config).sampler.num_steps == steps
     obs = torch.zeros(1, 3, 10, 10, dtype=torch.uint8)
     action, state = agent.act(obs)
     assert 0 <= int(action) < 3
@@ -140,13 +141,15 @@ def test_every_preset_of_the_old_version_loads(old: Path) -> None:
     assert len(configs) == 21
     suites = {name: game_of(configs[name]).env.suite for name in ("atari100k", "cartpole")}
     assert suites == {"atari100k": "atari", "cartpole": "gymnasium"}
-    assert {name for name, config in configs.items() if config.world_model.upsampler is not None} == {
+    assert {name for name, config in configs.items() if model_config(config).upsampler is not None} == {
         "csgo",
         "driving",
         "vizdoom",
     }
-    assert configs["atari100k"].world_model.sampler.num_steps == 3
-    assert {name for name, config in configs.items() if config.world_model.denoiser.diffusion == "ddpm"} == {
+    assert model_config(configs["atari100k"]).sampler.num_steps == 3
+    assert {
+        name for name, config in configs.items() if model_config(config).denoiser.diffusion == "ddpm"
+    } == {
         "ablation-ddpm",
         "ablation-ddpm-no-offset",
     }

@@ -93,6 +93,7 @@ def _small_training() -> DiamondTraining:
         denoiser=ComponentTraining(
             optimizer=replace(paper.OPTIMIZER, lr=1e-3),
             batch_size=32,
+            start_epoch=1,
             first_epoch_updates=800,
             updates_per_epoch=150,
             average_decay=0.998,
@@ -100,6 +101,7 @@ def _small_training() -> DiamondTraining:
         reward_end=ComponentTraining(
             optimizer=replace(paper.OPTIMIZER, lr=5e-4, max_grad_norm=100.0),
             batch_size=8,
+            start_epoch=1,
             first_epoch_updates=200,
             updates_per_epoch=50,
             average_decay=0.0,
@@ -110,6 +112,7 @@ def _small_training() -> DiamondTraining:
             learner=replace(paper.LEARNER, entropy_weight=0.01),
             num_dreams=32,
             steps_per_update=15,
+            start_epoch=1,
             first_epoch_updates=50,
             updates_per_epoch=50,
         ),
@@ -150,6 +153,7 @@ def _debug_training() -> DiamondTraining:
         denoiser=ComponentTraining(
             optimizer=paper.OPTIMIZER,
             batch_size=4,
+            start_epoch=1,
             first_epoch_updates=3,
             updates_per_epoch=3,
             average_decay=0.9,
@@ -157,6 +161,7 @@ def _debug_training() -> DiamondTraining:
         reward_end=ComponentTraining(
             optimizer=replace(paper.OPTIMIZER, max_grad_norm=100.0),
             batch_size=4,
+            start_epoch=1,
             first_epoch_updates=3,
             updates_per_epoch=3,
             average_decay=0.0,
@@ -166,6 +171,7 @@ def _debug_training() -> DiamondTraining:
             paper.POLICY_TRAINING,
             num_dreams=4,
             steps_per_update=5,
+            start_epoch=1,
             first_epoch_updates=3,
             updates_per_epoch=3,
         ),

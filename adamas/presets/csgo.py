@@ -31,6 +31,7 @@ def csgo() -> Config:
             max_grad_norm=10.0 / micro_batches,
         ),
         batch_size=16 * micro_batches,
+        start_epoch=1,
         first_epoch_updates=400,
         updates_per_epoch=400,
         average_decay=0.0,

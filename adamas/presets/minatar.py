@@ -55,6 +55,7 @@ def _training() -> DiamondTraining:
         denoiser=ComponentTraining(
             optimizer=replace(paper.OPTIMIZER, lr=4e-3),
             batch_size=32,
+            start_epoch=1,
             first_epoch_updates=1_100,
             updates_per_epoch=75,
             average_decay=0.997,
@@ -62,6 +63,7 @@ def _training() -> DiamondTraining:
         reward_end=ComponentTraining(
             optimizer=replace(paper.OPTIMIZER, lr=1e-3, max_grad_norm=100.0),
             batch_size=8,
+            start_epoch=1,
             first_epoch_updates=250,
             updates_per_epoch=30,
             average_decay=0.0,
@@ -73,6 +75,7 @@ def _training() -> DiamondTraining:
             learner=replace(paper.LEARNER, gamma=0.97, entropy_weight=0.01),
             num_dreams=128,
             steps_per_update=4,
+            start_epoch=1,
             first_epoch_updates=55,
             updates_per_epoch=55,
         ),

@@ -73,7 +73,12 @@ COLLECTION = CollectionConfig(
 OPTIMIZER = OptimizerConfig(lr=1e-4, weight_decay=1e-2, eps=1e-8, warmup_updates=100, max_grad_norm=1.0)
 
 DENOISER_TRAINING = ComponentTraining(
-    optimizer=OPTIMIZER, batch_size=32, first_epoch_updates=10_000, updates_per_epoch=400, average_decay=0.0
+    optimizer=OPTIMIZER,
+    batch_size=32,
+    start_epoch=1,
+    first_epoch_updates=10_000,
+    updates_per_epoch=400,
+    average_decay=0.0,
 )
 
 REWARD_END_TRAINING = replace(DENOISER_TRAINING, optimizer=replace(OPTIMIZER, max_grad_norm=100.0))
@@ -85,6 +90,7 @@ POLICY_TRAINING = PolicyTraining(
     learner=LEARNER,
     num_dreams=32,
     steps_per_update=15,
+    start_epoch=1,
     first_epoch_updates=5_000,
     updates_per_epoch=400,
 )

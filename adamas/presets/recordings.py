@@ -16,6 +16,7 @@ from adamas.world_models.diamond.world import DiamondConfig
 REWARD_END_TRAINING = ComponentTraining(
     optimizer=replace(paper.OPTIMIZER, lr=5e-4, max_grad_norm=100.0),
     batch_size=8,
+    start_epoch=1,
     first_epoch_updates=30,
     updates_per_epoch=30,
     average_decay=0.0,
@@ -61,6 +62,7 @@ def static() -> Config:
             denoiser=ComponentTraining(
                 optimizer=replace(paper.OPTIMIZER, lr=1e-3),
                 batch_size=32,
+                start_epoch=1,
                 first_epoch_updates=200,
                 updates_per_epoch=200,
                 average_decay=0.998,
@@ -130,6 +132,7 @@ def static_small() -> Config:
             denoiser=ComponentTraining(
                 optimizer=replace(paper.OPTIMIZER, lr=2e-3),
                 batch_size=16,
+                start_epoch=1,
                 first_epoch_updates=240,
                 updates_per_epoch=240,
                 average_decay=0.99,
@@ -191,6 +194,7 @@ def vizdoom() -> Config:
             denoiser=ComponentTraining(
                 optimizer=replace(paper.OPTIMIZER, lr=2e-3),
                 batch_size=32,
+                start_epoch=1,
                 first_epoch_updates=320,
                 updates_per_epoch=320,
                 average_decay=0.998,
@@ -199,6 +203,7 @@ def vizdoom() -> Config:
             upsampler=ComponentTraining(
                 optimizer=replace(paper.OPTIMIZER, lr=1e-3),
                 batch_size=8,
+                start_epoch=1,
                 first_epoch_updates=30,
                 updates_per_epoch=30,
                 average_decay=0.998,

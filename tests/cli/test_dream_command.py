@@ -20,10 +20,11 @@ from adamas.dreaming import film_dreams
 from adamas.envs.vector import RealVectorEnv
 from adamas.media.pictures import ENDED_GREY, GAP, LABEL_HEIGHT
 from adamas.presets import preset
+from tests.helpers.diamond import model_config
 
 pytest.importorskip("minatar")
 
-LENGTH = preset("debug").world_model.denoiser.network.context_length
+LENGTH = model_config(preset("debug")).denoiser.network.context_length
 
 
 def film(*options: str, target: str = "RUN", out: str = "film.gif") -> Tensor:
@@ -232,7 +233,7 @@ def test_where_dreams_start(dreamer: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_how_frames_are_drawn(dreamer: Path) -> None:
-    assert preset("debug").world_model.sampler.num_steps == 2
+    assert model_config(preset("debug")).sampler.num_steps == 2
     own = film("--steps", "1")
     assert torch.equal(own, film("--steps", "1", "--denoising-steps", "2", "--method", "euler"))
     for other in (["--denoising-steps", "1"], ["--method", "heun"]):

@@ -21,6 +21,7 @@ from adamas.nn.blocks import GroupNorm
 from adamas.presets import preset
 from adamas.world_models.diamond.world import Diamond
 from tests.helpers.batches import frames_alone
+from tests.helpers.diamond import model_config
 from tests.helpers.runtimes import CPU, CUDA, use
 
 
@@ -177,7 +178,7 @@ def test_the_whole_step_of_a_dream_is_of_fixed_shapes(monkeypatch: pytest.Monkey
     """Every convolutional network in it, as in the published code; burning in at a start is not."""
     config = preset("debug")
     spec = ActionSpec.numbered(3)
-    world_model = Diamond(config.world_model, (3, 16, 16), spec)
+    world_model = Diamond(model_config(config), (3, 16, 16), spec)
     seen: list[bool] = []
 
     def spy(network: nn.Module) -> None:
@@ -188,11 +189,11 @@ def test_the_whole_step_of_a_dream_is_of_fixed_shapes(monkeypatch: pytest.Monkey
     spy(world_model.reward_end.encoder)
     length = world_model.context_length
     obs = torch.zeros(2, length, 3, 16, 16, dtype=torch.uint8)
-    state = world_model.initial_state(frames_alone(obs))
+    state, _ = world_model.start(frames_alone(obs))
     assert seen == [False]
     seen.clear()
-    world_model.step(state, torch.zeros(2, dtype=torch.int64), torch.Generator())
-    assert seen == [True] * (config.world_model.sampler.num_steps + 1)
+    world_model.imagine(state, torch.zeros(2, dtype=torch.int64), torch.Generator())
+    assert seen == [True] * (model_config(config).sampler.num_steps + 1)
 
 
 def test_cuda_graphs_stay_in_the_main_thread() -> None:

@@ -144,7 +144,7 @@ def test_a_world_model_dreams_with_it() -> None:
     )
     frames = torch.zeros(2, 2, 3, 8, 8, dtype=torch.uint8)
     context = frames_alone(frames)
-    _, prediction = model.step(model.initial_state(context), torch.tensor([0, 1]), seeded())
-    assert isinstance(model.denoiser, DdpmDenoiser) and prediction.obs.shape == (2, 3, 8, 8)
+    _, imagined = model.imagine(model.start(context)[0], torch.tensor([0, 1]), seeded())
+    assert isinstance(model.denoiser, DdpmDenoiser) and imagined.features.shape == (2, 3, 8, 8)
     with pytest.raises(UserError, match=r"`sampler\.num_steps` is 1001; it must be at most 1,000"):
         DiamondConfig(denoiser=CONFIG, reward_end=reward_end, sampler=SamplerConfig(num_steps=1001))

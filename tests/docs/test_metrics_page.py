@@ -21,6 +21,7 @@ from adamas.rl.ppo import PpoConfig
 from adamas.training import source
 from adamas.training.build import new_run
 from adamas.training.config import Config
+from tests.helpers.diamond import model_config, training
 from tests.helpers.tiny_config import tiny_config
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -74,13 +75,13 @@ def on_recordings(folder: Path) -> Config:
     record(folder / "test", 2)
     config = source.on_recordings(preset("debug"), str(folder))
     upsampler = UpsamplerConfig(
-        network=replace(config.world_model.denoiser.network, context_length=1), factor=2
+        network=replace(model_config(config).denoiser.network, context_length=1), factor=2
     )
-    world_model = replace(config.world_model, upsampler=upsampler)
+    world_model = replace(model_config(config), upsampler=upsampler)
     return replace(
         config,
         world_model=world_model,
-        training=replace(config.training, upsampler=config.training.denoiser),
+        training=replace(training(config), upsampler=training(config).denoiser),
         final_epochs=1,
         tensorboard=False,
     )

@@ -3,42 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Generator, Tensor
 
-from adamas.core.protocols import Component, DreamState, Prediction
+from adamas.core.protocols import DreamState
 from adamas.core.types import Batch
 from adamas.dreaming import continuation
 from adamas.dreaming.continuation import Continuation, continue_dreams, longest_dream, true_and_dream
 from adamas.fidelity.drift import dream_error
 from adamas.media.pictures import ENDED_GREY
+from adamas.world_models.base import Imagined
+from tests.helpers.frame_model import FrameModel
 
 L = 2
 
 
-class Counting:
+class Counting(FrameModel):
     """A game whose grey frame rises by 1 + action; action 2 rewards; it ends at 100. Offset 0 is perfect."""
 
-    context_length = L
+    length = L
 
     def __init__(self, offset: int = 0) -> None:
+        super().__init__()
         self.offset = offset
 
-    def initial_state(self, context: Batch) -> DreamState:
+    def begin(self, context: Batch) -> DreamState:
         assert context.obs.shape[1] == L and context.action.shape[1] == L - 1
         return {"obs": context.obs[:, -1].int()}
 
-    def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Prediction]:
+    def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Imagined]:
         obs = state["obs"] + 1 + action[:, None, None, None] + self.offset
         ended = obs[:, 0, 0, 0] >= 100
-        return {"obs": obs}, Prediction(obs.to(torch.uint8), (action == 2).float(), ended)
-
-    def components(self, horizon: int) -> Mapping[str, Component]:
-        return {}
+        return {"obs": obs}, Imagined(obs.to(torch.uint8), (action == 2).float(), ended)
 
 
 def windows(actions: list[list[int]], first: list[int]) -> Batch:

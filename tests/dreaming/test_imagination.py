@@ -7,35 +7,31 @@ says that a dream ends when it reaches 50. Contexts are numbered: the n-th start
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 
 import torch
 from torch import Generator, Tensor
 
 from adamas.core.actions import ActionSpec
-from adamas.core.protocols import Component, DreamState, Prediction
+from adamas.core.protocols import DreamState
 from adamas.core.types import Batch, EnvStep
 from adamas.dreaming.imagination import Imagination
+from adamas.world_models.base import Imagined
 from tests.helpers.batches import frames_alone
+from tests.helpers.frame_model import FrameModel
 
 L = 3
 
 
-class CountingModel:
-    """Implements the protocol of a world model."""
+class CountingModel(FrameModel):
+    length = L
 
-    context_length = L
-
-    def initial_state(self, context: Batch) -> DreamState:
+    def begin(self, context: Batch) -> DreamState:
         return {"count": context.obs[:, -1, 0, 0, 0].long()}
 
-    def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Prediction]:
+    def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Imagined]:
         count = state["count"] + action
         noise = torch.rand(len(count), generator=generator)
-        return {"count": count}, Prediction(count.to(torch.uint8).view(-1, 1, 1, 1), noise, count >= 50)
-
-    def components(self, horizon: int) -> Mapping[str, Component]:
-        return {}
+        return {"count": count}, Imagined(count.to(torch.uint8).view(-1, 1, 1, 1), noise, count >= 50)
 
 
 class Contexts:

@@ -10,6 +10,7 @@ from adamas.core.actions import ActionSpec
 from adamas.core.protocols import PolicyOutput
 from adamas.dreaming.starts import WARM_UP, PlayedStarts, Trail
 from adamas.envs.vector import Flags, Frames, Integers, RawStep, RealVectorEnv
+from adamas.rl.policy import PolicyNetwork
 
 L = 4
 
@@ -35,7 +36,7 @@ class Counting(RealVectorEnv):
         pass
 
 
-class Randomly(torch.nn.Module):
+class Randomly(PolicyNetwork):
     """A policy of three equal chances, which counts how many frames of an episode it has seen."""
 
     def __init__(self) -> None:
@@ -45,7 +46,13 @@ class Randomly(torch.nn.Module):
     def initial_state(self, batch_size: int) -> tuple[Tensor]:
         return (torch.zeros(batch_size, 1),)
 
-    def forward(self, obs: Tensor, state: tuple[Tensor]) -> PolicyOutput:
+    def encode(self, obs: Tensor) -> Tensor:
+        raise AssertionError
+
+    def step(self, features: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
+        raise AssertionError
+
+    def forward(self, obs: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
         assert float(state[0]) == float(
             obs[0, 0, 0, 0]
         )  # forgotten at the start of an episode, and only there
@@ -55,7 +62,7 @@ class Randomly(torch.nn.Module):
 class Agent(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.policy = Randomly()
+        self.player = Randomly()
         self.world_model = type("WorldModel", (), {"context_length": L})()
 
 

@@ -84,13 +84,13 @@ def test_an_agent_without_actions_does_not_see_them_and_others_refuse_unknown_on
 class Forgetful(Randomly):
     """A policy of three equal chances that does not mind being burnt in on a few frames."""
 
-    def forward(self, obs: torch.Tensor, state: tuple[torch.Tensor]) -> PolicyOutput:
+    def forward(self, obs: torch.Tensor, state: tuple[torch.Tensor, ...]) -> PolicyOutput:
         return PolicyOutput(torch.zeros(1, 3), torch.zeros(1), state)
 
 
 def played_starts() -> PlayedStarts:
     agent = Agent()
-    agent.policy = Forgetful()
+    agent.player = Forgetful()
     return PlayedStarts(Counting(), agent)  # type: ignore[arg-type]
 
 

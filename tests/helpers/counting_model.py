@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from adamas.core.actions import ActionSpec
-from adamas.core.protocols import DreamState, Prediction
+from adamas.core.protocols import DreamState
 from adamas.core.types import Batch
 from adamas.data import NEW, EpisodeStore
+from adamas.world_models.base import Imagined
+from tests.helpers.frame_model import FrameModel
 from tests.helpers.tiny_agent import tiny_agent_config
 
 L = 3
@@ -37,17 +39,17 @@ def frames(count: Tensor) -> Tensor:
     return torch.cat((number, places), dim=1).to(torch.uint8)
 
 
-class CountingModel(nn.Module):
-    context_length = L
+class CountingModel(FrameModel):
+    length = L
 
-    def initial_state(self, context: Batch) -> DreamState:
+    def begin(self, context: Batch) -> DreamState:
         self.last_context = context
         return {"count": context.obs[:, -1, 0, 0, 0].long()}
 
-    def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Prediction]:
+    def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Imagined]:
         count = state["count"] + STEP[action]
         sign = action.float() - 1
-        return {"count": count}, Prediction(frames(count), sign, count >= 50)
+        return {"count": count}, Imagined(frames(count), sign, count >= 50)
 
 
 def write(

@@ -60,7 +60,7 @@ def make_agent(config: AgentConfig) -> Agent:
 def dream(agent: Agent, context: Batch, actions: list[int]) -> SimpleNamespace:
     """A dream in PyTorch: at each step the noise that it began with, its frame, and what came of it."""
     model, generator = agent.world_model, Generator().manual_seed(1)
-    state = model.initial_state(context)
+    state, _ = model.start(context)
     lstm = agent.policy.initial_state(1)
     for t in range(L):
         output = agent.policy(context.obs[:, t], lstm)
@@ -72,13 +72,13 @@ def dream(agent: Agent, context: Batch, actions: list[int]) -> SimpleNamespace:
         same = Generator()
         same.set_state(generator.get_state())
         steps["noise"].append(torch.randn((1, *SHAPE), generator=same))
-        state, prediction, thoughts = model.imagine(state, torch.tensor([action]), generator)
-        output = agent.policy(prediction.obs, lstm)
+        state, imagined, details = model.imagine_in_detail(state, torch.tensor([action]), generator)
+        output = agent.policy(imagined.features, lstm)
         lstm = output.state
         for name, value in (
-            ("frame", thoughts.path[-1]),
-            ("reward", thoughts.logits_reward),
-            ("end", thoughts.logits_end),
+            ("frame", details.path[-1]),
+            ("reward", details.logits_reward),
+            ("end", details.logits_end),
             ("logits", output.logits),
             ("value", output.value),
         ):

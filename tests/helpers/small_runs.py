@@ -16,6 +16,7 @@ from adamas.envs.config import MinAtarConfig
 from adamas.presets import preset
 from adamas.training.config import Config
 from adamas.training.source import agent_for, on_recordings
+from tests.helpers.diamond import model_config, training
 
 
 def make_breakout_run(run: Path) -> None:
@@ -39,8 +40,8 @@ def as_if_recorded(run: Path, name: str) -> None:
     config = on_recordings(load_config(run / "config.yaml", Config), str(recordings))
     config = replace(
         config,
-        world_model=replace(config.world_model, reward_end=None),
-        training=replace(config.training, reward_end=None),
+        world_model=replace(model_config(config), reward_end=None),
+        training=replace(training(config), reward_end=None),
     )
     agent = agent_for(config, (3, 10, 10), ActionSpec.discrete(("noop", "left", "right")))
     weights = Agent(agent).state_dict()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,11 @@ import torch
 from torch import Generator, Tensor
 
 from adamas.core.actions import ActionSpec
-from adamas.core.protocols import Component, DreamState, Prediction
+from adamas.core.protocols import DreamState
 from adamas.core.types import Batch
 from adamas.envs.rewind import BranchingGame, GameStep
+from adamas.world_models.base import Imagined
+from tests.helpers.frame_model import FrameModel
 
 WIDTH = 4
 
@@ -79,26 +81,24 @@ def picture(position: int, age: int) -> Tensor:
     return obs
 
 
-class Dream:
+class Dream(FrameModel):
     """A world model that draws its next frames by a function of (frames (B, C, H, W), action (B,), generator)."""
 
     def __init__(
         self, draw: Callable[[Tensor, Tensor, Generator], Tensor], last: int | None = None, length: int = 2
     ) -> None:
         """``last``: the level of the first pixel that ends a dream, if any."""
-        self.draw, self.last, self.context_length = draw, last, length
+        super().__init__()
+        self.draw, self.last, self.length = draw, last, length
 
-    def initial_state(self, context: Batch) -> DreamState:
+    def begin(self, context: Batch) -> DreamState:
         return {"obs": context.obs[:, -1]}
 
-    def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Prediction]:
+    def step(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Imagined]:
         obs = self.draw(state["obs"], action, generator)
         ends = torch.zeros(len(obs), dtype=torch.bool)
         terminated = ends if self.last is None else obs[:, 0, 0, 0] == self.last
-        return {"obs": obs}, Prediction(obs, torch.zeros(len(obs)), terminated)
-
-    def components(self, horizon: int) -> Mapping[str, Component]:
-        return {}
+        return {"obs": obs}, Imagined(obs, torch.zeros(len(obs)), terminated)
 
 
 def on_the_line(obs: Tensor, action: Tensor, generator: Generator) -> Tensor:

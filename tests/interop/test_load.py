@@ -16,6 +16,7 @@ from adamas.core.errors import UserError
 from adamas.core.manifest import write_manifest
 from adamas.diffusion.edm import EdmConfig
 from adamas.interop.published import save_published
+from tests.helpers.diamond import model_config
 from tests.helpers.saved_agent import CONFIG, same, save
 from tests.helpers.tiny_agent import tiny_network
 
@@ -39,7 +40,7 @@ def test_a_checkpoint_gives_itself(tmp_path: Path) -> None:
 
 def test_denoisers_that_attend_to_past_frames_come_back(tmp_path: Path) -> None:
     network = tiny_network(levels=2, context="cross_attention")
-    world_model = replace(CONFIG.world_model, denoiser=EdmConfig(network=network))
+    world_model = replace(model_config(CONFIG), denoiser=EdmConfig(network=network))
     saved = save(tmp_path, 1, replace(CONFIG, world_model=world_model))
     loaded = adamas.load(tmp_path, device="cpu")
     assert same(loaded, saved) and loaded.config == saved.config

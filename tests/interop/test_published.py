@@ -25,6 +25,7 @@ from adamas.world_models.diamond.world import DiamondConfig
 
 if TYPE_CHECKING:
     from tests.conftest import LoadReference
+from tests.helpers.diamond import model_config
 from tests.helpers.published_agent import SMALL, actions
 
 Tensors = Mapping[str, Tensor]
@@ -123,11 +124,11 @@ def test_a_checkpoint_made_of_recorded_parts(reference: LoadReference, tmp_path:
     torch.save(published, tmp_path / "agent.pt")
     agent = load_published(tmp_path / "agent.pt")
     assert agent.config.obs_shape == (3, 16, 16) and agent.config.actions == actions(6)
-    network = agent.config.world_model.denoiser.network
+    network = model_config(agent.config).denoiser.network
     assert network == FrameNetworkConfig(
         context_length=4, cond_channels=32, depths=(1, 2), channels=(16, 32), attn_depths=(False, True)
     )
-    assert agent.config.world_model.reward_end == RewardEndConfig(
+    assert model_config(agent.config).reward_end == RewardEndConfig(
         lstm_dim=32, cond_channels=16, depths=(1, 2), channels=(16, 32), attn_depths=(False, False)
     )
     assert agent.config.actor_critic == ActorCriticConfig(lstm_dim=32, channels=(16, 32), down=(True, True))
@@ -148,7 +149,7 @@ def test_a_checkpoint_made_of_recorded_parts(reference: LoadReference, tmp_path:
 
 def test_noise_levels_and_sampler_are_the_paper_s(small: Agent, tmp_path: Path) -> None:
     save_published(small, tmp_path / "agent.pt")
-    world_model = load_published(tmp_path / "agent.pt").config.world_model
+    world_model = model_config(load_published(tmp_path / "agent.pt").config)
     assert world_model.sampler == SamplerConfig(
         num_steps=3, method="euler", sigma_min=2e-3, sigma_max=5.0, rho=7
     )

@@ -20,9 +20,10 @@ from adamas.diffusion.edm import EdmConfig
 from adamas.interop.load import load_published
 from adamas.interop.published import build, save_published
 from adamas.world_models.diamond.world import DenoiserConfig
+from tests.helpers.diamond import model_config
 from tests.helpers.published_agent import SMALL
 
-NETWORK = SMALL.world_model.denoiser.network
+NETWORK = model_config(SMALL).denoiser.network
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ NETWORK = SMALL.world_model.denoiser.network
     ids=["ddpm", "sigma_change", "cross_attention"],
 )
 def test_only_edm_denoisers_on_stacked_frames_are_saved(denoiser: DenoiserConfig, tmp_path: Path) -> None:
-    world_model = replace(SMALL.world_model, denoiser=denoiser)
+    world_model = replace(model_config(SMALL), denoiser=denoiser)
     with pytest.raises(UserError, match="EDM denoisers of one stage on stacked frames"):
         save_published(Agent(replace(SMALL, world_model=world_model)), tmp_path / "agent.pt")
     assert not any(tmp_path.iterdir())
@@ -168,9 +169,9 @@ def test_an_agent_is_not_built_before_its_weights_are_known_to_fit(small: Agent)
     huge = with_value(SMALL, "actor_critic.lstm_dim", 2**30)  # 2^65 bytes
     with pytest.raises(UserError, match=r"an agent of these sizes cannot be built|weight_ih is"):
         build(huge, small.state_dict(), "x")
-    network = replace(SMALL.world_model.denoiser.network, depths=(1, 2**31 - 1))
-    deep = replace(SMALL.world_model, denoiser=replace(SMALL.world_model.denoiser, network=network))
-    with pytest.raises(UserError, match=r"describes 2,147,483,6\d\d residual blocks"):
+    network = replace(model_config(SMALL).denoiser.network, depths=(1, 2**31 - 1))
+    deep = replace(model_config(SMALL), denoiser=replace(model_config(SMALL).denoiser, network=network))
+    with pytest.raises(UserError, match=r"describes 2,147,483,6\d\d blocks of layers"):
         build(replace(SMALL, world_model=deep), small.state_dict(), "x")
 
 

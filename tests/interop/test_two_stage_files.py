@@ -17,6 +17,7 @@ from adamas.diffusion.samplers import SamplerConfig
 from adamas.interop.load import load_published
 from adamas.interop.published import save_published
 from adamas.nn.unet import FrameNetworkConfig
+from tests.helpers.diamond import model_config
 
 if TYPE_CHECKING:
     from tests.conftest import LoadReference
@@ -38,7 +39,7 @@ def test_there_and_back(reference: LoadReference, published: dict[str, Tensor], 
     before = torch.get_rng_state()
     agent = adamas.load(tmp_path / "csgo.pt", "cpu")
     assert torch.equal(before, torch.get_rng_state())
-    config, model = agent.config.world_model, agent.world_model
+    config, model = model_config(agent.config), agent.world_model
     assert config.denoiser.network == FrameNetworkConfig(
         context_length=4,
         cond_channels=32,

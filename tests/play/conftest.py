@@ -22,6 +22,7 @@ from adamas.play.recording import Recordings
 from adamas.play.scene import PlayContext
 from adamas.training.collect import Collector
 from adamas.training.config import Config
+from tests.helpers.diamond import policy
 from tests.helpers.play_server import ENV, L, Table, breakout
 from tests.helpers.tiny_agent import tiny_agent_config
 
@@ -37,7 +38,7 @@ def agent() -> Agent:
         first, _, last = head
         first.bias.data.fill_(10)  # so that what follows is positive, and the game goes on for sure
         last.weight.data[3:] = torch.tensor([[1.0], [-1.0]])
-        torch.nn.init.normal_(agent.policy.critic_linear.weight)
+        torch.nn.init.normal_(policy(agent).critic_linear.weight)
         return agent
 
 

@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.play import messages
 from adamas.play.messages import Settings, parse
 from adamas.play.server_messages import Notice, Saved, ViewUpdate, WorldStatus, encode_note, encode_update
+from adamas.presets import preset
+from tests.helpers.diamond import model_config
 from tests.helpers.server_messages import HEADER, HELLO
 
 
@@ -102,10 +105,11 @@ def test_settings_change_one_by_one() -> None:
 
 
 def test_the_sampler_is_the_trained_one_but_for_steps_and_method() -> None:
-    trained = SamplerConfig(num_steps=3, sigma_max=20.0)
-    assert Settings(denoising_steps=10, method="heun").sampler(trained) == SamplerConfig(
-        num_steps=10, method="heun", sigma_max=20.0
-    )
+    config = replace(model_config(preset("debug")), sampler=SamplerConfig(num_steps=3, sigma_max=20.0))
+    trained = config.build((3, 8, 8), ActionSpec.numbered(3))
+    model = Settings(denoising_steps=10, method="heun").world_model(trained)
+    assert model.sampler == SamplerConfig(num_steps=10, method="heun", sigma_max=20.0)
+    assert trained.sampler == SamplerConfig(num_steps=3, sigma_max=20.0)
 
 
 def test_a_moment_is_a_length_a_description_and_pixels() -> None:

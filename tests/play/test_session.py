@@ -15,6 +15,7 @@ from adamas.core.types import to_pixels
 from adamas.play import session as session_module
 from adamas.play.messages import Action, ChangeSettings, ChangeView, Control, Fork, Pause, Step
 from adamas.play.scene import PlayContext
+from tests.helpers.diamond import world_model
 from tests.helpers.play_server import L, Table, breakout
 
 
@@ -199,7 +200,7 @@ def test_a_model_of_recordings_has_no_policy(shared: PlayContext) -> None:
 
 def test_a_dream_without_rewards_shows_none(shared: PlayContext) -> None:
     agent = copy.deepcopy(shared.agent)
-    agent.world_model.reward_end = None
+    world_model(agent).reward_end = None
     table = Table(replace(shared, agent=agent))
     player = table.join()
     table.step()

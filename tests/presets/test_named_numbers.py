@@ -21,23 +21,21 @@ from adamas.interop import two_stage
 from adamas.nn.optim import OptimizerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
-from adamas.rl.part_training import ComponentTraining, PolicyTraining, TrainingConfig
+from adamas.rl.part_training import ComponentTraining, PolicyTraining
 from adamas.rl.ppo import PpoConfig
 from adamas.rl.reinforce import ReinforceConfig
 from adamas.training.config import CollectionConfig, Config, EvaluationConfig
 from adamas.world_models.diamond.reward_end import RewardEndConfig
+from adamas.world_models.diamond.training import DiamondTraining
 from adamas.world_models.diamond.world import DiamondConfig
 
 PARTS = (
     FrameNetworkConfig,
-    DiamondConfig,
     RewardEndConfig,
     SamplerConfig,
-    ActorCriticConfig,
     OptimizerConfig,
     ComponentTraining,
     PolicyTraining,
-    TrainingConfig,
     CollectionConfig,
     EvaluationConfig,
 )
@@ -51,6 +49,9 @@ KINDS = (
     GymnasiumConfig,
     ReinforceConfig,
     PpoConfig,
+    DiamondConfig,
+    DiamondTraining,
+    ActorCriticConfig,
 )
 OF_THE_MACHINE = {"runtime", "checkpoint_minutes", "tensorboard", "wandb_project"}
 OF_THE_RUN = {"seed", "data", "init", "init_parts"}

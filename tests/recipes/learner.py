@@ -9,24 +9,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from adamas.training.learners import Act, Learner
-
 from adamas.core.meters import mean_of_shards
-from adamas.nn.optim import Gradient
+from adamas.core.seeding import Streams
+from adamas.core.workers import Workers
+from adamas.nn.optim import Gradient, OptimizerConfig
 from adamas.rl.action_distribution import log_prob_and_entropy
-from adamas.training.phases import Metrics
+from adamas.rl.learner import Act, Learner, LearnerConfig, Metrics
+from adamas.rl.policy import PolicyNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
-class EliteConfig:
+class EliteConfig(LearnerConfig):
     """Imitate the sequences with the largest rewards."""
 
     rule: Literal["elite"] = "elite"
     """Rule by which the policy learns."""
     share: float = 0.5
     """Share of the sequences that are imitated, above 0 and at most 1. 1 imitates all."""
-    num_minibatches: int = 1
-    """Number of parts that a rollout is learnt from in."""
+
+    def make(
+        self, policy: PolicyNetwork, optimizer: OptimizerConfig, workers: Workers, streams: Streams
+    ) -> Elite:
+        """Make the learner."""
+        return Elite(policy, self, optimizer, workers, streams)
 
 
 class Elite(Learner):

@@ -25,9 +25,11 @@ from adamas.diffusion import samplers
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.envs import make
 from adamas.presets import PRESETS
+from adamas.rl.learner import LearnerConfig
 from adamas.training.build import new_run
 from adamas.training.config import Config
-from adamas.world_models import diamond
+from adamas.world_models.diamond import world as diamond
+from tests.helpers.diamond import model_config
 from tests.helpers.game_parts import game_of
 from tests.helpers.tiny_agent import tiny_network
 from tests.helpers.tiny_config import tiny_config
@@ -35,7 +37,7 @@ from tests.recipes.command import count
 from tests.recipes.denoiser import FlowConfig, FlowDenoiser
 from tests.recipes.environment import RowConfig, RowEnvs
 from tests.recipes.importer import safetensors
-from tests.recipes.learner import Elite, EliteConfig
+from tests.recipes.learner import EliteConfig
 from tests.recipes.metric import loss_with_confidence
 from tests.recipes.preset import freeway_debug
 from tests.recipes.sampler import dpm_solver_2m
@@ -92,7 +94,7 @@ def flow_agent(agent: Agent, monkeypatch: Patch) -> diamond.Diamond:
     monkeypatch.setattr(diamond, "DENOISERS", {**diamond.DENOISERS, FlowConfig: FlowDenoiser})
     network = tiny_network(context_length=4)
     denoiser: Any = FlowConfig(network=network)
-    config = replace(agent.config.world_model, denoiser=denoiser, sampler=SamplerConfig(num_steps=4))
+    config = replace(model_config(agent.config), denoiser=denoiser, sampler=SamplerConfig(num_steps=4))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return diamond.Diamond(config, agent.config.obs_shape, agent.action_spec)
@@ -121,9 +123,9 @@ def test_a_denoiser_learns_and_dreams(agent: Agent, monkeypatch: Patch) -> None:
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.7 * losses[0]
-    state = model.initial_state(batch.first_frames(model.context_length))
-    _, prediction = model.step(state, torch.zeros(8, dtype=torch.int64), generator)
-    assert prediction.obs.shape == (8, 3, 10, 10) and prediction.obs.float().mean() < 100
+    state, _ = model.start(batch.first_frames(model.context_length))
+    _, imagined = model.imagine(state, torch.zeros(8, dtype=torch.int64), generator)
+    assert imagined.features.shape == (8, 3, 10, 10) and imagined.features.float().mean() < 100
 
 
 def test_an_importer_keeps_frames_and_actions(monkeypatch: Patch, tmp_path: Path) -> None:
@@ -160,7 +162,7 @@ def test_a_command_reads_a_run(dreamer: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_metric_of_the_policy_is_logged(monkeypatch: Patch, tmp_path: Path) -> None:
     pytest.importorskip("minatar")
-    monkeypatch.setattr("adamas.training.learners.reinforce_loss", loss_with_confidence)
+    monkeypatch.setattr("adamas.rl.reinforce.reinforce_loss", loss_with_confidence)
     logged = metrics_of(tiny_config(), tmp_path / "run")
     found = [r["action_probability"] for r in logged if r["phase"] == "actor_critic"]
     assert found and all(0.2 < probability < 0.5 for probability in found)
@@ -168,7 +170,7 @@ def test_a_metric_of_the_policy_is_logged(monkeypatch: Patch, tmp_path: Path) ->
 
 def test_a_learner_trains_the_policy_in_dreams_and_in_the_game(monkeypatch: Patch, tmp_path: Path) -> None:
     pytest.importorskip("minatar")
-    monkeypatch.setattr("adamas.training.learners.LEARNERS", {EliteConfig: Elite})
+    monkeypatch.setitem(LearnerConfig.kinds, "elite", EliteConfig)
     learner: Any = EliteConfig()
     config = with_value(tiny_config(), "training.actor_critic.learner", learner)
     phases: dict[Any, str] = {"on": "actor_critic", "off": "collect"}

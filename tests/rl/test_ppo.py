@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.protocols import PolicyOutput
+from adamas.rl.policy import PolicyNetwork
 from adamas.rl.ppo import PpoConfig, Targets, ppo_loss, ppo_targets
 from adamas.rl.rollout import Rollout
 
 CONFIG = PpoConfig(gamma=0.5, lambda_=0.5, entropy_weight=0.0, value_weight=0.0, clip=0.2)
 
 
-class Table(nn.Module):
+class Table(PolicyNetwork):
     """Says the same of every frame: logits (x, 0), and the value v."""
 
     def __init__(self, x: float, v: float = 0.0) -> None:
@@ -33,9 +34,6 @@ class Table(nn.Module):
     def step(self, features: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
         logits = torch.stack((self.x, torch.zeros(())), dim=-1).expand(len(features), 2)
         return PolicyOutput(logits, self.v.expand(len(features)), state)
-
-    def __call__(self, obs: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
-        return self.step(self.encode(obs), state)
 
 
 def make_rollout(logits: Tensor, value: Tensor) -> Rollout:

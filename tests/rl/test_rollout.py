@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from adamas.core.actions import ActionSpec
 from adamas.core.protocols import PolicyOutput
 from adamas.core.types import EnvReset, EnvStep, History
+from adamas.rl.policy import PolicyNetwork
 from adamas.rl.rollout import OnHost, Position, Rollout, burn_in, evaluate_again, rollout, start
 from tests.helpers.tensors import seeded
 
@@ -75,10 +76,10 @@ class Counters:
         obs = torch.arange(10, 10 + self.history, dtype=torch.uint8).view(1, -1, 1, 1, 1)
         mask = torch.ones(len(which), self.history, dtype=torch.bool)
         mask[:, 0] = torch.tensor([i % 2 == 0 for i in which])
-        return History(obs.expand(len(which), -1, -1, -1, -1), mask)
+        return History(obs.expand(len(which), -1, -1, -1, -1), mask, mask.long())
 
 
-class Memory(nn.Module):
+class Memory(PolicyNetwork):
     """s' = decay s + pixel."""
 
     def __init__(self) -> None:
@@ -92,9 +93,6 @@ class Memory(nn.Module):
     def encode(self, obs: Tensor) -> Tensor:
         return obs.flatten(1).float()
 
-    def forward(self, obs: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
-        return self.step(self.encode(obs), state)
-
     def step(self, features: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
         self.calls += 1
         after = self.decay * state[0] + features
@@ -103,7 +101,7 @@ class Memory(nn.Module):
 
 def run(env: Counters, num_steps: int, policy: Memory | None = None) -> tuple[Rollout, Position]:
     policy = policy or Memory()
-    return rollout(policy, env, start(policy, env), num_steps, seeded())
+    return rollout(policy, env, start(policy, env)[0], num_steps, seeded())
 
 
 def test_every_step_goes_with_its_frame_and_its_action() -> None:
@@ -148,7 +146,7 @@ def test_environments_that_end_together_keep_their_own_final_frames() -> None:
 @pytest.mark.parametrize("history", [0, 2])
 def test_evaluated_again_with_the_same_weights_a_rollout_is_the_same(history: int) -> None:
     policy, env = Memory(), Counters([[2, 3], [4], [2, 1]], history=history)
-    result, middle = rollout(policy, env, start(policy, env), 6, seeded())
+    result, middle = rollout(policy, env, start(policy, env)[0], 6, seeded())
     logits, value = evaluate_again(policy, result, torch.tensor([2, 0]))
     assert torch.equal(logits, result.logits[[2, 0]]) and torch.equal(value, result.value[[2, 0]])
     (grad,) = torch.autograd.grad(value.sum(), list(policy.parameters()))
@@ -161,7 +159,7 @@ def test_evaluated_again_with_the_same_weights_a_rollout_is_the_same(history: in
 def test_two_rollouts_are_one_long_rollout() -> None:
     policy, generator = Memory(), seeded()
     env = Counters([[2, 3], [5], []])
-    one, middle = rollout(policy, env, start(policy, env), 3, generator)
+    one, middle = rollout(policy, env, start(policy, env)[0], 3, generator)
     assert not any(s.requires_grad for s in middle.policy_state)
     two, end = rollout(policy, env, middle, 4, generator)
     whole, whole_end = run(Counters([[2, 3], [5], []]), 7)
@@ -174,14 +172,15 @@ def test_two_rollouts_are_one_long_rollout() -> None:
 def test_history_is_burnt_in_and_padding_is_not() -> None:
     policy = Memory()
     env = Counters([[2], []], history=2)
-    position = start(policy, env)
+    position, _ = start(policy, env)
     # Environment 0 saw 10 and 11, environment 1 only 11.
     assert position.policy_state[0].flatten().tolist() == [16, 11]
     result, _ = rollout(policy, env, position, 3, seeded())
     assert result.value[0].tolist() == [8, 5, 20 + 16 / 2]  # burnt in again after the end
     assert result.value_bootstrap[0, 1] == 2 + 5 / 2
     assert result.value[1].tolist() == [105.5, 153.75, 178.875]
-    padding = History(torch.full((2, 3, 1, 1, 1), 9, dtype=torch.uint8), torch.zeros(2, 3, dtype=torch.bool))
+    none = torch.zeros(2, 3, dtype=torch.bool)
+    padding = History(torch.full((2, 3, 1, 1, 1), 9, dtype=torch.uint8), none, none.long())
     assert not burn_in(policy, padding)[0].any()
 
 
@@ -197,9 +196,9 @@ def test_gradients_flow_through_time_but_not_through_an_end() -> None:
 
 def test_temperature_and_exploration_reach_the_actions() -> None:
     policy, env = Memory(), Counters([[], []])
-    greedy, _ = rollout(policy, env, start(policy, env), 5, seeded(), temperature=0.0)
+    greedy, _ = rollout(policy, env, start(policy, env)[0], 5, seeded(), temperature=0.0)
     assert torch.equal(greedy.action, greedy.logits.argmax(dim=-1))
-    random, _ = rollout(policy, env, start(policy, env), 60, seeded(), temperature=0.0, epsilon=1.0)
+    random, _ = rollout(policy, env, start(policy, env)[0], 60, seeded(), temperature=0.0, epsilon=1.0)
     assert set(random.action.flatten().tolist()) == {0, 1, 2}
 
 
@@ -215,18 +214,18 @@ def test_one_call_a_step_and_one_for_the_frame_after_the_last() -> None:
 def test_on_host_gives_the_policy_s_own_answers() -> None:
     policy, env = Memory(), Counters([[2], []])
     host = OnHost(policy, torch.device("cpu"))
-    result, _ = rollout(host, env, start(host, env), 4, seeded())
+    result, _ = rollout(host, env, start(host, env)[0], 4, seeded())
     expected, _ = run(Counters([[2], []]), 4, policy)
     assert torch.equal(result.value, expected.value) and torch.equal(result.action, expected.action)
     assert result.value.requires_grad and result.logits.requires_grad  # for who learns from real steps
     with torch.no_grad():
-        result, _ = rollout(host, env, start(host, env), 4, seeded())
+        result, _ = rollout(host, env, start(host, env)[0], 4, seeded())
     assert not result.value.requires_grad and not result.logits.requires_grad
 
 
 def test_a_rollout_is_copied_to_another_device() -> None:
     policy, env = Memory(), Counters([[2, 3], [4], [2, 1]])
-    result, _ = rollout(policy, env, start(policy, env), 6, seeded())
+    result, _ = rollout(policy, env, start(policy, env)[0], 6, seeded())
     copy = result.to(torch.device("meta"))
     tensors = [getattr(copy, field.name) for field in fields(copy)]
     tensors += [

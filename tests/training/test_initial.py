@@ -19,7 +19,7 @@ from adamas.core.errors import UserError
 from adamas.interop.published import save_published
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
-from tests.helpers.game_parts import game_of
+from tests.helpers.diamond import policy, policy_config
 from tests.helpers.small_recordings import config as recordings_config
 from tests.helpers.small_recordings import record
 from tests.helpers.tiny_config import tiny_config
@@ -75,11 +75,11 @@ def test_a_run_that_never_began_still_starts_from_them(source: Path, tmp_path: P
 def test_a_run_that_goes_on_does_not_need_them_any_more(source: Path, tmp_path: Path) -> None:
     with closing(new_run(replace(tiny_config(), init=str(source)), tmp_path / "run", quiet=True)) as trainer:
         with torch.no_grad():
-            trainer.agent.policy.critic_linear.bias.fill_(3)
+            policy(trainer.agent).critic_linear.bias.fill_(3)
         trainer.config = replace(trainer.config, init=str(tmp_path / "gone"))
         trainer.save()
     with closing(resume_run(tmp_path / "run", quiet=True)) as trainer:
-        assert trainer.agent.policy.critic_linear.bias.item() == 3
+        assert policy(trainer.agent).critic_linear.bias.item() == 3
 
 
 def test_parts_by_name(source: Path, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_recordings_take_the_world_model_alone(tmp_path: Path, capsys: pytest.Ca
 
 def test_what_does_not_fit_is_refused(source: Path, tmp_path: Path) -> None:
     config = replace(tiny_config(), init=str(source))
-    actor_critic = replace(game_of(config).actor_critic, lstm_dim=8)
+    actor_critic = replace(policy_config(config), lstm_dim=8)
     message = r"the actor_critic of .*run does not fit this run: \S+ is \(\d+.* there and \(.* here; choose the preset"
     with pytest.raises(UserError, match=message):
         new_run(replace(config, actor_critic=actor_critic), tmp_path / "run", quiet=True)

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 import torch
-from adamas.training.learners import LEARNERS, Ppo
 from torch import Tensor
 
 from adamas.core.config import from_dict, to_dict, with_value
 from adamas.core.errors import Interrupted, UserError
 from adamas.rl import ppo
+from adamas.rl.learner import LearnerConfig
 from adamas.rl.part_training import PolicyTraining
-from adamas.rl.ppo import PpoConfig
+from adamas.rl.ppo import Ppo, PpoConfig
 from adamas.rl.reinforce import ReinforceConfig
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
@@ -48,8 +48,7 @@ def played(config: Config, run_dir: Path) -> Trainer:
 
 
 def test_every_rule_has_a_learner() -> None:
-    hints = PolicyTraining.__dataclass_fields__["learner"].type
-    assert {config.__name__ for config in LEARNERS} == set(str(hints).split(" | "))
+    assert LearnerConfig.kinds == {"reinforce": ReinforceConfig, "ppo": PpoConfig}
 
 
 def test_settings_of_older_runs_are_those_of_reinforce() -> None:
@@ -72,7 +71,7 @@ def test_every_sequence_is_in_one_minibatch_of_every_epoch(
         seen.append(rows.tolist())
         return loss(policy, rollout, targets, rows, config)
 
-    monkeypatch.setattr("adamas.training.learners.ppo_loss", spy)
+    monkeypatch.setattr("adamas.rl.ppo.ppo_loss", spy)
     trainer.phases["actor_critic"].update()
     num_dreams = trainer.config.training.actor_critic.num_dreams  # type: ignore[union-attr]
     epochs = [seen[i] + seen[i + 1] for i in range(0, 6, 2)]

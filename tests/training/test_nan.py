@@ -14,6 +14,7 @@ from adamas.nn.optim import NonFiniteLossError
 from adamas.training.build import new_run
 from adamas.training.config import Config
 from adamas.training.update_phases import ComponentPhase
+from tests.helpers.diamond import training
 from tests.helpers.tiny_config import differing, flat, tiny_config
 
 
@@ -47,7 +48,7 @@ def test_nan_stops_the_run_with_all_that_led_to_it(tmp_path: Path, component: st
 
     content = torch.load(tmp_path / "run" / "failed-batch.pt", weights_only=True)
     batch = Batch(**content)
-    assert len(batch.obs) == trainer.config.training.denoiser.batch_size
+    assert len(batch.obs) == training(trainer.config).denoiser.batch_size
     loss, _ = phase.component.loss(batch, torch.Generator().manual_seed(0))
     assert not loss.isfinite()  # enough to find the cause
     trainer.close()

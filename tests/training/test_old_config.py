@@ -22,6 +22,7 @@ from adamas.rl.part_training import ComponentTraining
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
 from adamas.training.source import on_recordings
+from tests.helpers.diamond import training
 from tests.helpers.game_parts import game_of
 from tests.training.test_on_recordings import record
 
@@ -56,7 +57,7 @@ def test_recordings_of_a_game_keep_it() -> None:
 def test_what_an_old_file_leaves_out_has_todays_default() -> None:
     config = from_dict(Config, {"policy": {"num_dreams": 8}, "denoiser": {"batch_size": 16}})
     assert (game_of(config).training.num_dreams, config.horizon) == (8, 15)
-    assert config.training.denoiser.batch_size == 16 and config.training.reward_end is not None
+    assert training(config).denoiser.batch_size == 16 and training(config).reward_end is not None
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,11 @@ from adamas.core.config import with_value
 from adamas.core.seeding import Streams, derive_seed
 from adamas.data.sampling import SegmentSampler
 from adamas.presets import preset
+from adamas.rl.learner import rates
 from adamas.training.build import new_run
 from adamas.training.collect import Collector
 from adamas.training.config import CollectionConfig
-from adamas.training.phases import CollectPhase, rates
+from adamas.training.phases import CollectPhase
 from adamas.training.trainer import Trainer
 from adamas.training.update_phases import ComponentPhase, PolicyPhase, context_sampler, planned_updates
 from adamas.world_models.diamond.world import Diamond

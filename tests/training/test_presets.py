@@ -11,6 +11,24 @@ from adamas.core.config import from_dict, to_dict
 from adamas.core.errors import UserError
 from adamas.presets import PRESETS, preset
 from adamas.training.config import Config
+from adamas.world_models.diamond.world import Diamond
+
+
+def compute_diamond(model: Diamond, shape: tuple[int, int, int]) -> None:
+    frames, length = torch.zeros(1, *model.config.small_shape(shape)), model.context_length
+    past, action, sigma = (
+        frames[:, None].expand(-1, length, -1, -1, -1),
+        torch.zeros(1, length).long(),
+        torch.ones(1),
+    )
+    network = model.denoiser.inner_model
+    assert network(frames, sigma, past, action).shape == frames.shape
+    if model.reward_end is not None:
+        assert model.reward_end(past, action, past)[0].shape == (1, length, 3)
+    if model.upsampler is not None:
+        full = torch.zeros(1, *shape)
+        seen = torch.zeros(1, model.upsampler.config.network.context_length + 1, *shape)
+        assert model.upsampler.inner_model(full, sigma, seen, None).shape == full.shape
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -30,21 +48,8 @@ def test_every_preset_computes_its_networks(name: str) -> None:
                 actor_critic=config.actor_critic,
             )
         )
-        model = agent.world_model
-        frames, length = torch.zeros(1, *model.config.small_shape(shape)), model.context_length
-        past, action, sigma = (
-            frames[:, None].expand(-1, length, -1, -1, -1),
-            torch.zeros(1, length).long(),
-            torch.ones(1),
-        )
-        network = model.denoiser.inner_model
-        assert network(frames, sigma, past, action).shape == frames.shape
-        if model.reward_end is not None:
-            assert model.reward_end(past, action, past)[0].shape == (1, length, 3)
-        if model.upsampler is not None:
-            full = torch.zeros(1, *shape)
-            seen = torch.zeros(1, model.upsampler.config.network.context_length + 1, *shape)
-            assert model.upsampler.inner_model(full, sigma, seen, None).shape == full.shape
+        if isinstance(agent.world_model, Diamond):
+            compute_diamond(agent.world_model, shape)
         assert (agent.actor_critic is None) == (name in recorded)
         if (policy := agent.actor_critic) is not None:
             assert policy(torch.zeros(1, *shape).byte(), policy.initial_state(1)).logits.shape == (1, 3)

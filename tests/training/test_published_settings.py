@@ -26,6 +26,7 @@ from adamas.rl.reinforce import ReinforceConfig
 from adamas.training.config import CollectionConfig, Config, EvaluationConfig
 from adamas.world_models.diamond.reward_end import RewardEndConfig
 from adamas.world_models.diamond.world import Diamond
+from tests.helpers.diamond import model_config
 from tests.helpers.game_parts import game_of
 
 ATARI100K = """
@@ -152,15 +153,16 @@ def test_no_default_moves_a_preset(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_reward_end_sequences_are_as_long_as_a_dream_and_its_context() -> None:
     def num_frames(config: Config) -> int:
         with torch.device("meta"):
-            model = Diamond(config.world_model, game_of(config).env.obs_shape, ActionSpec.numbered(3))
+            model = Diamond(model_config(config), game_of(config).env.obs_shape, ActionSpec.numbered(3))
         return model.components(config.horizon)["reward_end"].segments.num_frames
 
     config = preset("atari100k")
     assert num_frames(config) == 15 + 4
     longer = replace(config, horizon=50)
     assert num_frames(longer) == 50 + 4
-    assert config.world_model.reward_end is not None
-    model = replace(config.world_model, reward_end=replace(config.world_model.reward_end, segment_length=30))
+    base = model_config(config)
+    assert base.reward_end is not None
+    model = replace(base, reward_end=replace(base.reward_end, segment_length=30))
     assert num_frames(replace(longer, world_model=model)) == 30  # somebody said otherwise
     assert [num_frames(preset(name)) for name in ("atari-small", "debug", "quickstart")] == [19, 8, 34]
 
@@ -196,12 +198,12 @@ def test_every_override_is_of_a_game_and_a_setting_that_exist() -> None:
 def test_csgo_is_the_published_model() -> None:
     config = preset("csgo")
     with torch.device("meta"):
-        model = Diamond(config.world_model, (3, 150, 280), ActionSpec(buttons=tuple(map(str, range(51)))))
+        model = Diamond(model_config(config), (3, 150, 280), ActionSpec(buttons=tuple(map(str, range(51)))))
     sizes = {name: sum(p.numel() for p in m.parameters()) for name, m in model.named_children()}
     assert sizes == {"denoiser": 330_489_219, "upsampler": 51_149_187}  # published: 381 M together
-    denoiser, upsampler = config.world_model.denoiser, config.world_model.upsampler
+    denoiser, upsampler = model_config(config).denoiser, model_config(config).upsampler
     assert isinstance(denoiser, EdmConfig) and upsampler is not None
-    assert config.world_model.small_shape((3, 150, 280)) == (3, 30, 56)
+    assert model_config(config).small_shape((3, 150, 280)) == (3, 30, 56)
     for stage in (denoiser, upsampler):
         noise = (
             stage.sigma_offset,
@@ -222,7 +224,7 @@ def test_csgo_is_the_published_model() -> None:
         lr=1e-4, weight_decay=1e-2, eps=1.25e-9, warmup_updates=100, max_grad_norm=1.25
     )
     assert of_upsampler.optimizer == training.optimizer
-    assert config.world_model.sampler == SamplerConfig(num_steps=3, s_cond=0.005)
+    assert model_config(config).sampler == SamplerConfig(num_steps=3, s_cond=0.005)
     assert upsampler.sampler == SamplerConfig(
         num_steps=10, sigma_min=1.0, s_churn=10.0, s_tmin=1.0, s_tmax=5.0, s_noise=0.9
     )

@@ -22,6 +22,7 @@ from adamas.presets import preset
 from adamas.training import source
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
+from tests.helpers.diamond import model_config, training
 from tests.helpers.game_parts import game_of
 from tests.helpers.small_recordings import SPEC, config, record
 from tests.helpers.tiny_agent import tiny_network
@@ -88,8 +89,8 @@ def two_stages(recordings: Path) -> Config:
     )
     return replace(
         base,
-        world_model=replace(base.world_model, upsampler=upsampler),
-        training=replace(base.training, upsampler=base.training.denoiser),
+        world_model=replace(model_config(base), upsampler=upsampler),
+        training=replace(training(base), upsampler=training(base).denoiser),
         final_epochs=1,
     )
 

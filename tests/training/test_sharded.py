@@ -30,6 +30,7 @@ from adamas.training.config import Config
 from adamas.training.parts import read_whole, whole_state, write_parts
 from adamas.training.resuming import saved_config
 from adamas.training.sharded import ShardedPhase
+from tests.helpers.diamond import training
 from tests.helpers.small_recordings import config, record
 from tests.training.test_distributed import kill_two_at, run_alone
 
@@ -119,7 +120,7 @@ def test_any_number_of_processes_read_their_parts(killed: Path, rank: int, size:
             parameter.data.zero_()
         workers, rng = Workers(size, group, threads=False), np.random.default_rng(0)
         rest: Any = (None, rng, [torch.Generator()], workers)
-        phase = ShardedPhase(component, agent.denoiser, config.training.denoiser, *rest)
+        phase = ShardedPhase(component, agent.denoiser, training(config).denoiser, *rest)
         if in_parts:
             phase.load_parts(saved, folder)
         else:

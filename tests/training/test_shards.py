@@ -21,6 +21,7 @@ from adamas.training import build
 from adamas.training.phases import Phase
 from adamas.training.trainer import Trainer
 from adamas.training.update_phases import ComponentPhase, PolicyPhase
+from tests.helpers.diamond import training
 from tests.helpers.game_parts import game_of
 from tests.helpers.tiny_config import differing, flat
 from tests.training.test_phases import collected
@@ -33,7 +34,7 @@ def test_the_shards_together_make_up_the_batch(tmp_path: Path, num_shards: int) 
     denoiser, policy = trainer.phases["denoiser"], trainer.phases["actor_critic"]
     assert isinstance(denoiser, ComponentPhase) and isinstance(policy, PolicyPhase)
     config = trainer.config
-    batch_size, all_dreams = config.training.denoiser.batch_size, game_of(config).training.num_dreams
+    batch_size, all_dreams = training(config).denoiser.batch_size, game_of(config).training.num_dreams
     _, sizes = denoiser.workers.split(batch_size)
     num_dreams = [dreams.imagination.num_envs for dreams in policy.dreams]
     for total, parts in ((all_dreams, num_dreams), (batch_size, sizes)):

@@ -12,6 +12,7 @@ from adamas.envs.config import AtariConfig
 from adamas.presets import preset
 from adamas.rl.part_training import ComponentTraining, PolicyTraining
 from adamas.training.config import CollectionConfig, Config, EvaluationConfig
+from tests.helpers.diamond import model_config, training
 from tests.helpers.game_parts import game_of
 
 
@@ -55,16 +56,16 @@ def test_impossible_combinations_are_refused() -> None:
         UserError, match=r"frames of 7x7 pixels are too small for 4 levels of the denoiser; .* least 8"
     ):
         replace(config, env=AtariConfig(size=7))
-    denoiser = config.world_model.denoiser
+    denoiser = model_config(config).denoiser
     network = replace(denoiser.network, context_length=1)
-    model = replace(config.world_model, denoiser=replace(denoiser, network=network))
+    model = replace(model_config(config), denoiser=replace(denoiser, network=network))
     with pytest.raises(UserError, match="context_length` is 1; it must be at least 2"):
         replace(config, world_model=model)
 
 
 def test_shards_need_a_sample_each_and_need_not_divide_the_batch() -> None:
     paper = preset("atari100k")
-    assert paper.training.denoiser.batch_size == game_of(paper).training.num_dreams == 32
+    assert training(paper).denoiser.batch_size == game_of(paper).training.num_dreams == 32
     assert replace(paper, num_shards=10).num_shards == 10
     message = r"`training.denoiser.batch_size` is 32; it must be at least `num_shards`, 33"
     with pytest.raises(UserError, match=message):

@@ -22,7 +22,7 @@ def dataset(tmp_path: Path) -> Path:
 @pytest.fixture
 def counting() -> Agent:
     agent = Agent(CONFIG)
-    agent.world_model = CountingModel()  # type: ignore[assignment]
+    agent.world_model = CountingModel()
     return agent
 
 

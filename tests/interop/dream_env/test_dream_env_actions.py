@@ -20,7 +20,8 @@ from adamas.agent import Agent
 from adamas.core.actions import ActionSpec, Axis, Choice
 from adamas.core.checkpoint import save_checkpoint
 from adamas.core.config import to_dict
-from adamas.core.protocols import DreamState, Prediction
+from adamas.core.protocols import DreamState
+from adamas.world_models.base import Imagined
 from tests.helpers.counting_model import CONFIG, MAKE, CountingModel, write
 
 
@@ -80,11 +81,11 @@ def test_every_part_arrives_at_its_place(counting: Agent, tmp_path: Path) -> Non
     class Listening(CountingModel):
         def step(
             self, state: DreamState, action: Tensor, generator: Generator
-        ) -> tuple[DreamState, Prediction]:
+        ) -> tuple[DreamState, Imagined]:
             seen.append(action)
             return super().step(state, action[:, 0].long(), generator)
 
-    agent.world_model = Listening()  # type: ignore[assignment]
+    agent.world_model = Listening()
     dreams = adamas.make_dream(agent, run / "dataset" / "train", num_envs=2)
     dreams.reset(seed=0)
     action = {"axes": [[-1.0], [0.5]], "buttons": [[0], [1]], "choices": [[1, 2], [0, 0]]}

@@ -28,7 +28,7 @@ def test_bars_are_exact_to_an_eighth() -> None:
 
 
 def test_what_is_said_of_an_update() -> None:
-    assert texts(terminal_widgets.brief(HEADER, HELLO.actions)) == [
+    assert texts(terminal_widgets.brief(HELLO, HEADER)) == [
         "agent: right  recording",
         "V -0.25  H 0.69  ▅▁▅",
         "-1 0%  +1 25%  end 2%  N 3  15 fps",
@@ -49,13 +49,13 @@ def test_what_is_said_of_an_update() -> None:
 
 def test_what_is_said_of_the_first_moment_of_a_game() -> None:
     header = replace(HEADER, dream=None, action=None, control="human", paused=True)
-    assert texts(terminal_widgets.brief(header, HELLO.actions))[::2] == [
+    assert texts(terminal_widgets.brief(HELLO, header))[::2] == [
         "you: (start)  paused  recording",
         "N 3  15 fps",
     ]
     assert not any("chances" in line for line in texts(terminal_widgets.panel(HELLO, header, 30)))
     unknown = replace(HEADER, dream=replace(DREAM, reward_probabilities=None, end_probability=None))
-    assert texts(terminal_widgets.brief(unknown, HELLO.actions))[-1] == "N 3  15 fps"
+    assert texts(terminal_widgets.brief(HELLO, unknown))[-1] == "N 3  15 fps"
 
 
 def test_captions_are_as_long_as_there_is_room() -> None:
@@ -68,7 +68,7 @@ def test_captions_are_as_long_as_there_is_room() -> None:
 def test_without_a_policy_and_rewards_nothing_is_said_of_them() -> None:
     dream = replace(DREAM, reward=None, total=None, reward_probabilities=None)
     header = replace(HEADER, control="human", policy=None, dream=dream)
-    assert texts(terminal_widgets.brief(header, HELLO.actions)) == [
+    assert texts(terminal_widgets.brief(HELLO, header)) == [
         "you: right  recording",
         "",
         "N 3  15 fps",

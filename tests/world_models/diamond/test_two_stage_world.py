@@ -56,7 +56,7 @@ def make_batch(num_frames: int, batch_size: int = 2) -> Batch:
 
 def test_a_dream_begins_with_small_frames_and_the_last_full_ones() -> None:
     model, context = make(), make_batch(L)
-    state = model.initial_state(context)
+    state, _ = model.start(context)
     assert state.keys() == {"obs", "full", "action"}
     assert model.upsampler is not None
     small = to_model_range(model.upsampler.shrink(context.obs), context.mask)
@@ -68,15 +68,15 @@ def test_a_dream_begins_with_small_frames_and_the_last_full_ones() -> None:
 def test_a_step_draws_a_small_frame_then_the_full_one() -> None:
     model = make()
     assert model.upsampler is not None
-    state, action = model.initial_state(make_batch(L)), torch.tensor([[1.0, 0], [0, 1]])
-    after, prediction, thoughts = model.imagine(state, action, seeded())
+    state, action = model.start(make_batch(L))[0], torch.tensor([[1.0, 0], [0, 1]])
+    after, imagined, details = model.imagine_in_detail(state, action, seeded())
 
     generator = seeded()
     actions = torch.cat((state["action"], action[:, None]), dim=1)
     small = sample(model.denoiser, state["obs"], actions, CONFIG.sampler, generator=generator)
     full = model.upsampler.sample(state["full"], small, SECOND.sampler, generator=generator)
-    assert torch.equal(thoughts.path[-1], small) and len(thoughts.path) == CONFIG.sampler.num_steps + 1
-    assert torch.equal(prediction.obs, to_pixels(full)) and prediction.obs.shape == (2, 3, 12, 20)
+    assert torch.equal(details.path[-1], small) and len(details.path) == CONFIG.sampler.num_steps + 1
+    assert torch.equal(imagined.features, to_pixels(full)) and imagined.features.shape == (2, 3, 12, 20)
     assert torch.equal(after["obs"], torch.cat((state["obs"][:, 1:], small[:, None]), dim=1))
     assert torch.equal(after["full"], torch.stack((state["full"][:, 1], full), dim=1))
     assert torch.equal(after["action"], actions[:, 1:])
@@ -85,10 +85,10 @@ def test_a_step_draws_a_small_frame_then_the_full_one() -> None:
 
 def test_without_a_reward_end_model_nothing_is_gained_and_nothing_ends() -> None:
     model = make()
-    _, prediction, thoughts = model.imagine(model.initial_state(make_batch(L)), torch.zeros(2, 2), seeded())
-    assert prediction.reward.dtype == torch.float32 and not prediction.reward.any()
-    assert prediction.terminated.dtype == torch.bool and not prediction.terminated.any()
-    assert thoughts.logits_reward is None and thoughts.logits_end is None
+    _, imagined, details = model.imagine_in_detail(model.start(make_batch(L))[0], torch.zeros(2, 2), seeded())
+    assert imagined.reward.dtype == torch.float32 and not imagined.reward.any()
+    assert imagined.terminated.dtype == torch.bool and not imagined.terminated.any()
+    assert details.logits_reward is None and details.logits_end is None
     assert list(model.components(15)) == ["denoiser", "upsampler"]
 
 
@@ -96,10 +96,10 @@ def test_the_reward_end_model_judges_small_frames() -> None:
     judge = tiny_reward_end(levels=2, segment_length=5)
     model = make(replace(CONFIG, reward_end=judge))
     assert model.reward_end is not None and model.reward_end.lstm.input_size == 8 * 3 * 5
-    state = model.initial_state(make_batch(L))
+    state = model.start(make_batch(L))[0]
     assert state.keys() == {"obs", "full", "action", "hidden", "cell"}
-    after, _, thoughts = model.imagine(state, torch.zeros(2, 2), seeded())
-    assert thoughts.logits_reward is not None and thoughts.logits_reward.shape == (2, 3)
+    after, _, details = model.imagine_in_detail(state, torch.zeros(2, 2), seeded())
+    assert details.logits_reward is not None and details.logits_reward.shape == (2, 3)
     assert not torch.equal(after["hidden"], state["hidden"])
     assert list(model.components(15)) == ["denoiser", "reward_end", "upsampler"]
 

@@ -49,7 +49,7 @@ def make_context(batch_size: int = 2) -> Batch:
 
 def test_burn_in_runs_the_reward_end_model_over_the_context(diamond: Diamond) -> None:
     context = make_context()
-    state = diamond.initial_state(context)
+    state, _ = diamond.start(context)
     frames = to_model_range(context.obs)
     frames[-1, 0] = 0  # padding is mid-grey
     assert torch.equal(state["obs"], frames) and torch.equal(state["action"], context.action)
@@ -66,8 +66,8 @@ def test_burn_in_runs_the_reward_end_model_over_the_context(diamond: Diamond) ->
 
 
 def test_a_step_draws_a_frame_then_judges_the_transition(diamond: Diamond) -> None:
-    state, action = diamond.initial_state(make_context()), torch.tensor([3, 0])
-    after, prediction = diamond.step(state, action, seeded())
+    state, action = diamond.start(make_context())[0], torch.tensor([3, 0])
+    after, imagined = diamond.imagine(state, action, seeded())
 
     generator = seeded()
     actions = torch.cat((state["action"], action[:, None]), dim=1)
@@ -77,19 +77,19 @@ def test_a_step_draws_a_frame_then_judges_the_transition(diamond: Diamond) -> No
     reward, end, lstm = diamond.reward_end(state["obs"][:, -1:], action[:, None], frame[:, None], lstm)
     torch.testing.assert_close(after["hidden"], lstm[0])
     torch.testing.assert_close(after["cell"], lstm[1])
-    assert torch.equal(prediction.obs, to_pixels(frame))
-    assert torch.equal(prediction.reward, sample_categorical(reward[:, 0], generator) - 1.0)
-    assert torch.equal(prediction.terminated, sample_categorical(end[:, 0], generator) == 1)
+    assert torch.equal(imagined.features, to_pixels(frame))
+    assert torch.equal(imagined.reward, sample_categorical(reward[:, 0], generator) - 1.0)
+    assert torch.equal(imagined.terminated, sample_categorical(end[:, 0], generator) == 1)
     # The window of frames and actions has moved on by one.
     assert torch.equal(after["obs"], torch.cat((state["obs"][:, 1:], frame[:, None]), dim=1))
     assert torch.equal(after["action"], actions[:, 1:])
 
 
 def test_types_shapes_and_ranges(diamond: Diamond) -> None:
-    state, generator = diamond.initial_state(make_context()), seeded()
+    state, generator = diamond.start(make_context())[0], seeded()
     rewards, ends = set(), set()
     for _ in range(20):
-        state, (obs, reward, terminated) = diamond.step(state, torch.tensor([1, 2]), generator)
+        state, (obs, reward, terminated, _) = diamond.imagine(state, torch.tensor([1, 2]), generator)
         assert obs.dtype == torch.uint8 and obs.shape == (2, 3, 8, 8)
         assert reward.dtype == torch.float32 and reward.shape == (2,)
         assert terminated.dtype == torch.bool and terminated.shape == (2,)
@@ -106,24 +106,24 @@ def test_types_shapes_and_ranges(diamond: Diamond) -> None:
 
 
 def test_a_step_depends_on_its_arguments_alone(diamond: Diamond) -> None:
-    state, action = diamond.initial_state(make_context()), torch.tensor([1, 2])
+    state, action = diamond.start(make_context())[0], torch.tensor([1, 2])
     before = {name: x.clone() for name, x in state.items()}
-    after, prediction = diamond.step(state, action, seeded())
-    diamond.step(after, action, seeded(3))  # another dream in between
-    again, same = diamond.step(state, action, seeded())
-    assert all(torch.equal(x, y) for x, y in zip(prediction, same, strict=True))
+    after, imagined = diamond.imagine(state, action, seeded())
+    diamond.imagine(after, action, seeded(3))  # another dream in between
+    again, same = diamond.imagine(state, action, seeded())
+    assert all(torch.equal(x, y) for x, y in zip(imagined[:3], same[:3], strict=True))
     assert all(torch.equal(after[name], again[name]) for name in after)
     assert all(torch.equal(state[name], before[name]) for name in before)
-    _, other = diamond.step(state, action, seeded(1))
-    assert not torch.equal(prediction.obs, other.obs)
+    _, other = diamond.imagine(state, action, seeded(1))
+    assert not torch.equal(imagined.features, other.features)
 
 
 def test_dreams_do_not_touch_each_other(diamond: Diamond) -> None:
     """Replacing the second dream of two leaves the first as it was."""
-    state = diamond.initial_state(make_context())
+    state = diamond.start(make_context())[0]
     changed = {name: torch.cat((x[:1], x[:1])) for name, x in state.items()}
-    after, _ = diamond.step(state, torch.tensor([1, 2]), seeded())
-    other, _ = diamond.step(changed, torch.tensor([1, 3]), seeded())
+    after, _ = diamond.imagine(state, torch.tensor([1, 2]), seeded())
+    other, _ = diamond.imagine(changed, torch.tensor([1, 3]), seeded())
     for name, x in after.items():
         torch.testing.assert_close(x[0], other[name][0], atol=2 / 255 + 1e-6, rtol=0)
     assert (after["obs"][1] - other["obs"][1]).abs().max() > 0.1
@@ -153,8 +153,8 @@ def test_final_frames_are_left_out_of_the_denoisers_targets_if_asked() -> None:
 
 def test_another_sampler_shares_the_weights(diamond: Diamond) -> None:
     other = diamond.with_sampler(SamplerConfig(num_steps=1))
-    state, action = diamond.initial_state(make_context()), torch.tensor([0, 1])
-    seen, _ = other.step(state, action, seeded())
+    state, action = diamond.start(make_context())[0], torch.tensor([0, 1])
+    seen, _ = other.imagine(state, action, seeded())
     actions = torch.cat((state["action"], action[:, None]), dim=1)
     drawn = sample(diamond.denoiser, state["obs"], actions, SamplerConfig(num_steps=1), generator=seeded())
     assert torch.equal(seen["obs"][:, -1], drawn) and diamond.config == CONFIG
