@@ -22,13 +22,13 @@ def test_players_who_draw_alike_share_a_step(table: Table, monkeypatch: pytest.M
     players = [table.join() for _ in range(3)]
     table.ask(players[2], ChangeSettings({"denoising_steps": 5}))
     batches = []
-    original = type(table.engine._shared.agent.world_model).imagine
+    original = type(table.engine._shared.agent.world_model).imagine_in_detail
 
     def imagine(self, state, action, generator):  # type: ignore[no-untyped-def]
         batches.append((self.config.sampler.num_steps, len(action)))
         return original(self, state, action, generator)
 
-    monkeypatch.setattr(type(table.engine._shared.agent.world_model), "imagine", imagine)
+    monkeypatch.setattr(type(table.engine._shared.agent.world_model), "imagine_in_detail", imagine)
     table.step()
     assert sorted(batches) == [(2, 2), (5, 1)]
     assert table.last(players[0])["speed"]["players"] == 3

@@ -95,6 +95,12 @@ NOT_PUBLISHED = {
     "init",  # published: path_to_ckpt null
     "init_parts",
     "training.actor_critic.learner.rule",
+    "world_model.kind",  # the published code has one kind of world model and of policy
+    "training.kind",
+    "actor_critic.kind",
+    "training.denoiser.start_epoch",  # published: all parts learn from the first epoch on
+    "training.reward_end.start_epoch",
+    "training.actor_critic.start_epoch",
     "world_model.sampler.s_tmin",  # these three act with churn alone
     "world_model.sampler.s_tmax",
     "world_model.sampler.s_noise",
