@@ -19,8 +19,9 @@ from adamas.core.seeding import sample_categorical
 from adamas.core.types import Batch, SegmentSpec, to_pixels
 from adamas.nn.lpips import Lpips, large_enough
 from adamas.rl.part_training import TrainingConfig
-from adamas.world_models.base import Details, Imagined, Memory, WorldModel, WorldModelConfig
+from adamas.world_models.base import Details, Imagined, Memory, Published, WorldModel, WorldModelConfig
 from adamas.world_models.iris.dynamics import Dynamics, DynamicsConfig
+from adamas.world_models.iris.published import is_published, published
 from adamas.world_models.iris.tokenizer import Tokenizer, TokenizerConfig
 from adamas.world_models.iris.transformer import Cache
 
@@ -50,6 +51,11 @@ class IrisConfig(WorldModelConfig):
     def feature_shape(self, obs_shape: tuple[int, int, int]) -> tuple[int, ...]:
         """Policies see frames as the tokens keep them, (C, H, W) float32."""
         return obs_shape
+
+    @classmethod
+    def from_published(cls, tensors: Mapping[str, Tensor]) -> Published | None:
+        """The agent of a file of IRIS's published code."""
+        return published(tensors, cls) if is_published(tensors) else None
 
     @property
     def num_blocks(self) -> int:
