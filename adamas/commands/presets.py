@@ -37,6 +37,8 @@ FACTS = {
     "quickstart-long": Facts("the same, to a higher score", CORES, "40 min", "0.8 GB"),
     "atari-small": Facts("try the whole pipeline on an Atari game, at 32x32", CORES, "30 min"),
     "atari100k": Facts("the paper's Atari 100k benchmark, in full", "1 GPU"),
+    "iris-quickstart": Facts("learn MinAtar Breakout in dreams of IRIS", CORES),
+    "iris-atari100k": Facts("the Atari 100k benchmark as IRIS did it, in full", "1 GPU"),
     "car-racing": Facts("try continuous control: Gymnasium's race track", CORES),
     "cartpole": Facts("try continuous control: a pole on a cart", CORES),
     "static-small": Facts("learn a world model of recordings of about 32x32", CORES),

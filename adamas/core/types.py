@@ -148,11 +148,14 @@ class SegmentSpec:
         past_end: whether a segment may reach beyond the end of the episode, where it is padded.
         final_frame: whether a segment may contain the last frame of the episode. Contexts for the policy leave it
             out, because a dream cannot start at the end of an episode.
+        before_start: whether a segment may begin before the episode, where it is padded. If not, it begins in any frame
+            that an action follows, each with the same probability. Segments that do not reach beyond the end ignore it.
     """
 
     num_frames: int
     past_end: bool = False
     final_frame: bool = True
+    before_start: bool = True
 
 
 class History(NamedTuple):

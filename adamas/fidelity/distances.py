@@ -1,7 +1,7 @@
 """Distances between frames that compare pixels, or the neighbourhoods of pixels.
 
 Frames are (..., C, H, W) uint8; each function returns one number for each frame, (...). The perceptual distance is in
-:class:`adamas.fidelity.lpips.Lpips`.
+:class:`adamas.nn.lpips.Lpips`.
 """
 
 from __future__ import annotations

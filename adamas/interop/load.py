@@ -15,7 +15,9 @@ from adamas.core.errors import UserError
 from adamas.core.manifest import MANIFEST, DamagedError, verify
 from adamas.interop.hub import fetch, is_address
 from adamas.interop.published import build, published_agent, read_tensors
+from adamas.interop.sizes import must_hold
 from adamas.interop.two_stage import is_two_stage, two_stage_agent
+from adamas.world_models.base import WorldModelConfig
 
 
 def load(path: Path | str, device: str = "auto") -> Agent:
@@ -45,6 +47,17 @@ def load_published(path: Path) -> Agent:
         UserError: if the file cannot be read, or is not a published agent.
     """
     tensors = read_tensors(path)
+    for name, kind in WorldModelConfig.kinds.items():
+        with must_hold(f"an agent of the kind {name}", str(path)):
+            found = kind.from_published(tensors)
+        if found is not None:
+            config = AgentConfig(
+                obs_shape=found.obs_shape,
+                actions=found.actions,
+                world_model=found.world_model,
+                actor_critic=found.actor_critic,
+            )
+            return build(config, found.tensors, str(path))
     make = two_stage_agent if is_two_stage(tensors) else published_agent
     return make(tensors, str(path))
 

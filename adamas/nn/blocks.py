@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from adamas.core.errors import UserError
 from adamas.core.runtime import checkpointed
@@ -193,3 +193,11 @@ def init_lstm(lstm: nn.LSTM | nn.LSTMCell) -> None:
             if "bias_ih" in name:  # PyTorch's gate order: input, forget, cell, output
                 hidden = len(parameter) // 4
                 nn.init.ones_(parameter.data[hidden : 2 * hidden])
+
+
+def dropout(x: Tensor, probability: float, generator: Generator | None) -> Tensor:
+    """Set values to 0 with a probability, and scale the others up so that the mean stays. None drops nothing."""
+    if generator is None or probability == 0:
+        return x
+    kept = torch.rand(x.shape, generator=generator, device=x.device) >= probability
+    return x * kept / (1 - probability)

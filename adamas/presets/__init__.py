@@ -12,6 +12,7 @@ from adamas.presets.ablations import ABLATIONS
 from adamas.presets.atari import atari100k, atari_small, debug, game_overrides
 from adamas.presets.control import car_racing, cartpole
 from adamas.presets.csgo import csgo
+from adamas.presets.iris import iris_atari100k, iris_quickstart
 from adamas.presets.minatar import quickstart, quickstart_long
 from adamas.presets.recordings import driving, static, static_small, vizdoom
 from adamas.training.config import Config
@@ -22,6 +23,8 @@ PRESETS: Mapping[str, Callable[[], Config]] = {
     "quickstart-long": quickstart_long,
     "atari-small": atari_small,
     "atari100k": atari100k,
+    "iris-quickstart": iris_quickstart,
+    "iris-atari100k": iris_atari100k,
     "car-racing": car_racing,
     "cartpole": cartpole,
     "static": static,
@@ -34,7 +37,7 @@ PRESETS: Mapping[str, Callable[[], Config]] = {
 }
 
 
-BY_GAME = ("atari100k", "atari-small")
+BY_GAME = ("atari100k", "atari-small", "iris-atari100k")
 """Presets that apply :data:`~adamas.presets.atari.GAME_OVERRIDES`."""
 
 

@@ -15,6 +15,7 @@ from adamas.core.kinds import Open
 from adamas.core.protocols import Component, DreamState
 from adamas.core.types import Batch
 from adamas.diffusion.samplers import SamplerConfig, SamplerName
+from adamas.rl.policy import PolicyConfig
 
 Memory = tuple[Tensor, ...]
 """What a world model remembers of real games that it watches: tensors with B as their first dimension."""
@@ -163,6 +164,24 @@ class WorldModel(nn.Module, ABC):
         return {}
 
 
+class Published(NamedTuple):
+    """An agent of a file that published code wrote.
+
+    Attributes:
+        obs_shape: (C, H, W) of a frame.
+        actions: what it may do.
+        world_model: its world model.
+        actor_critic: its policy, or None.
+        tensors: its weights, named as in an agent's state dict.
+    """
+
+    obs_shape: tuple[int, int, int]
+    actions: ActionSpec
+    world_model: WorldModelConfig
+    actor_critic: PolicyConfig | None
+    tensors: Mapping[str, Tensor]
+
+
 @dataclass(frozen=True, kw_only=True)
 class WorldModelConfig(Open):
     """Base of the configurations of world models.
@@ -201,6 +220,19 @@ class WorldModelConfig(Open):
     def summary(self) -> str:
         """What the world model is and whose method it is, in a Markdown sentence, for an agent's page on the hub."""
         return f"The world model is of the kind {self.kind}."
+
+    @classmethod
+    def from_published(cls, tensors: Mapping[str, Tensor]) -> Published | None:
+        """The agent of a file in the format of this kind's own published code; None if it is no such file.
+
+        Args:
+            tensors: the content of the file.
+
+        Raises:
+            KeyError: a tensor is missing.
+            ValueError: shapes do not fit together, or another error of arithmetic or indexing.
+        """
+        return None
 
     def check_training(self, training: Any) -> None:
         """Check that the settings of training, of the same kind, have every component. Raises UserError if not."""

@@ -124,7 +124,7 @@ def test_without_its_weights_the_default_does_without(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("adamas.fidelity.lpips.find_spec", lambda _: None)
+    monkeypatch.setattr("adamas.nn.lpips.find_spec", lambda _: None)
     with pytest.warns(
         UserWarning, match="no LPIPS and no Frechet distances: LPIPS weights are not installed"
     ):

@@ -20,8 +20,8 @@ from adamas.fidelity.drift import (
     under_other_actions,
 )
 from adamas.fidelity.frechet_samples import CLIP_LENGTH, Features, frechet_distances, samples, spaced
-from adamas.fidelity.lpips import Lpips
 from adamas.fidelity.results import FrechetDistances
+from adamas.nn.lpips import Lpips
 
 L = 2
 

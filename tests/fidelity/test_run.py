@@ -112,7 +112,7 @@ def test_what_does_not_fit_is_refused(dreamer: Path) -> None:
 def test_missing_weights_are_an_error_only_if_they_were_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adamas.fidelity.lpips.find_spec", lambda _: None)
+    monkeypatch.setattr("adamas.nn.lpips.find_spec", lambda _: None)
     with pytest.warns(UserWarning, match="no LPIPS and no Frechet distances"):
         assert load_networks().lpips is None
     assert not load_networks("none").features

