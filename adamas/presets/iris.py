@@ -33,6 +33,7 @@ WORLD_MODEL = IrisConfig(
             latent_channels=512,
             num_groups=32,
         ),
+        reconstruction="absolute",
         commitment_weight=1.0,
     ),
     dynamics=DynamicsConfig(
@@ -129,6 +130,7 @@ def _small_world_model() -> IrisConfig:
             autoencoder=AutoencoderConfig(
                 channels=(16, 32), num_res_blocks=1, attention_sizes=(), latent_channels=32, num_groups=4
             ),
+            reconstruction="squared",
             commitment_weight=1.0,
         ),
         # A frame of MinAtar shows where everything moves, so the past is of little use.

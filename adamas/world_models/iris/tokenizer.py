@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,9 @@ class TokenizerConfig:
     embed_dim: int = 512
     """Number of values in the code vector of a token, at least 1."""
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    reconstruction: Literal["absolute", "squared"] = "absolute"
+    """Error of a pixel in the loss. absolute: as published. squared: for frames whose objects are few pixels on a black
+    ground, where the absolute error, without a perceptual distance beside it, prefers black frames."""
     commitment_weight: float = 1.0
     """Weight of the term that pulls the encoder's vectors towards their codes. 0 leaves it out."""
 
@@ -126,7 +129,9 @@ class Tokenizer(nn.Module):
         commitment = F.mse_loss(z, codes.detach())
         terms = {
             "loss_commitment": codebook + self.config.commitment_weight * commitment,
-            "loss_reconstruction": F.l1_loss(y, x),
+            "loss_reconstruction": (F.l1_loss if self.config.reconstruction == "absolute" else F.mse_loss)(
+                y, x
+            ),
         }
         if distance is not None:
             terms["loss_perceptual"] = distance(x, y).mean()
