@@ -25,8 +25,8 @@ from adamas.core.arguments import parse
 from adamas.core.checkpoint import find_checkpoint, save_checkpoint
 from adamas.core.config import to_dict
 from adamas.core.errors import UserError
-from adamas.interop.two_stage import OBS_SHAPE
 from adamas.presets import preset
+from adamas.world_models.diamond.published import OBS_SHAPE
 
 NUM_BUTTONS = 51  # of CS:GO
 GB = 1e9

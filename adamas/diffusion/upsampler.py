@@ -7,13 +7,14 @@ enlarged by bicubic interpolation.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from adamas.core.checks import check_range
+from adamas.core.protocols import Loss
 from adamas.core.types import Batch, to_model_range
 from adamas.diffusion.denoiser import draw_path
 from adamas.diffusion.edm import Edm, EdmConfig
@@ -76,6 +77,15 @@ class Upsampler(Edm):
             obs.flatten(0, -4).float(), size, mode="bicubic", antialias=True
         )  # (K, C, h, w); values may slightly exceed [0, 255]
         return small.round().clamp(0, 255).byte().reshape(*obs.shape[:-2], *size)
+
+    def on_small_frames(self, loss: Loss, full_size: tuple[int, int]) -> Loss:
+        """Wrap ``loss`` so that batches of full frames (H, W) are shrunk first; small frames are used as they are."""
+
+        def small_loss(batch: Batch, generator: Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
+            is_full = batch.obs.shape[-2:] == full_size
+            return loss(replace(batch, obs=self.shrink(batch.obs)) if is_full else batch, generator)
+
+        return small_loss
 
     def enlarge(self, low_res: Tensor) -> Tensor:
         """Enlarge (B, C, h, w) to (B, C, H, W) by bicubic interpolation; values may slightly exceed [-1, 1]."""

@@ -1,1 +1,1 @@
-"""Loading and saving agents: runs, checkpoints, DIAMOND's published checkpoints, and the Hugging Face hub."""
+"""Loading and saving agents: runs, checkpoints, published checkpoints, and the Hugging Face hub."""

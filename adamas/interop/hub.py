@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from adamas.core.checkpoint import AGENT_FILES
 from adamas.core.errors import UserError, nearest, not_installed
 from adamas.evaluation.scores import references
+from adamas.world_models import registry  # noqa: F401  # makes all kinds known
+from adamas.world_models.base import WorldModelConfig
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, ModelInfo
-
-GAMES = {"eloialonso/diamond": "atari_100k/models/{}.pt"}
-"""Repositories with one published file per game of Atari 100k. In them, the name of a game stands for its file."""
 
 NAMES_SHOWN = 12  # number of files that an error message lists
 
@@ -211,12 +210,13 @@ def _hub(word: Path | str, *, reading: bool = False) -> Iterator[HfApi]:
 
 def _published_path(repository: str, path: str) -> str:
     """Replace the bare name of a game by the path of its file in the repository; return other paths unchanged."""
-    if repository not in GAMES or not path or "/" in path or path.endswith(".pt"):
+    files = {name: file for kind in WorldModelConfig.kinds.values() for name, file in kind.hub_games.items()}
+    if repository not in files or not path or "/" in path or path.endswith(".pt"):
         return path
     games = {name.lower(): name for name in references()}
     if path.lower() not in games:
         raise UserError(f"hf://{repository} has no game {path!r}; {nearest(path, references())}")
-    return GAMES[repository].format(games[path.lower()])
+    return files[repository].format(games[path.lower()])
 
 
 def _names(info: ModelInfo) -> frozenset[str]:

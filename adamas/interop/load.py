@@ -14,10 +14,8 @@ from adamas.core.checkpoint import AGENT_FILES, Checkpoint, find_checkpoint
 from adamas.core.errors import UserError
 from adamas.core.manifest import MANIFEST, DamagedError, verify
 from adamas.interop.hub import fetch, is_address
-from adamas.interop.published import build, published_agent, read_tensors
-from adamas.interop.sizes import must_hold
-from adamas.interop.two_stage import is_two_stage, two_stage_agent
-from adamas.world_models.base import WorldModelConfig
+from adamas.interop.published import load_published
+from adamas.interop.weights import build
 
 
 def load(path: Path | str, device: str = "auto") -> Agent:
@@ -26,8 +24,8 @@ def load(path: Path | str, device: str = "auto") -> Agent:
     Args:
         path: a run folder (its newest intact checkpoint is loaded), a checkpoint folder, or a published checkpoint
             (``.pt``). The latter two can also be on the Hugging Face hub, as
-            ``hf://owner/name[/folder or file.pt][@revision]``. For example, ``hf://eloialonso/diamond/Breakout`` is
-            DIAMOND's published agent, and ``hf://eloialonso/diamond/csgo/model/csgo.pt`` its world model of CS:GO.
+            ``hf://owner/name[/folder or file.pt][@revision]``. In a repository of published agents of Atari games, the
+            name of a game can stand for its file.
         device: auto, cpu, cuda or mps; auto chooses the first that exists of cuda, mps and cpu.
 
     Raises:
@@ -38,28 +36,6 @@ def load(path: Path | str, device: str = "auto") -> Agent:
     agent = load_published(path) if path.is_file() else _from_checkpoint(checkpoint_in(path))
     runtime.place(agent, runtime.RuntimeConfig(), chosen)
     return agent
-
-
-def load_published(path: Path) -> Agent:
-    """Load a published file, on the CPU and in evaluation mode, without running code from it.
-
-    Raises:
-        UserError: if the file cannot be read, or is not a published agent.
-    """
-    tensors = read_tensors(path)
-    for name, kind in WorldModelConfig.kinds.items():
-        with must_hold(f"an agent of the kind {name}", str(path)):
-            found = kind.from_published(tensors)
-        if found is not None:
-            config = AgentConfig(
-                obs_shape=found.obs_shape,
-                actions=found.actions,
-                world_model=found.world_model,
-                actor_critic=found.actor_critic,
-            )
-            return build(config, found.tensors, str(path))
-    make = two_stage_agent if is_two_stage(tensors) else published_agent
-    return make(tensors, str(path))
 
 
 def checkpoint_in(folder: Path) -> Checkpoint:

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from adamas.interop.two_stage import published_stages
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.presets import paper
 from adamas.rl.part_training import ComponentTraining
 from adamas.training.config import Config
+from adamas.world_models.diamond.published_numbers import CSGO_SAMPLER, csgo_denoiser, csgo_upsampler
 from adamas.world_models.diamond.training import DiamondTraining
+from adamas.world_models.diamond.world import DiamondConfig
+
+DENOISER_NETWORK = FrameNetworkConfig(
+    context_length=4,
+    cond_channels=2048,
+    depths=(2, 2, 2, 2),
+    channels=(128, 256, 512, 1024),
+    attn_depths=(False, False, True, True),
+    noise_cond=True,
+    context="frames",
+)
+
+UPSAMPLER_NETWORK = FrameNetworkConfig(
+    context_length=1,
+    cond_channels=2048,
+    depths=(2, 2, 2, 2),
+    channels=(64, 64, 128, 256),
+    attn_depths=(False, False, False, True),
+    noise_cond=True,
+    context="frames",
+)
 
 
 def csgo() -> Config:
@@ -39,25 +60,11 @@ def csgo() -> Config:
     return Config(
         env=None,
         data="csgo",
-        world_model=published_stages(
-            FrameNetworkConfig(
-                context_length=4,
-                cond_channels=2048,
-                depths=(2, 2, 2, 2),
-                channels=(128, 256, 512, 1024),
-                attn_depths=(False, False, True, True),
-                noise_cond=True,
-                context="frames",
-            ),
-            FrameNetworkConfig(
-                context_length=1,
-                cond_channels=2048,
-                depths=(2, 2, 2, 2),
-                channels=(64, 64, 128, 256),
-                attn_depths=(False, False, False, True),
-                noise_cond=True,
-                context="frames",
-            ),
+        world_model=DiamondConfig(
+            denoiser=csgo_denoiser(DENOISER_NETWORK),
+            reward_end=None,
+            sampler=CSGO_SAMPLER,
+            upsampler=csgo_upsampler(UPSAMPLER_NETWORK),
         ),
         actor_critic=None,
         horizon=15,

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 from adamas.core.errors import UserError
 from adamas.envs.config import AtariConfig
-from adamas.interop.sizes import PUBLISHED_SAMPLER, published_edm
 from adamas.nn.optim import OptimizerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.rl.part_training import ComponentTraining, PolicyTraining
 from adamas.rl.reinforce import ReinforceConfig
 from adamas.training.config import CollectionConfig, Config, EvaluationConfig
+from adamas.world_models.diamond.published_numbers import ATARI_SAMPLER, atari_denoiser
 from adamas.world_models.diamond.reward_end import RewardEndConfig
 from adamas.world_models.diamond.training import DiamondTraining
 from adamas.world_models.diamond.world import DiamondConfig
@@ -42,7 +42,7 @@ NETWORK = FrameNetworkConfig(
     context="frames",
 )
 
-DENOISER = published_edm(NETWORK, sigma_offset=0.3, log_sigma_mean=-0.4, num_autoregressive_steps=1)
+DENOISER = atari_denoiser(NETWORK)
 
 REWARD_END = RewardEndConfig(
     lstm_dim=512,
@@ -53,7 +53,7 @@ REWARD_END = RewardEndConfig(
     segment_length=None,
 )
 
-SAMPLER = PUBLISHED_SAMPLER
+SAMPLER = ATARI_SAMPLER
 
 ACTOR_CRITIC = ActorCriticConfig(lstm_dim=512, channels=(32, 32, 64, 64), down=(True, True, True, True))
 

@@ -164,8 +164,15 @@ class WorldModel(nn.Module, ABC):
         return {}
 
 
+class IncompleteError(Exception):
+    """A file in the format of published code holds only a part of an agent.
+
+    The text goes on where the name of the file ends: what is missing, and the remedy.
+    """
+
+
 class Published(NamedTuple):
-    """An agent of a file that published code wrote.
+    """An agent of a file that published code wrote, or can read.
 
     Attributes:
         obs_shape: (C, H, W) of a frame.
@@ -195,6 +202,9 @@ class WorldModelConfig(Open):
     shows_frames: ClassVar[bool] = False
     """Whether policies see frames (B, C, H, W) uint8 as they are, in the game and in dreams. Only such policies can
     learn without a world model."""
+    hub_games: ClassVar[Mapping[str, str]] = {}
+    """Repositories on the Hugging Face hub with one published file for each game of Atari 100k, as ``owner/name``, and
+    the path of a file there with ``{}`` in the place of the game. In them, the name of a game stands for its file."""
 
     @abstractmethod
     def build(self, obs_shape: tuple[int, int, int], action_spec: ActionSpec) -> WorldModel:
@@ -229,10 +239,23 @@ class WorldModelConfig(Open):
             tensors: the content of the file.
 
         Raises:
+            IncompleteError: the file holds only a part of an agent.
             KeyError: a tensor is missing.
             ValueError: shapes do not fit together, or another error of arithmetic or indexing.
+            UserError: sizes are not possible.
         """
         return None
+
+    def to_published(self, agent: Published) -> Mapping[str, Tensor]:
+        """The weights of an agent with this world model, named as in a file that :meth:`from_published` reads.
+
+        Raises:
+            UserError: the published code of this kind cannot represent the agent.
+        """
+        raise UserError(
+            f"there is no published format for writing an agent of the kind {self.kind}; keep the checkpoint folder "
+            "instead"
+        )
 
     def check_training(self, training: Any) -> None:
         """Check that the settings of training, of the same kind, have every component. Raises UserError if not."""

@@ -15,11 +15,10 @@ from adamas.core.errors import UserError
 from adamas.diffusion.denoiser import sample
 from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
-from adamas.interop.load import load_published
-from adamas.interop.published import save_published
-from adamas.interop.sizes import infer_config
+from adamas.interop.published import load_published, save_published
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
+from adamas.world_models.base import Published
 from adamas.world_models.diamond.reward_end import RewardEndConfig
 from adamas.world_models.diamond.world import DiamondConfig
 
@@ -187,4 +186,11 @@ def test_sizes_follow_from_the_weights(num_actions: int, size: int, down: tuple[
     )
     with torch.device("meta"):
         agent = Agent(config)
-    assert infer_config(agent.state_dict(), "x") == config
+    published = Published(
+        obs_shape=config.obs_shape,
+        actions=config.actions,
+        world_model=config.world_model,
+        actor_critic=config.actor_critic,
+        tensors=agent.state_dict(),
+    )
+    assert DiamondConfig.from_published(config.world_model.to_published(published)) == published

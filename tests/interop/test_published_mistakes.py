@@ -17,8 +17,8 @@ from adamas.core.config import with_value
 from adamas.core.errors import UserError
 from adamas.diffusion.ddpm import DdpmConfig
 from adamas.diffusion.edm import EdmConfig
-from adamas.interop.load import load_published
-from adamas.interop.published import build, save_published
+from adamas.interop.published import load_published, save_published
+from adamas.interop.weights import build
 from adamas.world_models.diamond.world import DenoiserConfig
 from tests.helpers.diamond import model_config
 from tests.helpers.published_agent import SMALL
@@ -199,3 +199,17 @@ def test_a_world_model_alone_is_refused(tmp_path: Path) -> None:
         match=r"part.pt has no tensors named rew_end_model\.\*, actor_critic\.\*: it is not a complete",
     ):
         load_published(tmp_path / "part.pt")
+
+
+@pytest.mark.parametrize("names", [(), ("x",), ("actor_critic.lstm.weight_ih", "world_model.x")])
+def test_a_file_of_no_kind_is_refused(names: tuple[str, ...], tmp_path: Path) -> None:
+    torch.save({name: torch.zeros(1) for name in names}, tmp_path / "other.pt")
+    with pytest.raises(UserError, match=r"other.pt is not a published .* knows \(diamond, iris.*\)") as error:
+        load_published(tmp_path / "other.pt")
+    assert "\n" not in str(error.value)
+
+
+def test_an_agent_without_a_policy_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="this agent has none; keep the checkpoint folder"):
+        save_published(Agent(replace(SMALL, actor_critic=None)), tmp_path / "agent.pt")
+    assert not any(tmp_path.iterdir())

@@ -14,8 +14,7 @@ from adamas.core.errors import UserError
 from adamas.diffusion.denoiser import sample
 from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
-from adamas.interop.load import load_published
-from adamas.interop.published import save_published
+from adamas.interop.published import load_published, save_published
 from adamas.nn.unet import FrameNetworkConfig
 from tests.helpers.diamond import model_config
 
@@ -89,7 +88,7 @@ def test_there_and_back(reference: LoadReference, published: dict[str, Tensor], 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"actor_critic.x": torch.zeros(1)}, "a two-stage model: actor_critic.x is unexpected"),
+        ({"actor_critic.x": torch.zeros(1)}, "an agent: actor_critic.x is unexpected"),
         (
             {"denoiser.inner_model.act_emb.0.weight": None},
             "no tensor is named 'inner_model.act_emb.0.weight'",
@@ -101,7 +100,7 @@ def test_there_and_back(reference: LoadReference, published: dict[str, Tensor], 
         ),
         (
             {"upsampler.inner_model.conv_in.bias": None},
-            "a two-stage model: upsampler.inner_model.conv_in.bias is missing",
+            "an agent: world_model.upsampler.inner_model.conv_in.bias is missing",
         ),
         (
             {"denoiser.inner_model.conv_in.bias": torch.zeros(3)},

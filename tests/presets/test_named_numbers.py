@@ -17,7 +17,6 @@ from adamas.diffusion.edm import EdmConfig
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.envs.config import AtariConfig, GymnasiumConfig, MinAtarConfig, VizdoomConfig
-from adamas.interop import two_stage
 from adamas.nn.optim import OptimizerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
@@ -26,6 +25,7 @@ from adamas.rl.plain_actor_critic import PlainActorCriticConfig
 from adamas.rl.ppo import PpoConfig
 from adamas.rl.reinforce import ReinforceConfig
 from adamas.training.config import CollectionConfig, Config, EvaluationConfig
+from adamas.world_models.diamond import published_numbers
 from adamas.world_models.diamond.reward_end import RewardEndConfig
 from adamas.world_models.diamond.training import DiamondTraining
 from adamas.world_models.diamond.world import DiamondConfig
@@ -75,7 +75,10 @@ EXPECTED = {
     "Config": {field.name for field in fields(Config)} - OF_THE_MACHINE - OF_THE_RUN,
 }
 """The fields that a preset must name, by dataclass. The kind of a thing is not a number."""
-FILES = [*Path(inspect.getfile(adamas.presets)).parent.glob("*.py"), Path(inspect.getfile(two_stage))]
+FILES = [
+    *Path(inspect.getfile(adamas.presets)).parent.glob("*.py"),
+    Path(inspect.getfile(published_numbers)),
+]
 
 
 def unnamed(source: str) -> Iterator[tuple[int, str, set[str]]]:

@@ -27,7 +27,8 @@ from adamas.diffusion.edm import EdmConfig, EdmDenoiser
 from adamas.diffusion.samplers import SamplerConfig
 from adamas.diffusion.upsampler import Upsampler, UpsamplerConfig
 from adamas.rl.part_training import TrainingConfig
-from adamas.world_models.base import Call, Details, Imagined, WorldModel, WorldModelConfig
+from adamas.world_models.base import Call, Details, Imagined, Published, WorldModel, WorldModelConfig
+from adamas.world_models.diamond.published import HUB_GAMES, published, to_published
 from adamas.world_models.diamond.reward_end import RewardEndConfig, RewardEndModel
 
 DenoiserConfig: TypeAlias = EdmConfig | DdpmConfig
@@ -45,6 +46,7 @@ class DiamondConfig(WorldModelConfig):
     """Kind of world model. diamond: a diffusion model draws the next frame, and a recurrent model says its reward and
     whether the episode ends."""
     shows_frames: ClassVar[bool] = True
+    hub_games: ClassVar[Mapping[str, str]] = HUB_GAMES
     denoiser: DenoiserConfig = field(default_factory=EdmConfig)
     reward_end: RewardEndConfig | None = field(default_factory=RewardEndConfig)
     """The reward/end model. None: every reward is 0, and no dream ends by itself."""
@@ -87,6 +89,15 @@ class DiamondConfig(WorldModelConfig):
             f"In the world model a diffusion model draws the next frame{judge}; the method is DIAMOND's\n"
             "([Alonso, Jelley et al., 2024](https://arxiv.org/abs/2405.12399))."
         )
+
+    @classmethod
+    def from_published(cls, tensors: Mapping[str, Tensor]) -> Published | None:
+        """The agent of a file of DIAMOND's published code, or its world model of CS:GO."""
+        return published(tensors, cls)
+
+    def to_published(self, agent: Published) -> Mapping[str, Tensor]:
+        """The weights of an agent under the names of DIAMOND's published code."""
+        return to_published(agent, self.denoiser)
 
     def check_training(self, training: TrainingConfig) -> None:
         """Raise UserError unless exactly the parts that exist are trained."""
@@ -202,16 +213,8 @@ class Diamond(WorldModel):
         return parts
 
     def _on_small_frames(self, loss: Loss) -> Loss:
-        """Wrap ``loss`` so that batches of full frames are shrunk first; small frames are used as they are."""
-        if self.upsampler is None:
-            return loss
-        shrink, full_size = self.upsampler.shrink, self.obs_shape[1:]
-
-        def small_loss(batch: Batch, generator: Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
-            is_full = batch.obs.shape[-2:] == full_size
-            return loss(replace(batch, obs=shrink(batch.obs)) if is_full else batch, generator)
-
-        return small_loss
+        """``loss``, for batches of frames of either stage."""
+        return loss if self.upsampler is None else self.upsampler.on_small_frames(loss, self.obs_shape[1:])
 
     @torch.no_grad()
     def start(self, context: Batch) -> tuple[DreamState, Tensor]:

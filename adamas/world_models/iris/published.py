@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from adamas.world_models.iris.autoencoder import AutoencoderConfig
 from adamas.world_models.iris.dynamics import DynamicsConfig
 from adamas.world_models.iris.tokenizer import TokenizerConfig
 from adamas.world_models.iris.transformer import TransformerConfig
+from adamas.world_models.tensor_names import Tensors, rename
 
 NUM_HEADS, NUM_GROUPS = 4, 32  # which no tensor shows
 PREFIXES = {
@@ -32,8 +33,6 @@ TABLES = (".mask", ".indices")
 TOKENS = "tokenizer.embedding.weight"
 ENCODER = "tokenizer.encoder."
 ACTIONS = "world_model.embedder.embedding_tables.0.weight"
-
-Tensors = Mapping[str, Tensor]
 
 
 def is_published(tensors: Tensors) -> bool:
@@ -116,5 +115,4 @@ def _renamed(tensors: Tensors) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in tensors.items():
         if name.startswith(PERCEPTUAL) or name.endswith(TABLES):
             continue
-        prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), "")
-        yield PREFIXES.get(prefix, "") + name.removeprefix(prefix), tensor
+        yield rename(name, PREFIXES), tensor

@@ -12,12 +12,13 @@ from torch import Tensor
 import adamas
 from adamas.agent import Agent, AgentConfig
 from adamas.core.errors import UserError
-from adamas.interop.published import check_weights
+from adamas.interop.published import save_published
+from adamas.interop.weights import check_weights
 from adamas.presets import preset
 from adamas.world_models.iris import published
 from adamas.world_models.iris.world import Iris, IrisConfig
 from tests.conftest import FIXTURES
-from tests.helpers.iris_reference import CONFIG, POLICY, SHAPE, Recorded
+from tests.helpers.iris_reference import CONFIG, POLICY, SHAPE, SPEC, Recorded
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_the_published_shapes_are_those_of_the_preset() -> None:
     assert (found.world_model, found.actor_critic) == (expected.world_model, expected.actor_critic)
     with torch.device("meta"):
         agent = Agent(AgentConfig(**{k: v for k, v in found._asdict().items() if k != "tensors"}))
-    check_weights(agent, found.tensors, "the file", "an agent")
+    check_weights(agent, found.tensors, "the file")
     sizes = {
         name: sum(p.numel() for p in part.parameters()) for name, part in agent.world_model.named_children()
     }
@@ -85,5 +86,14 @@ def test_a_file_that_does_not_fit(
 def test_a_file_without_a_tensor(recorded: Recorded, tmp_path: Path) -> None:
     tensors = {k: w for k, w in recorded.weights.items() if k != "actor_critic.conv1.weight"}
     torch.save(tensors, tmp_path / "last.pt")
-    with pytest.raises(UserError, match=r"kind iris: no tensor is named 'actor_critic\.conv1\.weight'; get"):
+    with pytest.raises(UserError, match=r"an agent: no tensor is named 'actor_critic\.conv1\.weight'; get"):
         adamas.load(tmp_path / "last.pt", device="cpu")
+
+
+def test_no_file_is_written(tmp_path: Path) -> None:
+    agent = Agent(AgentConfig(obs_shape=SHAPE, actions=SPEC, world_model=CONFIG, actor_critic=POLICY))
+    with pytest.raises(
+        UserError, match=r"^there is no published format .* of the kind iris; keep the checkpoint"
+    ):
+        save_published(agent, tmp_path / "agent.pt")
+    assert not any(tmp_path.iterdir())

@@ -1,48 +1,16 @@
-"""Inference of an agent's configuration from the names and shapes of its tensors, and what files do not contain."""
+"""Inference of the sizes of published networks from the names and shapes of their tensors."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from typing import NamedTuple
 
-from torch import Tensor
-
-from adamas.agent import AgentConfig
-from adamas.core.actions import ActionSpec
-from adamas.core.errors import UserError
-from adamas.diffusion.edm import EdmConfig
-from adamas.diffusion.samplers import SamplerConfig
 from adamas.nn.unet import FrameNetworkConfig
 from adamas.rl.actor_critic import ActorCriticConfig
 from adamas.world_models.diamond.reward_end import RewardEndConfig
-from adamas.world_models.diamond.world import DiamondConfig
-
-Tensors = Mapping[str, Tensor]
-
-PREFIXES = {
-    "denoiser.": "world_model.denoiser.",
-    "rew_end_model.": "world_model.reward_end.",
-    "actor_critic.": "actor_critic.",
-}
-"""Published prefix -> prefix in the state dict of an :class:`~adamas.agent.Agent`."""
-
-PUBLISHED_SAMPLER = SamplerConfig(
-    num_steps=3,
-    method="euler",
-    sigma_min=2e-3,
-    sigma_max=5.0,
-    rho=7.0,
-    s_churn=0.0,
-    s_tmin=0.0,
-    s_tmax=1e6,
-    s_noise=1.0,
-    scale_initial_noise=False,
-    s_cond=0.0,
-)
-"""The sampler of the published world models of Atari games."""
+from adamas.world_models.tensor_names import Tensors
 
 MAX_SIDE = 2**14  # largest plausible height and width of a frame, in pixels
 
@@ -50,86 +18,40 @@ ACTIONS = "inner_model.act_emb.0.weight"
 """Name of the denoiser's embedding of actions, (A, features)."""
 
 
-def infer_config(tensors: Tensors, source: str) -> AgentConfig:
-    """Infer the configuration of an agent from ``tensors``, named as in its state dict.
+class AgentSizes(NamedTuple):
+    """What the tensors of a complete agent say.
+
+    Attributes:
+        obs_shape: (C, H, W) of a frame, where H = W.
+        num_actions: A.
+        network: the denoiser's network.
+        reward_end: the reward/end model.
+        actor_critic: the policy.
+    """
+
+    obs_shape: tuple[int, int, int]
+    num_actions: int
+    network: FrameNetworkConfig
+    reward_end: RewardEndConfig
+    actor_critic: ActorCriticConfig
+
+
+def infer_agent(denoiser: Tensors, reward_end: Tensors, actor_critic: Tensors) -> AgentSizes:
+    """Infer the sizes of an agent from the state dicts of its three parts.
 
     Frames are assumed to be square. If several sizes fit the weights, the largest is chosen, which usually is the one
     that each level of the reward/end model halves exactly.
 
     Raises:
-        UserError: if the tensors are not those of an agent.
+        KeyError: a tensor is missing.
+        ValueError: shapes do not fit together, or another error of arithmetic or indexing.
+        UserError: sizes are not possible.
     """
-    parts = [with_prefix(tensors, prefix) for prefix in PREFIXES.values()]
-    with must_hold("an agent", source):
-        network, img_channels = infer_network(parts[0])
-        num_actions, _ = parts[0][ACTIONS].shape
-        reward_end, sizes = _infer_reward_end(parts[1])
-        actor_critic, size = _infer_actor_critic(parts[2], sizes)
-        world_model = _of_atari(network, reward_end)
-    actions = ActionSpec.numbered(num_actions)
-    return AgentConfig(
-        obs_shape=(img_channels, size, size),
-        actions=actions,
-        world_model=world_model,
-        actor_critic=actor_critic,
-    )
-
-
-@contextmanager
-def must_hold(what: str, source: str) -> Iterator[None]:
-    """Raise UserError if sizes cannot be inferred in the block, because its tensors are not those of ``what``.
-
-    Args:
-        what: what the tensors should be those of, such as "an agent".
-        source: name of the file, for error messages.
-    """
-    try:
-        yield
-    except KeyError as error:
-        raise UserError(
-            f"{source} does not hold {what}: no tensor is named {error}; get the file again"
-        ) from error
-    except (ValueError, TypeError, IndexError, ZeroDivisionError, UserError) as error:
-        raise UserError(
-            f"{source} does not hold {what}: its shapes do not fit together ({error}); get the file again"
-        ) from error
-
-
-def _of_atari(network: FrameNetworkConfig, reward_end: RewardEndConfig) -> DiamondConfig:
-    """Configure a world model with the published noise, targets and sampler for Atari, which files do not contain."""
-    return DiamondConfig(
-        denoiser=published_edm(network, sigma_offset=0.3, log_sigma_mean=-0.4, num_autoregressive_steps=1),
-        reward_end=reward_end,
-        sampler=PUBLISHED_SAMPLER,
-    )
-
-
-def published_edm(
-    network: FrameNetworkConfig,
-    *,
-    sigma_offset: float,
-    log_sigma_mean: float,
-    num_autoregressive_steps: int,
-    noise_previous_obs: bool = False,
-) -> EdmConfig:
-    """Configure a denoiser with the noise and the targets that all published models share, and its own of the others.
-
-    The arguments are fields of :class:`~adamas.diffusion.edm.EdmConfig`.
-    """
-    return EdmConfig(
-        network=network,
-        sigma_offset=sigma_offset,
-        sigma_data=0.5,
-        sigma_change=None,
-        log_sigma_mean=log_sigma_mean,
-        log_sigma_std=1.2,
-        sigma_min=2e-3,
-        sigma_max=20.0,
-        num_autoregressive_steps=num_autoregressive_steps,
-        quantise=True,
-        final_frames=True,  # differs from the published code: see docs/departures.md
-        noise_previous_obs=noise_previous_obs,
-    )
+    network, img_channels = infer_network(denoiser)
+    num_actions, _ = denoiser[ACTIONS].shape
+    judge, sizes = _infer_reward_end(reward_end)
+    policy, size = _infer_actor_critic(actor_critic, sizes)
+    return AgentSizes((img_channels, size, size), num_actions, network, judge, policy)
 
 
 def infer_network(tensors: Tensors, extra_frames: int = 0) -> tuple[FrameNetworkConfig, int]:
@@ -205,8 +127,3 @@ def _side(width: int, channels: int) -> int:
     if channels * side**2 != width:
         raise ValueError(f"{width} inputs of an LSTM are not a square of {channels} channels")
     return side
-
-
-def with_prefix(tensors: Tensors, prefix: str) -> Tensors:
-    """Select the tensors whose names start with ``prefix``, and remove it from their names."""
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
