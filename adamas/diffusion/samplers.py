@@ -51,7 +51,7 @@ class SamplerConfig:
     """Standard deviation of the noise that s_churn adds (edm), or factor of the noise of every step (ddpm)."""
     scale_initial_noise: bool = False
     """Whether a frame starts from noise of variance sigma_max^2, as in EDM. Otherwise it starts from noise of
-    variance 1, as in DIAMOND (edm only)."""
+    variance 1, as in the paper (edm only)."""
     s_cond: float = 0.0
     """Standard deviation of the noise that is added to past frames, at least 0 (edm with network.noise_cond only). 0
     adds none."""
@@ -168,6 +168,6 @@ def sample_path(
         The N + 1 points of the path, each (B, C, H, W); the last is the sample.
     """
     sigmas = karras_sigmas(config.num_steps, config.sigma_min, config.sigma_max, config.rho)
-    # DIAMOND's departure from EDM: the path starts at unit variance although sigmas[0] is larger.
+    # The paper's departure from EDM: the path starts at unit variance although sigmas[0] is larger.
     x = centre + (initial_noise * config.sigma_max if config.scale_initial_noise else initial_noise)
     return SAMPLERS[config.method](denoise, x, sigmas, config, generator)

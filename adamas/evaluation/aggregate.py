@@ -27,7 +27,7 @@ def median(scores: Scores) -> np.ndarray:
 def iqm(scores: Scores) -> np.ndarray:
     """Interquartile mean (IQM): mean of the middle half of all runs of all games, pooled: (...).
 
-    The IQM of the games' means would be another number (for DIAMOND 0.757 instead of 0.641).
+    The IQM of the games' means would be another number (for one published method 0.757 instead of 0.641).
     """
     pooled = np.sort(np.concatenate(scores, axis=-1), axis=-1)
     cut = pooled.shape[-1] // 4

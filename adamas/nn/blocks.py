@@ -74,8 +74,8 @@ class AdaGroupNorm(nn.Module):
 class SelfAttention2d(nn.Module):
     """Multi-head self-attention among the pixels of an image.
 
-    Unlike in a usual residual connection, the output is added to the *normalised* input. DIAMOND does this, and
-    the published weights depend on it.
+    Unlike in a usual residual connection, the output is added to the *normalised* input. The published
+    code does this, and its weights depend on it.
     """
 
     def __init__(self, channels: int) -> None:

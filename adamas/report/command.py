@@ -27,7 +27,7 @@ class ReportOptions:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN ...")] = ()
     """Folders of runs, or folders that contain runs."""
     against: tuple[str, ...] = ()
-    """Published methods to compare with, separated by spaces or commas, such as DIAMOND,IRIS,STORM. By default,
+    """Published methods to compare with, separated by spaces or commas, such as STORM,SimPLe,TWM. By default,
     none."""
     out: Path = Path("report.html")
     """File of the page (.html). An existing file is kept, and the new one gets a number."""

@@ -1,4 +1,4 @@
-"""IRIS's actor-critic: plain convolutions and an LSTM cell (Micheli et al. 2023, appendix A)."""
+"""An actor-critic of plain convolutions and an LSTM cell (Micheli et al. 2023, appendix A)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PlainActorCriticConfig(PolicyConfig):
     """Sizes of the actor-critic without residual blocks and norms."""
 
     kind: Literal["plain"] = "plain"
-    """Network of the policy. plain: a few convolutions and an LSTM cell, on frames (that of IRIS)."""
+    """Network of the policy. plain: a few convolutions and an LSTM cell, on frames (Micheli et al. 2023)."""
     lstm_dim: int = 512
     """Size of the LSTM state, at least 1."""
     channels: tuple[int, ...] = (32, 32, 64, 64)
