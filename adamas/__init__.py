@@ -1,4 +1,4 @@
-"""Adamas trains reinforcement-learning agents inside a diffusion world model (DIAMOND).
+"""Adamas trains reinforcement-learning agents inside world models (DIAMOND, IRIS).
 
 agent = adamas.load("runs/breakout")
 games = adamas.make_env("runs/breakout", num_envs=8)
