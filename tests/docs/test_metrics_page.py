@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +18,16 @@ from adamas.core.config import with_value
 from adamas.data import NEW, EpisodeStore
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.presets import preset
+from adamas.rl.part_training import ComponentTraining
 from adamas.rl.ppo import PpoConfig
 from adamas.training import source
 from adamas.training.build import new_run
 from adamas.training.config import Config
+from adamas.world_models.iris import world
+from adamas.world_models.iris.training import IrisTraining
+from tests.conftest import load_reference
 from tests.helpers.diamond import model_config, training
+from tests.helpers.iris_reference import Recorded
 from tests.helpers.tiny_config import tiny_config
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -87,6 +93,31 @@ def on_recordings(folder: Path) -> Config:
     )
 
 
+def with_tokens() -> Config:
+    """A small run of IRIS with every term of its losses."""
+    config = tiny_config()
+    part = ComponentTraining(batch_size=2, first_epoch_updates=1, updates_per_epoch=1)
+    small = preset("iris-quickstart")
+    assert isinstance(small.world_model, world.IrisConfig)
+    return replace(
+        config,
+        world_model=replace(small.world_model, perceptual="lpips"),
+        actor_critic=small.actor_critic,
+        training=IrisTraining(tokenizer=part, dynamics=part, actor_critic=config.training.actor_critic),
+    )
+
+
+@pytest.fixture
+def perceptual(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A small network in place of LPIPS's, whose weights may not be installed."""
+    reference = load_reference("iris")
+    monkeypatch.setattr(world, "Lpips", lambda network: Recorded(reference.weights, reference.io).lpips())
+    world._lpips.cache_clear()
+    yield
+    world._lpips.cache_clear()
+
+
+@pytest.mark.usefixtures("perceptual")
 def test_the_page_names_every_metric_and_no_other(tmp_path: Path) -> None:
     pytest.importorskip("minatar")
     runs = [
@@ -94,7 +125,7 @@ def test_the_page_names_every_metric_and_no_other(tmp_path: Path) -> None:
         logged(on_recordings(tmp_path / "data"), tmp_path / "recordings"),
     ]
     ppo = with_value(tiny_config(), "training.actor_critic.learner", PpoConfig(num_minibatches=2))
-    runs.append(logged(ppo, tmp_path / "ppo"))
+    runs += [logged(ppo, tmp_path / "ppo"), logged(with_tokens(), tmp_path / "iris")]
     found: Names = defaultdict(set)
     for run in runs:
         for phase, names in run.items():

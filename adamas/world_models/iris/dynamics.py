@@ -156,7 +156,7 @@ class Dynamics(nn.Module):
         mask: Tensor,
         generator: Generator | None = None,
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Cross-entropies of the next tokens, the rewards and the ends (paper equations 2 to 4).
+        """Cross-entropies of the next tokens, the rewards and the ends (paper section 2.2).
 
         Args:
             tokens: (B, T, K) int64, the tokens of T frames. Padding is to the right.

@@ -114,7 +114,7 @@ class Tokenizer(nn.Module):
         return self.decode(self.encode(obs))
 
     def loss(self, obs: Tensor, distance: Distance | None = None) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Loss of frames (N, C, H, W) uint8 (paper equation 8 of appendix A).
+        """Loss of frames (N, C, H, W) uint8 (paper section 2.1 and appendix A).
 
         Decoder gradients pass the quantisation unchanged to the encoder (straight-through estimator).
 
