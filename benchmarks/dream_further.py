@@ -82,7 +82,7 @@ def policy_phase(agent: Agent, game: GameParts, horizon: int, options: Options) 
     store = EpisodeStore.open(options.run / "dataset" / "train")
     sampler = SegmentSampler(store, game.collection.age_weights, game.collection.episode_weighting)
     device = runtime.device_of(agent)
-    contexts = context_sampler(sampler, agent.world_model.context_length, streams.numpy("contexts"), device)
+    contexts = context_sampler(sampler, agent.world_model.contexts, streams.numpy("contexts"), device)
     dreams = Imagination(
         agent.world_model,
         contexts,

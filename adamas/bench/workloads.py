@@ -131,7 +131,7 @@ def _dream_step(trainer: Trainer, batch_size: int) -> Work:
     """One step of dreams: policy (random actions if there is none), next frame, reward and end, and restarts."""
     agent, sampler = trainer.agent, SegmentSampler(trainer.store)
     rng, generator = trainer.streams.numpy("bench"), trainer.streams.torch("bench", trainer.device)
-    contexts = context_sampler(sampler, agent.world_model.context_length, rng, trainer.device)
+    contexts = context_sampler(sampler, agent.world_model.contexts, rng, trainer.device)
     obs_shape, horizon = agent.config.obs_shape, trainer.config.horizon
     dreams = Imagination(
         agent.world_model, contexts, batch_size, horizon, obs_shape, agent.action_spec, generator

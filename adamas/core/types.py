@@ -15,7 +15,8 @@ returns reward ``t``, the end flags ``t`` and frame ``t + 1``::
     truncated       u_0        u_1        u_2  ...         u_{T-1}          T   time limit, horizon
 
 Pixels are stored and passed on as ``uint8`` in [0, 255], channels first. Only :func:`to_model_range` converts them
-to floats in [-1, 1], and only :func:`to_pixels` converts them back.
+to floats in [-1, 1], and only :func:`to_pixels` converts them back. Policies of world models that show them floats
+instead use :func:`as_model_range`.
 """
 
 from __future__ import annotations
@@ -148,14 +149,14 @@ class SegmentSpec:
         past_end: whether a segment may reach beyond the end of the episode, where it is padded.
         final_frame: whether a segment may contain the last frame of the episode. Contexts for the policy leave it
             out, because a dream cannot start at the end of an episode.
-        before_start: whether a segment may begin before the episode, where it is padded. If not, it begins in any frame
-            that an action follows, each with the same probability. Segments that do not reach beyond the end ignore it.
+        at_edge: whether the frame of an episode that is drawn first is an edge of the segment: its first frame with
+            ``past_end``, and its last frame without. If not, its place in the segment is random.
     """
 
     num_frames: int
     past_end: bool = False
     final_frame: bool = True
-    before_start: bool = True
+    at_edge: bool = False
 
 
 class History(NamedTuple):
@@ -254,6 +255,11 @@ def to_model_range(obs: Tensor, mask: Tensor | None = None) -> Tensor:
         raise TypeError(f"pixels must be uint8, got {obs.dtype}")
     x = obs.float().mul_(2 / 255).sub_(1)  # (..., C, H, W)
     return x if mask is None else x * mask[..., None, None, None]
+
+
+def as_model_range(frames: Tensor) -> Tensor:
+    """Frames (..., C, H, W) as float32 in [-1, 1]: converted if they are uint8, and as they are otherwise."""
+    return frames if frames.is_floating_point() else to_model_range(frames)
 
 
 def to_pixels(x: Tensor) -> Tensor:

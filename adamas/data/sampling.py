@@ -43,10 +43,9 @@ class SegmentSampler:
         within the episode    frames [stop - S, stop)     stop = min(length, t + 1 + U)
         past_end              frames [start, start + S)   start = t - U
 
-    Segments may begin before frame 0; only with ``past_end`` may they end after the last one. With ``past_end`` and
-    without ``before_start``, t is not the last frame, and start = t. An episode of
-    n frames has ``length`` n, or n - 1 if ``final_frame`` is off. Episodes without a transition (n < 2) are never
-    drawn. With ``age_weights`` (0.1, 0.1, 0.1, 0.7) and ``weighting`` "equal", this is the distribution of the
+    Segments may begin before frame 0; only with ``past_end`` may they end after the last one. With ``at_edge``, U is 0,
+    and with ``past_end`` as well t is not the last frame, so that an action follows it. An episode of n frames has
+    ``length`` n, or n - 1 if ``final_frame`` is off. Episodes without a transition (n < 2) are never drawn. With ``age_weights`` (0.1, 0.1, 0.1, 0.7) and ``weighting`` "equal", this is the distribution of the
     published code except for two details (docs/departures.md).
     """
 
@@ -95,9 +94,8 @@ class SegmentSampler:
         cumulative = self._cumulative_probabilities(spec.final_frame)
         episode = np.searchsorted(cumulative, rng.random(batch_size), side="right")
         length = self.store.lengths[episode] - (not spec.final_frame)
-        inside = spec.past_end and not spec.before_start
-        t = rng.integers(length - inside)
-        offset = 0 if inside else rng.integers(spec.num_frames, size=batch_size)
+        t = rng.integers(length - (spec.past_end and spec.at_edge))
+        offset = 0 if spec.at_edge else rng.integers(spec.num_frames, size=batch_size)
         start = t - offset if spec.past_end else np.minimum(length, t + 1 + offset) - spec.num_frames
         return episode[part], start[part], spec.num_frames, length[part]
 

@@ -13,6 +13,7 @@ from adamas.nn.optim import OptimizerConfig
 from adamas.presets import paper
 from adamas.rl.part_training import ComponentTraining, PolicyTraining
 from adamas.rl.plain_actor_critic import PlainActorCriticConfig
+from adamas.rl.ppo import PpoConfig
 from adamas.rl.reinforce import ReinforceConfig
 from adamas.training.config import CollectionConfig, Config, EvaluationConfig
 from adamas.world_models.iris.autoencoder import AutoencoderConfig
@@ -40,6 +41,7 @@ WORLD_MODEL = IrisConfig(
         transformer=TransformerConfig(num_layers=10, num_heads=4, embed_dim=256, dropout=0.1), max_blocks=20
     ),
     burn_in=20,
+    restarts_at_end=False,
     perceptual="lpips",
 )
 
@@ -94,8 +96,7 @@ def iris_atari100k() -> Config:
     - frames are shrunk by averaging areas after the maximum of two screens is taken, instead of bilinearly before it;
     - an episode starts with 0 to 29 no-ops instead of 1 to 30, and is truncated after 27,000 steps instead of 5,000;
     - the policy's state is kept from one epoch of collecting to the next, instead of being computed again from 20
-      frames, and the coin of epsilon is tossed for every environment;
-    - the last frames of contexts are not quite uniform in an episode (:class:`~adamas.data.sampling.SegmentSampler`).
+      frames, and the coin of epsilon is tossed for every environment.
     """
     return Config(
         env=paper.GAME,
@@ -135,9 +136,10 @@ def _small_world_model() -> IrisConfig:
         ),
         # A frame of MinAtar shows where everything moves, so the past is of little use.
         dynamics=DynamicsConfig(
-            transformer=TransformerConfig(num_layers=2, num_heads=4, embed_dim=64, dropout=0.0), max_blocks=4
+            transformer=TransformerConfig(num_layers=2, num_heads=8, embed_dim=128, dropout=0.0), max_blocks=2
         ),
         burn_in=3,
+        restarts_at_end=True,  # at first, episodes are shorter than dreams
         perceptual="none",
     )
 
@@ -146,29 +148,37 @@ def _small_training() -> IrisTraining:
     """How ``iris-quickstart`` trains."""
     return IrisTraining(
         tokenizer=ComponentTraining(
-            optimizer=replace(OPTIMIZER, lr=1e-3, max_grad_norm=1.0),
+            optimizer=replace(OPTIMIZER, lr=5e-4, max_grad_norm=1.0),
             batch_size=64,
             start_epoch=1,
-            first_epoch_updates=1_500,
-            updates_per_epoch=50,
+            first_epoch_updates=2_500,
+            updates_per_epoch=25,
             average_decay=0.0,
         ),
         dynamics=ComponentTraining(
-            optimizer=replace(OPTIMIZER, lr=1e-3, weight_decay=0.01, warmup_updates=100, max_grad_norm=1.0),
+            optimizer=replace(OPTIMIZER, lr=2e-3, weight_decay=0.01, warmup_updates=100, max_grad_norm=1.0),
             batch_size=32,
             start_epoch=1,
-            first_epoch_updates=1_000,
-            updates_per_epoch=100,
+            first_epoch_updates=3_000,
+            updates_per_epoch=500,
             average_decay=0.0,
         ),
         actor_critic=PolicyTraining(
             optimizer=replace(OPTIMIZER, lr=1e-3, max_grad_norm=0.5),
-            learner=replace(LEARNER, gamma=0.97, entropy_weight=0.01),
+            learner=PpoConfig(
+                gamma=0.97,
+                lambda_=0.95,
+                entropy_weight=0.01,
+                value_weight=0.5,
+                clip=0.2,
+                num_epochs=4,
+                num_minibatches=4,
+            ),
             num_dreams=128,
-            steps_per_update=5,
+            steps_per_update=16,
             start_epoch=1,
-            first_epoch_updates=45,
-            updates_per_epoch=45,
+            first_epoch_updates=15,
+            updates_per_epoch=15,
         ),
     )
 
@@ -179,7 +189,7 @@ def iris_quickstart() -> Config:
         env=MinAtarConfig(game="breakout", size=10, sticky_actions=0.1, max_episode_steps=None),
         world_model=_small_world_model(),
         actor_critic=PlainActorCriticConfig(lstm_dim=256, channels=(16, 32)),
-        horizon=15,
+        horizon=32,
         collection=replace(
             COLLECTION,
             num_envs=16,

@@ -11,7 +11,7 @@ from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.protocols import PolicyOutput
 from adamas.core.runtime import in_chosen_mode
-from adamas.core.types import to_model_range
+from adamas.core.types import as_model_range
 from adamas.nn.blocks import SmallResBlock, check_channels, conv3x3, init_lstm
 from adamas.rl.action_distribution import num_parameters
 from adamas.rl.policy import PolicyConfig, PolicyNetwork, frame_shape
@@ -92,8 +92,8 @@ class ActorCritic(PolicyNetwork):
         return zeros, zeros.clone()
 
     def encode(self, obs: Tensor) -> Tensor:
-        """Map frames (B, C, H, W) uint8 to what the recurrent part sees: (B, features)."""
-        return self.encoder(to_model_range(obs))
+        """Map frames (B, C, H, W), uint8 or float32 in [-1, 1], to what the recurrent part sees: (B, features)."""
+        return self.encoder(as_model_range(obs))
 
     def step(self, features: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
         """Map (B, features) to parameters of the action distribution (B, P), values (B,) and the new state."""

@@ -13,7 +13,7 @@ from adamas.core.checks import check_minima
 from adamas.core.errors import UserError
 from adamas.core.protocols import PolicyOutput
 from adamas.core.runtime import in_chosen_mode
-from adamas.core.types import to_model_range
+from adamas.core.types import as_model_range
 from adamas.nn.blocks import conv3x3
 from adamas.rl.action_distribution import num_parameters
 from adamas.rl.policy import PolicyConfig, PolicyNetwork, frame_shape
@@ -74,7 +74,7 @@ class PlainActorCritic(PolicyNetwork):
     @in_chosen_mode
     def encode(self, obs: Tensor) -> Tensor:
         """Map frames (B, C, H, W), uint8 or float32 in [-1, 1], to (B, features)."""
-        x = obs if obs.is_floating_point() else to_model_range(obs)
+        x = as_model_range(obs)
         for number in range(1, len(self.config.channels) + 1):
             x = F.relu(F.max_pool2d(self.get_submodule(f"conv{number}")(x), 2))
         return x.flatten(1)

@@ -290,7 +290,7 @@ def _dreams(
     rng = streams.numpy(f"contexts {shard}")
     imagination = Imagination(
         agent.world_model,
-        context_sampler(sampler, agent.world_model.context_length, rng, device),
+        context_sampler(sampler, agent.world_model.contexts, rng, device),
         num_dreams,
         config.horizon,
         agent.config.obs_shape,

@@ -208,10 +208,9 @@ def _to(state: Any, device: torch.device) -> Any:
 
 
 def context_sampler(
-    sampler: SegmentSampler, length: int, rng: np.random.Generator, device: torch.device
+    sampler: SegmentSampler, spec: SegmentSpec, rng: np.random.Generator, device: torch.device
 ) -> Contexts:
-    """Return a function that draws K contexts of L real frames. No context holds the last frame of an episode."""
-    spec = SegmentSpec(length, final_frame=False)
+    """Return a function that draws K contexts (:attr:`~adamas.world_models.base.WorldModel.contexts`)."""
 
     def contexts(k: int) -> Batch:
         return sampler.sample(k, spec, rng).to(device)

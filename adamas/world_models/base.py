@@ -13,7 +13,7 @@ from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.kinds import Open
 from adamas.core.protocols import Component, DreamState
-from adamas.core.types import Batch
+from adamas.core.types import Batch, SegmentSpec
 from adamas.diffusion.samplers import SamplerConfig, SamplerName
 from adamas.rl.policy import PolicyConfig
 
@@ -76,6 +76,11 @@ class WorldModel(nn.Module, ABC):
     @abstractmethod
     def context_length(self) -> int:
         """Number L of real frames that start a dream."""
+
+    @property
+    def contexts(self) -> SegmentSpec:
+        """The segments of the replay that the policy's dreams start from. None holds the last frame of an episode."""
+        return SegmentSpec(self.context_length, final_frame=False)
 
     @abstractmethod
     def start(self, context: Batch) -> tuple[DreamState, Tensor]:

@@ -21,7 +21,8 @@ from adamas.data.sampling import EpisodeWeighting, episode_probabilities
 SHAPE = (2, 1, 1)
 SPECS = [
     *(SegmentSpec(3, past_end, final_frame) for past_end, final_frame in product((False, True), repeat=2)),
-    SegmentSpec(3, past_end=True, before_start=False),
+    SegmentSpec(3, past_end=True, at_edge=True),
+    SegmentSpec(3, final_frame=False, at_edge=True),
 ]
 
 
@@ -160,9 +161,10 @@ def test_distribution_of_segments(tmp_path: Path, spec: SegmentSpec) -> None:
         for t, u in product(range(n), range(size)):
             start = t - u if spec.past_end else min(n, t + 1 + u) - size
             expected[episode, start] += 1 / (sum(usable) * size)
-    if not spec.before_start:  # every transition of an episode
+    if spec.at_edge:  # every transition of an episode: it begins the segment, or follows it
+        first = 0 if spec.past_end else 1 - size
         begins = [(e, t) for e, n in enumerate(lengths) for t in range(n - 1)]
-        expected = {(e, t): lengths[e] / sum(lengths) / (lengths[e] - 1) for e, t in begins}
+        expected = {(e, t + first): usable[e] / sum(usable) / (lengths[e] - 1) for e, t in begins}
     batch = SegmentSampler(store).sample(draws, spec, np.random.default_rng(0))
     counts = Counter(origin(batch))
     assert counts.keys() == expected.keys()

