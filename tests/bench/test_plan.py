@@ -78,6 +78,9 @@ def test_every_preset_is_planned(
     monkeypatch.setattr(planning, "seconds_here", seconds_here)
     run(["plan", name])
     out = capsys.readouterr().out
+    if config.world_model.kind == "iris":
+        assert timed == ["tokenizer", "dynamics", "actor_critic"]
+        return
     upsampler = ["upsampler"] if name in ("vizdoom", "driving", "csgo") else []
     if config.data is None:
         assert timed == ["denoiser", "reward_end", "actor_critic"]

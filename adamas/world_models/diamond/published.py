@@ -142,8 +142,8 @@ def to_published(agent: Published, denoiser: FrameDiffusionConfig) -> dict[str, 
         )
     if agent.actor_critic is None:
         raise UserError(
-            "the published format is for agents with a policy, and this agent has none; keep the checkpoint folder "
-            "instead"
+            "this agent has no policy: the published format is for agents that have one; choose an agent that learnt "
+            "in a game, or keep the checkpoint folder"
         )
     _, height, width = shape = agent.obs_shape
     if height != width or infer_agent(*(with_prefix(tensors, p) for p in PREFIXES)).obs_shape != shape:
