@@ -45,8 +45,9 @@ class SegmentSampler:
 
     Segments may begin before frame 0; only with ``past_end`` may they end after the last one. With ``at_edge``, U is 0,
     and with ``past_end`` as well t is not the last frame, so that an action follows it. An episode of n frames has
-    ``length`` n, or n - 1 if ``final_frame`` is off. Episodes without a transition (n < 2) are never drawn. With ``age_weights`` (0.1, 0.1, 0.1, 0.7) and ``weighting`` "equal", this is the distribution of the
-    published code except for two details (docs/departures.md).
+    ``length`` n, or n - 1 if ``final_frame`` is off. Episodes without a transition (n < 2) are never drawn.
+    With ``age_weights`` (0.1, 0.1, 0.1, 0.7) and ``weighting`` "equal", this is the distribution of the published code
+    except for two details (docs/departures.md).
     """
 
     def __init__(

@@ -210,6 +210,6 @@ def test_a_file_of_no_kind_is_refused(names: tuple[str, ...], tmp_path: Path) ->
 
 
 def test_an_agent_without_a_policy_is_not_saved(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="this agent has no policy: .* keep the checkpoint folder"):
+    with pytest.raises(UserError, match=r"this agent has no policy: .* keep the checkpoint folder"):
         save_published(Agent(replace(SMALL, actor_critic=None)), tmp_path / "agent.pt")
     assert not any(tmp_path.iterdir())

@@ -25,5 +25,5 @@ def test_pixels_and_floats_are_the_same(config: PolicyConfig) -> None:
     state = policy.initial_state(4)
     of_pixels, of_floats = policy(pixels, state), policy(to_model_range(pixels), state)
     assert torch.equal(of_pixels.value, of_floats.value)
-    torch.nn.init.normal_(policy.critic_linear.weight)  # heads may begin as zeros
+    torch.nn.init.normal_(policy.get_parameter("critic_linear.weight"))  # heads may begin as zeros
     assert not torch.equal(policy(pixels, state).value, policy(pixels.flip(0), state).value)

@@ -65,9 +65,9 @@ class IrisConfig(WorldModelConfig):
     def summary(self) -> str:
         """What the world model is, with a link to the paper."""
         return (
-            "The world model turns frames into tokens, and a transformer draws those of the next frame, the reward and\n"
-            "the end; the method is that of IRIS ([Micheli, Alonso and Fleuret, "
-            "2023](https://arxiv.org/abs/2209.00588))."
+            "The world model turns frames into tokens, and a transformer draws those of the next frame, the reward\n"
+            "and the end; the method is IRIS's\n"
+            "([Micheli, Alonso and Fleuret, 2023](https://arxiv.org/abs/2209.00588))."
         )
 
     @property
