@@ -18,6 +18,7 @@ from adamas.rl.reinforce import ReinforceConfig
 from adamas.training.config import CollectionConfig, Config, EvaluationConfig
 from adamas.world_models.iris.autoencoder import AutoencoderConfig
 from adamas.world_models.iris.dynamics import DynamicsConfig
+from adamas.world_models.iris.patches import PatchAutoencoderConfig
 from adamas.world_models.iris.tokenizer import TokenizerConfig
 from adamas.world_models.iris.training import IrisTraining
 from adamas.world_models.iris.transformer import TransformerConfig
@@ -27,6 +28,7 @@ WORLD_MODEL = IrisConfig(
     tokenizer=TokenizerConfig(
         vocab_size=512,
         embed_dim=512,
+        code_range=1 / 512,
         autoencoder=AutoencoderConfig(
             channels=(64, 64, 64, 64, 64),
             num_res_blocks=2,
@@ -126,17 +128,16 @@ def _small_world_model() -> IrisConfig:
     """A world model of frames of 10x10 as 25 tokens, one for every 2x2 pixels."""
     return IrisConfig(
         tokenizer=TokenizerConfig(
-            vocab_size=64,
-            embed_dim=32,
-            autoencoder=AutoencoderConfig(
-                channels=(16, 32), num_res_blocks=1, attention_sizes=(), latent_channels=32, num_groups=4
-            ),
+            vocab_size=256,
+            embed_dim=8,
+            code_range=0.25,
+            autoencoder=PatchAutoencoderConfig(patch_size=2, hidden_channels=64, latent_channels=32),
             reconstruction="squared",
             commitment_weight=1.0,
         ),
         # A frame of MinAtar shows where everything moves, so the past is of little use.
         dynamics=DynamicsConfig(
-            transformer=TransformerConfig(num_layers=2, num_heads=8, embed_dim=128, dropout=0.0), max_blocks=2
+            transformer=TransformerConfig(num_layers=2, num_heads=8, embed_dim=128, dropout=0.0), max_blocks=4
         ),
         burn_in=3,
         restarts_at_end=True,  # at first, episodes are shorter than dreams
@@ -148,19 +149,19 @@ def _small_training() -> IrisTraining:
     """How ``iris-quickstart`` trains."""
     return IrisTraining(
         tokenizer=ComponentTraining(
-            optimizer=replace(OPTIMIZER, lr=5e-4, max_grad_norm=1.0),
-            batch_size=64,
+            optimizer=replace(OPTIMIZER, lr=3e-3, max_grad_norm=0.1),
+            batch_size=128,
             start_epoch=1,
-            first_epoch_updates=2_500,
-            updates_per_epoch=25,
+            first_epoch_updates=6_000,
+            updates_per_epoch=100,
             average_decay=0.0,
         ),
         dynamics=ComponentTraining(
             optimizer=replace(OPTIMIZER, lr=2e-3, weight_decay=0.01, warmup_updates=100, max_grad_norm=1.0),
             batch_size=32,
             start_epoch=1,
-            first_epoch_updates=3_000,
-            updates_per_epoch=500,
+            first_epoch_updates=1_500,
+            updates_per_epoch=150,
             average_decay=0.0,
         ),
         actor_critic=PolicyTraining(

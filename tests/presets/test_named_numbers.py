@@ -31,6 +31,7 @@ from adamas.world_models.diamond.training import DiamondTraining
 from adamas.world_models.diamond.world import DiamondConfig
 from adamas.world_models.iris.autoencoder import AutoencoderConfig
 from adamas.world_models.iris.dynamics import DynamicsConfig
+from adamas.world_models.iris.patches import PatchAutoencoderConfig
 from adamas.world_models.iris.tokenizer import TokenizerConfig
 from adamas.world_models.iris.training import IrisTraining
 from adamas.world_models.iris.transformer import TransformerConfig
@@ -45,7 +46,6 @@ PARTS = (
     PolicyTraining,
     CollectionConfig,
     EvaluationConfig,
-    AutoencoderConfig,
     TokenizerConfig,
     TransformerConfig,
     DynamicsConfig,
@@ -64,6 +64,8 @@ KINDS = (
     DiamondTraining,
     ActorCriticConfig,
     IrisConfig,
+    AutoencoderConfig,
+    PatchAutoencoderConfig,
     IrisTraining,
     PlainActorCriticConfig,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ GROUP_NORM_EPS = 1e-6
 class AutoencoderConfig:
     """Sizes of the encoder and of the decoder, which mirror each other."""
 
+    architecture: Literal["convolutions"] = "convolutions"
+    """Kind of autoencoder. convolutions: the published one, where every token sees the whole frame. patches: a small
+    network for every patch, where a token sees its own pixels alone; for games of few pixels."""
     channels: tuple[int, ...] = (64, 64, 64, 64, 64)
     """Number of channels at each level, from full size to the size of the tokens. Each level but the last is followed
     by one that has half its height and width."""
@@ -42,6 +46,21 @@ class AutoencoderConfig:
                     f"`autoencoder.channels` has {count}, which cannot be split into {self.num_groups} equal groups; "
                     "change `autoencoder.num_groups`"
                 )
+
+    @property
+    def factor(self) -> int:
+        """Height and width of a token, in pixels."""
+        return 2 ** (len(self.channels) - 1)
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of residual blocks."""
+        middles = 2 * 2  # of encoder and decoder
+        return len(self.channels) * (2 * self.num_res_blocks + 1) + middles
+
+    def build(self, img_channels: int, height: int) -> tuple[nn.Module, nn.Module]:
+        """The encoder and the decoder, with random weights, for frames of ``height`` pixels."""
+        return Encoder(self, img_channels, height), Decoder(self, img_channels, height)
 
     def sizes(self, height: int) -> list[int]:
         """The heights of the levels of frames of ``height`` pixels, in the order of ``channels``."""
@@ -148,7 +167,11 @@ class Middle(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Frames to a grid of vectors that is smaller by a factor of 2 for every level but the last."""
+    """Frames to a grid of vectors that is smaller by a factor of 2 for every level but the last.
+
+    It always computes in fp32. In another precision, some vectors would be nearer to other codes, so an agent trained
+    in bf16 would read other tokens where it plays in fp32.
+    """
 
     def __init__(self, config: AutoencoderConfig, img_channels: int, height: int) -> None:
         super().__init__()
@@ -165,7 +188,6 @@ class Encoder(nn.Module):
         self.norm_out = _norm(channels[-1], groups)
         self.conv_out = conv3x3(channels[-1], config.latent_channels)
 
-    @in_chosen_mode
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) in [-1, 1] -> (B, latent_channels, h, w)."""
         x = self.conv_in(x)

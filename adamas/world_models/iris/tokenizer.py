@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adamas.core.checks import check_minima
+from adamas.core.checks import check_minima, check_range
 from adamas.core.errors import UserError
 from adamas.core.types import to_model_range
 from adamas.nn.blocks import conv1x1
-from adamas.world_models.iris.autoencoder import AutoencoderConfig, Decoder, Encoder
+from adamas.world_models.iris.autoencoder import AutoencoderConfig
+from adamas.world_models.iris.patches import PatchAutoencoderConfig
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """A perceptual distance: two sets of pictures in [-1, 1], (B, C, H, W) each, to (B,)."""
@@ -28,7 +29,10 @@ class TokenizerConfig:
     """Number of different tokens, V, at least 2."""
     embed_dim: int = 512
     """Number of values in the code vector of a token, at least 1."""
-    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    code_range: float = 1 / 512
+    """Largest size of a value of a code vector before training, above 0; as published, one over the size of the
+    vocabulary. With a larger one, more of the codes are used from the start; too large, and most are out of reach."""
+    autoencoder: AutoencoderConfig | PatchAutoencoderConfig = field(default_factory=AutoencoderConfig)
     reconstruction: Literal["absolute", "squared"] = "absolute"
     """Error of a pixel in the loss. absolute: as published. squared: for frames whose objects are few pixels on a black
     ground, where the absolute error, without a perceptual distance beside it, prefers black frames."""
@@ -37,16 +41,17 @@ class TokenizerConfig:
 
     def __post_init__(self) -> None:
         check_minima("tokenizer.", self, vocab_size=2, embed_dim=1, commitment_weight=0)
+        check_range("tokenizer.code_range", self.code_range, above=0)
 
     def grid(self, obs_shape: tuple[int, int, int]) -> tuple[int, int]:
-        """Height and width, in tokens, of frames (C, H, W). Raises UserError if they cannot be halved often enough."""
+        """Height and width, in tokens, of frames (C, H, W). Raises UserError if they are no whole numbers."""
         _, height, width = obs_shape
-        halvings = len(self.autoencoder.channels) - 1
-        factor = 2**halvings
+        factor = self.autoencoder.factor
         if height % factor or width % factor:
             raise UserError(
-                f"frames of {height}x{width} pixels cannot be halved {halvings} times; use multiples of {factor}, or "
-                "fewer levels in `world_model.tokenizer.autoencoder.channels`"
+                f"frames of {height}x{width} pixels cannot be divided into tokens of {factor}x{factor}; use multiples "
+                f"of {factor} pixels, or smaller tokens: fewer levels in `world_model.tokenizer.autoencoder.channels`, "
+                "or another `patch_size`"
             )
         return height // factor, width // factor
 
@@ -74,12 +79,11 @@ class Tokenizer(nn.Module):
         img_channels, height, _ = obs_shape
         self.grid = config.grid(obs_shape)
         latent = config.autoencoder.latent_channels
-        self.encoder = Encoder(config.autoencoder, img_channels, height)
+        self.encoder, self.decoder = config.autoencoder.build(img_channels, height)
         self.pre_quant_conv = conv1x1(latent, config.embed_dim)
         self.embedding = nn.Embedding(config.vocab_size, config.embed_dim)
         self.post_quant_conv = conv1x1(config.embed_dim, latent)
-        self.decoder = Decoder(config.autoencoder, img_channels, height)
-        nn.init.uniform_(self.embedding.weight, -1 / config.vocab_size, 1 / config.vocab_size)
+        nn.init.uniform_(self.embedding.weight, -config.code_range, config.code_range)
 
     @property
     def num_tokens(self) -> int:

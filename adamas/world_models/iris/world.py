@@ -72,11 +72,8 @@ class IrisConfig(WorldModelConfig):
 
     @property
     def num_blocks(self) -> int:
-        """Number of residual blocks of the tokenizer, and of layers of the transformer."""
-        autoencoder = self.tokenizer.autoencoder
-        middles = 2 * 2  # of encoder and decoder
-        levels = len(autoencoder.channels) * (2 * autoencoder.num_res_blocks + 1)
-        return levels + middles + self.dynamics.transformer.num_layers
+        """Number of residual blocks or layers of the tokenizer, and of layers of the transformer."""
+        return self.tokenizer.autoencoder.num_blocks + self.dynamics.transformer.num_layers
 
     def check_training(self, training: TrainingConfig) -> None:
         """Raise UserError if weights are averaged: the dynamics learn from the tokenizer as it is."""
@@ -165,11 +162,12 @@ class Iris(WorldModel):
         Returns:
             The state, and what the policy sees of the context, (B, L, C, H, W).
         """
-        *before, last = context.obs.unbind(1)
-        tokens = self.tokenizer.encode(last)
-        seen = [*(self.tokenizer.reconstruct(obs) for obs in before), self.tokenizer.decode(tokens)]
-        _, cache = self.dynamics.extend(tokens, 0, self.dynamics.empty_cache(len(tokens)))
-        return _state(tokens, cache), torch.stack(seen, dim=1)
+        shape = context.obs.shape[:2]  # (B, L)
+        tokens = self.tokenizer.encode(context.obs.flatten(0, 1))  # (B L, K)
+        seen = self.tokenizer.decode(tokens).unflatten(0, shape)
+        last = tokens.unflatten(0, shape)[:, -1]
+        _, cache = self.dynamics.extend(last, 0, self.dynamics.empty_cache(len(last)))
+        return _state(last, cache), seen
 
     def imagine(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Imagined]:
         """Draw the reward, the end and the next frame's tokens after ``action``, (B,) int64."""

@@ -23,6 +23,7 @@ from adamas.world_models.iris.transformer import TransformerConfig
 from adamas.world_models.iris.world import Iris, IrisConfig
 from tests.helpers.batches import frames_alone
 from tests.helpers.iris_reference import CONFIG, SHAPE, SPEC, Recorded
+from tests.helpers.runtimes import use
 from tests.helpers.tensors import seeded
 
 
@@ -152,7 +153,7 @@ def test_without_its_weights_a_run_says_what_to_do(monkeypatch: pytest.MonkeyPat
 
 def test_mistakes() -> None:
     with pytest.raises(
-        UserError, match=r"frames of 30x32 pixels cannot be halved 3 times; use multiples of 8"
+        UserError, match=r"frames of 30x32 pixels cannot be divided into tokens of 8x8; use multiples of 8"
     ):
         CONFIG.check_frames((3, 30, 32))
     with pytest.raises(UserError, match=r"`world_model.kind` iris needs one choice among several actions"):
@@ -179,3 +180,12 @@ def test_mistakes_of_the_policy() -> None:
         PlainActorCriticConfig().build((3, 8, 8), SPEC)
     with pytest.raises(UserError, match=r"sees frames, but the world model shows features of shape \(7,\)"):
         PlainActorCriticConfig().build((7,), SPEC)
+
+
+def test_tokens_do_not_depend_on_the_precision(iris: Iris) -> None:
+    """An agent reads the same tokens on a machine that computes in bf16."""
+    obs = contexts(8).obs.flatten(0, 1)
+    tokens, frames = iris.tokenizer.encode(obs), iris.tokenizer.reconstruct(obs)
+    use(precision="bf16")
+    assert torch.equal(iris.tokenizer.encode(obs), tokens)
+    assert not torch.equal(iris.tokenizer.reconstruct(obs), frames)  # the decoder follows the mode
