@@ -18,17 +18,15 @@ from adamas.core.config import with_value
 from adamas.data import NEW, EpisodeStore
 from adamas.diffusion.upsampler import UpsamplerConfig
 from adamas.presets import preset
-from adamas.rl.part_training import ComponentTraining
 from adamas.rl.ppo import PpoConfig
 from adamas.training import source
 from adamas.training.build import new_run
 from adamas.training.config import Config
 from adamas.world_models.iris import world
-from adamas.world_models.iris.training import IrisTraining
 from tests.conftest import load_reference
 from tests.helpers.diamond import model_config, training
 from tests.helpers.iris_reference import Recorded
-from tests.helpers.tiny_config import tiny_config
+from tests.helpers.tiny_config import tiny_config, tiny_iris
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 COUNTERS = {"step", "epoch", "phase"}
@@ -95,16 +93,7 @@ def on_recordings(folder: Path) -> Config:
 
 def with_tokens() -> Config:
     """A small run of IRIS with every term of its losses."""
-    config = tiny_config()
-    part = ComponentTraining(batch_size=2, first_epoch_updates=1, updates_per_epoch=1)
-    small = preset("iris-quickstart")
-    assert isinstance(small.world_model, world.IrisConfig)
-    return replace(
-        config,
-        world_model=replace(small.world_model, perceptual="lpips"),
-        actor_critic=small.actor_critic,
-        training=IrisTraining(tokenizer=part, dynamics=part, actor_critic=config.training.actor_critic),
-    )
+    return with_value(tiny_iris(), "world_model.perceptual", "lpips")
 
 
 @pytest.fixture

@@ -15,8 +15,10 @@ from adamas.core.checkpoint import find_checkpoint
 from adamas.data.store import EpisodeStore
 from adamas.envs.config import MinAtarConfig
 from adamas.presets import preset
+from adamas.rl.part_training import ComponentTraining
 from adamas.training.config import Config
 from adamas.training.trainer import Trainer
+from adamas.world_models.iris.training import IrisTraining
 
 
 def tiny_config(seed: int = 0) -> Config:
@@ -27,6 +29,18 @@ def tiny_config(seed: int = 0) -> Config:
         seed=seed,
         env=MinAtarConfig(game="breakout", size=10, max_episode_steps=100),
         tensorboard=False,
+    )
+
+
+def tiny_iris() -> Config:
+    """The same run with the small world model of tokens, which is trained without LPIPS."""
+    config, small = tiny_config(), preset("iris-quickstart")
+    part = ComponentTraining(batch_size=2, first_epoch_updates=2, updates_per_epoch=2)
+    return replace(
+        config,
+        world_model=small.world_model,
+        actor_critic=small.actor_critic,
+        training=IrisTraining(tokenizer=part, dynamics=part, actor_critic=config.training.actor_critic),
     )
 
 

@@ -23,16 +23,16 @@ from adamas.presets import preset
 from adamas.training.build import new_run, resume_run
 from adamas.training.config import Config
 from tests.helpers.game_parts import game_of
-from tests.helpers.tiny_config import differing, fingerprint, tiny_config
+from tests.helpers.tiny_config import differing, fingerprint, tiny_config, tiny_iris
 
 SEED = 20
 LIMIT = 120  # seconds that one life may take before something must be wrong
 
 
 def config_of(name: str) -> Config:
-    """A run of 24 units of work on MinAtar, in two shards; or of 12 on Atari, where resets are slow, not evaluated."""
-    if name == "minatar":
-        return replace(tiny_config(), num_shards=2)
+    """A run of 24 units of work or so on MinAtar, in two shards; or of 12 on Atari, where resets are slow."""
+    if name in ("minatar", "tokens"):
+        return replace(tiny_config() if name == "minatar" else tiny_iris(), num_shards=2)
     config = with_value(preset("debug"), "collection.total_steps", 120)
     return replace(
         config,
@@ -120,7 +120,7 @@ def main(name: str, num_kills: int, folder: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize(("name", "num_kills"), [("minatar", 22), ("atari", 3)])
+@pytest.mark.parametrize(("name", "num_kills"), [("minatar", 22), ("tokens", 8), ("atari", 3)])
 def test_killed_again_and_again(name: str, num_kills: int, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, __file__, name, str(num_kills), tmp_path],
