@@ -137,7 +137,7 @@ def _small_world_model() -> IrisConfig:
         ),
         # A frame of MinAtar shows where everything moves, so the past is of little use.
         dynamics=DynamicsConfig(
-            transformer=TransformerConfig(num_layers=2, num_heads=8, embed_dim=128, dropout=0.0), max_blocks=4
+            transformer=TransformerConfig(num_layers=2, num_heads=4, embed_dim=64, dropout=0.0), max_blocks=4
         ),
         burn_in=3,
         restarts_at_end=True,  # at first, episodes are shorter than dreams
@@ -157,11 +157,11 @@ def _small_training() -> IrisTraining:
             average_decay=0.0,
         ),
         dynamics=ComponentTraining(
-            optimizer=replace(OPTIMIZER, lr=2e-3, weight_decay=0.01, warmup_updates=100, max_grad_norm=1.0),
+            optimizer=replace(OPTIMIZER, lr=3e-3, weight_decay=0.01, warmup_updates=100, max_grad_norm=1.0),
             batch_size=32,
             start_epoch=1,
             first_epoch_updates=1_500,
-            updates_per_epoch=150,
+            updates_per_epoch=500,
             average_decay=0.0,
         ),
         actor_critic=PolicyTraining(
@@ -178,8 +178,8 @@ def _small_training() -> IrisTraining:
             num_dreams=128,
             steps_per_update=16,
             start_epoch=1,
-            first_epoch_updates=15,
-            updates_per_epoch=15,
+            first_epoch_updates=14,
+            updates_per_epoch=14,
         ),
     )
 
