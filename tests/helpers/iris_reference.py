@@ -17,14 +17,11 @@ from adamas.world_models.iris.world import Iris, IrisConfig
 
 SPEC = ActionSpec.numbered(5)
 SHAPE = (3, 32, 32)
+AUTOENCODER = AutoencoderConfig(
+    channels=(8, 8, 8, 8), attention_sizes=(8, 16), latent_channels=12, num_groups=4
+)
 CONFIG = IrisConfig(
-    tokenizer=TokenizerConfig(
-        vocab_size=24,
-        embed_dim=10,
-        autoencoder=AutoencoderConfig(
-            channels=(8, 8, 8, 8), attention_sizes=(8, 16), latent_channels=12, num_groups=4
-        ),
-    ),
+    tokenizer=TokenizerConfig(vocab_size=24, embed_dim=10, autoencoder=AUTOENCODER),
     dynamics=DynamicsConfig(
         transformer=TransformerConfig(num_layers=2, num_heads=2, embed_dim=16), max_blocks=4
     ),

@@ -162,11 +162,11 @@ class Iris(WorldModel):
         Returns:
             The state, and what the policy sees of the context, (B, L, C, H, W).
         """
-        shape = context.obs.shape[:2]  # (B, L)
+        num_dreams, length = context.obs.shape[:2]
         tokens = self.tokenizer.encode(context.obs.flatten(0, 1))  # (B L, K)
-        seen = self.tokenizer.decode(tokens).unflatten(0, shape)
-        last = tokens.unflatten(0, shape)[:, -1]
-        _, cache = self.dynamics.extend(last, 0, self.dynamics.empty_cache(len(last)))
+        seen = self.tokenizer.decode(tokens).reshape(num_dreams, length, *context.obs.shape[2:])
+        last = tokens.reshape(num_dreams, length, -1)[:, -1]
+        _, cache = self.dynamics.extend(last, 0, self.dynamics.empty_cache(num_dreams))
         return _state(last, cache), seen
 
     def imagine(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Imagined]:

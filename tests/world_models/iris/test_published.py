@@ -18,14 +18,14 @@ from adamas.presets import preset
 from adamas.world_models.iris import published
 from adamas.world_models.iris.world import Iris, IrisConfig
 from tests.conftest import FIXTURES
-from tests.helpers.iris_reference import CONFIG, POLICY, SHAPE, SPEC, Recorded
+from tests.helpers.iris_reference import AUTOENCODER, CONFIG, POLICY, SHAPE, SPEC, Recorded
 
 
 @pytest.fixture
 def sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The two sizes of the recorded agent that no tensor shows."""
     monkeypatch.setattr(published, "NUM_HEADS", CONFIG.dynamics.transformer.num_heads)
-    monkeypatch.setattr(published, "NUM_GROUPS", CONFIG.tokenizer.autoencoder.num_groups)
+    monkeypatch.setattr(published, "NUM_GROUPS", AUTOENCODER.num_groups)
 
 
 def test_the_published_shapes_are_those_of_the_preset() -> None:

@@ -59,7 +59,7 @@ def test_every_layer_of_the_autoencoder(iris: Iris, recorded: Recorded) -> None:
 def test_norms_of_tiny_inputs(iris: Iris, recorded: Recorded) -> None:
     """Their epsilons are the published ones."""
     for name, norm in (
-        ("group_norm", iris.tokenizer.encoder.norm_out),
+        ("group_norm", iris.tokenizer.encoder.get_submodule("norm_out")),
         ("layer_norm", iris.dynamics.transformer.ln_f),
     ):
         recorded.same(f"small.{name}.output", norm(recorded[f"small.{name}.input"]).detach())
