@@ -30,7 +30,7 @@ FACTS = {
     "quickstart-long": Facts("the same, to a higher score", CORES, "40 min", "0.8 GB"),
     "atari-small": Facts("try the whole pipeline on an Atari game, at 32x32", CORES, "30 min"),
     "atari100k": Facts("the paper's Atari 100k benchmark, in full", "1 GPU"),
-    "iris-quickstart": Facts("learn MinAtar Breakout in dreams of IRIS", CORES),
+    "iris-quickstart": Facts("learn MinAtar Breakout in dreams of IRIS", CORES, "14 min", "0.8 GB"),
     "iris-atari100k": Facts("the Atari 100k benchmark as IRIS did it, in full", "1 GPU"),
     "car-racing": Facts("try continuous control: Gymnasium's race track", CORES),
     "cartpole": Facts("try continuous control: a pole on a cart", CORES),
@@ -51,4 +51,5 @@ FACTS = {
     "ablation-four-targets": Facts("4 training targets a segment instead of 2", CORES),
     "ablation-not-quantised": Facts("denoised estimates not rounded to 256 levels", CORES),
 }
-"""Times and memory were measured on two cores of an AMD EPYC, see docs/performance.md and docs/scenes.md."""
+"""Times and memory were measured on two cores of an AMD EPYC, those of IRIS of an Intel Xeon; see docs/performance.md,
+docs/scenes.md and docs/world_models.md."""

@@ -120,7 +120,7 @@ def main(name: str, num_kills: int, folder: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize(("name", "num_kills"), [("minatar", 22), ("tokens", 8), ("atari", 3)])
+@pytest.mark.parametrize(("name", "num_kills"), [("minatar", 22), ("tokens", 5), ("atari", 3)])
 def test_killed_again_and_again(name: str, num_kills: int, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, __file__, name, str(num_kills), tmp_path],
