@@ -1,8 +1,8 @@
 """An encoder and a decoder that treat every patch of a frame alone, for games of few pixels.
 
-The published autoencoder sees the whole frame at every token. In a game whose frame has few pixels, it hides the frame
-in all tokens together, so that the same pixels become other tokens in almost every frame, and nobody can tell the next
-ones. Here the same pixels always become the same token.
+In the published autoencoder every token sees the whole frame. In a game of few pixels it spreads the content of the
+frame over all tokens: the same pixels become other tokens in almost every frame, and the dynamics cannot predict them.
+Here the same pixels always become the same token.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class PatchAutoencoderConfig:
 
     @property
     def num_blocks(self) -> int:
-        """Number of layers."""
+        """Number of layers of the encoder and of the decoder together."""
         return 2 * 3
 
     def build(self, img_channels: int, height: int) -> tuple[nn.Module, nn.Module]:

@@ -30,8 +30,9 @@ class TokenizerConfig:
     embed_dim: int = 512
     """Number of values in the code vector of a token, at least 1."""
     code_range: float = 1 / 512
-    """Largest size of a value of a code vector before training, above 0; as published, one over the size of the
-    vocabulary. With a larger one, more of the codes are used from the start; too large, and most are out of reach."""
+    """Range of the code vectors before training: their values are drawn uniformly between minus and plus this number,
+    above 0. The published code takes one over the size of the vocabulary. With a larger number, more codes are used
+    from the start. If it is too large, most codes are never used."""
     autoencoder: AutoencoderConfig | PatchAutoencoderConfig = field(default_factory=AutoencoderConfig)
     reconstruction: Literal["absolute", "squared"] = "absolute"
     """Error of a pixel in the loss. absolute: as published. squared: for frames whose objects are few pixels on a black
@@ -44,7 +45,7 @@ class TokenizerConfig:
         check_range("tokenizer.code_range", self.code_range, above=0)
 
     def grid(self, obs_shape: tuple[int, int, int]) -> tuple[int, int]:
-        """Height and width, in tokens, of frames (C, H, W). Raises UserError if they are no whole numbers."""
+        """Height and width, in tokens, of frames (C, H, W). Raises UserError if tokens do not fill the frame."""
         _, height, width = obs_shape
         factor = self.autoencoder.factor
         if height % factor or width % factor:
@@ -131,11 +132,10 @@ class Tokenizer(nn.Module):
         y = self.decoder(self.post_quant_conv(z + (codes - z).detach()))
         codebook = F.mse_loss(codes, z.detach())
         commitment = F.mse_loss(z, codes.detach())
+        error = F.l1_loss if self.config.reconstruction == "absolute" else F.mse_loss
         terms = {
             "loss_commitment": codebook + self.config.commitment_weight * commitment,
-            "loss_reconstruction": (F.l1_loss if self.config.reconstruction == "absolute" else F.mse_loss)(
-                y, x
-            ),
+            "loss_reconstruction": error(y, x),
         }
         if distance is not None:
             terms["loss_perceptual"] = distance(x, y).mean()
