@@ -94,10 +94,13 @@ class Tokenizer(nn.Module):
     def quantise(self, x: Tensor) -> Encoded:
         """Encode frames (B, C, H, W) in [-1, 1], and replace each vector by the code nearest to it."""
         z = self.pre_quant_conv(self.encoder(x))
-        vectors, codes = z.permute(0, 2, 3, 1).flatten(0, 2), self.embedding.weight  # (B h w, E), (V, E)
-        distances = vectors.square().sum(1, keepdim=True) + codes.square().sum(1) - 2 * vectors @ codes.T
-        tokens = distances.argmin(dim=1).view(len(x), -1)
+        tokens = self.distances(z).argmin(dim=1).view(len(x), -1)
         return Encoded(z, self.codes(tokens), tokens)
+
+    def distances(self, z: Tensor) -> Tensor:
+        """Squared distances of vectors (B, E, h, w) from all codes: (B h w, V)."""
+        vectors, codes = z.permute(0, 2, 3, 1).flatten(0, 2), self.embedding.weight  # (B h w, E), (V, E)
+        return vectors.square().sum(1, keepdim=True) + codes.square().sum(1) - 2 * vectors @ codes.T
 
     def codes(self, tokens: Tensor) -> Tensor:
         """The code vectors of tokens, (B, K) int64, as a grid: (B, E, h, w)."""

@@ -33,6 +33,7 @@ def test_the_tokenizer_encodes_and_decodes(iris: Iris, recorded: Recorded) -> No
     recorded.same("tokenizer.encoder", tokenizer.encoder(x))
     encoded = tokenizer.quantise(x)
     recorded.same("tokenizer.z", encoded.z)
+    recorded.same("tokenizer.distances", tokenizer.distances(encoded.z))
     recorded.same("tokenizer.z_quantized", encoded.codes)
     recorded.same("tokenizer.tokens", encoded.tokens)
     recorded.same("tokenizer.decoded", tokenizer.decoder(tokenizer.post_quant_conv(encoded.codes)))
@@ -130,9 +131,25 @@ def test_the_dynamics_predict_and_learn(
     assert gradients_are_those(model, "world_model", recorded) == 49
 
 
+def test_attention_under_another_mask(iris: Iris, recorded: Recorded) -> None:
+    """The published code has a mask, unused, under which the positions of a step all see one another."""
+    model = iris.dynamics.requires_grad_(False)
+    positions = torch.arange(68)
+    visible = (positions // 17)[:, None] >= positions // 17
+    x = model.embedder(recorded["world_model.tokens"][:1], positions % 17 == 16) + model.pos_emb(positions)
+    for layer in model.transformer.blocks:
+        assert isinstance(layer, transformer.Layer)
+        x = x + layer.attn.attend(*layer.attn.project(layer.ln1(x)), visible)
+        x = x + layer.mlp(layer.ln2(x))
+    recorded.same("world_model.block_causal.output_sequence", model.transformer.ln_f(x))
+
+
 def test_tokens_of_a_batch(iris: Iris, recorded: Recorded) -> None:
     obs = recorded["batch.observations"]
-    recorded.same("world_model.obs_tokens", iris.tokenizer.encode(obs.flatten(0, 1)).reshape(4, 4, 16))
+    tokens = iris.tokenizer.encode(obs.flatten(0, 1)).reshape(4, 4, 16)
+    recorded.same("world_model.obs_tokens", tokens)
+    sequence = torch.cat((tokens, recorded["batch.actions"][..., None]), dim=2).flatten(1)
+    recorded.same("world_model.tokens", sequence)
 
 
 def test_dropout_is_where_it_was(iris: Iris, recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -202,3 +202,6 @@ def test_segments_of_episodes(recorded: Recorded, tmp_path: Path) -> None:
         recorded.same(f"{name}.ends", (batch.terminated | batch.truncated)[0])
         expected = recorded[f"{name}.observations"]
         recorded.same(f"{name}.observations", batch.obs[0, :-1] * mask[:, None, None, None], expected)
+    chunks = store.read(np.zeros(3, np.int64), np.array([0, 2, 4]), 3)
+    recorded.same("replay.traverse.actions", chunks.action)
+    recorded.same("replay.traverse.mask_padding", chunks.transition_mask)
