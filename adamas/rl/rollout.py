@@ -194,9 +194,11 @@ def evaluate_again(policy: RecurrentPolicy, rollout: Rollout, rows: Tensor) -> t
     for t in range(obs.shape[1]):
         output = policy.step(features[:, t], state)
         outputs.append(output)
-        state = output.state
+        state = policy.remember(output.state, rollout.action[rows, t])
         if t in restarts:
-            all_rows = tuple(s.new_zeros(len(rollout.obs), s.shape[1]).index_copy(0, rows, s) for s in state)
+            all_rows = tuple(
+                s.new_zeros(len(rollout.obs), *s.shape[1:]).index_copy(0, rows, s) for s in state
+            )
             state = tuple(s[rows] for s in _replaced(all_rows, restarts[t]))
     return torch.stack([o.logits for o in outputs], dim=1), torch.stack([o.value for o in outputs], dim=1)
 

@@ -99,6 +99,20 @@ class Memory(PolicyNetwork):
         return PolicyOutput(after * torch.tensor([0.01, 0.0, -0.01]), after[:, 0], (after,))
 
 
+class Doer(Memory):
+    """A memory in which each action counts as well, in a state of three dimensions."""
+
+    def initial_state(self, batch_size: int) -> tuple[Tensor, ...]:
+        return (torch.zeros(batch_size, 1, 1),)
+
+    def step(self, features: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
+        output = super().step(features, (state[0][..., 0],))
+        return output._replace(state=(output.state[0][..., None],))
+
+    def remember(self, state: tuple[Tensor, ...], action: Tensor) -> tuple[Tensor, ...]:
+        return (state[0] + 10.0 * (1 + action[:, None, None]),)
+
+
 def run(env: Counters, num_steps: int, policy: Memory | None = None) -> tuple[Rollout, Position]:
     policy = policy or Memory()
     return rollout(policy, env, start(policy, env)[0], num_steps, seeded())
@@ -143,9 +157,10 @@ def test_environments_that_end_together_keep_their_own_final_frames() -> None:
     assert result.value_bootstrap[:, 1].tolist() == [2.5, 102 + 0.5 * (101 + 50), 202 + 0.5 * (201 + 100)]
 
 
+@pytest.mark.parametrize("policy", [Memory(), Doer()])
 @pytest.mark.parametrize("history", [0, 2])
-def test_evaluated_again_with_the_same_weights_a_rollout_is_the_same(history: int) -> None:
-    policy, env = Memory(), Counters([[2, 3], [4], [2, 1]], history=history)
+def test_evaluated_again_with_the_same_weights_a_rollout_is_the_same(history: int, policy: Memory) -> None:
+    env = Counters([[2, 3], [4], [2, 1]], history=history)
     result, middle = rollout(policy, env, start(policy, env)[0], 6, seeded())
     logits, value = evaluate_again(policy, result, torch.tensor([2, 0]))
     assert torch.equal(logits, result.logits[[2, 0]]) and torch.equal(value, result.value[[2, 0]])
