@@ -9,8 +9,10 @@ A closed set of kinds is a union of dataclasses. An open set, to which others ma
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
+from abc import ABC
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar, cast, get_args, get_type_hints
 
@@ -19,7 +21,7 @@ from adamas.core.errors import UserError
 Config = TypeVar("Config")
 
 
-class Open:
+class Open(ABC):
     """Base of an open set of kinds. Each direct subclass is such a set, and has a dictionary ``kinds`` of its own.
 
     Attributes:
@@ -92,8 +94,8 @@ def choose_kinds(config: Config, names: Mapping[str, str], where: str = "") -> C
     """``config`` with other kinds of its parts.
 
     A part that becomes another kind keeps the fields that both kinds have, where they differ from the old kind's
-    default. A part that is None becomes the named kind with its defaults, or the first kind if the names have a field
-    of it without a kind.
+    default. Where the new kind refuses such a value, it has its own default. A part that is None becomes the named kind
+    with its defaults, or the first kind if the names have a field of it without a kind.
 
     Args:
         config: a dataclass.
@@ -132,12 +134,15 @@ def _as_kind(kind: type, old: Any) -> Any:
     if old is None:
         return kind()
     shared = {field.name for field in dataclasses.fields(kind)} - {tag_of(kind)}
-    chosen = {}
+    result = kind()
     for field in dataclasses.fields(old):
         value = getattr(old, field.name)
         if field.name in shared and value != _default(field):
-            chosen[field.name] = value
-    return kind(**chosen)
+            with contextlib.suppress(
+                UserError
+            ):  # such as the channels of a network with another number of layers
+                result = dataclasses.replace(result, **{field.name: value})
+    return result
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

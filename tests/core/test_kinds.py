@@ -36,6 +36,10 @@ class Square:
     side: float = 2.0
     """Its side in metres."""
 
+    def __post_init__(self) -> None:
+        if self.colour == "pink":
+            raise UserError("no square is pink")
+
 
 Shape = Circle | Square
 
@@ -88,6 +92,8 @@ def test_another_kind_keeps_what_was_chosen() -> None:
     )  # the default side; a circle's red would not have been kept
     assert choose_kinds(Picture(Circle()), {"front.shape": "square"}) == Picture(Square(colour="blue"))
     assert choose_kinds(Picture(), {"behind.shape": "circle"}) == Picture(Circle(), Circle())
+    pink = Picture(Circle(colour="pink"))
+    assert choose_kinds(pink, {"front.shape": "square"}) == Picture(Square())
     same = Picture(Square(side=5.0))
     assert choose_kinds(same, {"front.shape": "square"}) is same
 
