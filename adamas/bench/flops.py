@@ -3,7 +3,7 @@
 A multiply-add counts as two operations. Only convolutions, matrix products, attention and recurrent layers count. A
 backward pass takes twice the operations of a forward pass. Each kind of work is done once, for a single sequence or
 dream. Networks are built from fake tensors, which have shapes but no values, so that counting takes seconds and no
-memory for models of any size.
+memory. A world model that looks at values is built with real ones.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from typing import Any
 
 import torch
 from torch import Generator
-from torch._subclasses import FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from adamas.agent import Agent, AgentConfig
 from adamas.bench.contents import phases
@@ -35,9 +39,16 @@ def _recurrent_flops(
     return 2 * inputs[0] * inputs[1] * (math.prod(of_input) + math.prod(of_state))
 
 
+def _attention_flops(
+    query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any
+) -> int:
+    """Operations of attention, given the shapes of queries, keys and values."""
+    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
+
+
 CPU_KERNELS = {
     torch.ops.aten.mkldnn_rnn_layer: _recurrent_flops,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
 }
 """How to count operations of a CPU that PyTorch does not count."""
 
@@ -75,7 +86,7 @@ def run_flops(config: Config, agent: AgentConfig) -> Flops:
             fake = Agent(agent)
         with _AnyNumbers():  # type: ignore[no-untyped-call]
             return _agent_flops(config, fake)
-    except RuntimeError:  # the world model looks at values, and fake tensors have none
+    except (DataDependentOutputException, DynamicOutputShapeException):  # it looks at values
         return _agent_flops(config, Agent(agent))
 
 
@@ -108,11 +119,12 @@ def _agent_flops(config: Config, agent: Agent) -> Flops:
     if game is not None:
         # A dream that reaches its horizon restarts with a burn-in. Earlier ends cannot be predicted and are left out.
         burn_in = (count_flops(lambda: model.start(context)) + (length - 1) * acting) / config.horizon
-        imagined = game.training.steps_per_update * (dream_step + (TRAINING - 1) * acting + burn_in)
+        learning = (game.training.learner.passes - 1) * acting  # a dream step has the pass that acts
+        imagined = game.training.steps_per_update * (dream_step + learning + burn_in)
         real_steps = game.collection.num_envs * game.training.steps_per_update
         updates["actor_critic"] = game.training.num_dreams * (imagined + acting)
         # In runs without a world model, the policy learns from real steps.
-        updates["collect"] = TRAINING * real_steps * acting
+        updates["collect"] = game.training.learner.passes * real_steps * acting
     return Flops(calls, dream_step, {name: updates[name] for name in phases(config, agent)})
 
 

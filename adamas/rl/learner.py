@@ -31,13 +31,18 @@ class LearnerConfig(Open):
     """
 
     rule: str
-    """Rule by which the policy learns. reinforce: one update from each rollout (the paper's). ppo: several updates from
-    each rollout, with a limit on how far the policy moves (Schulman et al. 2017)."""
+    """Rule by which the policy learns. reinforce: one update from each rollout (Alonso et al. 2024). ppo:
+    several updates from each rollout, with a limit on how far the policy moves (Schulman et al. 2017)."""
 
     @property
     def num_minibatches(self) -> int:
         """Number of parts that the sequences of every shard are divided into; each part needs a sequence."""
         return 1
+
+    @property
+    def passes(self) -> int:
+        """Forward passes of the policy for a step of a rollout, to act and to learn; a backward pass counts as two."""
+        return 3
 
     @abstractmethod
     def make(

@@ -48,6 +48,11 @@ class PpoConfig(Objective):
         check_range("learner.num_epochs", self.num_epochs, least=1)
         check_range("learner.num_minibatches", self.num_minibatches, least=1)
 
+    @property
+    def passes(self) -> int:
+        """One to act, and a forward and a backward pass in every epoch."""
+        return 1 + 3 * self.num_epochs
+
     def make(
         self, policy: PolicyNetwork, optimizer: OptimizerConfig, workers: Workers, streams: Streams
     ) -> Ppo:
@@ -81,9 +86,9 @@ def ppo_targets(rollout: Rollout, config: PpoConfig) -> Targets:
 def ppo_loss(
     policy: RecurrentPolicy, rollout: Rollout, targets: Targets, rows: Tensor, config: PpoConfig
 ) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """The loss of some sequences of a rollout (equation 9, with the clipped objective of equation 7).
+    """The loss of some sequences of a rollout (Schulman et al. 2017, equation 9).
 
-    Advantages are normalised over these sequences.
+    The policy's part is the clipped objective (equation 7). Advantages are normalised over these sequences.
 
     Args:
         policy: the policy as it is now.

@@ -24,6 +24,9 @@ from adamas.core.actions import ActionSpec, Axis
 from adamas.core.config import with_value
 from adamas.core.errors import UserError
 from adamas.presets import PRESETS, preset
+from adamas.rl.learner import LearnerConfig
+from adamas.rl.ppo import PpoConfig
+from adamas.rl.reinforce import ReinforceConfig
 from adamas.training.config import Config
 from tests.helpers.game_parts import game_of
 
@@ -96,11 +99,26 @@ def test_every_preset_is_planned(
 LEVER = ActionSpec(axes=(Axis("lever"),))
 
 
-@pytest.mark.parametrize("name", ["driving", "ablation-ddpm", "ablation-cross-attention"])
+@pytest.mark.parametrize("name", ["driving", "ablation-ddpm", "ablation-cross-attention", "iris-quickstart"])
 def test_operations_of_every_kind_of_model_are_counted(name: str) -> None:
     config = preset(name)
     counted = run_flops(config, contents.agent_config(config))
-    assert min(counted.updates.values()) > counted.dream_step > counted.calls["denoiser"] > 0
+    assert min(counted.updates.values()) > counted.dream_step > max(counted.calls.values(), default=0) >= 0
+
+
+def test_every_pass_over_a_rollout_is_counted() -> None:
+    """PPO: a pass to act, and three for each epoch; REINFORCE: three in all."""
+    config = preset("iris-quickstart")
+    agent = contents.agent_config(config)
+
+    def cost(rule: LearnerConfig) -> float:
+        assert config.training.actor_critic is not None
+        policy = replace(config.training.actor_critic, learner=rule)
+        changed = replace(config, training=replace(config.training, actor_critic=policy))
+        return run_flops(changed, agent).updates["actor_critic"]
+
+    once, twice, four = cost(ReinforceConfig()), cost(PpoConfig(num_epochs=2)), cost(PpoConfig(num_epochs=4))
+    assert four - twice == 6 / 4 * (twice - once) > 0
 
 
 def test_what_would_take_minutes_to_time_is_computed_from_operations(
