@@ -45,7 +45,8 @@ class SegmentSampler:
 
     Segments may begin before frame 0; only with ``past_end`` may they end after the last one. With ``at_edge``, U is 0,
     and with ``past_end`` as well t is not the last frame, so that an action follows it. An episode of n frames has
-    ``length`` n, or n - 1 if ``final_frame`` is off. Episodes without a transition (n < 2) are never drawn.
+    ``length`` n, or n - 1 if ``final_frame`` is off; n - 1 of its frames may be t if either leaves the last one out.
+    Episodes without a transition (n < 2) are never drawn.
     With ``age_weights`` (0.1, 0.1, 0.1, 0.7) and ``weighting`` "equal", this is the distribution of the published code
     except for two details (docs/departures.md).
     """
@@ -69,7 +70,9 @@ class SegmentSampler:
         self.age_weights = age_weights
         self.weighting: EpisodeWeighting = weighting
         self._lengths = store.lengths
-        self._cumulative: dict[bool, np.ndarray] = {}  # by SegmentSpec.final_frame
+        self._cumulative: dict[
+            bool, np.ndarray
+        ] = {}  # by whether the frame that is drawn may be the last one
 
     def sample(
         self, batch_size: int, spec: SegmentSpec, rng: np.random.Generator, part: slice = slice(None)
@@ -92,20 +95,21 @@ class SegmentSampler:
         self, batch_size: int, spec: SegmentSpec, rng: np.random.Generator, part: slice
     ) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
         """Draw the arguments of :meth:`EpisodeStore.read`."""
-        cumulative = self._cumulative_probabilities(spec.final_frame)
+        final = spec.final_frame and not (spec.past_end and spec.at_edge)  # whether t may be the last frame
+        cumulative = self._cumulative_probabilities(final)
         episode = np.searchsorted(cumulative, rng.random(batch_size), side="right")
-        length = self.store.lengths[episode] - (not spec.final_frame)
-        t = rng.integers(length - (spec.past_end and spec.at_edge))
+        frames = self.store.lengths[episode]
+        t, length = rng.integers(frames - (not final)), frames - (not spec.final_frame)
         offset = 0 if spec.at_edge else rng.integers(spec.num_frames, size=batch_size)
         start = t - offset if spec.past_end else np.minimum(length, t + 1 + offset) - spec.num_frames
         return episode[part], start[part], spec.num_frames, length[part]
 
-    def _cumulative_probabilities(self, final_frame: bool) -> np.ndarray:
+    def _cumulative_probabilities(self, final: bool) -> np.ndarray:
         if self._lengths is not self.store.lengths:  # the store has changed
             self._lengths = self.store.lengths
             self._cumulative.clear()
-        if final_frame not in self._cumulative:
-            usable = np.where(self._lengths < 2, 0, self._lengths - (not final_frame))
+        if final not in self._cumulative:
+            usable = np.where(self._lengths < 2, 0, self._lengths - (not final))
             probabilities = episode_probabilities(usable, self.age_weights, self.weighting)
             if not probabilities.any():
                 raise UserError(
@@ -115,8 +119,8 @@ class SegmentSampler:
                     else f"{self.store.folder} has no transition to train on; it needs an episode of two frames"
                 )
             cumulative = np.cumsum(probabilities)
-            self._cumulative[final_frame] = cumulative / cumulative[-1]
-        return self._cumulative[final_frame]
+            self._cumulative[final] = cumulative / cumulative[-1]
+        return self._cumulative[final]
 
 
 def episode_probabilities(
