@@ -93,12 +93,7 @@ def iris_atari100k() -> Config:
 
     A run takes 100,000 real steps in 600 epochs, the first of which is called epoch 0 here. A published dream has 20
     steps, of which the last one only gives the value of its frame. Here a dream has 19 steps, and the value of the
-    frame after them is computed without a step. These things differ from the published code:
-
-    - frames are shrunk by averaging areas after the maximum of two screens is taken, instead of bilinearly before it;
-    - an episode starts with 0 to 29 no-ops instead of 1 to 30, and is truncated after 27,000 steps instead of 5,000;
-    - the policy's state is kept from one epoch of collecting to the next, instead of being computed again from 20
-      frames, and the coin of epsilon is tossed for every environment.
+    frame after them is computed without a step. ``docs/departures.md`` lists what differs from the published code.
     """
     return Config(
         env=paper.GAME,

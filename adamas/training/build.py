@@ -23,7 +23,6 @@ from adamas.core.workers import Workers
 from adamas.data.sampling import SegmentSampler
 from adamas.data.store import EpisodeStore
 from adamas.diffusion.denoiser import FrameDiffusion
-from adamas.dreaming.imagination import Imagination
 from adamas.interop.hub import is_address
 from adamas.rl.rollout import OnHost
 from adamas.training.collect import Collector
@@ -37,7 +36,7 @@ from adamas.training.phases import CollectPhase, Phase
 from adamas.training.resuming import Changes, ShardedState, absolute, changed, restore_learning, saved_config
 from adamas.training.source import make_envs, playing, recorded, samplers
 from adamas.training.trainer import Trainer
-from adamas.training.update_phases import ComponentPhase, Dreams, PolicyPhase, context_sampler
+from adamas.training.update_phases import ComponentPhase, Dreams, PolicyPhase
 
 if TYPE_CHECKING:
     from adamas.training.sharded import ShardedPhase
@@ -233,11 +232,14 @@ def _learning_phases(
         )
     shards = range(config.num_shards)[workers.here]
     learn: dict[str, Phase] = {}
+    agent.world_model.prepare_training()
     components = agent.world_model.components(config.horizon)
     sampler_of = samplers(config, components.values(), train, run_dir, quiet, make=group.rank == 0)
     in_parts = {
         name for name, part in components.items() if sharded and isinstance(part.module, FrameDiffusion)
     }
+    if sharded and not in_parts:
+        raise UserError("`runtime.shard_parameters` shards no part of this world model; set it to false")
     # A copy of the agent's module is trained if the agent holds its EMA, or if its parameters are sharded.
     copied = in_parts | {name for name in components if config.training.component(name).average_decay}
     copies = copy.deepcopy(agent.world_model).components(config.horizon) if copied else {}
@@ -255,7 +257,7 @@ def _learning_phases(
     # Each shard has its own sampler, because samplers cache results and are not thread-safe.
     _, sizes = workers.split(game.training.num_dreams)
     dreams = [
-        _dreams(config, agent, SegmentSampler(train, *weighting), streams, i, size, device)
+        Dreams.of_shard(config, agent, SegmentSampler(train, *weighting), streams, i, size)
         for i, size in zip(shards, sizes, strict=True)
     ]
     learner = game.training.learner.make(agent.policy, game.training.optimizer, workers, streams)
@@ -275,26 +277,3 @@ def _sharded_phase() -> type[ShardedPhase]:
     from adamas.training.sharded import ShardedPhase  # imported here because it needs a newer PyTorch
 
     return ShardedPhase
-
-
-def _dreams(
-    config: Config,
-    agent: Agent,
-    sampler: SegmentSampler,
-    streams: Streams,
-    shard: int,
-    num_dreams: int,
-    device: torch.device,
-) -> Dreams:
-    """Build one shard of the dreams that the policy learns from."""
-    rng = streams.numpy(f"contexts {shard}")
-    imagination = Imagination(
-        agent.world_model,
-        context_sampler(sampler, agent.world_model.contexts, rng, device),
-        num_dreams,
-        config.horizon,
-        agent.config.obs_shape,
-        agent.action_spec,
-        streams.torch(f"actor_critic {shard}", device),
-    )
-    return Dreams(agent.policy, imagination)

@@ -98,11 +98,12 @@ class LeaderPhase(Phase):
         self._broadcast("begin", epoch)
 
     def finished(self, epoch: int, done: int, planned: int) -> bool:
-        """Whether the phase is finished. If it is, end it in all processes."""
-        is_finished = self.phase.finished(epoch, done, planned)
-        if is_finished:
-            self._broadcast("end")
-        return is_finished
+        """Whether the phase is finished."""
+        return self.phase.finished(epoch, done, planned)
+
+    def end(self) -> None:
+        """End the phase in all processes."""
+        self._broadcast("end")
 
     def update(self) -> Metrics:
         """Do one update in all processes."""

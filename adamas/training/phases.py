@@ -32,7 +32,7 @@ class Phase(Protocol):
         ...
 
     def end(self) -> None:
-        """Finish after the last unit of an epoch. Only called in runs of several processes, in each of them."""
+        """Finish after the last unit of an epoch. Called in every process."""
         return
 
     def state_dict(self) -> dict[str, Any]:

@@ -3,13 +3,11 @@
 ::
 
     epoch 0      collect                    until there are enough steps to train on (CollectionConfig.first_steps)
-    epoch 1..E   collect -> denoiser -> reward_end -> actor_critic -> evaluate
+    epoch 1..E   collect -> the components of the world model, in their order -> actor_critic -> evaluate
 
 A run on recordings, instead of a game, collects nothing and trains no policy::
 
-    epoch 1..E   denoiser -> reward_end -> upsampler -> evaluate
-
-Parts that the agent does not have are left out.
+    epoch 1..E   the components of the world model, in their order -> evaluate
 
 The run can be saved between any two units of work. On the same machine, it resumes from there bit for bit.
 """
@@ -206,6 +204,7 @@ class Trainer:
             shown = self._log(name) if self.meter.count == LOG_EVERY else {}
             progress.advance(1, **shown)
             self._save_if_due(stop)
+        phase.end()
         if self.meter.count:
             progress.advance(0, **self._log(name))
 

@@ -16,8 +16,11 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from adamas.agent import Agent
+from adamas.core import runtime
 from adamas.core.meters import mean_of_shards
 from adamas.core.protocols import Component, Policy
+from adamas.core.seeding import Streams
 from adamas.core.types import Batch, SegmentSpec
 from adamas.core.workers import Workers
 from adamas.data.sampling import SegmentSampler
@@ -26,6 +29,7 @@ from adamas.nn.optim import Gradient, NonFiniteLossError, Optimizer, update_ema
 from adamas.rl.learner import Learner, Metrics
 from adamas.rl.part_training import ComponentTraining, PolicyTraining
 from adamas.rl.rollout import Position, Rollout, rollout, start
+from adamas.training.config import Config
 from adamas.training.phases import Phase
 
 
@@ -134,6 +138,32 @@ class Dreams:
         self.imagination = imagination
         self.position: Position | None = None
 
+    @classmethod
+    def of_shard(
+        cls,
+        config: Config,
+        agent: Agent,
+        sampler: SegmentSampler,
+        streams: Streams,
+        shard: int,
+        num_dreams: int,
+    ) -> Dreams:
+        """The ``num_dreams`` dreams of a shard, which begin with segments of ``sampler``."""
+        device = runtime.device_of(agent)
+        contexts = context_sampler(
+            sampler, agent.world_model.contexts, streams.numpy(f"contexts {shard}"), device
+        )
+        imagination = Imagination(
+            agent.world_model,
+            contexts,
+            num_dreams,
+            config.horizon,
+            agent.config.obs_shape,
+            agent.action_spec,
+            streams.torch(f"actor_critic {shard}", device),
+        )
+        return cls(agent.policy, imagination)
+
     def rollout(self, num_steps: int) -> Rollout:
         """Continue the dreams for ``num_steps`` steps, or start new dreams if there is no position to continue from."""
         if self.position is None:
@@ -178,7 +208,11 @@ class PolicyPhase(Phase):
         return planned_updates(self.config, epoch)
 
     def begin(self, epoch: int) -> None:
-        """Discard the dreams of the previous epoch, which an older world model made."""
+        """Begin with new dreams. A checkpoint of version 0.2 may hold those of the epoch before."""
+        self.end()
+
+    def end(self) -> None:
+        """Discard the dreams, because the world model of the next epoch is another one."""
         for dreams in self.dreams:
             dreams.position = None
 

@@ -26,10 +26,10 @@ class Imagined(NamedTuple):
 
     Attributes:
         features: (B, ...), what the policy sees next: frames (B, C, H, W) uint8, or any float32.
-        reward: (B,) float32.
-        terminated: (B,) bool, whether the episode ends with this step; drawn, if the model has a probability.
+        reward: (B,) float32. The learners ``reinforce`` and ``ppo`` take its sign, so sample -1, 0 or 1 for them.
+        terminated: (B,) bool, whether the episode ends with this step; sampled, if the model has a probability.
         end_probability: (B,) float32, the probability of that end, if policies are to learn from it instead of the
-            draw. Such dreams go on after an end.
+            sample. Such dreams go on after an end.
     """
 
     features: Tensor
@@ -64,8 +64,12 @@ class Call(NamedTuple):
 class WorldModel(nn.Module, ABC):
     """A learned environment. The states of dreams are passed in and returned, never stored in the module.
 
-    A subclass must implement the abstract methods. The others describe a world model whose policy sees frames, and
-    override what is different in others.
+    A subclass must implement the abstract methods. The others describe a world model whose policy sees frames; override
+    those that are different in yours.
+
+    The state of dreams is a dictionary of tensors with B as their first dimension. ``start`` and ``imagine`` return the
+    same keys, data types and shapes, so caches have their full size from the start. They compute without gradients, and
+    never change the state that they are given, because it may be kept and continued several times.
     """
 
     restarts_at_end: bool = True
@@ -79,7 +83,7 @@ class WorldModel(nn.Module, ABC):
 
     @property
     def contexts(self) -> SegmentSpec:
-        """The segments of the replay that the policy's dreams start from. None holds the last frame of an episode."""
+        """Segments of the replay that the policy's dreams start from, without last frames of episodes."""
         return SegmentSpec(self.context_length, final_frame=False)
 
     @abstractmethod
@@ -101,6 +105,13 @@ class WorldModel(nn.Module, ABC):
     @abstractmethod
     def components(self, horizon: int) -> Mapping[str, Component]:
         """The parts to train, in this order, each with its own optimiser; for dreams of ``horizon`` steps."""
+
+    def prepare_training(self) -> None:
+        """Load what only training needs, in the thread that starts it. Called before the first update of a run.
+
+        Raises:
+            UserError: it is not there; the message says how to get it.
+        """
 
     def initial_memory(self, batch_size: int) -> Memory:
         """What the world model remembers of a real game at the start of an episode."""
@@ -172,7 +183,7 @@ class WorldModel(nn.Module, ABC):
 class IncompleteError(Exception):
     """A file in the format of published code holds only a part of an agent.
 
-    The text goes on where the name of the file ends: what is missing, and the remedy.
+    The message continues a sentence that begins with the file's name: what is missing, and the remedy.
     """
 
 
@@ -226,7 +237,7 @@ class WorldModelConfig(Open):
     @property
     @abstractmethod
     def num_blocks(self) -> int:
-        """Least number of blocks of layers, each with a weight or more.
+        """A lower bound on the number of weight tensors, such as the number of layers.
 
         A file with fewer tensors is refused before a model of these sizes is built.
         """
@@ -246,7 +257,7 @@ class WorldModelConfig(Open):
         Raises:
             IncompleteError: the file holds only a part of an agent.
             KeyError: a tensor is missing.
-            ValueError: shapes do not fit together, or another error of arithmetic or indexing.
+            ValueError, TypeError, IndexError, ZeroDivisionError: shapes do not fit together.
             UserError: sizes are not possible.
         """
         return None

@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from adamas.agent import Agent, AgentConfig
+from adamas.core.actions import ActionSpec, Axis
 from adamas.core.config import with_value
 from adamas.core.errors import UserError
 from adamas.diffusion.ddpm import DdpmConfig
@@ -55,6 +56,14 @@ def test_frames_whose_size_would_be_lost_are_not_saved(shape: tuple[int, int, in
     with pytest.raises(UserError, match=rf"cannot represent frames of {shape[1]}x{shape[2]}"):
         save_published(agent, tmp_path / "agent.pt")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("actions", [ActionSpec(axes=(Axis("lever"),)), ActionSpec(buttons=("a", "b", "c"))])
+def test_only_single_choices_are_saved(actions: ActionSpec, tmp_path: Path) -> None:
+    agent = Agent(replace(SMALL, actions=actions))
+    with pytest.raises(UserError, match=r"one choice among several actions, and this agent has"):
+        save_published(agent, tmp_path / "agent.pt")
+    assert not any(tmp_path.iterdir())
 
 
 class Hostile:

@@ -185,7 +185,11 @@ def test_new_dreams_begin_with_every_epoch(trainer: Trainer) -> None:
     policy = trainer.phases["actor_critic"]
     policy.begin(1)
     policy.update()
-    assert all(policy.state_dict()["dreams"])
+    dreams = policy.state_dict()["dreams"]
+    assert all(dreams)
+    policy.end()  # later checkpoints do not hold them
+    assert not any(policy.state_dict()["dreams"])
+    policy.load_state_dict({**policy.state_dict(), "dreams": dreams})
     policy.begin(2)
     assert not any(policy.state_dict()["dreams"])
 

@@ -145,6 +145,11 @@ def to_published(agent: Published, denoiser: FrameDiffusionConfig) -> dict[str, 
             "this agent has no policy: the published format is for agents that have one; choose an agent that learnt "
             "in a game, or keep the checkpoint folder"
         )
+    if not agent.actions.is_discrete:
+        raise UserError(
+            "the published format is for one choice among several actions, and this agent has "
+            f"{agent.actions}; keep the checkpoint folder instead"
+        )
     _, height, width = shape = agent.obs_shape
     if height != width or infer_agent(*(with_prefix(tensors, p) for p in PREFIXES)).obs_shape != shape:
         raise UserError(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from adamas.core.checks import check_minima
 from adamas.core.errors import UserError
 from adamas.core.runtime import in_chosen_mode
-from adamas.nn.blocks import conv1x1, conv3x3
+from adamas.nn.blocks import Upsample, conv1x1, conv3x3
 
 GROUP_NORM_EPS = 1e-6
 
@@ -107,7 +107,7 @@ class Attention(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Halve height and width by a convolution of stride 2, padded at the right and at the bottom alone."""
+    """Halve height and width by a convolution of stride 2, padded only at the right and at the bottom."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -116,18 +116,6 @@ class Downsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H / 2, W / 2)."""
         return self.conv(F.pad(x, (0, 1, 0, 1)))
-
-
-class Upsample(nn.Module):
-    """Double height and width: every pixel is repeated, then convolved."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = conv3x3(channels, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, 2 H, 2 W)."""
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
 class Level(nn.Module):
@@ -169,8 +157,9 @@ class Middle(nn.Module):
 class Encoder(nn.Module):
     """Frames to a grid of vectors that is smaller by a factor of 2 for every level but the last.
 
-    It always computes in fp32. In another precision, some vectors would be nearer to other codes, so an agent trained
-    in bf16 would read other tokens where it plays in fp32.
+    It never computes in bf16: rounded vectors are nearer to other codes, so an agent trained in bf16 would read other
+    tokens where it plays in fp32. On CUDA, ``runtime.precision`` tf32 rounds its products, and some tokens may differ
+    from those of a CPU.
     """
 
     def __init__(self, config: AutoencoderConfig, img_channels: int, height: int) -> None:

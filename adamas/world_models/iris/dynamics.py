@@ -9,9 +9,9 @@ One step is a block of K + 1 positions: the K tokens of a frame, row by row, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -62,10 +62,11 @@ class Embedder(nn.Module):
         )
 
     def forward(self, tokens: Tensor, is_action: Tensor) -> Tensor:
-        """Embed tokens (B, T); ``is_action`` (T,) bool says which positions hold actions. Returns (B, T, D)."""
-        actions, frames = self.embedding_tables
-        embedded = frames(tokens.masked_fill(is_action, 0))
+        """Embed tokens (B, T); ``is_action`` (T,) bool, on the CPU, says which are actions. Returns (B, T, D)."""
+        actions, frames = cast(Iterable[nn.Embedding], self.embedding_tables)
+        embedded = frames.weight.new_empty(*tokens.shape, frames.embedding_dim)
         embedded[:, is_action] = actions(tokens[:, is_action])
+        embedded[:, ~is_action] = frames(tokens[:, ~is_action])
         return embedded
 
 
@@ -115,7 +116,7 @@ class Dynamics(nn.Module):
 
     def forward(self, tokens: Tensor, generator: Generator | None = None) -> Logits:
         """Logits for whole sequences that begin with a frame, (B, T) int64; with a generator, as in training."""
-        kind = torch.arange(tokens.shape[1], device=tokens.device) % self.block_length
+        kind = torch.arange(tokens.shape[1]) % self.block_length
         x = self.embedder(tokens, kind == self.tokens_per_frame) + self.pos_emb.weight[: tokens.shape[1]]
         return self.heads(self.transformer(x, generator), kind)
 
@@ -126,9 +127,9 @@ class Dynamics(nn.Module):
             tokens: the tokens.
             kind: place of the first of them in its block, the same in all sequences: 0 for the first token of a frame,
                 up to ``tokens_per_frame`` for an action.
-            cache: the positions before, at least T less than :attr:`max_length`.
+            cache: keys and values of the positions before, at most :attr:`max_length` - T.
         """
-        kinds = (kind + torch.arange(tokens.shape[1], device=tokens.device)) % self.block_length
+        kinds = (kind + torch.arange(tokens.shape[1])) % self.block_length
         x = self.embedder(tokens, kinds == self.tokens_per_frame)
         x, cache = self.transformer.extend(x + self.pos_emb(cache.places(tokens.shape[1])), cache)
         return self.heads(x, kinds), cache
@@ -138,7 +139,7 @@ class Dynamics(nn.Module):
 
         Args:
             x: the output.
-            kind: (T,) int64, the place of each position in its block.
+            kind: (T,) int64, the place of each position in its block; on the CPU, so that no device is waited for.
         """
         at_action = x[:, kind == self.tokens_per_frame]
         return Logits(

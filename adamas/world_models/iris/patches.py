@@ -76,6 +76,6 @@ class PatchDecoder(nn.Module):
         self.conv_out = conv1x1(width, img_channels * config.patch_size**2)
 
     def forward(self, z: Tensor) -> Tensor:
-        """(B, latent_channels, h, w) -> (B, C, H, W), trained towards [-1, 1] but not limited to it."""
+        """(B, latent_channels, h, w) -> (B, C, H, W), trained towards [-1, 1] but not limited to it. Always in fp32."""
         x = self.conv_out(F.silu(self.conv_mid(F.silu(self.conv_in(z)))))
         return F.pixel_shuffle(x, self.patch_size)

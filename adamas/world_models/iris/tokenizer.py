@@ -137,7 +137,7 @@ class Tokenizer(nn.Module):
         commitment = F.mse_loss(z, codes.detach())
         error = F.l1_loss if self.config.reconstruction == "absolute" else F.mse_loss
         terms = {
-            "loss_commitment": codebook + self.config.commitment_weight * commitment,
+            "loss_quantisation": codebook + self.config.commitment_weight * commitment,
             "loss_reconstruction": error(y, x),
         }
         if distance is not None:

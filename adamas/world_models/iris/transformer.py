@@ -42,8 +42,8 @@ class TransformerConfig:
 class Cache:
     """Keys and values of the positions that were computed, of B sequences and all layers.
 
-    Sequences may have different lengths. New positions are written behind those that are filled, so whoever keeps the
-    old length can still read the old sequence.
+    Sequences may have different lengths. New positions are written behind those that are filled. A cache that is
+    continued in two ways must be copied first, or the second continuation overwrites the first.
 
     Attributes:
         keys: (B, layers, heads, P, D / heads), where P is the largest number of positions.

