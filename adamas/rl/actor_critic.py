@@ -9,12 +9,10 @@ from torch import Tensor, nn
 
 from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
-from adamas.core.protocols import PolicyOutput
 from adamas.core.runtime import in_chosen_mode
 from adamas.core.types import as_model_range
 from adamas.nn.blocks import SmallResBlock, check_channels, conv3x3, init_lstm
-from adamas.rl.action_distribution import num_parameters
-from adamas.rl.policy import PolicyConfig, PolicyNetwork, frame_shape
+from adamas.rl.policy import LstmPolicy, PolicyConfig, frame_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +20,8 @@ class ActorCriticConfig(PolicyConfig):
     """Sizes of the actor-critic."""
 
     kind: Literal["residual"] = "residual"
-    """Network of the policy. residual: convolutions with residual blocks and an LSTM cell, on frames (the paper's)."""
+    """Network of the policy. residual: convolutions with residual blocks and an LSTM cell, on frames (Alonso et al.
+    2024)."""
     lstm_dim: int = 512
     """Size of the LSTM state."""
     channels: tuple[int, ...] = (32, 32, 64, 64)
@@ -62,7 +61,7 @@ class ActorCriticEncoder(nn.Module):
         return self.encoder(x).flatten(1)
 
 
-class ActorCritic(PolicyNetwork):
+class ActorCritic(LstmPolicy):
     """A recurrent policy and value function with pixels as input (paper appendix D)."""
 
     def __init__(
@@ -78,24 +77,12 @@ class ActorCritic(PolicyNetwork):
                 f"`actor_critic.down`: {sum(config.down)} poolings leave nothing of a {height}x{width} image; use fewer"
             )
         self.encoder = ActorCriticEncoder(config, img_channels)
-        self.lstm = nn.LSTMCell(features, config.lstm_dim)
-        self.critic_linear = nn.Linear(config.lstm_dim, 1)
-        self.actor_linear = nn.Linear(config.lstm_dim, num_parameters(action_spec))
+        self.add_lstm(features, config.lstm_dim, action_spec)
         init_lstm(self.lstm)
         for head in (self.critic_linear, self.actor_linear):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
 
-    def initial_state(self, batch_size: int) -> tuple[Tensor, ...]:
-        """Return a zero hidden and cell state, (B, lstm_dim) each."""
-        zeros = self.lstm.weight_hh.new_zeros(batch_size, self.config.lstm_dim)
-        return zeros, zeros.clone()
-
     def encode(self, obs: Tensor) -> Tensor:
         """Map frames (B, C, H, W), uint8 or float32 in [-1, 1], to what the recurrent part sees: (B, features)."""
         return self.encoder(as_model_range(obs))
-
-    def step(self, features: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
-        """Map (B, features) to parameters of the action distribution (B, P), values (B,) and the new state."""
-        hidden, cell = self.lstm(features, state)
-        return PolicyOutput(self.actor_linear(hidden), self.critic_linear(hidden)[:, 0], (hidden, cell))

@@ -1,4 +1,4 @@
-"""What the configurations of all learners have in common: discounting, and the weights of the loss."""
+"""Options of learners with lambda-returns and an entropy bonus: discounting, and the weights of the loss."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class ComponentTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyTraining:
-    """How the actor-critic is trained, in dreams alone."""
+    """How the actor-critic is trained."""
 
     optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(weight_decay=0.0, max_grad_norm=100.0)

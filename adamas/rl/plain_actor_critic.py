@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from adamas.core.actions import ActionSpec
 from adamas.core.checks import check_minima
 from adamas.core.errors import UserError
-from adamas.core.protocols import PolicyOutput
 from adamas.core.runtime import in_chosen_mode
 from adamas.core.types import as_model_range
 from adamas.nn.blocks import conv3x3
-from adamas.rl.action_distribution import num_parameters
-from adamas.rl.policy import PolicyConfig, PolicyNetwork, frame_shape
+from adamas.rl.policy import LstmPolicy, PolicyConfig, frame_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +41,7 @@ class PlainActorCriticConfig(PolicyConfig):
         return PlainActorCritic(self, features, action_spec)
 
 
-class PlainActorCritic(PolicyNetwork):
+class PlainActorCritic(LstmPolicy):
     """A recurrent policy and value function of frames. Layers are initialised as PyTorch does."""
 
     def __init__(
@@ -62,14 +60,7 @@ class PlainActorCritic(PolicyNetwork):
         for number, channels in enumerate(config.channels, 1):
             self.add_module(f"conv{number}", conv3x3(count, channels))
             count = channels
-        self.lstm = nn.LSTMCell(features, config.lstm_dim)
-        self.critic_linear = nn.Linear(config.lstm_dim, 1)
-        self.actor_linear = nn.Linear(config.lstm_dim, num_parameters(action_spec))
-
-    def initial_state(self, batch_size: int) -> tuple[Tensor, ...]:
-        """Return a zero hidden and cell state, (B, lstm_dim) each."""
-        zeros = self.lstm.weight_hh.new_zeros(batch_size, self.config.lstm_dim)
-        return zeros, zeros.clone()
+        self.add_lstm(features, config.lstm_dim, action_spec)
 
     @in_chosen_mode
     def encode(self, obs: Tensor) -> Tensor:
@@ -78,8 +69,3 @@ class PlainActorCritic(PolicyNetwork):
         for number in range(1, len(self.config.channels) + 1):
             x = F.relu(F.max_pool2d(self.get_submodule(f"conv{number}")(x), 2))
         return x.flatten(1)
-
-    def step(self, features: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
-        """Map (B, features) to parameters of the action distribution (B, P), values (B,) and the new state."""
-        hidden, cell = self.lstm(features, state)
-        return PolicyOutput(self.actor_linear(hidden), self.critic_linear(hidden)[:, 0], (hidden, cell))

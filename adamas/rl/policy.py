@@ -11,6 +11,7 @@ from adamas.core.actions import ActionSpec
 from adamas.core.errors import UserError
 from adamas.core.kinds import Open
 from adamas.core.protocols import PolicyOutput
+from adamas.rl.action_distribution import num_parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,29 @@ class PolicyNetwork(nn.Module, ABC):
     def forward(self, obs: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
         """Map the features to parameters of the action distribution (B, P), values (B,) and the new state."""
         return self.step(self.encode(obs), state)
+
+
+class LstmPolicy(PolicyNetwork):
+    """A policy whose recurrent part is an LSTM cell, with linear heads for policy and value.
+
+    A subclass builds its encoder first and calls :meth:`add_lstm` then.
+    """
+
+    def add_lstm(self, features: int, lstm_dim: int, action_spec: ActionSpec) -> None:
+        """Add the cell and the heads, for ``features`` inputs and a state of ``lstm_dim`` values."""
+        self.lstm = nn.LSTMCell(features, lstm_dim)
+        self.critic_linear = nn.Linear(lstm_dim, 1)
+        self.actor_linear = nn.Linear(lstm_dim, num_parameters(action_spec))
+
+    def initial_state(self, batch_size: int) -> tuple[Tensor, ...]:
+        """Return a zero hidden and cell state, (B, lstm_dim) each."""
+        zeros = self.lstm.weight_hh.new_zeros(batch_size, self.lstm.hidden_size)
+        return zeros, zeros.clone()
+
+    def step(self, features: Tensor, state: tuple[Tensor, ...]) -> PolicyOutput:
+        """Map (B, features) to parameters of the action distribution (B, P), values (B,) and the new state."""
+        hidden, cell = self.lstm(features, state)
+        return PolicyOutput(self.actor_linear(hidden), self.critic_linear(hidden)[:, 0], (hidden, cell))
 
 
 def frame_shape(features: tuple[int, ...]) -> tuple[int, int, int]:

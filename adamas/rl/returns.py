@@ -21,8 +21,8 @@ def lambda_returns(
     with R_T = V_T after the last step.
 
     Args:
-        reward: (B, T) float, any scale.
-        terminated: (B, T) bool, e_t.
+        reward: (B, T) float, of which the sign counts.
+        terminated: (B, T) bool, e_t; or float, the probability of that end.
         truncated: (B, T) bool, u_t.
         value_bootstrap: (B, T) float, V_{t+1}: the value of the frame that follows step t. Where an episode ends,
             this is the episode's last frame, not the first frame of the next episode.
