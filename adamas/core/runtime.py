@@ -39,19 +39,19 @@ class RuntimeConfig:
     """Precision of the networks. fp32: everything computes in fp32. bf16: convolutional networks compute in bf16 and
     everything else in fp32; it is slow on processors without bf16 instructions. tf32: everything computes in fp32,
     but the factors of products are rounded to 10 bits, on GPUs that support it. auto: tf32 on CUDA, as in the
-    published code; bf16 on a CPU with bf16 instructions; fp32 elsewhere."""
+    code of Alonso et al. 2024; bf16 on a CPU with bf16 instructions; fp32 elsewhere."""
     compile: Literal["auto", True, False] = "auto"
     """Whether convolutional networks are compiled with PyTorch's inductor, which fuses their operations. Dreams on a
     GPU also replay them as CUDA graphs. The first calls of each network wait for the compiler, whose results are kept
     in ~/.cache/adamas. Without a working compiler, a message says so and networks run uncompiled. auto: compile for
-    dreams on CUDA only, as in the published code."""
+    dreams on CUDA only, as in the code of Alonso et al. 2024."""
     shard_parameters: bool = False
     """Whether parameters are sharded: of several processes (torchrun), each keeps a part of every parameter of the
     denoiser and the upsampler, of its gradient and of its optimiser state. This is for models that are too big for
     one GPU, and for training on recordings only."""
     checkpoint_activations: bool = False
-    """Whether the activations of residual blocks are computed again in the backward pass instead of being kept
-    (activation checkpointing). It needs less memory and more time."""
+    """Whether the activations of the U-Net's residual blocks are computed again in the backward pass instead of being
+    kept (activation checkpointing). It needs less memory and more time."""
     allocator: Literal["keep", "default"] = "keep"
     """What happens to freed memory on a CPU. keep: it stays with the process, which is faster. default: the C library
     decides."""

@@ -128,8 +128,8 @@ class Config:
     """The network of the policy. None in a run on recordings, which has no policy."""
     horizon: int = 15
     """Number of steps after which a dream is cut off and starts again from another real frame. The policy learns in
-    dreams of this length, the reward/end model in sequences of this length unless segment_length is set, and
-    evaluations compare dreams of this length with what really happened."""
+    dreams of this length, and evaluations compare dreams of this length with what really happened. A
+    network of its own for rewards and ends learns from sequences of this length unless segment_length is set."""
     collection: CollectionConfig | None = field(default_factory=CollectionConfig)
     """None in a run on recordings, which collects nothing."""
     training: TrainingConfig = field(default_factory=lambda: first(TrainingConfig))
