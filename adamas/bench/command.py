@@ -64,11 +64,10 @@ def bench(arguments: Sequence[str]) -> None:
     if note := stand_in_note(config):
         print(note)
     rows = chosen_rows(options.rows, name, rows_of(config, outline(agent)))
-    runtimes = [row_config(row.preset, config).runtime for row in rows.values()]
-    device = config.runtime.device
-    peaks = {p: peak_gflops(device, p) for p in sorted(set(map(precision_of, runtimes)))}
+    precisions = {precision_of(row_config(row.preset, config)) for row in rows.values()}
+    peaks = {precision: peak_gflops(config.runtime.device, precision) for precision in sorted(precisions)}
     if not options.rows:
-        rows = within_patience(rows, config, agent, peaks[precision_of(config.runtime)])
+        rows = within_patience(rows, config, agent, peaks[precision_of(config)])
     screen.print(
         f"{machine.cpu}, {machine.cpu_vectors}, {'' if machine.cpu_bf16 else 'no '}bf16, "
         f"{torch.get_num_threads()} threads, {machine.gpu or 'no GPU'}; bare convolutions: "

@@ -104,7 +104,7 @@ def compare(config: Config, rows: Mapping[str, Row], rounds: int, seconds: float
                     unit=rows[row].unit,
                     plain=speed_of(before, flops, slow.startup_seconds),
                     fast=speed_of(after, flops, fast.startup_seconds),
-                    precision=precision_of(settings.runtime),
+                    precision=precision_of(settings),
                     ratio=statistics.median(ratios),
                 )
 

@@ -8,9 +8,11 @@ from typing import NamedTuple
 import torch
 
 from adamas.bench.accelerator import wait
+from adamas.bench.contents import agent_config
 from adamas.core import runtime
 from adamas.core.runtime import RuntimeConfig
 from adamas.core.workers import num_cores
+from adamas.training.config import Config
 
 
 class Convolution(NamedTuple):
@@ -27,13 +29,14 @@ MANY_IMAGES = 128  # batch size on other devices
 SECONDS = 0.2  # time for each convolution
 
 
-def precision_of(config: RuntimeConfig) -> str:
-    """The precision in which networks compute on this machine: fp32, tf32 or bf16.
+def precision_of(config: Config) -> str:
+    """The precision in which the networks of ``config`` compute on this machine: fp32, tf32 or bf16.
 
     Raises:
         UserError: if this machine does not have the device in ``config``.
     """
-    return runtime.choose_precision(config.precision, runtime.choose_device(config.device))
+    device = runtime.choose_device(config.runtime.device)
+    return runtime.choose_precision(config.runtime.precision, device, agent_config(config).obs_shape)
 
 
 @torch.no_grad()

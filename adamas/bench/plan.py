@@ -195,7 +195,7 @@ def show_plan(arguments: Sequence[str]) -> None:
 
 def seconds_or_least(config: Config, agent: AgentConfig) -> tuple[dict[str, float], bool]:
     """Seconds of an update by phase on this machine, and whether they were timed or are lower bounds."""
-    peak = peak_gflops(config.runtime.device, precision_of(config.runtime))
+    peak = peak_gflops(config.runtime.device, precision_of(config))
     least = least_seconds(config, agent, peak)
     if (1 + MEASURED_UPDATES) * sum(least.values()) > PATIENCE:
         return least, False

@@ -75,8 +75,8 @@ class Play:
     device: Device = "auto"
     """Device that the agent computes on. auto takes the first that exists of cuda, mps and cpu."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
-    """Precision of the networks. auto takes tf32 on CUDA, bf16 on a CPU with instructions for it, and fp32
-    elsewhere."""
+    """Precision of the networks. auto takes tf32 on CUDA, bf16 on a CPU with instructions for it for
+    frames of 32x32 pixels and more, and fp32 elsewhere."""
     compile: bool = False
     """Compile the networks, which makes steps faster after a first minute or two."""
 
@@ -96,10 +96,11 @@ def play(arguments: Sequence[str]) -> None:
         target = replace(target, word="the agent in the package")
     options = parse(Play, rest, "play" if is_demo else f"play {target}", Play(config.env))
     fps = options.fps or human_fps(options.env)
-    runtime.setup(RuntimeConfig(device=options.device, precision=options.precision, compile=options.compile))
+    agent = load(target.path, options.device)
+    settings = RuntimeConfig(device=options.device, precision=options.precision, compile=options.compile)
+    runtime.setup(settings, agent.config.obs_shape)
     cores = torch.get_num_threads()
     torch.set_num_threads(1)  # in this thread; the engine's thread uses the cores
-    agent = load(target.path, options.device)
     run = target.path if target.is_run else None
     datasets: Mapping[str, Place] = (
         target.datasets if options.dataset is None else {"dataset": parse_place(options.dataset)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import os
 import platform
 import sys
@@ -23,6 +24,13 @@ from torch.utils.checkpoint import checkpoint
 from adamas.core.checks import check_range
 from adamas.core.errors import UserError
 
+Shape = tuple[int, int, int]
+LARGE: Shape = (3, 64, 64)
+"""A frame for which all that is meant for large frames pays."""
+BF16_FROM = 3 * 32 * 32
+"""Numbers in a frame from which bf16 pays: those of an RGB frame of 32x32. In smaller frames, conversions between fp32
+and bf16 take longer than faster products save (docs/performance.md)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeConfig:
@@ -39,7 +47,8 @@ class RuntimeConfig:
     """Precision of the networks. fp32: everything computes in fp32. bf16: convolutional networks compute in bf16 and
     everything else in fp32; it is slow on processors without bf16 instructions. tf32: everything computes in fp32,
     but the factors of products are rounded to 10 bits, on GPUs that support it. auto: tf32 on CUDA, as in the
-    code of Alonso et al. 2024; bf16 on a CPU with bf16 instructions; fp32 elsewhere."""
+    code of Alonso et al. 2024; bf16 on a CPU with bf16 instructions, for frames of 32x32 pixels and more; fp32
+    elsewhere."""
     compile: Literal["auto", True, False] = "auto"
     """Whether convolutional networks are compiled with PyTorch's inductor, which fuses their operations. Dreams on a
     GPU also replay them as CUDA graphs. The first calls of each network wait for the compiler, whose results are kept
@@ -60,8 +69,12 @@ class RuntimeConfig:
         check_range("runtime.threads", self.threads, least=1)
 
 
-def setup(config: RuntimeConfig) -> torch.device:
+def setup(config: RuntimeConfig, frame: Shape = LARGE) -> torch.device:
     """Apply ``config`` to this process, and return the device to compute on.
+
+    Args:
+        config: the settings.
+        frame: (C, H, W) of the frames that networks will see, which decides about the precision ``auto``.
 
     Raises:
         UserError: if this machine does not have the configured device.
@@ -71,7 +84,7 @@ def setup(config: RuntimeConfig) -> torch.device:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     device = choose_device(config.device, "runtime.device")
-    precision = choose_precision(config.precision, device)
+    precision = choose_precision(config.precision, device, frame)
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     _mode.dtype = torch.bfloat16 if precision == "bf16" else None
@@ -83,13 +96,14 @@ def setup(config: RuntimeConfig) -> torch.device:
     return device
 
 
-def choose_precision(name: str, device: torch.device) -> str:
-    """Resolve a precision, which may be auto, on ``device``: fp32, tf32 or bf16."""
+def choose_precision(name: str, device: torch.device, frame: Shape) -> str:
+    """Resolve a precision, which may be auto, on ``device`` for frames (C, H, W): fp32, tf32 or bf16."""
     if name != "auto":
         return name
     if device.type == "cuda":
         return "tf32"
-    return "bf16" if device.type == "cpu" and multiplies_bf16() else "fp32"
+    pays = math.prod(frame) >= BF16_FROM
+    return "bf16" if device.type == "cpu" and multiplies_bf16() and pays else "fp32"
 
 
 def choose_memory_format(name: str, device: torch.device) -> torch.memory_format:

@@ -87,7 +87,7 @@ def follow(run_dir: Path, group: Group) -> Follower:
     """Build the run's parts in a process other than rank 0, after waiting for rank 0 to build the run."""
     check_shared(run_dir, group)
     config, agent_config, checkpoint = order_to_start(group)
-    device = runtime.setup(config.runtime)
+    device = runtime.choose_device(config.runtime.device, "runtime.device")
     streams = Streams(config.seed)
     agent = _new_agent(agent_config, config, device, checkpoint)
     train = EpisodeStore.open(run_dir / "dataset" / "train")
@@ -111,7 +111,7 @@ def _build(
 ) -> Trainer:
     if config.imagination == "off" and group.size > 1:
         raise UserError("`imagination` is off, which works in one process only; start it without torchrun")
-    device = runtime.setup(config.runtime)
+    device = runtime.choose_device(config.runtime.device, "runtime.device")
     if not quiet:  # the next steps may take seconds
         print(f"{run_dir}: {_about(config, device, checkpoint)}", flush=True)
     streams = Streams(config.seed) if group.size == 1 else LeaderStreams(config.seed, group)
@@ -197,7 +197,11 @@ def _new_agent(
     checkpoint: Checkpoint | None,
     quiet: bool = True,
 ) -> Agent:
-    """Build the agent. Its initial weights depend on the run's seed alone, unless ``config.init`` names others."""
+    """Set up this process for its frames, and build the agent.
+
+    Its initial weights depend only on the run's seed, unless ``config.init`` names others.
+    """
+    runtime.setup(config.runtime, agent_config.obs_shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(config.seed, "weights"))
         agent = Agent(agent_config)

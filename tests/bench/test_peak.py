@@ -1,5 +1,6 @@
 """A row is compared with the fastest convolution of its own precision."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from adamas.bench.measurement import Comparison, Speed
 from adamas.cli import run
 from adamas.core import runtime
 from adamas.core.runtime import RuntimeConfig
+from adamas.presets import preset
 
 
 def result(row: str, gflops: float, precision: str) -> Comparison:
@@ -35,7 +37,7 @@ def test_a_row_is_compared_with_the_peak_of_its_own_precision(
     monkeypatch.setattr(command, "peak_gflops", lambda device, precision: peaks[precision])
     monkeypatch.setattr(command, "compare", lambda *_: iter(rows[:1]))
     asked = ["--rows", "denoiser update", "--runtime.device", "cpu"]
-    run(["bench", "debug", *asked, "--runtime.precision", "auto"])
+    run(["bench", "atari100k", *asked, "--runtime.precision", "auto"])
     out = capsys.readouterr().out
     assert "bare convolutions: 400 GFLOP/s in bf16" in out
     assert "78%" in out and "157%" not in out
@@ -71,11 +73,18 @@ def test_a_convolution_counts_two_operations_for_each_factor(monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("precision", "multiplies", "expected"),
-    [("auto", True, "bf16"), ("auto", False, "fp32"), ("bf16", False, "bf16"), ("fp32", True, "fp32")],
+    ("name", "precision", "multiplies", "expected"),
+    [
+        ("atari100k", "auto", True, "bf16"),
+        ("atari100k", "auto", False, "fp32"),
+        ("quickstart", "auto", True, "fp32"),  # its frames are small
+        ("quickstart", "bf16", False, "bf16"),
+        ("atari100k", "fp32", True, "fp32"),
+    ],
 )
 def test_the_precision_is_the_one_that_a_run_chooses(
-    precision: Any, multiplies: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+    name: str, precision: Any, multiplies: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime, "multiplies_bf16", lambda: multiplies)
-    assert peak.precision_of(RuntimeConfig(device="cpu", precision=precision)) == expected
+    config = replace(preset(name), runtime=RuntimeConfig(device="cpu", precision=precision))
+    assert peak.precision_of(config) == expected

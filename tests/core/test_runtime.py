@@ -25,14 +25,19 @@ from tests.helpers.diamond import model_config
 from tests.helpers.runtimes import CPU, CUDA, use
 
 
-def test_bf16_is_the_choice_of_cpus_that_multiply_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_is_the_choice_of_cpus_that_multiply_it_for_large_frames(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for able, chosen in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda able=able: able)
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-        assert runtime.choose_precision("auto", CPU) == chosen
-        assert runtime.choose_precision("auto", CUDA) == "tf32"
-        assert runtime.choose_precision("auto", torch.device("mps")) == "fp32"
-        assert runtime.choose_precision("fp32", CPU) == "fp32"
+        large, small = (3, 32, 32), (3, 31, 32)
+        assert runtime.choose_precision("auto", CPU, large) == chosen
+        assert runtime.choose_precision("auto", CPU, small) == "fp32"
+        assert runtime.choose_precision("bf16", CPU, small) == "bf16"
+        assert runtime.choose_precision("auto", CUDA, large) == "tf32"
+        assert runtime.choose_precision("auto", torch.device("mps"), large) == "fp32"
+        assert runtime.choose_precision("fp32", CPU, large) == "fp32"
 
 
 @pytest.fixture
