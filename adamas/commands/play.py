@@ -75,8 +75,8 @@ class Play:
     device: Device = "auto"
     """Device that the agent computes on. auto takes the first that exists of cuda, mps and cpu."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
-    """Precision of the networks. auto takes tf32 on CUDA, bf16 on a CPU with instructions for it for
-    frames of 32x32 pixels and more, and fp32 elsewhere."""
+    """Precision of the networks. auto takes tf32 on CUDA, bf16 for frames of 32x32 pixels and more on a
+    CPU with instructions for it, and fp32 elsewhere."""
     compile: bool = False
     """Compile the networks, which makes steps faster after a first minute or two."""
 

@@ -15,7 +15,7 @@ from tyro.constructors import ConstructorRegistry, StructConstructorSpec, Struct
 
 from adamas.core.config import check_numbers
 from adamas.core.errors import UserError
-from adamas.core.kinds import choose_kinds, is_open, tag_of
+from adamas.core.kinds import Open, choose_kinds, is_open, tag_of
 from adamas.core.options import field_help, flat_parts
 
 Options = TypeVar("Options")
@@ -96,12 +96,13 @@ def _with_joined_help(info: StructTypeInfo) -> StructConstructorSpec | None:
 def _help(owner: type, name: str) -> str:
     """The help of a field; of a tag in an open set of kinds, with the names of the other kinds."""
     text = field_help(owner, name) or ""
-    for base in filter(is_open, owner.__mro__ if name == tag_of(owner) else ()):
-        kinds: dict[str, type] = base.__dict__["kinds"]
-        others = [kind for kind, registered in kinds.items() if registered is not owner]
-        if others:
-            return f"{text} Others: {', '.join(others)}. --help shows the options of the one that is named."
-    return text
+    base = next(filter(is_open, owner.__mro__), None)
+    if base is None or name != tag_of(owner):
+        return text
+    others = [kind for kind, registered in cast(type[Open], base).kinds.items() if registered is not owner]
+    if not others:
+        return text
+    return f"{text} Other kinds: {', '.join(others)}. --help shows the options of the kind that is chosen."
 
 
 def _default(field: Field[Any], parent: Any) -> Any:

@@ -138,9 +138,8 @@ def _as_kind(kind: type, old: Any) -> Any:
     for field in dataclasses.fields(old):
         value = getattr(old, field.name)
         if field.name in shared and value != _default(field):
-            with contextlib.suppress(
-                UserError
-            ):  # such as the channels of a network with another number of layers
+            # Refused are, for example, the channels of a network with another number of layers.
+            with contextlib.suppress(UserError):
                 result = dataclasses.replace(result, **{field.name: value})
     return result
 

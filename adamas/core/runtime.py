@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import math
 import os
 import platform
 import sys
@@ -26,10 +25,10 @@ from adamas.core.errors import UserError
 
 Shape = tuple[int, int, int]
 LARGE: Shape = (3, 64, 64)
-"""A frame for which all that is meant for large frames pays."""
-BF16_FROM = 3 * 32 * 32
-"""Numbers in a frame from which bf16 pays: those of an RGB frame of 32x32. In smaller frames, conversions between fp32
-and bf16 take longer than faster products save (docs/performance.md)."""
+"""A frame of the paper's size, for which bf16 pays."""
+BF16_PIXELS = 32 * 32
+"""Number of pixels of a frame from which on bf16 pays. In smaller frames, conversions between fp32 and bf16 take longer
+than faster products save (docs/performance.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +101,7 @@ def choose_precision(name: str, device: torch.device, frame: Shape) -> str:
         return name
     if device.type == "cuda":
         return "tf32"
-    pays = math.prod(frame) >= BF16_FROM
+    pays = frame[1] * frame[2] >= BF16_PIXELS
     return "bf16" if device.type == "cpu" and multiplies_bf16() and pays else "fp32"
 
 

@@ -70,9 +70,8 @@ class SegmentSampler:
         self.age_weights = age_weights
         self.weighting: EpisodeWeighting = weighting
         self._lengths = store.lengths
-        self._cumulative: dict[
-            bool, np.ndarray
-        ] = {}  # by whether the frame that is drawn may be the last one
+        # By whether the frame that is drawn may be the last one of its episode.
+        self._cumulative: dict[bool, np.ndarray] = {}
 
     def sample(
         self, batch_size: int, spec: SegmentSpec, rng: np.random.Generator, part: slice = slice(None)

@@ -238,12 +238,12 @@ def _learning_phases(
     learn: dict[str, Phase] = {}
     agent.world_model.prepare_training()
     components = agent.world_model.components(config.horizon)
-    sampler_of = samplers(config, components.values(), train, run_dir, quiet, make=group.rank == 0)
     in_parts = {
         name for name, part in components.items() if sharded and isinstance(part.module, FrameDiffusion)
     }
     if sharded and not in_parts:
         raise UserError("`runtime.shard_parameters` shards no part of this world model; set it to false")
+    sampler_of = samplers(config, components.values(), train, run_dir, quiet, make=group.rank == 0)
     # A copy of the agent's module is trained if the agent holds its EMA, or if its parameters are sharded.
     copied = in_parts | {name for name in components if config.training.component(name).average_decay}
     copies = copy.deepcopy(agent.world_model).components(config.horizon) if copied else {}

@@ -106,6 +106,7 @@ def problems(option: Option) -> list[str]:
     [
         ("--env.suite minatar", "A MinAtar game"),
         ("--training.actor-critic.learner.rule ppo", "--training.actor-critic.learner.clip"),
+        ("--training.actor-critic.learner.rule ppo", "Other kinds: reinforce."),
         ("--env.suite=minatar --no-such-option", "A MinAtar game"),
     ],
 )

@@ -10,19 +10,22 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 import adamas
 from adamas.core.checkpoint import find_checkpoint
 from adamas.core.distributed import Group
 from adamas.core.errors import UserError
+from adamas.core.protocols import Component
+from adamas.core.types import SegmentSpec
 from adamas.core.workers import Workers
 from adamas.training import build
 from adamas.training.build import resume_run
@@ -190,6 +193,24 @@ def test_a_policy_is_not_sharded(tmp_path: Path) -> None:
         UserError, match="shard_parameters` is for training on recordings; name them with `data`"
     ):
         Config(env=base.env, runtime=runtime)
+
+
+def test_a_world_model_of_which_nothing_is_sharded_is_refused(tmp_path: Path) -> None:
+    base = config(tmp_path)
+    sharded = replace(base, num_shards=2, runtime=replace(base.runtime, shard_parameters=True))
+    part = Component(nn.Linear(2, 2), lambda batch, generator: None, SegmentSpec(1))  # type: ignore[arg-type, return-value]
+    model = SimpleNamespace(prepare_training=lambda: None, components=lambda horizon: {"part": part})
+    nothing: Any = None  # it is refused before anything is built
+    with pytest.raises(UserError, match=r"`runtime\.shard_parameters` shards no part of this world model"):
+        build._learning_phases(
+            sharded,
+            SimpleNamespace(world_model=model),  # type: ignore[arg-type]
+            train=nothing,
+            streams=nothing,
+            device=torch.device("cpu"),
+            group=Group(0, 2),
+            run_dir=tmp_path,
+        )
 
 
 def test_processes_in_step_need_as_many_shards_each(tmp_path: Path) -> None:

@@ -51,8 +51,7 @@ class TokenizerConfig:
         if height % factor or width % factor:
             raise UserError(
                 f"frames of {height}x{width} pixels cannot be divided into tokens of {factor}x{factor}; use multiples "
-                f"of {factor} pixels, or smaller tokens: fewer levels in `world_model.tokenizer.autoencoder.channels`, "
-                "or another `patch_size`"
+                f"of {factor} pixels, or smaller tokens, by other sizes in `world_model.tokenizer.autoencoder`"
             )
         return height // factor, width // factor
 
